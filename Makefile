@@ -1,0 +1,82 @@
+# Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
+# into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status restart logs trace demo load migrate clean test fuzz check lint typecheck format lock
+
+PYTHON ?= python3
+RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
+LOCAL  := $(RUN) -m local
+need    = @$(PYTHON) dev-environment/install.py $(1)
+
+help:       ## list the verbs (what plain `make` does)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:      ## install everything, for all verbs
+	$(call need,runtime local test lint load)
+
+up:         ## start the stack and wait until it is ready [MODE=local]
+	$(call need,runtime local)
+	@$(LOCAL) up $(if $(MODE),--mode $(MODE))
+
+down:       ## stop the stack; data stays
+	$(call need,runtime local)
+	@$(LOCAL) down
+
+status:     ## what runs where, and is it ready
+	$(call need,runtime local)
+	@$(LOCAL) status
+
+restart:    ## restart one service, or all [SERVICE=auth]
+	$(call need,runtime local)
+	@$(LOCAL) restart $(SERVICE)
+
+logs:       ## follow the log lines of all services [SERVICE=auth] [LEVEL=warning] [TRACE=id] [FOLLOW=0]
+	$(call need,runtime local)
+	@$(LOCAL) logs $(if $(SERVICE),--service $(SERVICE)) $(if $(LEVEL),--level $(LEVEL)) \
+	    $(if $(TRACE),--trace $(TRACE)) $(if $(filter 0,$(FOLLOW)),--no-follow) $(if $(filter 1,$(FOLLOW)),--follow)
+
+trace:      ## draw one trace with its log lines, the last one if none is named [ID=first-digits]
+	$(call need,runtime local)
+	@$(LOCAL) trace $(ID)
+
+demo:       ## play the story of two tenants against the running stack
+	$(call need,runtime local)
+	@$(LOCAL) run -- python -m libs.journey
+
+load:       ## keep believable traffic going until Ctrl-C [USERS=8]
+	$(call need,runtime local load)
+	@$(LOCAL) run -- python -m locust -f dev-environment/load/locustfile.py --headless -u $(or $(USERS),8) -r 2
+
+migrate:    ## bring the databases up to date, of one service or of all [SERVICE=auth]
+	$(call need,runtime local)
+	@$(LOCAL) migrate $(SERVICE)
+
+clean:      ## stop the stack and remove its data, logs and traces
+	$(call need,runtime local)
+	@$(LOCAL) clean
+
+test:       ## run the tests [T=tests/libs]
+	$(call need,runtime local test)
+	@$(RUN) -m pytest $(or $(T),tests) $(PYTEST)
+
+fuzz:       ## generated requests against the five OpenAPI documents, many more than in `make test`
+	$(call need,runtime local test)
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(RUN) -m pytest tests -m fuzz
+
+check: lint typecheck test  ## everything that must pass before a change lands
+
+lint:       ## style, formatting, and who may import whom
+	$(call need,runtime local test lint)
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports
+
+typecheck:  ## strict types in libs and services
+	$(call need,runtime local test lint)
+	@.venv/bin/basedpyright
+
+format:     ## format the code, and mend what can be mended
+	$(call need,lint)
+	@.venv/bin/ruff check --fix-only . && .venv/bin/ruff format .
+
+lock:       ## pin anew what pyproject.toml wants, in all requirement files
+	$(call need,lint)
+	@.venv/bin/python dev-environment/lock.py
