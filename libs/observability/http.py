@@ -1,0 +1,213 @@
+"""What one request leaves behind: a span, two metrics and a line, under the same route template."""
+
+import json
+import logging
+import re
+from collections.abc import Collection, Iterable
+from time import perf_counter, time_ns
+from uuid import uuid4
+
+from opentelemetry import context as otel
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, format_trace_id
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.observability.context import working
+from libs.observability.errors import ErrorFields, describe, record_error
+from libs.observability.logging import get_logger, write
+from libs.observability.metrics import HTTP, HttpMetrics
+from libs.observability.redaction import redact_text
+from libs.observability.routes import UNMATCHED, route_template
+from libs.observability.tracing import quietly
+
+log = get_logger("http")
+
+QUIET = ("/health/live", "/health/ready", "/metrics")
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
+OTHER = "_OTHER"
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def trace_id() -> str | None:
+    """The id of the current trace in hex, None outside of any: for problem documents."""
+    span = trace.get_current_span().get_span_context()
+    return format_trace_id(span.trace_id) if span.is_valid else None
+
+
+class RequestTelemetry:
+    """The outermost middleware: pure ASGI, because anything else cuts context variables off and costs more than all the rest.
+
+    Requests for `quiet` paths leave nothing, and neither do the calls and queries made for them.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        quiet: Collection[str] = QUIET,
+        provider: TracerProvider | None = None,
+        metrics: HttpMetrics = HTTP,
+    ) -> None:
+        self.app = app
+        self._quiet = frozenset(quiet)
+        self._tracer = trace.get_tracer("libs.observability.http", tracer_provider=provider)
+        self._metrics = metrics
+        self._travelling = frozenset(name.encode() for name in propagate.get_global_textmap().fields)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif scope["path"] in self._quiet:
+            with quietly():
+                await self.app(scope, receive, send)
+        else:
+            await self._observe(scope, receive, send)
+
+    async def _observe(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen = _Seen(scope, self._travelling)
+        parent = propagate.extract(seen.travelling, otel.Context())
+        span = self._start_span(scope, seen, parent)
+        token = otel.attach(trace.set_span_in_context(span, parent))
+        identity = (b"x-request-id", seen.request_id.encode())
+
+        # A plain function that returns the coroutine of the server: one frame less for each message.
+        def note(message: Message):  # noqa: ANN202
+            if message["type"] == "http.response.start":
+                seen.status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), identity]}
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                # Now and not when the application returns: background tasks are not latency.
+                seen.answer()
+            return send(message)
+
+        with working(span, request_id=seen.request_id):
+            try:
+                await self.app(scope, receive, note)
+            except Exception as error:
+                seen.error = error
+                if seen.status is not None:
+                    raise  # too late for an answer, as with a commit that fails: the server closes the connection
+                await _send_problem(note)
+            finally:
+                try:
+                    self._leave_behind(scope, seen, span)
+                finally:
+                    otel.detach(token)
+
+    def _start_span(self, scope: Scope, seen: "_Seen", parent: otel.Context) -> Span:
+        attributes: dict[str, str | int] = {
+            "http.request.method": seen.method,
+            "url.scheme": scope.get("scheme", "http"),
+            "network.protocol.version": scope.get("http_version", "1.1"),
+        }
+        if seen.client_ip:
+            attributes["client.address"] = seen.client_ip
+        if seen.user_agent:
+            attributes["user_agent.original"] = redact_text(seen.user_agent)
+        if server := scope.get("server"):
+            attributes["server.address"] = server[0]
+            if server[1]:
+                attributes["server.port"] = server[1]
+        return self._tracer.start_span(seen.span_method, parent, SpanKind.SERVER, attributes)
+
+    def _leave_behind(self, scope: Scope, seen: "_Seen", span: Span) -> None:
+        seen.answer()
+        route = route_template(scope, seen.app, seen.root_path, seen.status)
+        status = seen.status or 500
+        # Where the template has no variable part, the path cannot hold anything of a client's.
+        path = seen.path if route == seen.path else redact_text(seen.path)
+        error = self._end_span(span, seen, route, status, path)
+        context = span.get_span_context()
+        exemplar = {"trace_id": format_trace_id(context.trace_id)} if context.trace_flags.sampled else None
+        self._metrics.observe(route, seen.method, status, seen.seconds, exemplar)
+        http = {
+            "method": seen.method,
+            "route": route,
+            "path": path,
+            "status_code": status,
+            "client_ip": seen.client_ip,
+        }
+        fields = {"http": http, "duration_ms": round(seen.seconds * 1000, 3)}
+        level = logging.ERROR if error else logging.WARNING if status >= 500 else logging.INFO
+        write(log, level, "request handled", fields, error)
+
+    def _end_span(self, span: Span, seen: "_Seen", route: str, status: int, path: str) -> ErrorFields | None:
+        error = None
+        if span.is_recording():
+            span.set_attributes({"url.path": path, "http.response.status_code": status})
+            if route != UNMATCHED:
+                span.update_name(f"{seen.span_method} {route}")
+                span.set_attribute("http.route", route)
+            if seen.error is not None:
+                error = record_error(span, seen.error)
+            elif status >= 500:
+                span.set_status(Status(StatusCode.ERROR))
+                span.set_attribute("error.type", str(status))
+        elif seen.error is not None:
+            error = describe(seen.error)
+        span.end(seen.ended_at)
+        return error
+
+
+class _Seen:
+    """What has been seen of one request so far."""
+
+    __slots__ = (
+        "app",
+        "client_ip",
+        "ended_at",
+        "error",
+        "method",
+        "path",
+        "request_id",
+        "root_path",
+        "seconds",
+        "span_method",
+        "started",
+        "status",
+        "travelling",
+        "user_agent",
+    )
+
+    def __init__(self, scope: Scope, travelling: frozenset[bytes]) -> None:
+        self.started = perf_counter()
+        self.seconds = 0.0
+        self.ended_at: int | None = None
+        self.status: int | None = None
+        self.error: Exception | None = None
+        # A mount replaces both in the scope.
+        self.app = scope.get("app")
+        self.root_path = scope.get("root_path", "")
+        self.path: str = scope["path"]
+        method = scope["method"]
+        self.method: str = method if method in METHODS else OTHER
+        self.span_method = self.method if self.method != OTHER else "HTTP"
+        client = scope.get("client")
+        self.client_ip: str | None = client[0] if client else None
+        self._read(scope["headers"], travelling)
+
+    def _read(self, headers: Iterable[tuple[bytes, bytes]], travelling: frozenset[bytes]) -> None:
+        self.travelling: dict[str, str] = {}
+        self.user_agent = request_id = ""
+        for name, value in headers:
+            if name in travelling:
+                self.travelling[name.decode()] = value.decode("latin-1")
+            elif name == b"x-request-id":
+                request_id = value.decode("latin-1")
+            elif name == b"user-agent":
+                self.user_agent = value.decode("latin-1")
+        self.request_id = request_id if SANE_REQUEST_ID.fullmatch(request_id) else uuid4().hex
+
+    def answer(self) -> None:
+        """The last byte has been handed to the server; only the first call counts."""
+        if self.ended_at is None:
+            self.seconds = perf_counter() - self.started
+            self.ended_at = time_ns()
+
+
+async def _send_problem(send: Send) -> None:
+    problem = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "trace_id": trace_id()}
+    body = json.dumps(problem).encode()
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

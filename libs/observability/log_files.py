@@ -1,0 +1,195 @@
+"""Lines on their way to files and the console: a bounded buffer and one thread that writes, so that no event loop waits for a disk."""
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+PAUSE_SECONDS = 0.2
+
+
+class Sink(Protocol):
+    """Where bytes end up. `write` never raises: it returns how many whole lines could not be written."""
+
+    def write(self, data: bytes) -> int: ...
+
+
+class RotatingFile:
+    """A file that is renamed when it is full, so that a follower who knows it by its inode loses nothing.
+
+    `combined.log` becomes `combined.log.20261124T081500.123456`; the oldest beyond `kept` are removed. Each write is
+    one append of whole lines. Two processes that share a file lose no line either: each sees that the name has moved
+    on and follows it.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, kept: int) -> None:
+        """Creates the folder and opens the file; raises `OSError` when that is not possible."""
+        self.path = path
+        self.max_bytes = max_bytes
+        self.kept = kept
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._open()
+
+    def _open(self) -> None:
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def write(self, data: bytes) -> int:
+        written = 0
+        try:
+            self._follow_name()
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+        except OSError:
+            return self._give_up(data, written)
+        return 0
+
+    def _follow_name(self) -> None:
+        ours = os.fstat(self._fd)
+        try:
+            named = os.stat(self.path)
+            moved = (named.st_ino, named.st_dev) != (ours.st_ino, ours.st_dev)
+        except FileNotFoundError:
+            moved = True
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not moved and ours.st_size >= self.max_bytes:
+            self._rename()
+            moved = True
+        if moved:
+            old = self._fd
+            self._open()
+            os.close(old)
+
+    def _rename(self) -> None:
+        target = self.path
+        while target.exists():
+            target = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
+        self.path.rename(target)
+        for old in rotated(self.path)[: -self.kept]:
+            old.unlink(missing_ok=True)
+
+    def _give_up(self, data: bytes, written: int) -> int:
+        """Removes the torn line at the end, so that the next one begins a line of its own; counts what is lost."""
+        whole = data.rfind(b"\n", 0, written) + 1
+        try:
+            if torn := written - whole:
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - torn)
+        except OSError:
+            pass
+        return data.count(b"\n", whole)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def rotated(path: Path) -> list[Path]:
+    """The renamed predecessors of `path`, oldest first."""
+    return sorted(path.parent.glob(f"{path.name}.[0-9]*"))
+
+
+class Stream:
+    """A file descriptor that is already open, such as standard error."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._fd = descriptor
+
+    def write(self, data: bytes) -> int:
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+        except OSError:
+            return data.count(b"\n", data.rfind(b"\n", 0, written) + 1)
+        return 0
+
+
+class LineWriter:
+    """Takes lines from any thread and writes them in order.
+
+    Until `buffer` is called, and after `write_through`, a line is written by its caller before `add` returns: a program
+    that dies at start or is killed at its end loses nothing. In between a daemon thread writes, at once for urgent
+    lines and every 200 ms for others; what exceeds `max_bytes` is dropped. `on_loss` hears how many lines were lost.
+    """
+
+    def __init__(self, max_bytes: int, on_loss: Callable[[int], None]) -> None:
+        self._max_bytes = max_bytes
+        self._on_loss = on_loss
+        self._thread: threading.Thread | None = None
+        self._reset()
+        os.register_at_fork(after_in_child=self._after_fork)
+        atexit.register(self.write_through)
+
+    def _reset(self) -> None:
+        self._waiting: list[tuple[Sink, str]] = []
+        self._waiting_bytes = 0
+        # Reentrant: a finalizer may log while this very thread holds them.
+        self._lock = threading.RLock()
+        self._writing = threading.RLock()
+        self._some = threading.Event()
+        self._urgent = threading.Event()
+
+    def _after_fork(self) -> None:
+        buffered, self._thread = self._thread is not None, None
+        self._reset()  # the parent still has the lines and the thread
+        if buffered:
+            self.buffer()
+
+    def add(self, sink: Sink, line: str, *, urgent: bool = False) -> None:
+        """Takes one line, which ends with a newline."""
+        with self._lock:
+            if self._waiting_bytes + len(line) > self._max_bytes:
+                lost = True
+            else:
+                lost = False
+                self._waiting.append((sink, line))
+                self._waiting_bytes += len(line)
+        if lost:
+            self._on_loss(1)
+        if self._thread is None:
+            self._write_waiting()
+        elif urgent:
+            self._urgent.set()
+            self._some.set()
+        elif not self._some.is_set():
+            self._some.set()
+
+    def buffer(self) -> None:
+        """From now on a thread writes."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
+            self._thread.start()
+
+    def write_through(self) -> None:
+        """Writes what is waiting; from now on each caller writes for itself."""
+        self._thread = None
+        self._urgent.set()
+        self._some.set()
+        self.flush()
+
+    def flush(self, seconds: float = 2.0) -> None:
+        """Writes what is waiting, or gives up after `seconds` because a disk or a pipe does not take it."""
+        flusher = threading.Thread(target=self._write_waiting, daemon=True)
+        flusher.start()
+        flusher.join(seconds)
+
+    def _work(self) -> None:
+        while self._thread is threading.current_thread():
+            self._some.wait()
+            self._urgent.wait(PAUSE_SECONDS)
+            self._some.clear()
+            self._urgent.clear()
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        with self._writing:
+            with self._lock:
+                taken, self._waiting = self._waiting, []
+                self._waiting_bytes = 0
+            lines: dict[Sink, list[str]] = {}
+            for sink, line in taken:
+                lines.setdefault(sink, []).append(line)
+            for sink, texts in lines.items():
+                if lost := sink.write("".join(texts).encode("utf-8", "replace")):
+                    self._on_loss(lost)

@@ -1,0 +1,306 @@
+"""One line a record, for every logger of the process: JSON into files, columns on the console."""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, cast
+
+from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+from libs.observability.console import columns, is_coloured
+from libs.observability.context import bound
+from libs.observability.errors import ErrorFields, describe
+from libs.observability.log_files import LineWriter, RotatingFile, Stream
+from libs.observability.metrics import LOG_LINES_DROPPED
+from libs.observability.redaction import plain_key, redact, redact_text
+from libs.observability.settings import TelemetrySettings
+
+# What every line has; a free field of such a name gets an underscore behind it.
+OWN_FIELDS: Final = frozenset("timestamp level service environment version message context".split())
+FIRST_FIELDS: Final = ("trace_id", "span_id", "request_id", "tenant_id", "user_id", "http", "duration_ms", "error")
+# Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
+NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
+# They write a line, with its URL, for every call they make. Their warnings are enough.
+TALKATIVE: Final = ("opentelemetry", "httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "requests")
+REPEAT_SECONDS: Final = 60
+
+
+class Logger:
+    """Writes messages that never vary, with the facts as fields: `log.info("allocation made", amount=str(amount))`.
+
+    `context` names the component that speaks when it is not the logger's own name. `error` takes an exception and
+    adds its type, message and stack. Any other keyword is a field, whatever its name.
+    """
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
+        """For whoever is looking for a fault; off by default."""
+        self._log(logging.DEBUG, message, context, error, fields)
+
+    def info(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
+        """Something happened as it should."""
+        self._log(logging.INFO, message, context, error, fields)
+
+    def warning(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
+        """Something is wrong and was coped with."""
+        self._log(logging.WARNING, message, context, error, fields)
+
+    warn = warning
+
+    def error(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
+        """Something failed; goes to `error.log` as well."""
+        self._log(logging.ERROR, message, context, error, fields)
+
+    def exception(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
+        """An error line with the exception being handled."""
+        self._log(logging.ERROR, message, context, error or sys.exception(), fields)
+
+    def critical(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
+        """The process cannot go on."""
+        self._log(logging.CRITICAL, message, context, error, fields)
+
+    def _log(self, level: int, message: str, context: str | None, error: object, fields: dict[str, object]) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
+        exception = error if isinstance(error, BaseException) else None
+        if error is not None and exception is None:
+            fields["error"] = error
+        # One attribute holds them all, so that no field can collide with an attribute of the record.
+        extra = {"_fields": fields, "_context": context}
+        self._logger.log(level, message, exc_info=exception, extra=extra, stacklevel=3)
+
+
+def get_logger(name: str) -> Logger:
+    """The logger of a module (`get_logger(__name__)`) or component."""
+    return Logger(name)
+
+
+class LineFormatter(OrjsonFormatter):
+    """python-json-logger's formatter with our fields, in our order."""
+
+    def __init__(self, settings: TelemetrySettings) -> None:
+        super().__init__()
+        self._static = {
+            "service": settings.service_name,
+            "environment": settings.environment,
+            "version": settings.service_version,
+        }
+        self._second = (0, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.serialize_log_record(self.line_of(record))
+
+    def line_of(self, record: logging.LogRecord) -> dict[str, object]:
+        """The fields of a record, without secrets."""
+        values = record.__dict__
+        fields = {key: value for key, value in values.items() if key not in NOT_FIELDS and not key.startswith("_")}
+        fields.update(cast("Mapping[str, object]", values.get("_fields") or {}))
+        error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
+        if record.stack_info:
+            fields["stack_info"] = record.stack_info
+        plain = {(key := plain_key(each)): redact(key, value) for each, value in fields.items()}
+        context = redact_text(str(values.get("_context") or record.name))
+        return self.line(record.created, record.levelname.lower(), redact_text(_message(record)), context, plain, error)
+
+    def line(
+        self,
+        created: float,
+        level: str,
+        message: str,
+        context: str,
+        fields: Mapping[str, object],
+        error: ErrorFields | None = None,
+    ) -> dict[str, object]:
+        """A line of values that need no redaction, with what is bound and the ids of the current span."""
+        line: dict[str, object] = {"timestamp": self._timestamp(created), "level": level, **self._static}
+        line["message"] = message
+        line["context"] = context
+        rest: dict[str, object] = {**_span_ids(), **bound(), **fields}
+        if error is not None:
+            rest["error"] = error
+        for name in FIRST_FIELDS:
+            if name in rest:
+                line[name] = rest.pop(name)
+        for name, value in rest.items():
+            line[f"{name}_" if name in OWN_FIELDS else name] = value
+        _keep_objects(line)
+        return line
+
+    def _timestamp(self, created: float) -> str:
+        second = int(created)
+        if self._second[0] != second:
+            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+        # The pair is read once: another thread may be replacing it.
+        cached, text = self._second
+        if cached != second:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{text}.{int((created - second) * 1_000_000):06d}Z"
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # arguments that do not fit: a library's fault, and no reason to lose the line
+        return f"{record.msg} {record.args!r}"
+
+
+def _span_ids() -> dict[str, object]:
+    span = get_current_span().get_span_context()
+    if not span.is_valid:
+        return {}
+    return {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
+
+
+def _keep_objects(line: dict[str, object]) -> None:
+    """`http` and `error` are objects in the index: a free field of that name must not be anything else."""
+    if not isinstance(line.get("http", {}), Mapping):
+        line["http_"] = line.pop("http")
+    if not isinstance(error := line.get("error", {}), Mapping):
+        line["error"] = {"message": str(error)}
+
+
+class LineHandler(logging.Handler):
+    """Formats a record once and passes the line to the files and the console, whose threads write it."""
+
+    def __init__(self, settings: TelemetrySettings) -> None:
+        super().__init__()
+        self.formatter: LineFormatter = LineFormatter(settings)
+        # Two writers: a console that nobody reads must not hold up the files.
+        self._to_console = LineWriter(settings.log_buffer_bytes, LOG_LINES_DROPPED.inc)
+        self._to_files = LineWriter(settings.log_buffer_bytes, LOG_LINES_DROPPED.inc)
+        self._console = Stream(2)
+        self._coloured = is_coloured()
+        self._combined: RotatingFile | None = None
+        self._errors: RotatingFile | None = None
+        self.addFilter(_Repeats())
+
+    def open_files(self, settings: TelemetrySettings) -> None:
+        """Raises `OSError` when `LOG_DIR` cannot be written."""
+        size, kept = settings.log_file_bytes, settings.log_files_kept
+        self._combined = RotatingFile(settings.log_dir / "combined.log", size, kept)
+        self._errors = RotatingFile(settings.log_dir / "error.log", size, kept)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.deliver(self.formatter.line_of(record), record.levelno)
+        except Exception:
+            LOG_LINES_DROPPED.inc()
+            self.handleError(record)
+
+    def deliver(self, line: dict[str, object], level: int) -> None:
+        """Writes a line that is complete."""
+        urgent = level >= logging.WARNING
+        if self._combined is not None:
+            text = self.formatter.serialize_log_record(line) + "\n"
+            self._to_files.add(self._combined, text, urgent=urgent)
+            if level >= logging.ERROR and self._errors is not None:
+                self._to_files.add(self._errors, text, urgent=urgent)
+        self._to_console.add(self._console, columns(line, coloured=self._coloured) + "\n", urgent=urgent)
+
+    def buffer(self) -> None:
+        """From now on, threads write: an event loop is about to run."""
+        self._to_files.buffer()
+        self._to_console.buffer()
+
+    def write_through(self) -> None:
+        """Writes what is waiting; from now on each line is written before the call returns."""
+        self._to_files.write_through()
+        self._to_console.write_through()
+
+    def flush(self) -> None:
+        self._to_files.flush()
+        self._to_console.flush()
+
+
+class _Repeats(logging.Filter):
+    """Lets a warning of the telemetry libraries through once a minute: a dead collector must not fill the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("opentelemetry"):
+            return True
+        key = (record.name, str(record.msg))
+        if record.created - self._seen.get(key, 0.0) < REPEAT_SECONDS:
+            return False
+        self._seen[key] = record.created
+        return True
+
+
+_handler: LineHandler | None = None
+
+
+def configure(settings: TelemetrySettings) -> LineHandler:
+    """Makes every logger of the process write our lines, from `LOG_LEVEL` on; replaces an earlier configuration."""
+    global _handler
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        # Ours of before, and the console handler of a basicConfig; a test's or an operator's own stays.
+        if isinstance(handler, LineHandler) or type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+            handler.close()
+    _handler = LineHandler(settings)
+    root.addHandler(_handler)
+    root.setLevel(settings.log_level.upper())
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    _take_over_uvicorn()
+    _report_uncaught()
+    logging.captureWarnings(True)
+    try:
+        _handler.open_files(settings)
+    except OSError as error:
+        get_logger(__name__).warning(
+            "LOG_DIR cannot be written, logging to the console only", log_dir=settings.log_dir, reason=str(error)
+        )
+    return _handler
+
+
+def write(logger: Logger, level: int, message: str, fields: Mapping[str, object], error: ErrorFields | None) -> None:
+    """Writes a line whose fields the caller has chosen and made safe.
+
+    It skips the LogRecord and the search for secrets, and so costs a small part of `Logger.info`: for the one line
+    that every request writes.
+    """
+    name = logger._logger.name
+    if _handler is None or not logger._logger.isEnabledFor(level):
+        return
+    level_name = logging.getLevelName(level).lower()
+    _handler.deliver(_handler.formatter.line(time.time(), level_name, message, name, fields, error), level)
+
+
+def _take_over_uvicorn() -> None:
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    # The middleware writes the one line of a request; without any handler uvicorn does not even make its own.
+    logging.getLogger("uvicorn.access").propagate = False
+
+
+def _report_uncaught() -> None:
+    log = get_logger("uncaught")
+
+    def report(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
+        if issubclass(kind, Exception):
+            log.critical("uncaught exception", error=error)
+        else:
+            sys.__excepthook__(kind, error, stack)
+
+    def report_thread(event: threading.ExceptHookArgs) -> None:
+        if event.exc_value is not None and isinstance(event.exc_value, Exception):
+            log.error("uncaught exception in a thread", error=event.exc_value, thread_name=event.thread and event.thread.name)
+
+    sys.excepthook = report
+    threading.excepthook = report_thread

@@ -1,0 +1,103 @@
+"""Keeps secrets and resident registration numbers out of log lines and spans: by the name of a field, by the look of a text."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from enum import Enum
+from functools import lru_cache
+from itertools import islice
+from typing import cast
+from uuid import UUID
+
+HIDDEN = "[redacted]"
+LONGEST_TEXT = 16_384
+DEEPEST = 8
+MOST_ITEMS = 100
+LARGEST_INTEGER = 2**63 - 1
+
+_SECRET_WORDS = frozenset(
+    "password passwd passphrase pwd secret token jwt authorization cookie credential rrn ssn otp".split()
+)
+_SECRET_PAIRS = ("apikey", "privatekey", "signingkey", "residentregistration", "residentnumber")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+# The birth date of a resident registration number is checked, so that most thirteen-digit numbers are left alone.
+_NUMBER = r"(?<![0-9A-Za-z])\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-\s]?[1-8]\d{6}(?![0-9A-Za-z])"
+_TEXT_RULES = (
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), HIDDEN),
+    (re.compile(r"\b(bearer|basic)\s+(?!\[)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (re.compile(_NUMBER), HIDDEN),
+    (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), rf"\1{HIDDEN}@"),
+    (
+        re.compile(
+            r"((?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|cookie)['\"]?\s*[=:]\s*)"
+            r"(?:\"[^\"]*\"|'[^']*'|[^\s,;&'\"\[{}]+)",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    # The values of a failed statement, as SQLAlchemy appends them to its message.
+    (re.compile(r"\[parameters: .*\]"), f"[parameters: {HIDDEN}]"),
+)
+
+
+@lru_cache(maxsize=4096)
+def is_secret(name: str) -> bool:
+    """Whether a field of this name may hold something that nobody should read: `accessToken`, `x-api-key`, `rrn`."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    if any(word in _SECRET_WORDS or word.removesuffix("s") in _SECRET_WORDS for word in words):
+        return True
+    joined = "".join(words)
+    return any(pair in joined for pair in _SECRET_PAIRS)
+
+
+def redact_text(text: str) -> str:
+    """The text without tokens, passwords in URLs and `key=value` pairs, and registration numbers; bounded; valid UTF-8."""
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT} characters more)"
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    for pattern, replacement in _TEXT_RULES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(name: str, value: object, depth: int = 0) -> object:
+    """What may be written of the field `name`: plain JSON values, bounded, hidden where its name says so.
+
+    Never raises. Objects that JSON does not know become text; a key keeps no dot, because an index cannot hold both
+    `a.b` and an object `a`.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if is_secret(name):
+        return HIDDEN
+    match value:
+        case Enum():
+            return redact(name, value.value, depth + 1)
+        case str():
+            return redact_text(value)
+        case int():
+            return value if abs(value) <= LARGEST_INTEGER else str(value)
+        case float() | UUID() | datetime() | date() | time():
+            return value
+        case Mapping() if depth < DEEPEST:
+            items = islice(cast("Mapping[object, object]", value).items(), MOST_ITEMS)
+            return {(key := plain_key(each)): redact(key, item, depth + 1) for each, item in items}
+        case list() | tuple() | set() | frozenset() if depth < DEEPEST:
+            members = islice(cast("Iterable[object]", value), MOST_ITEMS)
+            return [redact(name, member, depth + 1) for member in members]
+        case _:
+            return redact_text(_text(value))
+
+
+def plain_key(key: object) -> str:
+    """A name fit for a field: text without dots."""
+    return redact_text(_text(key)).replace(".", "_")
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # a broken __str__ must not cost the line
+        return f"<{type(value).__name__}>"

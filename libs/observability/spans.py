@@ -1,0 +1,92 @@
+"""Spans on their way to an exporter: a bounded queue that counts what it loses and stops within seconds."""
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from libs.observability.metrics import SPANS_DROPPED, SPANS_EXPORTED
+
+_log = logging.getLogger(__name__)
+
+# Threads that find the queue almost full at the same moment may all still add one.
+HEADROOM = 64
+STOP_SECONDS = 3.0
+JOIN_SECONDS = 2.0
+
+
+class CountedExporter(SpanExporter):
+    """Counts each batch of another exporter as exported or dropped, whether it answers, fails, raises or hangs."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._lock = threading.Lock()
+        self._under_way = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        with self._lock:
+            self._under_way = len(spans)
+        try:
+            result = self._exporter.export(spans)
+        except Exception as error:
+            _log.warning("spans cannot be exported", extra={"reason": f"{type(error).__name__}: {error}"})
+            result = SpanExportResult.FAILURE
+        with self._lock:
+            count, self._under_way = self._under_way, 0
+        if result is SpanExportResult.SUCCESS:
+            SPANS_EXPORTED.inc(count)
+        else:
+            SPANS_DROPPED.labels("export_failed").inc(count)
+        return result
+
+    def abandon(self) -> int:
+        """The spans of a batch whose end nobody waits for any more; it will not be counted again."""
+        with self._lock:
+            count, self._under_way = self._under_way, 0
+        return count
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+class BoundedBatch(BatchSpanProcessor):
+    """The SDK's batch processor, with the `OTEL_BSP_*` variables, that never loses a span unnoticed.
+
+    When the queue is full the new span is dropped: the older ones are nearer to the cause. `shutdown` returns within
+    some five seconds whatever the collector does.
+    """
+
+    def __init__(self, span_exporter: SpanExporter) -> None:
+        self._limit = BatchSpanProcessor._default_max_queue_size()
+        self._exporter = CountedExporter(span_exporter)
+        super().__init__(self._exporter, max_queue_size=self._limit + HEADROOM)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if not (span.context and span.context.trace_flags.sampled):
+            return
+        batch = self._batch_processor
+        if batch._shutdown:
+            SPANS_DROPPED.labels("shutdown").inc()
+        elif len(batch._queue) >= self._limit:
+            SPANS_DROPPED.labels("queue_full").inc()
+        else:
+            batch.emit(span)
+
+    def shutdown(self) -> None:
+        batch = self._batch_processor
+        if batch._shutdown:
+            return
+        # Ends the pause between two attempts of the exporter, so that the worker comes to its end.
+        stop = threading.Timer(STOP_SECONDS, self._exporter.shutdown)
+        stop.daemon = True
+        stop.start()
+        batch.shutdown(int((STOP_SECONDS + JOIN_SECONDS) * 1000))
+        stop.cancel()
+        if lost := self._exporter.abandon() + len(batch._queue):
+            SPANS_DROPPED.labels("shutdown").inc(lost)
+            batch._queue.clear()

@@ -1,0 +1,147 @@
+"""Where spans come from and where they go: the SDK by its distro, one exporter by the environment, HTTP clients instrumented."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.distro import OpenTelemetryConfigurator, OpenTelemetryDistro
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.resources import OTELResourceDetector
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from libs.observability.log_files import RotatingFile
+from libs.observability.logging import get_logger
+from libs.observability.redaction import redact_text
+from libs.observability.settings import TelemetrySettings
+from libs.observability.spans import BoundedBatch
+
+log = get_logger(__name__)
+
+quietly = suppress_instrumentation
+"""`with quietly():` calls and queries inside leave no spans."""
+
+JAEGER_NAMES = ("jaeger", "jaeger_thrift")
+FILES = "files"
+
+# What the SDK uses where the environment says nothing. A second of two thousand spans fits into the queue.
+DEFAULTS = {
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_BSP_MAX_QUEUE_SIZE": "8192",
+    "OTEL_BSP_SCHEDULE_DELAY": "1000",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "16384",
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
+}
+
+
+def exporter_names(settings: TelemetrySettings) -> list[str]:
+    """Which exporters the environment asks for: the named ones, else OTLP, the Jaeger agent or files by what is set."""
+    if named := os.environ.get("OTEL_TRACES_EXPORTER", "").strip():
+        return [name.strip() for name in named.split(",") if name.strip() not in ("", "none")]
+    if os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return ["otlp"]
+    if settings.jaeger_agent_host:
+        return ["jaeger"]
+    return [FILES] if settings.traces_dir else ["otlp"]
+
+
+def configure(settings: TelemetrySettings) -> None:
+    """Sets the process's tracer provider, unless there is one already (`opentelemetry-instrument`).
+
+    What cannot be set up is one warning; then there are no spans, and the service goes on.
+    """
+    if isinstance(trace.get_tracer_provider(), TracerProvider):
+        return
+    try:
+        with _environment(_defaults(settings)):
+            _configure_sdk(settings)
+            _instrument_clients()
+    except Exception as error:
+        log.warning("tracing cannot be set up, going on without", error=error)
+
+
+def _configure_sdk(settings: TelemetrySettings) -> None:
+    names = exporter_names(settings)
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    ours = [] if disabled else [_exporter(name, settings) for name in names if name in (*JAEGER_NAMES, FILES)]
+    theirs = [] if disabled else [name for name in names if name not in (*JAEGER_NAMES, FILES)]
+    with _environment({"OTEL_TRACES_EXPORTER": ",".join(theirs) or "none"}):
+        OpenTelemetryDistro().configure()
+        OpenTelemetryConfigurator().configure(
+            resource_attributes=_resource(settings),
+            span_processors=[BoundedBatch(exporter) for exporter in ours],
+            export_span_processor=BoundedBatch,
+        )
+
+
+def _defaults(settings: TelemetrySettings) -> dict[str, str]:
+    defaults = dict(DEFAULTS)
+    if settings.environment == "development":
+        defaults["OTEL_TRACES_SAMPLER"] = "always_on"
+    return {name: value for name, value in defaults.items() if not os.environ.get(name)}
+
+
+def _resource(settings: TelemetrySettings) -> dict[str, Any]:
+    """Ours, but for what `OTEL_RESOURCE_ATTRIBUTES` says otherwise."""
+    attributes = {
+        "service.namespace": settings.service_namespace,
+        "service.version": settings.service_version,
+        "deployment.environment.name": settings.environment,
+    }
+    given = OTELResourceDetector().detect().attributes
+    return {key: value for key, value in attributes.items() if key not in given} | {
+        "service.name": settings.service_name
+    }
+
+
+def _exporter(name: str, settings: TelemetrySettings) -> SpanExporter:
+    if name in JAEGER_NAMES:
+        # Brings Thrift along, which nobody else needs.
+        from libs.observability.jaeger import JaegerThriftExporter
+
+        host = settings.jaeger_agent_host
+        return JaegerThriftExporter(host, settings.jaeger_agent_port if host else None)
+    from libs.observability.span_files import SpanFile
+
+    if settings.traces_dir is None:
+        raise ValueError("OTEL_TRACES_EXPORTER=files needs TRACES_DIR")
+    path = settings.traces_dir / "spans.jsonl"
+    return SpanFile(RotatingFile(path, settings.trace_file_bytes, settings.trace_files_kept))
+
+
+def _instrument_clients() -> None:
+    from opentelemetry.instrumentation import httpx as clients
+
+    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+    for name, instrumentor in (("httpx", clients.HTTPXClientInstrumentor), ("httpx2", clients.HTTPX2ClientInstrumentor)):
+        if name not in disabled:
+            instrumentor().instrument(request_hook=_scrub, async_request_hook=_scrub_async)
+
+
+def _scrub(span: trace.Span, request: Any) -> None:
+    """A query may hold a secret; the path says enough."""
+    if span.is_recording():
+        scheme, host, port, path = request.url.scheme, request.url.host, request.url.port, request.url.path
+        authority = f"{host}:{port}" if port else host
+        span.set_attribute("url.full", redact_text(f"{scheme}://{authority}{path}"))
+
+
+async def _scrub_async(span: trace.Span, request: Any) -> None:
+    _scrub(span, request)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables for the SDK, which reads nothing else, and takes back what it sets itself: children inherit them."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
