@@ -1,0 +1,21 @@
+"""What services say to each other: events, who hears them, and the permissions a token can carry."""
+
+from libs.contracts import auth, budget, personnel, provisioning, tenant
+from libs.contracts.events import EVENTS, CloudEvent, Event, read_event
+from libs.contracts.permissions import PLATFORM_TENANT_ID
+from libs.contracts.subscriptions import SUBSCRIPTIONS, subscribers
+
+__all__ = [
+    "EVENTS",
+    "PLATFORM_TENANT_ID",
+    "SUBSCRIPTIONS",
+    "CloudEvent",
+    "Event",
+    "auth",
+    "budget",
+    "personnel",
+    "provisioning",
+    "read_event",
+    "subscribers",
+    "tenant",
+]

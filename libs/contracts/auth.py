@@ -1,0 +1,64 @@
+"""What the auth service tells: users, roles and sessions."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from libs.contracts.events import Event
+
+
+class UserCreated(Event):
+    """A user may log in from now on."""
+
+    type: ClassVar[str] = "user.created.v1"
+    user_id: UUID
+    email: str
+    roles: list[str]
+
+
+class UserUpdated(Event):
+    """A user's name, roles or state changed."""
+
+    type: ClassVar[str] = "user.updated.v1"
+    user_id: UUID
+    roles: list[str]
+    is_active: bool
+
+
+class UserLoggedIn(Event):
+    """A user proved who they are."""
+
+    type: ClassVar[str] = "user.logged_in.v1"
+    user_id: UUID
+
+
+class UserLoggedOut(Event):
+    """A user ended a session."""
+
+    type: ClassVar[str] = "user.logged_out.v1"
+    user_id: UUID
+
+
+class UserSessionsRevoked(Event):
+    """Every session of a family ended: a refresh token was used a second time, so one of its holders is a thief."""
+
+    type: ClassVar[str] = "user.sessions_revoked.v1"
+    user_id: UUID
+    reason: str
+
+
+class RoleCreated(Event):
+    """A role can be given to users."""
+
+    type: ClassVar[str] = "role.created.v1"
+    role_id: UUID
+    name: str
+    permissions: list[str]
+
+
+class RoleUpdated(Event):
+    """A role's permissions changed."""
+
+    type: ClassVar[str] = "role.updated.v1"
+    role_id: UUID
+    name: str
+    permissions: list[str]

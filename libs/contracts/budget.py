@@ -1,0 +1,74 @@
+"""What the budget service tells: years, accounts, allocations and expenditures. Amounts have two decimals."""
+
+from datetime import date
+from decimal import Decimal
+from typing import ClassVar
+from uuid import UUID
+
+from libs.contracts.events import Event
+
+
+class FiscalYearOpened(Event):
+    """Money can be allocated in this year."""
+
+    type: ClassVar[str] = "fiscal_year.opened.v1"
+    fiscal_year_id: UUID
+    name: str
+    starts_on: date
+    ends_on: date
+
+
+class AccountOpened(Event):
+    """Money can be allocated to this account."""
+
+    type: ClassVar[str] = "account.opened.v1"
+    account_id: UUID
+    code: str
+    name: str
+
+
+class AllocationMade(Event):
+    """Money has been set aside for one account in one fiscal year."""
+
+    type: ClassVar[str] = "allocation.made.v1"
+    allocation_id: UUID
+    fiscal_year_id: UUID
+    account_id: UUID
+    amount: Decimal
+
+
+class AllocationChanged(Event):
+    """The amount of an allocation changed."""
+
+    type: ClassVar[str] = "allocation.changed.v1"
+    allocation_id: UUID
+    amount: Decimal
+
+
+class ExpenditureRequested(Event):
+    """An employee asks to spend from an allocation."""
+
+    type: ClassVar[str] = "expenditure.requested.v1"
+    expenditure_id: UUID
+    allocation_id: UUID
+    amount: Decimal
+    employee_id: UUID
+
+
+class ExpenditureApproved(Event):
+    """The money of a request is committed."""
+
+    type: ClassVar[str] = "expenditure.approved.v1"
+    expenditure_id: UUID
+    allocation_id: UUID
+    amount: Decimal
+    employee_id: UUID
+
+
+class ExpenditureRejected(Event):
+    """A request will not be paid."""
+
+    type: ClassVar[str] = "expenditure.rejected.v1"
+    expenditure_id: UUID
+    allocation_id: UUID
+    reason: str

@@ -1,0 +1,65 @@
+"""The base of every event, and the CloudEvents 1.0 envelope it travels in."""
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+EVENTS: dict[str, type["Event"]] = {}
+"""Every event class by its type; filled as the modules of this package are imported."""
+
+
+class Event(BaseModel):
+    """A fact about one entity, in the past tense.
+
+    `type` is `<entity>.<what happened>.v<version>`, and the event has a field `<entity>_id`.
+    Fields may be added to a version; anything else is a new version. No event carries a secret: all are kept for audit.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    type: ClassVar[str]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.type in EVENTS or f"{cls.type.split('.')[0]}_id" not in cls.model_fields:
+            raise TypeError(f"{cls.__name__}: the type {cls.type} is taken, or its entity's id is no field")
+        EVENTS[cls.type] = cls
+
+    @property
+    def subject(self) -> str:
+        """The entity that the event is about, as `<entity>/<id>`."""
+        entity = self.type.split(".")[0]
+        return f"{entity}/{getattr(self, f'{entity}_id')}"
+
+
+class CloudEvent(BaseModel):
+    """The envelope: CloudEvents 1.0 in JSON, with the tenant, the actor and the trace as extension attributes.
+
+    Extension names are lower-case letters and digits only, as the specification demands.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    specversion: Literal["1.0"] = "1.0"
+    id: UUID
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    tenantid: UUID
+    actorid: UUID | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    requestid: str | None = None
+    data: dict[str, Any]
+
+
+def read_event(envelope: CloudEvent) -> Event | None:
+    """The typed event inside an envelope, or None when this code knows no such type.
+
+    Raises `pydantic.ValidationError` when the data does not fit the type.
+    """
+    known = EVENTS.get(envelope.type)
+    return known.model_validate(envelope.data) if known else None

@@ -1,0 +1,26 @@
+"""Every permission that a token's `scope` can carry, and what it lets its holder do."""
+
+from uuid import UUID
+
+PLATFORM_TENANT_ID = UUID("00000000-0000-0000-0000-000000000001")
+"""The tenant of the people and the service accounts that run the platform; its code is `platform`."""
+
+TENANT_PERMISSIONS = {
+    "users:read": "see users",
+    "users:write": "create users, change their roles, switch them off",
+    "roles:read": "see roles",
+    "roles:write": "create and change roles",
+    "personnel:read": "see departments and employees",
+    "personnel:write": "change departments, hire people",
+    "budget:read": "see years, accounts, allocations, expenditures",
+    "budget:write": "open years and accounts, allocate money",
+    "budget:request": "request an expenditure",
+    "budget:approve": "approve or reject an expenditure",
+    "audit:read": "search the audit trail",
+}
+
+PLATFORM_PERMISSIONS = {
+    "tenants:read": "see tenants and how far their provisioning is",
+    "tenants:write": "create tenants and their first administrator",
+    "events:deliver": "hand events to a service; for service accounts",
+}

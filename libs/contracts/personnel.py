@@ -1,0 +1,54 @@
+"""What the personnel service tells: departments, employees and their appointments."""
+
+from datetime import date
+from typing import ClassVar
+from uuid import UUID
+
+from libs.contracts.events import Event
+
+
+class DepartmentCreated(Event):
+    """A department exists."""
+
+    type: ClassVar[str] = "department.created.v1"
+    department_id: UUID
+    code: str
+    name: str
+    parent_id: UUID | None
+
+
+class DepartmentUpdated(Event):
+    """A department was renamed or moved below another."""
+
+    type: ClassVar[str] = "department.updated.v1"
+    department_id: UUID
+    name: str
+    parent_id: UUID | None
+
+
+class EmployeeHired(Event):
+    """A person has been hired, with a first appointment."""
+
+    type: ClassVar[str] = "employee.hired.v1"
+    employee_id: UUID
+    number: str
+    department_id: UUID
+    starts_on: date
+
+
+class EmployeeUpdated(Event):
+    """An employee's own data changed."""
+
+    type: ClassVar[str] = "employee.updated.v1"
+    employee_id: UUID
+
+
+class EmployeeAppointed(Event):
+    """An employee has a further appointment: hired again, or to a second term."""
+
+    type: ClassVar[str] = "employee.appointed.v1"
+    employee_id: UUID
+    appointment_id: UUID
+    department_id: UUID
+    starts_on: date
+    ends_on: date | None

@@ -1,0 +1,26 @@
+"""What each service answers to `tenant.created.v1`: the steps of the provisioning saga."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from libs.contracts.events import Event
+
+PARTICIPANTS = ("auth", "budget", "personnel", "system")
+"""The services whose answer makes a tenant active."""
+
+
+class TenantPrepared(Event):
+    """One service is ready for the tenant."""
+
+    type: ClassVar[str] = "tenant.prepared.v1"
+    tenant_id: UUID
+    service: str
+
+
+class TenantPreparationFailed(Event):
+    """One service refuses the tenant, for a reason that trying again would not change."""
+
+    type: ClassVar[str] = "tenant.preparation_failed.v1"
+    tenant_id: UUID
+    service: str
+    reason: str

@@ -1,0 +1,30 @@
+"""What the tenant service tells: a tenant's life."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from libs.contracts.events import Event
+
+
+class TenantCreated(Event):
+    """A tenant is being provisioned: every service prepares what it needs and answers with an event of `provisioning`."""
+
+    type: ClassVar[str] = "tenant.created.v1"
+    tenant_id: UUID
+    code: str
+    name: str
+
+
+class TenantActivated(Event):
+    """Every service is prepared; people of this tenant may log in."""
+
+    type: ClassVar[str] = "tenant.activated.v1"
+    tenant_id: UUID
+
+
+class TenantClosed(Event):
+    """Provisioning failed or the tenant has left: every service undoes what it prepared."""
+
+    type: ClassVar[str] = "tenant.closed.v1"
+    tenant_id: UUID
+    reason: str

@@ -1,0 +1,1 @@
+"""What every service would otherwise write again: app, settings, database, events, tokens, problems, pages."""

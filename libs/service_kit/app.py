@@ -1,0 +1,189 @@
+"""The composition of every service: middleware, routers, errors, health and the resources of its lifetime, on one screen."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.contracts import SUBSCRIPTIONS, subscribers
+from libs.observability import get_logger, instrument
+from libs.service_kit import migrations, relay
+from libs.service_kit.auth import KeySet
+from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.database import Sessions, create_engine, create_sessions
+from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers
+from libs.service_kit.health import health_router
+from libs.service_kit.idempotency import Replay
+from libs.service_kit.inbox import Handlers, events_router
+from libs.service_kit.limits import RequestLimits
+from libs.service_kit.outbox import Outbox
+from libs.service_kit.settings import Loaded, ServiceSettings, load
+from libs.service_kit.transport import HttpTransport
+
+log = get_logger(__name__)
+
+RESTART_SECONDS = 1.0
+EVENT_DEADLINE_SECONDS = 15.0
+"""A batch of a hundred events is one request and one transaction."""
+
+Work = Callable[[Sessions], Awaitable[None]]
+"""Something that runs beside the requests for as long as the service does."""
+
+
+def create_app(
+    settings: ServiceSettings,
+    *,
+    description: str,
+    routers: Sequence[APIRouter],
+    handlers: Handlers | None = None,
+    conflicts: Conflicts | None = None,
+    calls: Sequence[str] = (),
+    background: Mapping[str, Work] | None = None,
+    fetch_keys: Callable[[Sessions], Awaitable[Mapping[str, Any]]] | None = None,
+) -> FastAPI:
+    """Build a service.
+
+    `handlers`: what its events do. `conflicts`: what its constraints mean. `calls`: the services it calls, found by name
+    in `request.state.clients`. `background`: its own work beside the requests. `fetch_keys`: where the public keys of
+    tokens come from, if not from the auth service.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
+        async with AsyncExitStack() as stack:
+            engine = create_engine(settings.database)
+            stack.push_async_callback(engine.dispose)
+            outbox = Outbox(f"{settings.name}-service", subscribers)
+            sessions = create_sessions(engine, outbox)
+            clients = {name: await _client(stack, settings, name) for name in {"auth", *calls}}
+            keys = KeySet((lambda: fetch_keys(sessions)) if fetch_keys else (lambda: _fetch_keys(clients["auth"])))
+            work = {**(background or {}), "clean": lambda sessions: relay.clean(settings.name, sessions)}
+            work |= await _relays(stack, settings, outbox, clients["auth"])
+            await stack.enter_async_context(_beside(settings.name, engine, sessions, work))
+            yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "settings": settings}
+
+    app = FastAPI(
+        title=f"{settings.name}-service",
+        description=description,
+        version=settings.telemetry.service_version,
+        lifespan=lifespan,
+        responses={"default": {"description": "A problem", "content": PROBLEM_CONTENT}},
+        # Its own spans, metrics and logs cost twice what the one middleware of the shared layer does.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.add_middleware(RequestLimits)
+    for router in (*routers, events_router(handlers or {}), health_router(settings.name)):
+        app.include_router(router)
+    add_error_handlers(app, conflicts or {})
+    app.add_exception_handler(Replay, _replay)
+    _describe_problems(app)
+    instrument(app, settings.telemetry)
+    return app
+
+
+def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
+    """Run a service until it is told to stop: the whole of `python -m services.<name>.main`."""
+    loaded = load(settings)
+    uvicorn.run(
+        create(loaded),
+        host=loaded.host,
+        port=loaded.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+    )
+
+
+async def _client(stack: AsyncExitStack, settings: ServiceSettings, name: str, **options: float) -> ServiceClient:
+    return await stack.enter_async_context(ServiceClient(name, settings.services.of(name), **options))
+
+
+async def _fetch_keys(auth: ServiceClient) -> Mapping[str, Any]:
+    return await auth.get("/.well-known/jwks.json")
+
+
+async def _relays(
+    stack: AsyncExitStack, settings: ServiceSettings, outbox: Outbox, auth: ServiceClient
+) -> dict[str, Work]:
+    """A relay for each service that hears events, with a client of its own: slow events must not open the breaker of calls."""
+    if settings.events.transport == "none" or settings.events.client_secret is None:
+        log.warning("events wait in the outbox: EVENTS__TRANSPORT is none")
+        return {}
+    account = ServiceAccount(auth, f"{settings.name}-service", settings.events.client_secret.get_secret_value())
+    clients = {name: await _client(stack, settings, name, deadline=EVENT_DEADLINE_SECONDS) for name in SUBSCRIPTIONS}
+    transport = HttpTransport(clients, account)
+
+    def work(destination: str) -> Work:
+        waker = asyncio.Event()
+        outbox.wakers.append(waker)
+        return lambda sessions: relay.Relay(
+            settings.name, destination, sessions, transport, settings.events, waker
+        ).run()
+
+    return {f"relay to {destination}": work(destination) for destination in SUBSCRIPTIONS}
+
+
+@asynccontextmanager
+async def _beside(
+    service: str, engine: AsyncEngine, sessions: Sessions, work: Mapping[str, Work]
+) -> AsyncGenerator[None]:
+    """Run the work beside the requests, from when the database is migrated until the service stops."""
+
+    async def begin() -> None:
+        await _until_migrated(service, engine)
+        await asyncio.gather(*(_keep_running(name, run, sessions) for name, run in work.items()))
+
+    task = asyncio.create_task(begin())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_migrated(service: str, engine: AsyncEngine) -> None:
+    said = False
+    while True:
+        try:
+            async with engine.connect() as connection:
+                if await migrations.is_current(connection, service):
+                    return
+            reason = "it is not migrated"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        if not said:
+            log.warning("waiting for the database", reason=reason)
+            said = True
+        await asyncio.sleep(RESTART_SECONDS / 2)
+
+
+async def _keep_running(name: str, run: Work, sessions: Sessions) -> None:
+    while True:
+        try:
+            await run(sessions)
+        except Exception as error:
+            log.error("background work failed and starts again", work=name, error=error)
+        await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _replay(_: Request, replay: Exception) -> Response:
+    assert isinstance(replay, Replay)
+    return replay.response
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the component that every `default` response refers to; FastAPI would put a model under application/json."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = generate()
+        schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+        return schema
+
+    app.openapi = openapi  # pyright: ignore[reportAttributeAccessIssue]  # the documented way to extend the document

@@ -1,0 +1,137 @@
+"""Who is asking: an access token verified against the public keys of the auth service, made into a `Principal`."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from uuid import UUID
+
+import jwt
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from libs.observability import bind, get_logger
+from libs.service_kit.errors import Forbidden, Unauthorized, Unavailable
+
+log = get_logger(__name__)
+
+ISSUER = "all-erp-auth"
+AUDIENCE = "all-erp"
+ALGORITHM = "ES256"  # small keys, known everywhere; taken from here and never from the token
+LEEWAY_SECONDS = 5
+REFRESH_SECONDS = 300
+FORCED_REFRESH_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks, for which tenant, and what they may do."""
+
+    id: UUID
+    tenant_id: UUID
+    permissions: frozenset[str]
+    client_id: str | None
+    """The service account's name; None for a person."""
+    token: str = field(repr=False)
+    """The token itself, to call other services on the caller's behalf."""
+
+
+class KeySet:
+    """The public keys of the auth service, by `kid`, fetched when needed and kept when auth is away.
+
+    Refreshed when older than five minutes, and at once for an unknown `kid`, but then at most every thirty seconds, so
+    that forged tokens cannot make this service ask without end. PyJWT's own client blocks the event loop.
+    """
+
+    def __init__(self, fetch: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+        self._fetch = fetch
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = self._asked_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def find(self, kid: str) -> jwt.PyJWK:
+        """The key of this id. Raises `Unauthorized` for an unknown one, `Unavailable` before any key is known."""
+        now = time.monotonic()
+        unknown, old = kid not in self._keys, now - self._fetched_at > REFRESH_SECONDS
+        if (unknown or old) and (now - self._asked_at > FORCED_REFRESH_SECONDS or not self._keys):
+            await self._refresh(now)
+        if key := self._keys.get(kid):
+            return key
+        if not self._keys:
+            raise Unavailable("The keys that prove a token cannot be had now.", headers={"Retry-After": "1"})
+        raise _refused("the token is signed with an unknown key")
+
+    async def _refresh(self, asked_at: float) -> None:
+        async with self._lock:
+            if self._asked_at > asked_at:  # another request has just asked
+                return
+            self._asked_at = time.monotonic()
+            try:
+                found = jwt.PyJWKSet.from_dict(dict(await self._fetch()))
+            except Exception as error:
+                log.warning("token keys could not be fetched", error=error)
+                return
+            self._keys = {key.key_id: key for key in found.keys if key.key_id}
+            self._fetched_at = time.monotonic()
+
+
+def _refused(reason: str) -> Unauthorized:
+    return Unauthorized(reason, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+async def verify(token: str, keys: KeySet) -> Principal:
+    """The principal that a token stands for. Raises `Unauthorized` for anything but a valid access token of ours."""
+    try:
+        header = jwt.get_unverified_header(token)
+        if header.get("typ") != "at+jwt" or not isinstance(header.get("kid"), str):
+            raise _refused("this is no access token")
+        key = await keys.find(header["kid"])
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            leeway=LEEWAY_SECONDS,
+            options={"require": ["exp", "iat", "sub", "aud", "iss", "tenant_id", "scope"]},
+        )
+        return Principal(
+            id=UUID(claims["sub"]),
+            tenant_id=UUID(claims["tenant_id"]),
+            permissions=frozenset(str(claims["scope"]).split()),
+            client_id=claims.get("client_id"),
+            token=token,
+        )
+    except jwt.ExpiredSignatureError:
+        raise _refused("the token has expired") from None
+    except (jwt.PyJWTError, ValueError, AttributeError, TypeError):
+        raise _refused("the token is not valid") from None
+
+
+_bearer = HTTPBearer(auto_error=False, description="An access token from auth: POST /api/v1/auth/login")
+
+
+async def authenticated(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal:
+    """The caller, or 401."""
+    if credentials is None:
+        raise Unauthorized("an access token is needed", headers={"WWW-Authenticate": "Bearer"})
+    principal = await verify(credentials.credentials, request.state.keys)
+    bind(tenant_id=str(principal.tenant_id), user_id=str(principal.id))
+    return principal
+
+
+Caller = Annotated[Principal, Depends(authenticated)]
+
+
+def requires(*permissions: str) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency: the caller, who must hold all these permissions, or 403."""
+
+    async def permitted(caller: Caller) -> Principal:
+        if missing := set(permissions) - caller.permissions:
+            raise Forbidden("this needs a permission that you do not have", missing=sorted(missing))
+        return caller
+
+    return permitted

@@ -1,0 +1,129 @@
+"""Calls to another service: deadline, retries with jitter, circuit breaker, the caller's token, the trace.
+
+From outside in: one deadline, then retries, then the breaker, then one attempt with its own time-outs. httpx2 is the
+maintained line of httpx with the same interface; the pool of httpx 0.28 costs three times as much CPU at twenty calls
+at once, because it looks at every waiting call for each that ends. This is the one place that imports it.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx2 as http
+import stamina
+from prometheus_client import Enum
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
+
+from libs.observability import get_logger
+from libs.service_kit.errors import Unavailable
+
+log = get_logger(__name__)
+
+DEADLINE_SECONDS = 3.0
+ATTEMPTS = 3
+BREAKER_FAILURES = 5
+BREAKER_SECONDS = 10.0
+# Below the five seconds after which uvicorn closes an idle connection, which a request could just be using.
+KEEPALIVE_SECONDS = 4.0
+
+BREAKER_STATE = Enum(
+    "circuit_breaker_state",
+    "State of the circuit breaker towards another service",
+    ["target"],
+    states=["closed", "half-open", "opened"],
+)
+
+
+class Refused(Exception):
+    """The other service answered 4xx: its status and its problem document."""
+
+    def __init__(self, status: int, document: dict[str, Any]) -> None:
+        super().__init__(f"{status} {document.get('type')}")
+        self.status = status
+        self.document = document
+
+
+class _Failed(Exception):
+    """An answer of 5xx, for the breaker and the retries."""
+
+
+class ServiceClient:
+    """A client of one service. Use as `async with`; opened once in a process, since opening builds a TLS context."""
+
+    def __init__(self, target: str, base_url: str, deadline: float = DEADLINE_SECONDS) -> None:
+        """`deadline`: the seconds that a call may take with all its attempts."""
+        self.target = target
+        self._deadline = deadline
+        self._http = http.AsyncClient(
+            base_url=base_url,
+            timeout=http.Timeout(deadline * 2 / 3, connect=0.5, pool=0.5),
+            limits=http.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+        )
+        self._breakers = AsyncCircuitBreakerFactory(default_threshold=BREAKER_FAILURES, default_ttl=BREAKER_SECONDS)
+        self._breakers.add_listener(self._show_state)
+        BREAKER_STATE.labels(target).state("closed")
+
+    def _show_state(self, name: str, kind: str, event: Any) -> None:
+        if kind == "state_changed":
+            BREAKER_STATE.labels(self.target).state(event.state)
+            log.warning("circuit breaker changed", target=self.target, state=event.state)
+
+    async def __aenter__(self) -> "ServiceClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str, *, token: str | None = None, params: dict[str, Any] | None = None) -> Any:
+        """The JSON answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no answer can be had in time."""
+        return await self._call("GET", path, token, attempts=ATTEMPTS, params=params)
+
+    async def post(
+        self, path: str, *, token: str | None = None, json: Any = None, content_type: str = "application/json"
+    ) -> Any:
+        """The JSON answer to a POST, tried once, since it may not be harmless to repeat. Raises as `get` does."""
+        headers = {"content-type": content_type}
+        return await self._call("POST", path, token, attempts=1, json=json, headers=headers)
+
+    async def _call(self, method: str, path: str, token: str | None, *, attempts: int, **request: Any) -> Any:
+        headers = {**request.pop("headers", {}), **({"authorization": f"Bearer {token}"} if token else {})}
+        retried = (http.TransportError, _Failed)
+        try:
+            async with asyncio.timeout(self._deadline):
+                async for attempt in stamina.retry_context(
+                    on=retried, attempts=attempts, wait_initial=0.05, wait_max=0.5, wait_jitter=0.1
+                ):
+                    with attempt:
+                        return await self._attempt(method, path, headers=headers, **request)
+        except (*retried, OpenedState, TimeoutError) as error:
+            log.warning("call failed", target=self.target, path=path, reason=type(error).__name__)
+            raise Unavailable(f"{self.target} does not answer now.", headers={"Retry-After": "2"}) from error
+        raise AssertionError("an attempt returns or raises")
+
+    async def _attempt(self, method: str, path: str, **request: Any) -> Any:
+        async with await self._breakers.get_breaker(self.target):
+            response = await self._http.request(method, path, **request)
+            if response.status_code >= 500:
+                raise _Failed(response.status_code)
+        document = response.json() if response.content else None
+        if response.status_code >= 400:
+            raise Refused(response.status_code, document if isinstance(document, dict) else {})
+        return document
+
+
+class ServiceAccount:
+    """The token of this service's own account, for calls that no user started; renewed before it ends."""
+
+    def __init__(self, auth: ServiceClient, client_id: str, client_secret: str) -> None:
+        self._auth = auth
+        self._credentials = {"client_id": client_id, "client_secret": client_secret}
+        self._token = ""
+        self._renew_at = float("-inf")
+
+    async def token(self) -> str:
+        """A token that is valid for at least half its life. Raises as `ServiceClient.post` does."""
+        if time.monotonic() >= self._renew_at:
+            answer = await self._auth.post("/api/v1/auth/token", json=self._credentials)
+            self._token, self._renew_at = answer["access_token"], time.monotonic() + answer["expires_in"] / 2
+        return self._token

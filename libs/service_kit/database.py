@@ -1,0 +1,134 @@
+"""The service's database: one transaction a request, and every transaction bound to one tenant.
+
+Row-level security reads the tenant from the setting `app.tenant_id`, which lives as long as the transaction. The session
+class sets it at the start of each transaction, so no query can run before it; without a tenant every table is empty.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, DateTime, MetaData, Numeric, Text, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Mapped, Session, SessionTransaction, declared_attr, mapped_column
+
+from libs.observability.sql import instrument_engine
+from libs.service_kit.auth import Caller
+from libs.service_kit.outbox import Outbox
+from libs.service_kit.settings import DatabaseSettings
+
+Sessions = async_sessionmaker[AsyncSession]
+
+# Names that a migration can drop and `create_app(conflicts=…)` can look up.
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+COLUMN_TYPES: dict[Any, Any] = {str: Text(), datetime: DateTime(timezone=True), Decimal: Numeric(14, 2)}
+
+
+def new_metadata() -> MetaData:
+    """The metadata of one service: five services in one process must not see each other's tables."""
+    return MetaData(naming_convention=NAMING)
+
+
+class Entity:
+    """The columns of everything that a tenant owns and people change, with optimistic locking by `version`."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
+    tenant_id: Mapped[UUID] = mapped_column(sort_order=-1)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), onupdate=text("now()"))
+    version: Mapped[int] = mapped_column(default=1)
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"version_id_col": cls.__table__.c.version, "eager_defaults": True}  # type: ignore[attr-defined]
+
+
+class TenantSession(Session):
+    """The session class that the hooks below listen to."""
+
+
+@event.listens_for(TenantSession, "after_begin")
+def _bind(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if tenant_id := session.info.get("tenant_id"):
+        connection.exec_driver_sql("select set_config('app.tenant_id', $1, true)", (str(tenant_id),))
+
+
+@event.listens_for(TenantSession, "after_commit")
+def _wake_relay(session: Session) -> None:
+    if session.info.pop("published", False):
+        session.info["outbox"].wake()
+
+
+@event.listens_for(TenantSession, "after_rollback")
+def _forget_published(session: Session) -> None:
+    session.info.pop("published", None)
+
+
+async def bind_tenant(session: AsyncSession, tenant_id: UUID, actor_id: UUID | None = None) -> None:
+    """Work for this tenant from here on, in the transaction that is open and in later ones."""
+    session.info.update(tenant_id=tenant_id, actor_id=actor_id)
+    await session.execute(text("select set_config('app.tenant_id', :id, true)"), {"id": str(tenant_id)})
+
+
+def create_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """A pool whose connections are all usable at once: requests beyond it wait, and past the time-out get a 503."""
+    engine = create_async_engine(
+        settings.url.get_secret_value(),
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout_seconds,
+        pool_pre_ping=False,
+        connect_args={"timeout": 5, "command_timeout": 30, "server_settings": {"lock_timeout": "5s"}},
+    )
+    event.listen(engine.sync_engine, "connect", _refuse_unbound_role)
+    instrument_engine(engine)
+    return engine
+
+
+def _refuse_unbound_role(connection: Any, _: object) -> None:
+    """No connection as a role that stands above row-level security: with it every tenant would see every other."""
+    cursor = connection.cursor()
+    cursor.execute("select rolsuper or rolbypassrls from pg_roles where rolname = current_user")
+    if cursor.fetchone()[0]:
+        raise RuntimeError("DATABASE__URL: this role bypasses row-level security; use the service's own role")
+    cursor.close()
+
+
+def create_sessions(engine: AsyncEngine, outbox: Outbox) -> Sessions:
+    """The factory of this service's sessions; what they publish goes to this outbox."""
+    return async_sessionmaker(engine, sync_session_class=TenantSession, expire_on_commit=False, info={"outbox": outbox})
+
+
+@asynccontextmanager
+async def transaction(
+    sessions: Sessions, tenant_id: UUID | None = None, actor_id: UUID | None = None
+) -> AsyncGenerator[AsyncSession]:
+    """One transaction for a tenant: commits at the end, rolls back on any exception."""
+    async with sessions(info={"tenant_id": tenant_id, "actor_id": actor_id}) as session, session.begin():
+        yield session
+
+
+def get_sessions(request: Request) -> Sessions:
+    """The factory itself, for the few routes that decide about transactions on their own."""
+    return request.state.sessions
+
+
+async def open_session(request: Request, caller: Caller) -> AsyncGenerator[AsyncSession]:
+    """The caller's transaction, bound to the caller's tenant."""
+    async with transaction(request.state.sessions, caller.tenant_id, caller.id) as session:
+        yield session
+
+
+# scope="function": the commit comes before the answer leaves, so a failing commit is a 500 and never a 201.
+DatabaseSession = Annotated[AsyncSession, Depends(open_session, scope="function")]

@@ -1,0 +1,194 @@
+"""Refusals by name, and the one form every error leaves in: application/problem+json (RFC 9457).
+
+    ServiceError
+      BadRequest 400   Unauthorized 401   Forbidden 403   NotFound 404   Conflict 409
+      PreconditionFailed 412   Invalid 422   PreconditionRequired 428   TooManyRequests 429   Unavailable 503
+
+A service names what it refuses by a subclass: `class BudgetExceeded(Conflict)` answers 409 with the type
+`/problems/budget-exceeded`.
+"""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
+from starlette.exceptions import HTTPException
+
+from libs.observability.http import trace_id
+
+SHOWN_ERRORS = 20
+"""How many wrong fields one answer names: enough for a form, too few to be made large on purpose."""
+
+
+class ServiceError(Exception):
+    """An expected refusal. `facts` are further members of the problem document; none may be a secret."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.facts = facts
+
+    @classmethod
+    def slug(cls) -> str:
+        """The class name as it stands in the problem's `type`: `budget-exceeded`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+
+class BadRequest(ServiceError):
+    """The request makes no sense as it stands."""
+
+    status = 400
+
+
+class Unauthorized(ServiceError):
+    """Nobody has proved who is asking."""
+
+    status = 401
+
+
+class Forbidden(ServiceError):
+    """Who asks is known and may not."""
+
+    status = 403
+
+
+class NotFound(ServiceError):
+    """There is no such thing, or it is another tenant's."""
+
+    status = 404
+
+
+class Conflict(ServiceError):
+    """A rule of the business stands against it now."""
+
+    status = 409
+
+
+class PreconditionFailed(ServiceError):
+    """The thing has changed since the client read it."""
+
+    status = 412
+
+
+class Invalid(ServiceError):
+    """Well-formed, but no state of the system makes it right."""
+
+    status = 422
+
+
+class PreconditionRequired(ServiceError):
+    """An update must say which version it changes."""
+
+    status = 428
+
+
+class TooManyRequests(ServiceError):
+    """More than can be done now; `Retry-After` says when."""
+
+    status = 429
+
+
+class Unavailable(ServiceError):
+    """Something that this service needs does not answer now."""
+
+    status = 503
+
+
+def problem(
+    status: int, slug: str | None = None, *, headers: Mapping[str, str] | None = None, **members: Any
+) -> Response:
+    """A problem document. Its type is `/problems/<slug>`, or `about:blank` where the status says it all."""
+    body = {
+        "type": f"/problems/{slug}" if slug else "about:blank",
+        "title": slug.replace("-", " ").capitalize() if slug else HTTPStatus(status).phrase,
+        "status": status,
+        **members,
+        "trace_id": trace_id(),
+    }
+    return Response(orjson.dumps(body, default=str), status, dict(headers or {}), "application/problem+json")
+
+
+def problems(*refused: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that can refuse in these ways."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for error in refused:
+        entry = by_status.setdefault(error.status, {"description": "", "content": PROBLEM_CONTENT})
+        entry["description"] = "; ".join(filter(None, [entry["description"], f"`{error.slug()}`: {error.__doc__}"]))
+    return by_status
+
+
+PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "trace_id": {"type": ["string", "null"]},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+
+# SQLSTATE classes of trouble that passes: connection, resources, operator intervention, deadlock, lock timeout.
+PASSING = ("08", "53", "57", "40", "55")
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+Conflicts = Mapping[str, type[ServiceError]]
+"""Which refusal a broken constraint of the database stands for, by the constraint's name."""
+
+
+def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
+    """Make every refusal, expected or not, a problem document."""
+
+    @app.exception_handler(ServiceError)
+    async def refused(_: Request, error: ServiceError) -> Response:
+        return problem(error.status, error.slug(), headers=error.headers, detail=error.detail, **error.facts)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, headers=error.headers, detail=str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        # Without the input: it can hold a password, or a NaN that JSON cannot carry.
+        wrong = [
+            {"pointer": "/" + "/".join(map(str, e["loc"])), "code": e["type"], "detail": e["msg"]}
+            for e in error.errors()[:SHOWN_ERRORS]
+        ]
+        return problem(422, "invalid-input", detail="The input is not as described.", errors=wrong)
+
+    @app.exception_handler(StaleDataError)
+    async def stale(_: Request, error: StaleDataError) -> Response:
+        return problem(412, "precondition-failed", detail="It has been changed meanwhile; read it again.")
+
+    @app.exception_handler(IntegrityError)
+    async def constraint(_: Request, error: IntegrityError) -> Response:
+        known = conflicts.get(getattr(error.orig.__cause__, "constraint_name", None) or "")
+        if known is None:
+            raise error
+        return problem(known.status, known.slug(), detail=known.__doc__)
+
+    @app.exception_handler(DBAPIError)
+    @app.exception_handler(PoolTimeout)
+    @app.exception_handler(OSError)
+    async def unavailable(_: Request, error: Exception) -> Response:
+        if isinstance(error, DBAPIError) and not (error.connection_invalidated or _sqlstate(error).startswith(PASSING)):
+            raise error
+        return problem(503, "unavailable", headers={"Retry-After": "1"}, detail="The database cannot answer now.")

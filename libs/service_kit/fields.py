@@ -1,0 +1,69 @@
+"""The kinds of values that cross the wire: bounded text, exact money, closed input models."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints, WithJsonSchema
+
+# PostgreSQL's text cannot hold NUL, so every text refuses it here instead of failing there.
+_NO_NUL = r"^[^\x00]*$"
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_NO_NUL)]
+Prose = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=_NO_NUL)]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$")]
+Email = Annotated[
+    str, StringConstraints(max_length=254, to_lower=True, pattern=r"^[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+$")
+]
+
+_MONEY = r"^\d{1,12}(\.\d{1,2})?$"
+
+
+def _exact(value: object) -> Decimal:
+    """Only text: a JSON number has been a float somewhere on its way."""
+    if isinstance(value, Decimal):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(_MONEY[1:-1], value, re.ASCII):
+        raise ValueError('must be text with at most twelve digits and two decimals, such as "1250.00"')
+    return Decimal(value)
+
+
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise ValueError("must be more than zero")
+    return value
+
+
+def two_decimals(value: Decimal) -> str:
+    """Money as it is written everywhere: `1250.00`."""
+    return f"{value:.2f}"
+
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    PlainSerializer(two_decimals, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": _MONEY, "examples": ["1250.00"]}),
+]
+PositiveMoney = Annotated[
+    Decimal,
+    BeforeValidator(lambda value: _positive(_exact(value))),  # pyright: ignore[reportUnknownLambdaType]
+    PlainSerializer(two_decimals, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^(?!0+(\.0+)?$)\d{1,12}(\.\d{1,2})?$", "examples": ["1250.00"]}),
+]
+
+
+class Input(BaseModel):
+    """What a client sends: unknown fields are refused, so that a typing error never passes for a wish."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Output(BaseModel):
+    """What a client gets, read from a row."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, row: Any) -> "dict[str, Any]":
+        """The row as plain JSON values."""
+        return cls.model_validate(row).model_dump(mode="json")

@@ -1,0 +1,34 @@
+"""Whether the process lives, and whether it can do its work: for orchestrators, not for people."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import text
+
+from libs.service_kit import migrations
+from libs.service_kit.errors import problem
+
+CHECK_SECONDS = 2.0
+
+
+def health_router(service: str) -> APIRouter:
+    """`/health/live` and `/health/ready`; the shared layer makes no spans or lines for them."""
+    router = APIRouter(prefix="/health", include_in_schema=False)
+
+    @router.get("/live")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/ready")
+    async def ready(request: Request) -> Response:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS), request.state.engine.connect() as connection:
+                await connection.execute(text("select 1"))
+                current = await migrations.is_current(connection, service)
+        except Exception as error:
+            return problem(503, "not-ready", detail=f"The database does not answer: {type(error).__name__}.")
+        if not current:
+            return problem(503, "not-ready", detail="The database is not migrated to this version.")
+        return Response(b'{"status":"ready"}', media_type="application/json")
+
+    return router

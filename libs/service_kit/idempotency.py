@@ -1,0 +1,105 @@
+"""`Idempotency-Key`: a creating POST that is sent again gets the first answer, and nothing is created twice.
+
+The key is claimed by an insert in the request's own transaction: an equal request waits there until this one commits
+and then finds its answer, and a request that fails leaves no key behind. Only successes are remembered.
+"""
+
+import hashlib
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Header, Request, Response
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.service_kit.auth import Caller, Principal
+from libs.service_kit.database import DatabaseSession
+from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
+from libs.service_kit.outbox import IdempotencyKey
+
+_WAIT = text("set local lock_timeout = '2s'")
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+class IdempotencyKeyReused(Invalid):
+    """This key was used for another request."""
+
+
+class RequestInProgress(Conflict):
+    """The first request with this key is still running."""
+
+
+class InvalidIdempotencyKey(BadRequest):
+    """A key has 1 to 200 visible characters."""
+
+
+class Replay(ServiceError):
+    """Not an error: the answer exists already. Its handler gives it again."""
+
+    status = 200
+
+    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
+        super().__init__("replayed")
+        self.response = Response(
+            orjson.dumps(body), status, headers | {"Idempotent-Replayed": "true"}, "application/json"
+        )
+
+
+class Once:
+    """One creating request, and the key under which its answer is remembered, if it has one."""
+
+    def __init__(self, session: AsyncSession, caller: Principal, key: str | None) -> None:
+        self._session = session
+        self._caller = caller
+        self._key = key
+
+    async def created(self, body: dict[str, Any], location: str, version: int | None = None) -> Response:
+        """The 201 answer: flushed, remembered, with `Location` and, for a versioned thing, its `ETag`."""
+        headers = {"location": location} | ({"etag": f'"{version}"'} if version is not None else {})
+        if self._key:
+            await self._session.execute(
+                update(IdempotencyKey)
+                .where(IdempotencyKey.tenant_id == self._caller.tenant_id, IdempotencyKey.key == self._key)
+                .values(status=201, headers=headers, body=body)
+            )
+        return Response(orjson.dumps(body), 201, headers, "application/json")
+
+
+async def claim(
+    request: Request,
+    session: DatabaseSession,
+    caller: Caller,
+    idempotency_key: Annotated[str | None, Header(description="Any text of your own; repeat it when you retry")] = None,
+) -> Once:
+    """Claim the request's key, or raise `Replay` with the answer that was given before."""
+    if idempotency_key is None:
+        return Once(session, caller, None)
+    key = idempotency_key.strip().strip('"')
+    if not 1 <= len(key) <= 200 or not key.isprintable():
+        raise InvalidIdempotencyKey(str(InvalidIdempotencyKey.__doc__))
+    asked = b"\n".join([request.method.encode(), request.url.path.encode(), caller.id.bytes, await request.body()])
+    row = {"tenant_id": caller.tenant_id, "key": key, "fingerprint": hashlib.sha256(asked).hexdigest()}
+    inserted = insert(IdempotencyKey).values(row).on_conflict_do_nothing().returning(IdempotencyKey.key)
+    try:
+        await session.execute(_WAIT)
+        if (await session.execute(inserted)).first() is None:
+            await _replay(session, row)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise RequestInProgress(str(RequestInProgress.__doc__), headers={"Retry-After": "1"}) from None
+    return Once(session, caller, key)
+
+
+async def _replay(session: AsyncSession, row: dict[str, Any]) -> None:
+    columns = select(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.headers, IdempotencyKey.body)
+    this = (IdempotencyKey.tenant_id == row["tenant_id"], IdempotencyKey.key == row["key"])
+    first = (await session.execute(columns.where(*this))).one()
+    if first.fingerprint != row["fingerprint"]:
+        raise IdempotencyKeyReused(str(IdempotencyKeyReused.__doc__))
+    raise Replay(first.status, first.headers, first.body)
+
+
+CreateOnce = Annotated[Once, Depends(claim)]

@@ -1,0 +1,78 @@
+"""Receiving events: each is recorded in the inbox in the same transaction as its effect, so its effect happens once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts import CloudEvent, Event, read_event
+from libs.observability import get_logger
+from libs.observability.messaging import processing
+from libs.service_kit.auth import Principal, requires
+from libs.service_kit.database import Sessions, bind_tenant
+from libs.service_kit.outbox import InboxRow
+
+log = get_logger(__name__)
+
+Handlers = Mapping[type[Event] | type[CloudEvent], Callable[[AsyncSession, Any], Awaitable[None]]]
+"""What to call for which event. A handler under `CloudEvent` is given the envelope of every event."""
+
+
+async def consume(
+    sessions: Sessions, handlers: Handlers, envelopes: Sequence[CloudEvent], system: str
+) -> list[str | None]:
+    """Let the events take effect: one transaction for all, a savepoint for each.
+
+    Returns for each event None when its effect is committed (now or before), else why not. Raises when nothing could be
+    committed. `system` is the `messaging.system` of the spans.
+    """
+    async with sessions.begin() as session:
+        return [await _consume_one(session, handlers, envelope, system) for envelope in envelopes]
+
+
+async def _consume_one(session: AsyncSession, handlers: Handlers, envelope: CloudEvent, system: str) -> str | None:
+    context = {"traceparent": envelope.traceparent, "tracestate": envelope.tracestate, "request_id": envelope.requestid}
+    received = {name: value for name, value in context.items() if value}
+    bound = {"tenant_id": str(envelope.tenantid), "user_id": str(envelope.actorid), "event_id": str(envelope.id)}
+    try:
+        with processing(envelope.type, envelope.source, system, received, **bound):
+            async with session.begin_nested():
+                await bind_tenant(session, envelope.tenantid, envelope.actorid)
+                if await _is_new(session, envelope):
+                    await _handle(session, handlers, envelope)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:500]
+    finally:
+        session.expunge_all()  # the next event may be another tenant's, and the session's cache knows no tenants
+    return None
+
+
+async def _is_new(session: AsyncSession, envelope: CloudEvent) -> bool:
+    claim = insert(InboxRow).values(event_id=envelope.id, tenant_id=envelope.tenantid)
+    return (await session.execute(claim.on_conflict_do_nothing().returning(InboxRow.event_id))).first() is not None
+
+
+async def _handle(session: AsyncSession, handlers: Handlers, envelope: CloudEvent) -> None:
+    event = read_event(envelope)
+    if event and (handler := handlers.get(type(event))):
+        await handler(session, event)
+    if handler := handlers.get(CloudEvent):
+        await handler(session, envelope)
+
+
+def events_router(handlers: Handlers) -> APIRouter:
+    """The door through which other services' relays hand over events when there is no broker."""
+    router = APIRouter(prefix="/internal/events", include_in_schema=False)
+
+    @router.post("")
+    async def receive(
+        request: Request,
+        envelopes: list[CloudEvent],
+        _: Annotated[Principal, Depends(requires("events:deliver"))],
+    ) -> dict[str, list[str | None]]:
+        return {"refusals": await asyncio.shield(consume(request.state.sessions, handlers, envelopes, "http"))}
+
+    return router

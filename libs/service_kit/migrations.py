@@ -1,0 +1,136 @@
+"""Alembic in code: the body of every `env.py`, the kit's own tables, and one process that brings databases up to date.
+
+python -m libs.service_kit.migrations upgrade auth tenant      (MIGRATE_URL_TEMPLATE says where)
+"""
+
+import argparse
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+if TYPE_CHECKING:  # alembic is large, and a running service needs none of it
+    from alembic.config import Config
+    from alembic.operations import Operations
+
+SERVICES = Path(__file__).parents[2] / "services"
+# Any number, the same for everybody: one migration at a time in a database.
+_LOCK = 727274
+
+
+def run_env(metadata: MetaData) -> None:
+    """The body of a service's `migrations/env.py`."""
+    from alembic import context
+
+    from libs.service_kit.outbox import KitBase
+
+    context.configure(
+        connection=context.config.attributes["connection"],
+        target_metadata=[metadata, KitBase.metadata],
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def newest(service: str) -> str:
+    """The newest revision in a service's folder: revisions are numbered `0001`, `0002` … and so are their files."""
+    return max(path.name[:4] for path in (SERVICES / service / "migrations" / "versions").glob("[0-9]*.py"))
+
+
+async def is_current(connection: AsyncConnection, service: str) -> bool:
+    """Whether the database has the newest revision; False for an empty one."""
+    if not (await connection.execute(text("select to_regclass('alembic_version')"))).scalar():
+        return False
+    return (await connection.execute(text("select version_num from alembic_version"))).scalar() == newest(service)
+
+
+async def run(service: str, url: str, action: "Callable[[Config], object]") -> None:
+    """Run an Alembic command in one locked transaction of the service's database, as the owner that `url` names."""
+    from alembic.config import Config
+
+    def work(connection: Connection) -> None:
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        config = Config()
+        config.set_main_option("script_location", str(SERVICES / service / "migrations"))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        action(config)
+
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+async def upgrade_all(services: Sequence[str], url_template: str) -> None:
+    """Bring the databases of these services to their newest revision, one after the other.
+
+    `url_template` holds `{service}`, for example `postgresql+asyncpg://{service}_owner:…@localhost/{service}`.
+    """
+    from alembic import command
+
+    for service in services:  # not at once: Alembic keeps its context in a global
+        await run(service, url_template.format(service=service), lambda config: command.upgrade(config, "head"))
+
+
+def create_kit_tables(op: "Operations") -> None:
+    """The first migration of every service: outbox, inbox, idempotency keys, and the tenant function.
+
+    It stands in history and is never edited; a change of these tables is a new function.
+    """
+    owner = op.get_bind().execute(text("select current_user")).scalar_one()
+    relay = f"{owner.removesuffix('_owner')}_relay"
+    for statement in ["\n        create function current_tenant() returns uuid language sql stable parallel safe\n          as $$ select nullif(current_setting('app.tenant_id', true), '')::uuid $$", "        create table outbox (\n          event_id uuid not null, destination text not null, position bigint not null generated always as identity,\n          tenant_id uuid not null, envelope jsonb not null, carrier jsonb not null,\n          created_at timestamptz not null default now(), next_attempt_at timestamptz not null default now(),\n          attempts integer not null default 0, published_at timestamptz, failed_at timestamptz, error text,\n          constraint outbox_pkey primary key (event_id, destination)) with (autovacuum_vacuum_scale_factor = 0.02)", "        create index ix_outbox_unsent on outbox (destination, position)\n          where published_at is null and failed_at is null", "        create table inbox (\n          event_id uuid not null, tenant_id uuid not null, received_at timestamptz not null default now(),\n          constraint inbox_pkey primary key (event_id))", "        create table idempotency_keys (\n          tenant_id uuid not null, key text not null, fingerprint text not null, status integer, headers jsonb,\n          body jsonb, created_at timestamptz not null default now(),\n          constraint idempotency_keys_pkey primary key (tenant_id, key))", "        alter table outbox enable row level security", "        alter table outbox force row level security", "        create policy tenant_adds on outbox for insert with check (tenant_id = current_tenant())\n    "]:
+        op.execute(statement)
+    enable_tenancy(op, "inbox")
+    enable_tenancy(op, "idempotency_keys")
+    for table in ("outbox", "inbox", "idempotency_keys"):
+        op.execute(f"create policy relay_works_across_tenants on {table} to {relay} using (true)")
+        op.execute(f"grant select, update, delete on {table} to {relay}")
+
+
+def enable_tenancy(op: "Operations", table: str) -> None:
+    """Bind a table with a `tenant_id` to the current tenant, for its owner too."""
+    op.execute(f"alter table {table} enable row level security")
+    op.execute(f"alter table {table} force row level security")
+    op.execute(f"create policy tenant_only on {table} using (tenant_id = current_tenant())")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m libs.service_kit.migrations", description=__doc__)
+    parser.add_argument(
+        "action", choices=["upgrade", "check", "revision"], help="check: do models and migrations agree?"
+    )
+    parser.add_argument("services", nargs="+", metavar="SERVICE")
+    parser.add_argument("-m", "--message", default="", help="what a new revision does")
+    given = parser.parse_args(arguments)
+    template = os.environ.get("MIGRATE_URL_TEMPLATE", "")
+    if "{service}" not in template:
+        raise SystemExit("MIGRATE_URL_TEMPLATE must be the owner's database URL with {service} in it")
+    from alembic import command
+
+    actions: dict[str, Callable[[str], Callable[[Any], object]]] = {
+        "upgrade": lambda _: lambda config: command.upgrade(config, "head"),
+        "check": lambda _: command.check,
+        "revision": lambda service: (
+            lambda config: command.revision(
+                config, given.message, autogenerate=True, rev_id=f"{int(newest(service)) + 1:04}"
+            )
+        ),
+    }
+    for service in given.services:
+        asyncio.run(run(service, template.format(service=service), actions[given.action](service)))
+        print(f"{given.action} {service}: done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Transactional outbox and inbox: tables, and `publish()`, which makes an event part of the rule's own transaction."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, DateTime, Identity, Index, MetaData, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from libs.contracts import CloudEvent, Event
+from libs.observability.messaging import carrier
+
+
+class KitBase(DeclarativeBase):
+    """The kit's own tables, the same in every service's database."""
+
+    metadata = MetaData()
+    type_annotation_map = {str: Text(), datetime: DateTime(timezone=True), dict[str, Any]: JSONB()}
+
+
+class OutboxRow(KitBase):
+    """One event for one destination. The key is the client's, so that the insert needs no right to read."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index(
+            "ix_outbox_unsent",
+            "destination",
+            "position",
+            postgresql_where=text("published_at is null and failed_at is null"),
+        ),
+    )
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    destination: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    tenant_id: Mapped[UUID]
+    envelope: Mapped[dict[str, Any]]
+    carrier: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    published_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+class InboxRow(KitBase):
+    """An event whose effect is in this database."""
+
+    __tablename__ = "inbox"
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID]
+    received_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class IdempotencyKey(KitBase):
+    """The answer that was given to a request with this key."""
+
+    __tablename__ = "idempotency_keys"
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, Any] | None]
+    body: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+@dataclass
+class Outbox:
+    """Where this service's events go, and the relays that wait for them."""
+
+    source: str
+    """The producing service, as CloudEvents `source`."""
+    destinations: Callable[[str], list[str]]
+    """The destinations of an event type."""
+    wakers: list[asyncio.Event] = field(default_factory=list[asyncio.Event])
+
+    def wake(self) -> None:
+        """Tell the relays that something was committed."""
+        for waker in self.wakers:
+            waker.set()
+
+
+def publish(session: AsyncSession, event: Event) -> None:
+    """Let the event leave with this transaction: both are committed, or neither.
+
+    The tenant, the actor and the trace are those of the session and of the current span.
+    """
+    outbox: Outbox = session.info["outbox"]
+    context = carrier()
+    envelope = CloudEvent(
+        id=uuid4(),
+        source=outbox.source,
+        type=event.type,
+        subject=event.subject,
+        time=datetime.now(UTC),
+        tenantid=session.info["tenant_id"],
+        actorid=session.info.get("actor_id"),
+        data=event.model_dump(mode="json"),
+    )
+    for destination in outbox.destinations(event.type):
+        session.add(
+            OutboxRow(
+                event_id=envelope.id,
+                destination=destination,
+                tenant_id=envelope.tenantid,
+                envelope=envelope.model_dump(mode="json", exclude_none=True),
+                carrier=context,
+            )
+        )
+        session.info["published"] = True

@@ -1,0 +1,74 @@
+"""Lists by cursor: newest first, no gap and no repeat while rows are added, and no total that must be counted."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Depends, Query
+from pydantic import BaseModel
+from sqlalchemy import Select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.service_kit.errors import BadRequest
+
+Item = TypeVar("Item")
+Row = TypeVar("Row")
+
+
+class BadCursor(BadRequest):
+    """The cursor is not one that a list of ours has given."""
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list. `next_cursor` is null on the last one."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Window:
+    """Which page is asked for."""
+
+    def __init__(
+        self,
+        cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> None:
+        self.after = _decode(cursor) if cursor else None
+        self.limit = limit
+
+
+PageWindow = Annotated[Window, Depends(Window)]
+
+
+async def page(
+    session: AsyncSession, query: Select[tuple[Row]], entity: Any, window: Window, out: Callable[[Row], Item]
+) -> Page[Item]:
+    """Run a query over `entity`, which has `created_at` and `id`, and shape the page's rows by `out`."""
+    if window.after:
+        query = query.where(tuple_(entity.created_at, entity.id) < tuple_(*window.after))
+    ordered = query.order_by(entity.created_at.desc(), entity.id.desc()).limit(window.limit + 1)
+    rows: Sequence[Row] = (await session.scalars(ordered)).all()
+    more = len(rows) > window.limit
+    shown = rows[: window.limit]
+    return Page(items=[out(row) for row in shown], next_cursor=_encode(shown[-1]) if more else None)
+
+
+def _encode(row: Any) -> str:
+    position = json.dumps([row.created_at.isoformat(), str(row.id)], separators=(",", ":"))
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        at, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        position = datetime.fromisoformat(at), UUID(identifier)
+        if position[0].tzinfo is None:
+            raise ValueError("no time zone")
+    except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
+        raise BadCursor("use the `next_cursor` of the page before, or none") from None
+    return position

@@ -1,0 +1,168 @@
+"""The relay: takes committed events out of the outbox and hands them to a transport, in order, at least once.
+
+One relay per destination works at a time, whichever replica holds its lock, so the events of one entity keep their
+order. It is woken by a commit in its own process and looks once a second besides.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from prometheus_client import Counter, Gauge
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql import literal
+
+from libs.observability import get_logger
+from libs.observability.messaging import sending
+from libs.service_kit.database import Sessions
+from libs.service_kit.outbox import OutboxRow
+from libs.service_kit.settings import EventSettings
+
+log = get_logger(__name__)
+
+POLL_SECONDS = 1.0
+CLEAN_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 30.0
+
+UNSENT = Gauge("outbox_unsent_rows", "Events waiting in the outbox", ["destination"])
+OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event waiting in the outbox", ["destination"])
+DEAD = Counter("events_dead_total", "Events given up after the last attempt", ["event_type", "destination"])
+
+# Kept for replay and for late duplicates; then removed, across tenants, a thousand rows at a time.
+CLEANING = (
+    "delete from outbox where ctid in (select ctid from outbox where published_at < now() - interval '7 days' limit 1000)",
+    "delete from inbox where ctid in (select ctid from inbox where received_at < now() - interval '30 days' limit 1000)",
+    "delete from idempotency_keys where ctid in"
+    " (select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit 1000)",
+)
+
+
+class Transport(Protocol):
+    """How events reach a destination: HTTP here, a broker beside it."""
+
+    system: str
+    """The `messaging.system` of the spans."""
+
+    async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
+        """Hand over the events. For each, None when it was taken, else why not.
+
+        Raises when the destination cannot be reached: then none was taken.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Relay:
+    """One destination's relay."""
+
+    service: str
+    destination: str
+    sessions: Sessions
+    transport: Transport
+    settings: EventSettings
+    waker: asyncio.Event
+
+    async def run(self) -> None:
+        """Relay until cancelled. A destination that does not answer is tried again after a growing pause."""
+        failures = 0
+        while True:
+            self.waker.clear()
+            try:
+                full = await self.relay_batch() == self.settings.batch_size
+                failures = 0
+            except Exception as error:
+                failures += 1
+                full = False
+                log.warning("events could not be sent", destination=self.destination, failures=failures, error=error)
+                await asyncio.sleep(min(2.0 ** (failures - 1), LONGEST_PAUSE_SECONDS))
+            if not full:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self.waker.wait()
+        except TimeoutError:
+            pass
+
+    async def relay_batch(self) -> int:
+        """Send one batch; how many rows it held. Raises when the destination cannot be reached."""
+        async with self.sessions.begin() as session:
+            if not await self._take_lock(session):
+                return 0
+            rows = await self._oldest(session)
+            await self._measure(session)
+            if rows:
+                refusals = await self._send(rows)
+                await self._mark(session, rows, refusals)
+        return len(rows)
+
+    async def _take_lock(self, session: AsyncSession) -> bool:
+        await session.execute(text(f"set local role {self.service}_relay"))
+        key = func.hashtextextended(f"relay {self.destination}", 0)
+        return bool(await session.scalar(select(func.pg_try_advisory_xact_lock(key))))
+
+    def _unsent(self) -> tuple[Any, ...]:
+        return (
+            OutboxRow.destination == self.destination,
+            OutboxRow.published_at.is_(None),
+            OutboxRow.failed_at.is_(None),
+        )
+
+    async def _oldest(self, session: AsyncSession) -> Sequence[OutboxRow]:
+        due = select(OutboxRow).where(*self._unsent(), OutboxRow.next_attempt_at <= func.now())
+        return (await session.scalars(due.order_by(OutboxRow.position).limit(self.settings.batch_size))).all()
+
+    async def _measure(self, session: AsyncSession) -> None:
+        age = func.coalesce(func.extract("epoch", func.now() - func.min(OutboxRow.created_at)), 0)
+        unsent, oldest = (await session.execute(select(func.count(), age).where(*self._unsent()))).one()
+        UNSENT.labels(self.destination).set(unsent)
+        OLDEST.labels(self.destination).set(float(oldest))
+
+    async def _send(self, rows: Sequence[OutboxRow]) -> list[str | None]:
+        with ExitStack() as spans:
+            envelopes: list[dict[str, Any]] = []
+            for row in rows:
+                span = sending(row.envelope["type"], self.destination, self.transport.system, row.carrier)
+                context = spans.enter_context(span)
+                # CloudEvents attributes have no underscore: request_id travels as requestid.
+                envelopes.append(row.envelope | {name.replace("_", ""): value for name, value in context.items()})
+            return await self.transport.send(self.destination, envelopes)
+
+    async def _mark(self, session: AsyncSession, rows: Sequence[OutboxRow], refusals: Sequence[str | None]) -> None:
+        taken = [row.event_id for row, refusal in zip(rows, refusals, strict=True) if refusal is None]
+        await session.execute(
+            update(OutboxRow)
+            .where(OutboxRow.destination == self.destination, OutboxRow.event_id.in_(taken))
+            .values(published_at=func.now())
+            .execution_options(synchronize_session=False)
+        )
+        for row, refusal in zip(rows, refusals, strict=True):
+            if refusal is not None:
+                self._put_off(row, refusal)
+
+    def _put_off(self, row: OutboxRow, refusal: str) -> None:
+        row.attempts += 1
+        row.error = refusal
+        pause = self.settings.retry_seconds * 2 ** (row.attempts - 1)
+        facts = {"event_id": str(row.event_id), "event_type": row.envelope["type"], "destination": self.destination}
+        if row.attempts < self.settings.max_attempts:
+            row.next_attempt_at = func.now() + literal(pause) * text("interval '1 second'")
+            log.warning("event put off", **facts, attempts=row.attempts, retry_in_seconds=pause, reason=refusal)
+        else:
+            row.failed_at = func.now()
+            DEAD.labels(row.envelope["type"], self.destination).inc()
+            log.error("event given up", **facts, attempts=row.attempts, reason=refusal)
+
+
+async def clean(service: str, sessions: Sessions) -> None:
+    """Remove what is kept no longer, once a minute, until cancelled."""
+    while True:
+        async with sessions.begin() as session:
+            await session.execute(text(f"set local role {service}_relay"))
+            for statement in CLEANING:
+                await session.execute(text(statement))
+        await asyncio.sleep(CLEAN_SECONDS)

@@ -1,0 +1,103 @@
+"""Settings of a service, read from the environment once, frozen, and wrong ones named in one line."""
+
+from functools import cached_property
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from libs.observability import TelemetrySettings
+
+
+class DatabaseSettings(BaseModel):
+    """`DATABASE__…`: where the service's own database is, as the role that row-level security binds."""
+
+    model_config = ConfigDict(frozen=True)
+    url: SecretStr
+    pool_size: int = Field(default=10, ge=1, le=200)
+    pool_timeout_seconds: float = Field(default=5.0, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _asyncpg(cls, url: SecretStr) -> SecretStr:
+        try:
+            parsed = make_url(url.get_secret_value())
+        except ArgumentError:
+            raise ValueError("is no database URL") from None
+        if parsed.get_backend_name() != "postgresql" or not parsed.database:
+            raise ValueError("must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        return SecretStr(parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
+
+
+class ServiceUrls(BaseModel):
+    """`SERVICES__…`: where the five services answer."""
+
+    model_config = ConfigDict(frozen=True)
+    auth: HttpUrl = HttpUrl("http://auth-service:3001")
+    tenant: HttpUrl = HttpUrl("http://tenant-service:3002")
+    system: HttpUrl = HttpUrl("http://system-service:3003")
+    budget: HttpUrl = HttpUrl("http://budget-service:3010")
+    personnel: HttpUrl = HttpUrl("http://personnel-service:3020")
+
+    def of(self, service: str) -> str:
+        """The base URL of a service by its short name, without a slash at the end."""
+        return str(getattr(self, service)).rstrip("/")
+
+
+class EventSettings(BaseModel):
+    """`EVENTS__…`: how events travel, and the service account that delivers them."""
+
+    model_config = ConfigDict(frozen=True)
+    transport: Literal["none", "http"] = "none"
+    client_secret: SecretStr | None = None
+    batch_size: int = Field(default=100, ge=1, le=1000)
+    max_attempts: int = Field(default=8, ge=1)
+    retry_seconds: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _secret_for_http(self) -> "EventSettings":
+        if self.transport == "http" and not self.client_secret:
+            raise ValueError("EVENTS__CLIENT_SECRET is required when EVENTS__TRANSPORT is http")
+        return self
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads; a service adds its own fields and its defaults for `port` and `database`."""
+
+    model_config = SettingsConfigDict(
+        env_nested_delimiter="__", nested_model_default_partial_update=True, frozen=True, extra="ignore"
+    )
+    name: ClassVar[str]
+    """The short name: of the folder, the database, the roles and the event subscriber."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=1, le=65535)
+    database: DatabaseSettings
+    services: ServiceUrls = ServiceUrls()
+    events: EventSettings = EventSettings()
+
+    @cached_property
+    def telemetry(self) -> TelemetrySettings:
+        """The shared layer's own settings, from the same environment."""
+        return TelemetrySettings.for_service(f"{self.name}-service")
+
+
+def default_database(service: str) -> DatabaseSettings:
+    """The database as compose names it; a password comes with `DATABASE__URL`, never from the code."""
+    return DatabaseSettings(url=SecretStr(f"postgresql://{service}_app@postgres:5432/{service}"))
+
+
+Loaded = TypeVar("Loaded", bound=ServiceSettings)
+
+
+def load(settings: type[Loaded]) -> Loaded:
+    """Read the environment; end the process with one line that names each wrong variable."""
+    try:
+        loaded = settings()  # pyright: ignore[reportCallIssue]  # the environment gives what has no default
+        _ = loaded.telemetry
+    except ValidationError as error:
+        wrong = "; ".join(f"{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise SystemExit(f"{settings.name}-service cannot start: {wrong}") from None
+    return loaded

@@ -1,0 +1,39 @@
+"""The fixtures of all tests, by name; each stands in the module of `tests/fixtures` that it belongs to."""
+
+from tests.fixtures.app import (
+    anonymous,
+    anyio_backend,
+    app,
+    app_state,
+    client,
+    make_client,
+    run_service,
+    service_settings,
+    settings_of,
+)
+from tests.fixtures.auth import jwks_url, make_token, signing_key, tenant_id, user_id
+from tests.fixtures.database import database_url, postgres_server, sessions, superuser, tenant_session
+from tests.fixtures.events import published
+
+__all__ = [
+    "anonymous",
+    "anyio_backend",
+    "app",
+    "app_state",
+    "client",
+    "database_url",
+    "jwks_url",
+    "make_client",
+    "make_token",
+    "postgres_server",
+    "published",
+    "run_service",
+    "service_settings",
+    "sessions",
+    "settings_of",
+    "signing_key",
+    "superuser",
+    "tenant_id",
+    "tenant_session",
+    "user_id",
+]
