@@ -7,7 +7,9 @@ from typing import cast
 
 COLOURS = {"debug": "\033[2m", "info": "\033[32m", "warning": "\033[33m", "error": "\033[31m", "critical": "\033[1;31m"}
 DIM, RESET = "\033[2m", "\033[0m"
-IN_COLUMNS = frozenset("timestamp level service environment version message context http duration_ms error".split())
+IN_COLUMNS = frozenset(
+    ("timestamp", "level", "service", "environment", "version", "message", "context", "http", "duration_ms", "error")
+)
 
 
 def is_coloured() -> bool:
@@ -20,7 +22,7 @@ def columns(line: Mapping[str, object], *, coloured: bool) -> str:
     level = str(line["level"])
     head = f"{str(line['timestamp'])[11:23]} {level:<8} {line['context']!s:<28} {line['message']}"
     if coloured:
-        head = f"{DIM}{head[:12]}{RESET} {COLOURS[level]}{level:<8}{RESET}{head[21:]}"
+        head = f"{DIM}{head[:12]}{RESET} {COLOURS.get(level, '')}{level:<8}{RESET}{head[21:]}"
     tail = " ".join(_facts(line))
     text = f"{head}  {DIM}{tail}{RESET}" if coloured and tail else f"{head}  {tail}".rstrip()
     error = line.get("error")

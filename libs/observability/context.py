@@ -1,6 +1,6 @@
 """What is known about the request or message being handled, added to every log line written meanwhile."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ def bound() -> dict[str, object]:
 
 
 @contextmanager
-def working(span: Span | None, **fields: object) -> Iterator[Work]:
+def working(span: Span | None, **fields: object) -> Generator[Work]:
     """Begins a request or message with these fields and nothing of what was bound before."""
     work = Work(span)
     token = _current.set(work)

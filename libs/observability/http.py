@@ -3,13 +3,14 @@
 import json
 import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from time import perf_counter, time_ns
 from uuid import uuid4
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, format_trace_id
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.observability.context import working
@@ -25,6 +26,7 @@ log = get_logger("http")
 QUIET = ("/health/live", "/health/ready", "/metrics")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 OTHER = "_OTHER"
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -71,7 +73,7 @@ class RequestTelemetry:
         identity = (b"x-request-id", seen.request_id.encode())
 
         # A plain function that returns the coroutine of the server: one frame less for each message.
-        def note(message: Message):  # noqa: ANN202
+        def note(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 seen.status = message["status"]
                 message = {**message, "headers": [*message.get("headers", ()), identity]}
@@ -83,6 +85,8 @@ class RequestTelemetry:
         with working(span, request_id=seen.request_id):
             try:
                 await self.app(scope, receive, note)
+            except ClientDisconnect:
+                seen.status = seen.status or CLIENT_CLOSED_REQUEST
             except Exception as error:
                 seen.error = error
                 if seen.status is not None:
@@ -91,8 +95,10 @@ class RequestTelemetry:
             finally:
                 try:
                     self._leave_behind(scope, seen, span)
-                finally:
-                    otel.detach(token)
+                except Exception as error:
+                    # Telemetry that fails must not fail a request.
+                    log.error("telemetry of a request failed", error=error)
+                otel.detach(token)
 
     def _start_span(self, scope: Scope, seen: "_Seen", parent: otel.Context) -> Span:
         attributes: dict[str, str | int] = {

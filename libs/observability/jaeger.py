@@ -1,125 +1,23 @@
-"""Spans in Jaeger's own Thrift form, by opentelemetry-exporter-jaeger, for collectors that know no OTLP.
-
-Imported only when it is used. Release 1.21 of the exporter is the last one; what it lacks with today's SDK is mended here.
-"""
-
-# The generated Thrift code has no types.
-# pyright: basic
-
-import socket
-import warnings
-from collections.abc import Iterator, Sequence
+"""Jaeger's own protocol, by opentelemetry-exporter-jaeger, for collectors that know no OTLP; imported only when it is used."""
 
 from opentelemetry.sdk import environment_variables
-from opentelemetry.sdk.resources import SERVICE_NAME
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter
 
-# The exporter imports the names of these variables from the SDK, which no longer has them.
-for _tail in ("AGENT_HOST", "AGENT_PORT", "AGENT_SPLIT_OVERSIZED_BATCHES", "ENDPOINT", "PASSWORD", "TIMEOUT", "USER"):
-    _name = f"OTEL_EXPORTER_JAEGER_{_tail}"
-    if not hasattr(environment_variables, _name):
-        setattr(environment_variables, _name, _name)
-
-from opentelemetry.exporter.jaeger.thrift import JaegerExporter  # noqa: E402
-from opentelemetry.exporter.jaeger.thrift.gen.agent import Agent  # noqa: E402
-from opentelemetry.exporter.jaeger.thrift.gen.jaeger import Collector as jaeger  # noqa: E402
-from opentelemetry.exporter.jaeger.thrift.send import Collector  # noqa: E402
-from opentelemetry.exporter.jaeger.thrift.translate import (  # noqa: E402
-    ThriftTranslator,
-    Translate,
-    _translate_attribute,
-)
-from thrift.protocol import TCompactProtocol  # noqa: E402
-from thrift.transport import TTransport  # noqa: E402
-
-TIMEOUT_SECONDS = 2
-PACKET_BYTES = 65_000
-SHORT_TAG = 256
+# Release 1.21 of the exporter is the last one. It imports the names of its variables from the SDK, which no longer has
+# them; nothing else of what its Thrift half needs has changed. Its gRPC half is beyond help and never imported.
+VARIABLES = ("AGENT_HOST", "AGENT_PORT", "AGENT_SPLIT_OVERSIZED_BATCHES", "ENDPOINT", "PASSWORD", "TIMEOUT", "USER")
 
 
-class JaegerThriftExporter(SpanExporter):
+def exporter(agent_host: str | None = None, agent_port: int | None = None) -> SpanExporter:
     """Sends to `OTEL_EXPORTER_JAEGER_ENDPOINT` over HTTP when that is set, else to the agent over UDP.
 
-    Compared with the exporter it wraps: a refusal by the collector is a failure, a batch too large for a packet is
-    split, the resource stands once in the process instead of in each span.
+    Without a host, the exporter's own `OTEL_EXPORTER_JAEGER_AGENT_HOST` and `_PORT` and their defaults decide.
     """
+    for variable in VARIABLES:
+        name = f"OTEL_EXPORTER_JAEGER_{variable}"
+        if not hasattr(environment_variables, name):
+            setattr(environment_variables, name, name)
 
-    def __init__(self, agent_host: str | None = None, agent_port: int | None = None) -> None:
-        """Without a host the exporter's own variables and defaults decide."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._settings = JaegerExporter(agent_host_name=agent_host, agent_port=agent_port, timeout=TIMEOUT_SECONDS)
+    from libs.observability.jaeger_thrift import JaegerThriftExporter
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        batch = _batch(spans)
-        if self._settings.collector_endpoint:
-            return self._post(batch)
-        self._send(batch)
-        return SpanExportResult.SUCCESS
-
-    def _post(self, batch: jaeger.Batch) -> SpanExportResult:
-        given = self._settings
-        auth = (given.username, given.password) if given.username and given.password else None
-        # One for each batch: after a failure it would send its old bytes again.
-        collector = Collector(given.collector_endpoint, auth, TIMEOUT_SECONDS * 1000)
-        try:
-            collector.submit(batch)
-            accepted = 200 <= collector.http_transport.code < 300
-        finally:
-            collector.http_transport.close()
-        return SpanExportResult.SUCCESS if accepted else SpanExportResult.FAILURE
-
-    def _send(self, batch: jaeger.Batch) -> None:
-        host, port = self._settings.agent_host_name, self._settings.agent_port
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as udp:
-            for packet in packets(batch.process, batch.spans):
-                udp.sendto(packet, address)
-
-    def shutdown(self) -> None:
-        """Nothing is kept open between batches."""
-
-
-def packets(process: jaeger.Process, spans: list[jaeger.Span]) -> Iterator[bytes]:
-    """`emitBatch` calls in the compact protocol, each small enough for one UDP packet."""
-    buffer = TTransport.TMemoryBuffer()
-    Agent.Client(TCompactProtocol.TCompactProtocol(buffer)).emitBatch(jaeger.Batch(process=process, spans=spans))
-    packet = buffer.getvalue()
-    if len(packet) <= PACKET_BYTES:
-        yield packet
-    elif len(spans) > 1:
-        middle = len(spans) // 2
-        yield from packets(process, spans[:middle])
-        yield from packets(process, spans[middle:])
-    elif _shorten(spans[0]):
-        yield from packets(process, spans)
-
-
-def _shorten(span: jaeger.Span) -> bool:
-    """Makes a span that alone exceeds a packet fit: no logs, short tags. False when that was done before."""
-    if span.logs is None:
-        return False
-    span.logs = None
-    for tag in span.tags:
-        if tag.vStr:
-            tag.vStr = tag.vStr[:SHORT_TAG]
-    return True
-
-
-def _batch(spans: Sequence[ReadableSpan]) -> jaeger.Batch:
-    resource = spans[0].resource.attributes
-    tags = [_translate_attribute(key, value, None) for key, value in resource.items() if key != SERVICE_NAME]
-    process = jaeger.Process(serviceName=str(resource.get(SERVICE_NAME)), tags=[tag for tag in tags if tag])
-    translated = Translate(spans)._translate(ThriftTranslator(None))
-    for span in translated:
-        # Jaeger reads bit 2 as "debug", which the SDK sets for "random trace id".
-        span.flags &= 1
-        span.logs = span.logs or []
-        span.tags = [tag for tag in span.tags if tag.key not in resource and not _is_empty(tag)]
-    return jaeger.Batch(process=process, spans=translated)
-
-
-def _is_empty(tag: jaeger.Tag) -> bool:
-    """A library without a version gives a tag without a value, which a strict reader refuses."""
-    return tag.vType == jaeger.TagType.STRING and tag.vStr is None
+    return JaegerThriftExporter(agent_host, agent_port)

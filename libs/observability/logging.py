@@ -18,10 +18,10 @@ from libs.observability.errors import ErrorFields, describe
 from libs.observability.log_files import LineWriter, RotatingFile, Stream
 from libs.observability.metrics import LOG_LINES_DROPPED
 from libs.observability.redaction import plain_key, redact, redact_text
-from libs.observability.settings import TelemetrySettings
+from libs.observability.settings import LEVELS, TelemetrySettings
 
 # What every line has; a free field of such a name gets an underscore behind it.
-OWN_FIELDS: Final = frozenset("timestamp level service environment version message context".split())
+OWN_FIELDS: Final = frozenset(("timestamp", "level", "service", "environment", "version", "message", "context"))
 FIRST_FIELDS: Final = ("trace_id", "span_id", "request_id", "tenant_id", "user_id", "http", "duration_ms", "error")
 # Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
 NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
@@ -37,9 +37,10 @@ class Logger:
     adds its type, message and stack. Any other keyword is a field, whatever its name.
     """
 
-    __slots__ = ("_logger",)
+    __slots__ = ("_logger", "name")
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self._logger = logging.getLogger(name)
 
     def debug(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
@@ -68,6 +69,10 @@ class Logger:
         """The process cannot go on."""
         self._log(logging.CRITICAL, message, context, error, fields)
 
+    def is_enabled_for(self, level: int) -> bool:
+        """Whether `LOG_LEVEL` lets lines of this level (a number of the standard library) through."""
+        return self._logger.isEnabledFor(level)
+
     def _log(self, level: int, message: str, context: str | None, error: object, fields: dict[str, object]) -> None:
         if not self._logger.isEnabledFor(level):
             return
@@ -88,7 +93,7 @@ class LineFormatter(OrjsonFormatter):
     """python-json-logger's formatter with our fields, in our order."""
 
     def __init__(self, settings: TelemetrySettings) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self._static = {
             "service": settings.service_name,
             "environment": settings.environment,
@@ -109,7 +114,9 @@ class LineFormatter(OrjsonFormatter):
             fields["stack_info"] = record.stack_info
         plain = {(key := plain_key(each)): redact(key, value) for each, value in fields.items()}
         context = redact_text(str(values.get("_context") or record.name))
-        return self.line(record.created, record.levelname.lower(), redact_text(_message(record)), context, plain, error)
+        return self.line(
+            record.created, level_name(record.levelno), redact_text(_message(record)), context, plain, error
+        )
 
     def line(
         self,
@@ -146,6 +153,11 @@ class LineFormatter(OrjsonFormatter):
         return f"{text}.{int((created - second) * 1_000_000):06d}Z"
 
 
+def level_name(level: int) -> str:
+    """One of the five names, also for the levels that libraries invent."""
+    return LEVELS[min(max(level // 10, 1), 5) - 1]
+
+
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
@@ -173,7 +185,7 @@ class LineHandler(logging.Handler):
 
     def __init__(self, settings: TelemetrySettings) -> None:
         super().__init__()
-        self.formatter: LineFormatter = LineFormatter(settings)
+        self.lines = LineFormatter(settings)
         # Two writers: a console that nobody reads must not hold up the files.
         self._to_console = LineWriter(settings.log_buffer_bytes, LOG_LINES_DROPPED.inc)
         self._to_files = LineWriter(settings.log_buffer_bytes, LOG_LINES_DROPPED.inc)
@@ -186,12 +198,13 @@ class LineHandler(logging.Handler):
     def open_files(self, settings: TelemetrySettings) -> None:
         """Raises `OSError` when `LOG_DIR` cannot be written."""
         size, kept = settings.log_file_bytes, settings.log_files_kept
-        self._combined = RotatingFile(settings.log_dir / "combined.log", size, kept)
+        combined = RotatingFile(settings.log_dir / "combined.log", size, kept)
         self._errors = RotatingFile(settings.log_dir / "error.log", size, kept)
+        self._combined = combined
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.deliver(self.formatter.line_of(record), record.levelno)
+            self.deliver(self.lines.line_of(record), record.levelno)
         except Exception:
             LOG_LINES_DROPPED.inc()
             self.handleError(record)
@@ -200,7 +213,7 @@ class LineHandler(logging.Handler):
         """Writes a line that is complete."""
         urgent = level >= logging.WARNING
         if self._combined is not None:
-            text = self.formatter.serialize_log_record(line) + "\n"
+            text = self.lines.serialize_log_record(line) + "\n"
             self._to_files.add(self._combined, text, urgent=urgent)
             if level >= logging.ERROR and self._errors is not None:
                 self._to_files.add(self._errors, text, urgent=urgent)
@@ -247,7 +260,7 @@ def configure(settings: TelemetrySettings) -> LineHandler:
     root = logging.getLogger()
     for handler in list(root.handlers):
         # Ours of before, and the console handler of a basicConfig; a test's or an operator's own stays.
-        if isinstance(handler, LineHandler) or type(handler) is logging.StreamHandler:
+        if type(handler) in (LineHandler, logging.StreamHandler):
             root.removeHandler(handler)
             handler.close()
     _handler = LineHandler(settings)
@@ -267,17 +280,17 @@ def configure(settings: TelemetrySettings) -> LineHandler:
     return _handler
 
 
-def write(logger: Logger, level: int, message: str, fields: Mapping[str, object], error: ErrorFields | None) -> None:
+def write(
+    logger: Logger, level: int, message: str, fields: Mapping[str, object], error: ErrorFields | None = None
+) -> None:
     """Writes a line whose fields the caller has chosen and made safe.
 
     It skips the LogRecord and the search for secrets, and so costs a small part of `Logger.info`: for the one line
     that every request writes.
     """
-    name = logger._logger.name
-    if _handler is None or not logger._logger.isEnabledFor(level):
-        return
-    level_name = logging.getLevelName(level).lower()
-    _handler.deliver(_handler.formatter.line(time.time(), level_name, message, name, fields, error), level)
+    if _handler is not None and logger.is_enabled_for(level):
+        line = _handler.lines.line(time.time(), level_name(level), message, logger.name, fields, error)
+        _handler.deliver(line, level)
 
 
 def _take_over_uvicorn() -> None:
@@ -300,7 +313,9 @@ def _report_uncaught() -> None:
 
     def report_thread(event: threading.ExceptHookArgs) -> None:
         if event.exc_value is not None and isinstance(event.exc_value, Exception):
-            log.error("uncaught exception in a thread", error=event.exc_value, thread_name=event.thread and event.thread.name)
+            log.error(
+                "uncaught exception in a thread", error=event.exc_value, thread_name=event.thread and event.thread.name
+            )
 
     sys.excepthook = report
     threading.excepthook = report_thread

@@ -1,7 +1,7 @@
 """What a message leaves behind on its way: the trace and request id that travel with it, a span at each end, counts, a line."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -29,7 +29,7 @@ def carrier() -> dict[str, str]:
 
 
 @contextmanager
-def sending(event_type: str, destination: str, system: str, stored: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def sending(event_type: str, destination: str, system: str, stored: Mapping[str, str]) -> Generator[dict[str, str]]:
     """A producer span under the stored context; yields what to send along.
 
     The span is not made current: a relay holds many of them open around one request to the destination. An exception
@@ -45,7 +45,7 @@ def sending(event_type: str, destination: str, system: str, stored: Mapping[str,
     try:
         yield travelling
         EVENTS_PUBLISHED.labels(event_type).inc()
-    except BaseException as error:
+    except Exception as error:
         record_error(span, error)
         raise
     finally:
@@ -55,7 +55,7 @@ def sending(event_type: str, destination: str, system: str, stored: Mapping[str,
 @contextmanager
 def processing(
     event_type: str, source: str, system: str, received: Mapping[str, str], **fields: object
-) -> Iterator[None]:
+) -> Generator[None]:
     """A consumer span under the received context, with the sender's request id and `fields` bound to the log.
 
     Nothing of the surrounding context is inherited, neither its trace nor its suppression. Leaves one line and one
@@ -71,14 +71,14 @@ def processing(
             facts: dict[str, object] = {"event_type": event_type, "source": redact("source", source)}
             try:
                 yield
-            except BaseException as error:
+            except Exception as error:
                 EVENTS_FAILED.labels(event_type).inc()
                 facts["duration_ms"] = _milliseconds(started)
                 write(log, logging.ERROR, "event failed", facts, record_error(span, error))
                 raise
             EVENTS_CONSUMED.labels(event_type).inc()
             facts["duration_ms"] = _milliseconds(started)
-            write(log, logging.INFO, "event consumed", facts, None)
+            write(log, logging.INFO, "event consumed", facts)
     finally:
         otel.detach(token)
         span.end()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 
@@ -116,7 +116,7 @@ def listen(settings: TelemetrySettings) -> None:
 
 
 @asynccontextmanager
-async def measuring_loop_lag() -> AsyncIterator[None]:
+async def measuring_loop_lag() -> AsyncGenerator[None]:
     """Measures the running event loop as long as the context is open."""
     probe = asyncio.create_task(_probe_lag(), name="event-loop-lag")
     try:

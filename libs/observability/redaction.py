@@ -16,7 +16,8 @@ MOST_ITEMS = 100
 LARGEST_INTEGER = 2**63 - 1
 
 _SECRET_WORDS = frozenset(
-    "password passwd passphrase pwd secret token jwt authorization cookie credential rrn ssn otp".split()
+    ("password", "passwd", "passphrase", "pwd", "secret", "token", "jwt", "authorization", "cookie", "credential")
+    + ("rrn", "ssn", "otp")
 )
 _SECRET_PAIRS = ("apikey", "privatekey", "signingkey", "residentregistration", "residentnumber")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

@@ -17,25 +17,29 @@ class TelemetrySettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
 
-    service_name: str = Field("unknown-service", validation_alias=AliasChoices("SERVICE_NAME", "OTEL_SERVICE_NAME"))
+    service_name: str = Field(
+        default="unknown-service", validation_alias=AliasChoices("SERVICE_NAME", "OTEL_SERVICE_NAME")
+    )
     service_namespace: str = "all-erp"
     service_version: str = "dev"
-    environment: str = Field("development", validation_alias="NODE_ENV")
+    environment: str = Field(default="development", validation_alias="NODE_ENV")
 
     log_level: str = "info"
     log_dir: Path = Path("/var/log/app")
-    log_file_bytes: int = Field(50 * 1024 * 1024, ge=1024, description="a file of this size is rotated")
-    log_files_kept: int = Field(5, ge=1, description="rotated files kept of each log file")
-    log_buffer_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="lines waiting for the disk; more are dropped")
+    log_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1024, description="a file of this size is rotated")
+    log_files_kept: int = Field(default=5, ge=1, description="rotated files kept of each log file")
+    log_buffer_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, description="lines waiting for the disk; more are dropped"
+    )
 
-    metrics_port: int | None = Field(None, ge=1, le=65535)
-    metrics_host: str = Field("127.0.0.1", validation_alias=AliasChoices("METRICS_HOST", "HOST"))
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_host: str = Field(default="127.0.0.1", validation_alias=AliasChoices("METRICS_HOST", "HOST"))
 
     jaeger_agent_host: str | None = None
-    jaeger_agent_port: int = Field(6831, ge=1, le=65535)
+    jaeger_agent_port: int = Field(default=6831, ge=1, le=65535)
     traces_dir: Path | None = None
-    trace_file_bytes: int = Field(20 * 1024 * 1024, ge=1024, description="a span file of this size is rotated")
-    trace_files_kept: int = Field(3, ge=1, description="rotated span files kept")
+    trace_file_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="a span file of this size is rotated")
+    trace_files_kept: int = Field(default=3, ge=1, description="rotated span files kept")
 
     @field_validator("log_level", mode="before")
     @classmethod

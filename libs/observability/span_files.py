@@ -1,7 +1,7 @@
 """Spans as files, for a stack without a trace store: one OTLP-JSON export request a line."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -37,14 +37,14 @@ def export_request(spans: Iterable[ReadableSpan]) -> Json:
     for span in spans:
         resource = resources.get(id(span.resource))
         if resource is None:
-            resource = {"resource": {"attributes": _attributes(span.resource.attributes)}, "scopeSpans": []}
-            resources[id(span.resource)] = resource
+            described: Json = {"attributes": _attributes(span.resource.attributes)}
+            resource = resources[id(span.resource)] = {"resource": described, "scopeSpans": []}
         key = (id(span.resource), span.instrumentation_scope)
         scope = scopes.get(key)
         if scope is None:
             name = span.instrumentation_scope
-            described = {"name": name.name, "version": name.version or ""} if name else {}
-            scope = scopes[key] = {"scope": described, "spans": []}
+            library = {"name": name.name, "version": name.version or ""} if name else {}
+            scope = scopes[key] = {"scope": library, "spans": []}
             resource["scopeSpans"].append(scope)
         scope["spans"].append(_span(span))
     return {"resourceSpans": list(resources.values())}
@@ -103,6 +103,6 @@ def _value(value: Any) -> Json:
             # orjson refuses half a surrogate pair, which a client can send.
             return {"stringValue": value.encode("utf-8", "replace").decode()}
         case list() | tuple():
-            return {"arrayValue": {"values": [_value(item) for item in value]}}
+            return {"arrayValue": {"values": [_value(item) for item in cast("list[Any]", value)]}}
         case _:
             return {"stringValue": str(value)}

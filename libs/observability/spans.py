@@ -1,5 +1,8 @@
 """Spans on their way to an exporter: a bounded queue that counts what it loses and stops within seconds."""
 
+# What is bounded here, the SDK keeps private; the versions are pinned.
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 import logging
 import threading
 from collections.abc import Sequence
@@ -13,8 +16,11 @@ _log = logging.getLogger(__name__)
 
 # Threads that find the queue almost full at the same moment may all still add one.
 HEADROOM = 64
-STOP_SECONDS = 3.0
-JOIN_SECONDS = 2.0
+FLUSH_SECONDS = 4.0
+# How long the exporter may go on trying, and then the request that is under way: at the end of the process, and when
+# a flush has just shown that the collector does not take anything.
+STOP_SECONDS, JOIN_SECONDS = 3.0, 2.0
+STUCK_STOP_SECONDS, STUCK_JOIN_SECONDS = 0.1, 0.5
 
 
 class CountedExporter(SpanExporter):
@@ -64,6 +70,7 @@ class BoundedBatch(BatchSpanProcessor):
     def __init__(self, span_exporter: SpanExporter) -> None:
         self._limit = BatchSpanProcessor._default_max_queue_size()
         self._exporter = CountedExporter(span_exporter)
+        self._stuck = False
         super().__init__(self._exporter, max_queue_size=self._limit + HEADROOM)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -77,15 +84,25 @@ class BoundedBatch(BatchSpanProcessor):
         else:
             batch.emit(span)
 
+    def force_flush(self, timeout_millis: int | None = None) -> bool:
+        """Exports what is queued; False when that takes longer than the timeout (4 seconds when none is given)."""
+        # A daemon thread, since an exporter that hangs must not hold up the end of the process.
+        flusher = threading.Thread(target=self._batch_processor.force_flush, daemon=True)
+        flusher.start()
+        flusher.join(FLUSH_SECONDS if timeout_millis is None else timeout_millis / 1000)
+        self._stuck = flusher.is_alive()
+        return not self._stuck
+
     def shutdown(self) -> None:
         batch = self._batch_processor
         if batch._shutdown:
             return
+        patience, join = (STUCK_STOP_SECONDS, STUCK_JOIN_SECONDS) if self._stuck else (STOP_SECONDS, JOIN_SECONDS)
         # Ends the pause between two attempts of the exporter, so that the worker comes to its end.
-        stop = threading.Timer(STOP_SECONDS, self._exporter.shutdown)
+        stop = threading.Timer(patience, self._exporter.shutdown)
         stop.daemon = True
         stop.start()
-        batch.shutdown(int((STOP_SECONDS + JOIN_SECONDS) * 1000))
+        batch.shutdown(int((patience + join) * 1000))
         stop.cancel()
         if lost := self._exporter.abandon() + len(batch._queue):
             SPANS_DROPPED.labels("shutdown").inc(lost)

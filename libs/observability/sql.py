@@ -55,7 +55,11 @@ class _Hooks:
         if not is_instrumentation_enabled() or not trace.get_current_span().get_span_context().is_valid:
             return
         operation = operation_of(statement)
-        attributes = {**self._attributes, "db.operation.name": operation, "db.query.text": statement[:LONGEST_STATEMENT]}
+        attributes = {
+            **self._attributes,
+            "db.operation.name": operation,
+            "db.query.text": statement[:LONGEST_STATEMENT],
+        }
         if executemany:
             attributes["db.operation.batch.size"] = len(parameters)
         name = f"{operation} {self._attributes.get('db.namespace', '')}".rstrip()
@@ -107,6 +111,10 @@ def _show_pool(engine: Engine) -> None:
         current = held()
         return current.pool if current is not None and isinstance(current.pool, QueuePool) else None
 
+    def limit() -> int:
+        current = pool()
+        return current.size() + max(0, current._max_overflow) if current else 0  # pyright: ignore[reportPrivateUsage]
+
     DB_POOL_CONNECTIONS.labels(name, "in_use").set_function(lambda: p.checkedout() if (p := pool()) else 0)
     DB_POOL_CONNECTIONS.labels(name, "idle").set_function(lambda: p.checkedin() if (p := pool()) else 0)
-    DB_POOL_LIMIT.labels(name).set_function(lambda: p.size() + max(0, p._max_overflow) if (p := pool()) else 0)
+    DB_POOL_LIMIT.labels(name).set_function(limit)

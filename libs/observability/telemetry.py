@@ -2,7 +2,7 @@
 
 import atexit
 import threading
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from libs.observability import logging, metrics, tracing
 from libs.observability.http import QUIET, RequestTelemetry
 from libs.observability.settings import TelemetrySettings
-
-FLUSH_SECONDS = 4.0
+from libs.observability.spans import FLUSH_SECONDS
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,7 @@ class Telemetry:
         """Hands over what is waiting, or gives up after `seconds`; everything goes on working."""
         provider = trace.get_tracer_provider()
         if isinstance(provider, TracerProvider):
-            # A daemon thread, since an exporter that hangs must not hold up the end of the process.
-            flusher = threading.Thread(target=provider.force_flush, daemon=True)
-            flusher.start()
-            flusher.join(seconds)
+            provider.force_flush(int(seconds * 1000))
         self.lines.flush()
 
     def shutdown(self) -> None:
@@ -62,9 +58,7 @@ def start(settings: TelemetrySettings | None = None) -> Telemetry:
         return _started
 
 
-def instrument(
-    app: FastAPI, settings: TelemetrySettings | None = None, *, quiet: Collection[str] = QUIET
-) -> Telemetry:
+def instrument(app: FastAPI, settings: TelemetrySettings | None = None, *, quiet: Collection[str] = QUIET) -> Telemetry:
     """Wires an app: `start`, the middleware around all others, `GET /metrics`, a flush when the app stops.
 
     Call it after all other middleware has been added and before the app runs.
@@ -79,12 +73,12 @@ def instrument(
 
 def _silence_native_telemetry(app: FastAPI) -> None:
     """FastAPI would make a second server span for each request, at twice the price of all we do."""
-    app._telemetry.update(tracing=False, metrics=False, logs=False, operation_spans=False)
+    getattr(app, "_telemetry", {}).update(tracing=False, metrics=False, logs=False, operation_spans=False)
 
 
 def _observed(lifespan: Any, telemetry: Telemetry) -> Any:
     @asynccontextmanager
-    async def observed(app: Any) -> AsyncIterator[Any]:
+    async def observed(app: Any) -> AsyncGenerator[Any]:
         telemetry.lines.buffer()
         try:
             async with metrics.measuring_loop_lag(), lifespan(app) as state:

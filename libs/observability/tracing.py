@@ -1,7 +1,7 @@
 """Where spans come from and where they go: the SDK by its distro, one exporter by the environment, HTTP clients instrumented."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,8 +70,8 @@ def _configure_sdk(settings: TelemetrySettings) -> None:
     ours = [] if disabled else [_exporter(name, settings) for name in names if name in (*JAEGER_NAMES, FILES)]
     theirs = [] if disabled else [name for name in names if name not in (*JAEGER_NAMES, FILES)]
     with _environment({"OTEL_TRACES_EXPORTER": ",".join(theirs) or "none"}):
-        OpenTelemetryDistro().configure()
-        OpenTelemetryConfigurator().configure(
+        OpenTelemetryDistro().configure()  # pyright: ignore[reportUnknownMemberType]
+        OpenTelemetryConfigurator().configure(  # pyright: ignore[reportUnknownMemberType]
             resource_attributes=_resource(settings),
             span_processors=[BoundedBatch(exporter) for exporter in ours],
             export_span_processor=BoundedBatch,
@@ -100,11 +100,10 @@ def _resource(settings: TelemetrySettings) -> dict[str, Any]:
 
 def _exporter(name: str, settings: TelemetrySettings) -> SpanExporter:
     if name in JAEGER_NAMES:
-        # Brings Thrift along, which nobody else needs.
-        from libs.observability.jaeger import JaegerThriftExporter
+        from libs.observability import jaeger
 
         host = settings.jaeger_agent_host
-        return JaegerThriftExporter(host, settings.jaeger_agent_port if host else None)
+        return jaeger.exporter(host, settings.jaeger_agent_port if host else None)
     from libs.observability.span_files import SpanFile
 
     if settings.traces_dir is None:
@@ -117,7 +116,10 @@ def _instrument_clients() -> None:
     from opentelemetry.instrumentation import httpx as clients
 
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
-    for name, instrumentor in (("httpx", clients.HTTPXClientInstrumentor), ("httpx2", clients.HTTPX2ClientInstrumentor)):
+    for name, instrumentor in (
+        ("httpx", clients.HTTPXClientInstrumentor),
+        ("httpx2", clients.HTTPX2ClientInstrumentor),
+    ):
         if name not in disabled:
             instrumentor().instrument(request_hook=_scrub, async_request_hook=_scrub_async)
 
@@ -135,7 +137,7 @@ async def _scrub_async(span: trace.Span, request: Any) -> None:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def _environment(values: Mapping[str, str]) -> Generator[None]:
     """Sets variables for the SDK, which reads nothing else, and takes back what it sets itself: children inherit them."""
     before = dict(os.environ)
     os.environ.update(values)
