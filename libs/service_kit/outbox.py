@@ -24,9 +24,10 @@ class KitBase(DeclarativeBase):
 
 
 class OutboxRow(KitBase):
-    """One event for one destination. The key is the client's, so that the insert needs no right to read."""
+    """One event for one destination."""
 
     __tablename__ = "outbox"
+    __mapper_args__ = {"eager_defaults": False}  # no RETURNING: the service's role adds rows and may not read them
     __table_args__ = (
         Index(
             "ix_outbox_unsent",
