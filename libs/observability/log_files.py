@@ -4,6 +4,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -66,18 +67,17 @@ class RotatingFile:
         target = self.path
         while target.exists():
             target = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
-        self.path.rename(target)
+        with suppress(FileNotFoundError):  # another process has just renamed it
+            self.path.rename(target)
         for old in rotated(self.path)[: -self.kept]:
             old.unlink(missing_ok=True)
 
     def _give_up(self, data: bytes, written: int) -> int:
         """Removes the torn line at the end, so that the next one begins a line of its own; counts what is lost."""
         whole = data.rfind(b"\n", 0, written) + 1
-        try:
+        with suppress(OSError):
             if torn := written - whole:
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size - torn)
-        except OSError:
-            pass
         return data.count(b"\n", whole)
 
     def close(self) -> None:

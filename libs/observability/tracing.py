@@ -27,6 +27,7 @@ JAEGER_NAMES = ("jaeger", "jaeger_thrift")
 FILES = "files"
 
 # What the SDK uses where the environment says nothing. A second of two thousand spans fits into the queue.
+# The client instrumentations know the old and the new attribute names; the old ones carry the whole URL.
 DEFAULTS = {
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
@@ -57,9 +58,9 @@ def configure(settings: TelemetrySettings) -> None:
     if isinstance(trace.get_tracer_provider(), TracerProvider):
         return
     try:
-        with _environment(_defaults(settings)):
+        with environment(_defaults(settings)):
             _configure_sdk(settings)
-            _instrument_clients()
+            instrument_clients()
     except Exception as error:
         log.warning("tracing cannot be set up, going on without", error=error)
 
@@ -69,7 +70,7 @@ def _configure_sdk(settings: TelemetrySettings) -> None:
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     ours = [] if disabled else [_exporter(name, settings) for name in names if name in (*JAEGER_NAMES, FILES)]
     theirs = [] if disabled else [name for name in names if name not in (*JAEGER_NAMES, FILES)]
-    with _environment({"OTEL_TRACES_EXPORTER": ",".join(theirs) or "none"}):
+    with environment({"OTEL_TRACES_EXPORTER": ",".join(theirs) or "none"}):
         OpenTelemetryDistro().configure()  # pyright: ignore[reportUnknownMemberType]
         OpenTelemetryConfigurator().configure(  # pyright: ignore[reportUnknownMemberType]
             resource_attributes=_resource(settings),
@@ -112,24 +113,23 @@ def _exporter(name: str, settings: TelemetrySettings) -> SpanExporter:
     return SpanFile(RotatingFile(path, settings.trace_file_bytes, settings.trace_files_kept))
 
 
-def _instrument_clients() -> None:
+def instrument_clients() -> None:
+    """Gives each call of an httpx or httpx2 client a span that hands the trace on; a second time does nothing."""
     from opentelemetry.instrumentation import httpx as clients
 
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
-    for name, instrumentor in (
-        ("httpx", clients.HTTPXClientInstrumentor),
-        ("httpx2", clients.HTTPX2ClientInstrumentor),
-    ):
-        if name not in disabled:
-            instrumentor().instrument(request_hook=_scrub, async_request_hook=_scrub_async)
+    for name, kind in (("httpx", clients.HTTPXClientInstrumentor), ("httpx2", clients.HTTPX2ClientInstrumentor)):
+        instrumentor = kind()
+        if name not in disabled and not instrumentor.is_instrumented_by_opentelemetry:
+            instrumentor.instrument(request_hook=_scrub, async_request_hook=_scrub_async)
 
 
 def _scrub(span: trace.Span, request: Any) -> None:
-    """A query may hold a secret; the path says enough."""
+    """A query may hold a secret, and so may the part before the host; the path says enough."""
     if span.is_recording():
-        scheme, host, port, path = request.url.scheme, request.url.host, request.url.port, request.url.path
-        authority = f"{host}:{port}" if port else host
-        span.set_attribute("url.full", redact_text(f"{scheme}://{authority}{path}"))
+        url = request.url
+        authority = f"{url.host}:{url.port}" if url.port else url.host
+        span.set_attribute("url.full", redact_text(f"{url.scheme}://{authority}{url.path}"))
 
 
 async def _scrub_async(span: trace.Span, request: Any) -> None:
@@ -137,7 +137,7 @@ async def _scrub_async(span: trace.Span, request: Any) -> None:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Generator[None]:
+def environment(values: Mapping[str, str]) -> Generator[None]:
     """Sets variables for the SDK, which reads nothing else, and takes back what it sets itself: children inherit them."""
     before = dict(os.environ)
     os.environ.update(values)

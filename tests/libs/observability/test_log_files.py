@@ -1,0 +1,181 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from libs.observability.log_files import LineWriter, RotatingFile, Stream, rotated
+from libs.observability.metrics import LOG_LINES_DROPPED
+from tests.libs.observability.conftest import ROOT
+
+
+def written(path: Path) -> list[str]:
+    """The lines of a file and its predecessors, oldest first."""
+    return [line for file in (*rotated(path), path) for line in file.read_text().splitlines()]
+
+
+class Held:
+    """A sink that takes nothing until it is let go, like a disk that stalls."""
+
+    def __init__(self) -> None:
+        self.entered, self.free = threading.Event(), threading.Event()
+        self.data = b""
+
+    def write(self, data: bytes) -> int:
+        self.entered.set()
+        self.free.wait(10)
+        self.data += data
+        return 0
+
+
+@pytest.fixture
+def lost() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def writer(lost):
+    made = LineWriter(1_000_000, lost.append)
+    yield made
+    made.write_through()
+
+
+def test_rotation_loses_nothing_and_keeps_the_order(tmp_path, writer, lost):
+    path = tmp_path / "combined.log"
+    file = RotatingFile(path, max_bytes=2000, kept=1000)
+    writer.buffer()
+    for number in range(5000):
+        writer.add(file, f"line {number}\n")
+        if number % 100 == 0:
+            writer.flush()
+    writer.flush()
+    assert written(path) == [f"line {number}" for number in range(5000)]
+    assert len(rotated(path)) > 10
+    assert lost == []
+
+
+def test_old_files_are_bounded(tmp_path):
+    file = RotatingFile(tmp_path / "combined.log", max_bytes=10, kept=3)
+    for number in range(20):
+        file.write(f"line number {number}\n".encode())
+    assert written(tmp_path / "combined.log") == [f"line number {number}" for number in (16, 17, 18, 19)]
+
+
+def test_a_file_that_was_moved_or_removed_is_opened_anew(tmp_path):
+    path = tmp_path / "combined.log"
+    file = RotatingFile(path, max_bytes=1000, kept=3)
+    file.write(b"one\n")
+    path.rename(tmp_path / "elsewhere")
+    file.write(b"two\n")
+    path.unlink()
+    file.write(b"three\n")
+    assert (tmp_path / "elsewhere").read_text() == "one\n"
+    assert path.read_text() == "three\n"
+
+
+def test_two_processes_may_share_a_file(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from libs.observability.log_files import RotatingFile\n"
+        "file = RotatingFile(Path(sys.argv[1]), 1000, 100000)\n"
+        "for number in range(2000): assert file.write(f'{sys.argv[2]} {number}\\n'.encode()) == 0"
+    )
+    path = tmp_path / "combined.log"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(path), name], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+        for name in ("a", "b")
+    ]
+    assert [writer.wait(30) for writer in writers] == [0, 0]
+    lines = written(path)
+    assert sorted(lines) == sorted(f"{name} {number}" for name in ("a", "b") for number in range(2000))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_counted_and_raises_nothing(writer, lost):
+    full = os.open("/dev/full", os.O_WRONLY)
+    for _ in range(3):
+        writer.add(Stream(full), "gone\n", urgent=True)
+    assert sum(lost) == 3
+    os.close(full)
+
+
+def test_a_line_that_was_cut_by_a_full_disk_is_taken_back(tmp_path):
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from libs.observability.log_files import RotatingFile\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "file = RotatingFile(Path(sys.argv[1]), 10000, 3)\n"
+        "print([file.write((str(number) * 29 + '\\n').encode() * 2) for number in range(3)])"
+    )
+    path = tmp_path / "combined.log"
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(result.stdout) == [0, 1, 2]
+    assert path.read_text().splitlines() == ["0" * 29, "0" * 29, "1" * 29]
+
+
+def test_what_exceeds_the_buffer_is_dropped_and_counted(lost):
+    held, writer = Held(), LineWriter(100, lost.append)
+    writer.buffer()
+    writer.add(held, "first\n", urgent=True)
+    assert held.entered.wait(10)
+    for _ in range(20):
+        writer.add(held, "0123456789\n")
+    assert sum(lost) == 11
+    held.free.set()
+    writer.write_through()
+    assert held.data.count(b"\n") == 10
+
+
+def test_a_stalled_disk_does_not_hold_up_who_logs_nor_the_end(lost):
+    held, writer = Held(), LineWriter(1_000_000, lost.append)
+    writer.buffer()
+    writer.add(held, "stalled\n", urgent=True)
+    assert held.entered.wait(10)
+    writer.add(held, "returns at once\n", urgent=True)
+    writer.flush(0.01)
+    held.free.set()
+    writer.write_through()
+    assert held.data == b"stalled\nreturns at once\n"
+
+
+def test_until_and_after_buffering_a_line_is_written_before_add_returns(tmp_path, writer):
+    path = tmp_path / "combined.log"
+    file = RotatingFile(path, 1000, 3)
+    writer.add(file, "before\n")
+    assert path.read_text() == "before\n"
+    writer.buffer()
+    writer.add(file, "during\n")
+    writer.write_through()
+    writer.add(file, "after\n")
+    assert path.read_text() == "before\nduring\nafter\n"
+
+
+def test_a_forked_child_writes_its_own_lines_and_not_its_parents(tmp_path, run):
+    result = run(
+        "import os, sys; from pathlib import Path\n"
+        "from libs.observability.log_files import LineWriter, RotatingFile\n"
+        "writer, file = LineWriter(10_000, print), RotatingFile(Path('fork.log'), 10_000, 3)\n"
+        "writer.buffer(); writer.add(file, 'parent\\n')\n"
+        "child = os.fork()\n"
+        "if child == 0: writer.add(file, 'child\\n'); writer.write_through(); os._exit(0)\n"
+        "os.waitpid(child, 0)"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted((tmp_path / "fork.log").read_text().splitlines()) == ["child", "parent"]
+
+
+def test_lost_lines_are_a_metric(configure_lines, tmp_path):
+    before = LOG_LINES_DROPPED._value.get()
+    configure_lines(log_buffer_bytes=1024)
+    from libs.observability import get_logger
+
+    get_logger("app").info("too long for the buffer", text="x" * 5000)
+    assert LOG_LINES_DROPPED._value.get() >= before + 1

@@ -1,0 +1,219 @@
+import io
+import json
+import logging
+import math
+import re
+import sys
+import warnings
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import format_span_id, format_trace_id
+
+from libs.observability import bind, get_logger
+from libs.observability.console import columns, is_coloured
+from libs.observability.context import working
+from libs.observability.logging import LineHandler
+from tests.libs.observability.conftest import read_lines
+
+log = get_logger("UserController")
+
+
+def test_a_line_has_the_fields_of_the_design_in_their_order(lines):
+    log.info("user created", userId=7, action="create", amount=Decimal("10.50"))
+    [line] = lines()
+    assert list(line)[:7] == ["timestamp", "level", "service", "environment", "version", "message", "context"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("timestamp"))
+    assert line == {
+        "level": "info",
+        "service": "test-service",
+        "environment": "development",
+        "version": "1.2.3",
+        "message": "user created",
+        "context": "UserController",
+        "userId": 7,
+        "action": "create",
+        "amount": "10.50",
+    }
+
+
+def test_a_given_context_names_the_component(lines):
+    log.info("done", context="Relay")
+    assert lines()[0]["context"] == "Relay"
+
+
+@pytest.mark.parametrize(("method", "level"), [("warn", "warning"), ("warning", "warning"), ("critical", "critical")])
+def test_levels_have_the_names_of_the_design(lines, method, level):
+    getattr(log, method)("something")
+    assert lines()[0]["level"] == level
+
+
+def test_lines_below_log_level_are_not_written(configure_lines):
+    read = configure_lines(log_level="warn")
+    log.info("quiet")
+    log.debug("quieter")
+    log.warning("heard")
+    assert [line["message"] for line in read()] == ["heard"]
+
+
+def test_an_error_carries_its_stack_and_goes_to_error_log_too(lines, tmp_path):
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError as error:
+        log.error("cannot divide", error=error, userId=7)
+        log.exception("still cannot")
+    log.error("no exception here", error="only a text")
+    given, current, text = lines()
+    for line in (given, current):
+        assert (line["error"]["type"], line["error"]["message"]) == ("ZeroDivisionError", "division by zero")
+        assert "test_logging.py" in line["error"]["stack"]
+    assert text["error"] == {"message": "only a text"}
+    log.info("not an error")
+    assert read_lines(tmp_path / "logs", "error.log") == [given, current, text]
+
+
+def test_a_field_may_have_any_name(lines):
+    log.info("named", name="n", args=(1,), msg="m", message="free", level="free", exc_info=1, extra={"a": 1}, self="s")
+    logging.getLogger("library").info("plain", extra={"threads": 3, "service": "other"})
+    ours, theirs = lines()
+    assert (ours["name"], ours["args"], ours["msg"], ours["exc_info"], ours["self"]) == ("n", [1], "m", 1, "s")
+    assert (ours["message"], ours["message_"], ours["level"], ours["level_"]) == ("named", "free", "info", "free")
+    assert ours["extra"] == {"a": 1}
+    assert (theirs["threads"], theirs["service"], theirs["service_"]) == (3, "test-service", "other")
+
+
+def test_objects_of_the_index_stay_objects(lines):
+    log.info("odd", http="text", **{"http.route": "/x", "error.type": "y", "deep": {"a.b": 1}})
+    [line] = lines()
+    assert "http" not in line
+    assert (line["http_"], line["http_route"], line["error_type"], line["deep"]) == ("text", "/x", "y", {"a_b": 1})
+
+
+def test_no_value_costs_a_line(lines):
+    log.info("odd \ud800", values=[math.nan, 2**100, b"\xff", {1, 2}, object, UUID(int=1)], text="\udfff", key={None: 1})
+    # Straight to our handler: pytest's own refuses such a record.
+    [handler] = [each for each in logging.getLogger().handlers if isinstance(each, LineHandler)]
+    handler.handle(logging.LogRecord("library", logging.WARNING, "", 0, "%d of %s", ("not a number",), None))
+    ours, theirs = lines()
+    assert (ours["values"][1], ours["key"]) == (str(2**100), {"None": 1})
+    assert "%d of %s" in theirs["message"]
+
+
+def test_a_percent_sign_in_a_message_is_a_percent_sign(lines):
+    log.info("100 % of %s")
+    assert lines()[0]["message"] == "100 % of %s"
+
+
+def test_bound_fields_and_the_span_are_on_every_line(lines, spans):
+    tracer = trace.get_tracer("test")
+    with tracer.start_as_current_span("work") as span, working(span, request_id="r-1"):
+        bind(tenant_id="t-1", user_id="u-1", password="hunter2")
+        log.info("inside", user_id="other")
+        logging.getLogger("library").info("inside as well")
+        bind(user_id=None)
+        log.info("without user")
+    log.info("outside")
+    inside, library, without, outside = lines()
+    context = span.get_span_context()
+    assert inside["trace_id"] == format_trace_id(context.trace_id)
+    assert inside["span_id"] == format_span_id(context.span_id)
+    assert (inside["request_id"], inside["tenant_id"], inside["user_id"]) == ("r-1", "t-1", "other")
+    assert (library["user_id"], library["password"]) == ("u-1", "[redacted]")
+    assert "user_id" not in without
+    assert not {"trace_id", "span_id", "request_id", "tenant_id"} & outside.keys()
+    [ended] = spans()
+    assert ended.attributes == {"tenant.id": "t-1", "user.id": "u-1"}
+
+
+def test_secrets_reach_neither_message_nor_field_nor_stack(lines):
+    secret = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+    try:
+        raise ValueError(f"refused {secret}")
+    except ValueError as error:
+        log.error(f"got {secret}", error=error, header=f"Bearer {secret}", token=secret, body={"password": secret})
+    logging.getLogger("library").warning("header %s", secret)
+    assert secret not in json.dumps(lines())
+    assert len(lines()) == 2
+
+
+def test_warnings_and_uvicorn_take_the_same_form(lines):
+    logging.getLogger("uvicorn").handlers.append(logging.StreamHandler(io.StringIO()))
+    warnings.resetwarnings()
+    warnings.warn("old function", DeprecationWarning, stacklevel=1)
+    logging.getLogger("uvicorn.error").info("Started [%d]", 5, extra={"color_message": "Started [\x1b[36m%d\x1b[0m]"})
+    logging.getLogger("uvicorn.access").info('127.0.0.1 - "GET / HTTP/1.1" 200')
+    warning, started = lines()
+    assert (warning["context"], "old function" in warning["message"]) == ("py.warnings", True)
+    assert (started["context"], started["message"]) == ("uvicorn.error", "Started [5]")
+    assert "color_message" not in started
+    logging.getLogger("uvicorn").handlers.clear()
+
+
+def test_an_uncaught_exception_is_a_line(lines):
+    try:
+        raise RuntimeError("nobody cares")
+    except RuntimeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    assert (lines()[0]["level"], lines()[0]["error"]["message"]) == ("critical", "nobody cares")
+
+
+def test_the_telemetry_libraries_repeat_themselves_once_a_minute(lines):
+    exporter = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    for attempt in range(5):
+        exporter.warning("Transient error, retrying in %ds", attempt)
+    logging.getLogger("httpx").info("HTTP Request: GET http://x/?token=1")
+    assert [line["message"] for line in lines()] == ["Transient error, retrying in 0s"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_warning(run, tmp_path):
+    (tmp_path / "file").touch()
+    result = run(
+        "from libs.observability import get_logger, start\nstart()\nget_logger('app').info('goes on')",
+        LOG_DIR=str(tmp_path / "file" / "logs"),
+        OTEL_TRACES_EXPORTER="none",
+    )
+    assert result.returncode == 0
+    assert result.stderr.count("LOG_DIR cannot be written") == 1
+    assert "goes on" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_console_shows_columns_and_colour_only_on_a_terminal(monkeypatch):
+    line = {
+        "timestamp": "2026-11-24T08:15:00.123456Z",
+        "level": "error",
+        "service": "auth-service",
+        "environment": "development",
+        "version": "1",
+        "message": "request handled",
+        "context": "http",
+        "trace_id": "4bf9",
+        "http": {"method": "GET", "route": "/x/{id}", "path": "/x/1", "status_code": 500, "client_ip": "::1"},
+        "duration_ms": 1.5,
+        "error": {"type": "ValueError", "message": "no", "stack": "Traceback\n  here\n"},
+        "note": "forged\n08:15:00.999 info",
+    }
+    plain = columns(line, coloured=False)
+    assert plain.splitlines() == [
+        "08:15:00.123 error    http                         request handled  GET /x/1 500 1.5 ms ValueError: no "
+        "trace_id=4bf9 note=forged\\n08:15:00.999 info",
+        "    Traceback",
+        "      here",
+    ]
+    assert re.sub(r"\x1b\[[\d;]*m", "", columns(line, coloured=True)) == plain
+    assert "\x1b[31m" in columns(line, coloured=True)
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "__stderr__", Terminal())
+    assert is_coloured()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not is_coloured()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setattr(sys, "__stderr__", io.StringIO())
+    assert not is_coloured()
