@@ -12,7 +12,7 @@ from libs.observability.log_files import RotatingFile
 
 Json = dict[str, Any]
 
-# Bits 8 and 9 of the flags say whether the parent is known to be of another process.
+# Bits 8 and 9 of the flags say whether the parent (or the linked span) is known to be of another process.
 HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 
 
@@ -53,7 +53,7 @@ def export_request(spans: Iterable[ReadableSpan]) -> Json:
 def _span(span: ReadableSpan) -> Json:
     context = span.context
     assert context is not None
-    flags = int(context.trace_flags) & 0xFF | HAS_IS_REMOTE
+    flags = HAS_IS_REMOTE
     document: Json = {**_ids(context), "name": span.name, "kind": span.kind.value + 1}
     if span.parent is not None:
         document["parentSpanId"] = format_span_id(span.parent.span_id)
@@ -84,7 +84,8 @@ def _event(event: Event) -> Json:
 
 
 def _link(link: Link) -> Json:
-    return {**_ids(link.context), "attributes": _attributes(link.attributes)}
+    flags = HAS_IS_REMOTE | (IS_REMOTE if link.context.is_remote else 0)
+    return {**_ids(link.context), "attributes": _attributes(link.attributes), "flags": flags}
 
 
 def _attributes(attributes: Mapping[str, Any] | None) -> list[Json]:

@@ -84,8 +84,9 @@ class _Hooks:
             return
         error = failure.original_exception
         span.set_status(Status(StatusCode.ERROR))
-        span.set_attribute("error.type", type_name(error))
-        if state := getattr(error, "sqlstate", None):
+        state = getattr(error, "sqlstate", None)
+        span.set_attribute("error.type", str(state or type_name(error)))
+        if state:
             span.set_attribute("db.response.status_code", str(state))
         span.end()
 

@@ -27,7 +27,6 @@ JAEGER_NAMES = ("jaeger", "jaeger_thrift")
 FILES = "files"
 
 # What the SDK uses where the environment says nothing. A second of two thousand spans fits into the queue.
-# The client instrumentations know the old and the new attribute names; the old ones carry the whole URL.
 DEFAULTS = {
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
@@ -129,7 +128,10 @@ def _scrub(span: trace.Span, request: Any) -> None:
     if span.is_recording():
         url = request.url
         authority = f"{url.host}:{url.port}" if url.port else url.host
-        span.set_attribute("url.full", redact_text(f"{url.scheme}://{authority}{url.path}"))
+        scrubbed = redact_text(f"{url.scheme}://{authority}{url.path}")
+        # The second is the old name, which `OTEL_SEMCONV_STABILITY_OPT_IN` can bring back.
+        names = getattr(span, "attributes", {}).keys() & {"url.full", "http.url"}
+        span.set_attributes(dict.fromkeys(names, scrubbed))
 
 
 async def _scrub_async(span: trace.Span, request: Any) -> None:

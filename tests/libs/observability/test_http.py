@@ -130,7 +130,9 @@ async def client(metrics, spans):
 def counts(registry: CollectorRegistry, metric: str) -> dict[tuple[tuple[str, str], ...], float]:
     """Value by labels, with the Instrumentator's name for "no route"."""
     return {
-        tuple(sorted((name, "unmatched" if value == "none" else value) for name, value in sample.labels.items())): sample.value
+        tuple(
+            sorted((name, "unmatched" if value == "none" else value) for name, value in sample.labels.items())
+        ): sample.value
         for family in registry.collect()
         for sample in family.samples
         if sample.name == metric

@@ -92,7 +92,9 @@ def test_objects_of_the_index_stay_objects(lines):
 
 
 def test_no_value_costs_a_line(lines):
-    log.info("odd \ud800", values=[math.nan, 2**100, b"\xff", {1, 2}, object, UUID(int=1)], text="\udfff", key={None: 1})
+    log.info(
+        "odd \ud800", values=[math.nan, 2**100, b"\xff", {1, 2}, object, UUID(int=1)], text="\udfff", key={None: 1}
+    )
     # Straight to our handler: pytest's own refuses such a record.
     [handler] = [each for each in logging.getLogger().handlers if isinstance(each, LineHandler)]
     handler.handle(logging.LogRecord("library", logging.WARNING, "", 0, "%d of %s", ("not a number",), None))

@@ -1,0 +1,108 @@
+import threading
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from prometheus_client import REGISTRY
+
+from libs.observability.spans import BoundedBatch
+
+SERIES = {
+    "exported": ("spans_exported_total", {}),
+    "queue_full": ("spans_dropped_total", {"reason": "queue_full"}),
+    "export_failed": ("spans_dropped_total", {"reason": "export_failed"}),
+    "shutdown": ("spans_dropped_total", {"reason": "shutdown"}),
+}
+
+
+class Exporter(SpanExporter):
+    """Answers what it is told to, once it is let go."""
+
+    def __init__(self, answer: SpanExportResult | Exception, *, held: bool = False) -> None:
+        self.answer = answer
+        self.entered, self.free = threading.Event(), threading.Event()
+        if not held:
+            self.free.set()
+
+    def export(self, spans):
+        self.entered.set()
+        self.free.wait(20)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def counted():
+    """What has been counted since: `counted()`."""
+
+    def now() -> dict[str, float]:
+        return {name: REGISTRY.get_sample_value(*series) or 0.0 for name, series in SERIES.items()}
+
+    before = now()
+    return lambda: {name: value - before[name] for name, value in now().items() if value != before[name]}
+
+
+def provider_of(exporter: SpanExporter, **sampling) -> tuple[TracerProvider, BoundedBatch]:
+    provider, batch = TracerProvider(shutdown_on_exit=False, **sampling), BoundedBatch(exporter)
+    provider.add_span_processor(batch)
+    return provider, batch
+
+
+def end_spans(provider: TracerProvider, count: int) -> None:
+    tracer = provider.get_tracer("test")
+    for _ in range(count):
+        tracer.start_span("span").end()
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        (SpanExportResult.SUCCESS, "exported"),
+        (SpanExportResult.FAILURE, "export_failed"),
+        (ConnectionError("refused"), "export_failed"),
+    ],
+)
+def test_every_span_is_counted_by_the_exporters_answer(counted, answer, name):
+    provider, batch = provider_of(Exporter(answer))
+    end_spans(provider, 700)
+    assert batch.force_flush()
+    provider.shutdown()
+    assert counted() == {name: 700}
+
+
+def test_a_full_queue_drops_the_new_spans_and_counts_them(counted, monkeypatch):
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "20")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")
+    exporter = Exporter(SpanExportResult.SUCCESS, held=True)
+    provider, _ = provider_of(exporter)
+    end_spans(provider, 5)
+    assert exporter.entered.wait(10)
+    end_spans(provider, 50)
+    assert counted() == {"queue_full": 30}
+    exporter.free.set()
+    provider.shutdown()
+    assert counted() == {"queue_full": 30, "exported": 25}
+
+
+def test_the_end_does_not_wait_for_a_collector_that_hangs(counted, monkeypatch):
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")
+    exporter = Exporter(SpanExportResult.SUCCESS, held=True)
+    provider, batch = provider_of(exporter)
+    end_spans(provider, 8)
+    assert exporter.entered.wait(10)
+    assert not batch.force_flush(10)
+    batch.shutdown()
+    assert not exporter.free.is_set()
+    assert counted() == {"shutdown": 8}
+    end_spans(provider, 1)
+    assert counted() == {"shutdown": 9}
+    exporter.free.set()
+
+
+def test_a_span_that_is_not_sampled_is_no_loss(counted):
+    provider, _ = provider_of(Exporter(SpanExportResult.SUCCESS), sampler=ALWAYS_OFF)
+    end_spans(provider, 3)
+    provider.shutdown()
+    assert counted() == {}

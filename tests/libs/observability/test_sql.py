@@ -1,0 +1,106 @@
+import asyncio
+
+import pytest
+from local import postgres
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import REGISTRY
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from libs.observability.sql import instrument_engine, operation_of
+from libs.observability.tracing import quietly
+from tests.libs.observability.conftest import free_port
+
+tracer = trace.get_tracer("test")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A PostgreSQL without the services' databases: the layer is tested without them, as it is used."""
+    server = postgres.at(tmp_path_factory.mktemp("postgres"), port=free_port(), password="only-for-tests")
+    postgres.start(server)
+    yield server
+    postgres.stop(server)
+    postgres.remove(server)
+
+
+@pytest.fixture
+async def engine(server):
+    url = postgres.url(server, database="postgres", driver="postgresql+asyncpg")
+    engine = create_async_engine(url, pool_size=3, max_overflow=2)
+    instrument_engine(engine)
+    yield engine
+    await engine.dispose()
+
+
+async def test_a_statement_is_a_span_with_its_text_and_without_its_parameters(engine, spans):
+    with tracer.start_as_current_span("request") as request:
+        async with engine.connect() as connection:
+            await connection.execute(text("select :secret"), {"secret": "hunter2"})
+    statements = [span for span in spans() if span.attributes.get("db.operation.name") == "SELECT"]
+    asked = statements[-1]
+    assert (asked.name, asked.kind) == ("SELECT postgres", SpanKind.CLIENT)
+    assert asked.parent.span_id == request.get_span_context().span_id
+    assert asked.attributes["db.system.name"] == "postgresql"
+    assert asked.attributes["db.namespace"] == "postgres"
+    assert asked.attributes["server.address"] == "127.0.0.1"
+    assert "select $1" in asked.attributes["db.query.text"]
+    assert "hunter2" not in asked.to_json()
+
+
+async def test_many_rows_at_once_are_one_span(engine, spans):
+    async with engine.begin() as connection:
+        await connection.execute(text("create temporary table numbers (n int)"))
+        with tracer.start_as_current_span("request"):
+            await connection.execute(text("insert into numbers values (:n)"), [{"n": 1}, {"n": 2}, {"n": 3}])
+    insert = spans()[0]
+    assert (insert.name, insert.attributes["db.operation.batch.size"]) == ("INSERT postgres", 3)
+
+
+async def test_a_statement_that_fails_marks_its_span(engine, spans):
+    with tracer.start_as_current_span("request"):
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError):
+                await connection.execute(text("select 1 / 0"))
+    [failed] = [span for span in spans() if span.status.status_code is StatusCode.ERROR]
+    assert failed.attributes["db.response.status_code"] == failed.attributes["error.type"] == "22012"
+
+
+async def test_outside_of_a_trace_and_in_a_quiet_one_there_is_no_span(engine, spans):
+    async with engine.connect() as connection:
+        await connection.execute(text("select 1"))
+        with tracer.start_as_current_span("health"), quietly():
+            await connection.execute(text("select 1"))
+    assert [span.name for span in spans()] == ["health"]
+
+
+async def test_statements_side_by_side_keep_their_parents(engine, spans):
+    async def ask(name: str) -> None:
+        with tracer.start_as_current_span(name):
+            async with engine.connect() as connection:
+                await connection.execute(text("select pg_sleep(0.02)"))
+
+    await asyncio.gather(ask("a"), ask("b"), ask("c"))
+    requests = {span.context.span_id: span.name for span in spans() if span.name in "abc"}
+    asked = [span for span in spans() if "pg_sleep" in span.attributes.get("db.query.text", "")]
+    assert sorted(requests[span.parent.span_id] for span in asked) == ["a", "b", "c"]
+
+
+async def test_the_pool_is_measured(engine):
+    def connections(state: str) -> float | None:
+        return REGISTRY.get_sample_value("db_pool_connections", {"pool": "postgres", "state": state})
+
+    async with engine.connect():
+        assert (connections("in_use"), connections("idle")) == (1, 0)
+    assert (connections("in_use"), connections("idle")) == (0, 1)
+    assert REGISTRY.get_sample_value("db_pool_limit", {"pool": "postgres"}) == 5
+
+
+@pytest.mark.parametrize(
+    ("statement", "operation"),
+    [("select 1", "SELECT"), ("  update x", "UPDATE"), ("WITH a AS (…)", "WITH"), ("commit;", "COMMIT"), ("", "EMPTY")],
+)
+def test_an_operation_is_the_first_word(statement, operation):
+    assert operation_of(statement) == operation
