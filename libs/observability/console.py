@@ -11,6 +11,8 @@ IN_COLUMNS = frozenset(
     ("timestamp", "level", "service", "environment", "version", "message", "context", "http", "duration_ms", "error")
 )
 
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
 
 def is_coloured() -> bool:
     """Whether standard error is a terminal and `NO_COLOR` is not set."""
@@ -18,33 +20,45 @@ def is_coloured() -> bool:
 
 
 def columns(line: Mapping[str, object], *, coloured: bool) -> str:
-    """Time, level, component, message, then the fields; the stack of an error below, indented."""
+    """Time, level, component, message, then the fields; the stack of an error below, indented.
+
+    Nothing in a value can forge a line or steer the terminal.
+    """
     level = str(line["level"])
-    head = f"{str(line['timestamp'])[11:23]} {level:<8} {line['context']!s:<28} {line['message']}"
+    time, context = str(line["timestamp"])[11:23], _harmless(line["context"])
+    message = _indented(line["message"])
+    facts = " ".join(_facts(line))
     if coloured:
-        head = f"{DIM}{head[:12]}{RESET} {COLOURS.get(level, '')}{level:<8}{RESET}{head[21:]}"
-    tail = " ".join(_facts(line))
-    text = f"{head}  {DIM}{tail}{RESET}" if coloured and tail else f"{head}  {tail}".rstrip()
-    error = line.get("error")
-    if isinstance(error, Mapping):
-        stack = cast("Mapping[str, object]", error).get("stack")
-        if stack:
-            text += "\n    " + str(stack).rstrip().replace("\n", "\n    ")
+        time, facts = f"{DIM}{time}{RESET}", f"{DIM}{facts}{RESET}" if facts else ""
+        level = f"{COLOURS.get(level, '')}{level:<8}{RESET}"
+    text = f"{time} {level:<8} {context:<28} {message}  {facts}".rstrip()
+    if stack := _object(line, "error").get("stack"):
+        text += "\n    " + _indented(stack).rstrip()
     return text
 
 
 def _facts(line: Mapping[str, object]) -> list[str]:
     facts: list[str] = []
-    http = line.get("http")
-    if isinstance(http, Mapping):
-        http = cast("Mapping[str, object]", http)
+    if http := _object(line, "http"):
         facts.append(f"{http.get('method')} {http.get('path')} {http.get('status_code')}")
     if "duration_ms" in line:
         facts.append(f"{line['duration_ms']} ms")
-    error = line.get("error")
-    if isinstance(error, Mapping):
-        error = cast("Mapping[str, object]", error)
+    if error := _object(line, "error"):
         facts.append(f"{error.get('type', 'error')}: {error.get('message')}")
-    # A line break in a value would forge a line.
-    facts.extend(f"{name}={value}".replace("\n", "\\n") for name, value in line.items() if name not in IN_COLUMNS)
-    return facts
+    facts.extend(f"{name}={value}" for name, value in line.items() if name not in IN_COLUMNS)
+    return [_harmless(fact) for fact in facts]
+
+
+def _object(line: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = line.get(name)
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
+
+
+def _harmless(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() else text.translate(CONTROLS)
+
+
+def _indented(value: object) -> str:
+    """Several lines stay several lines, of which only the first begins at the margin."""
+    return "\n    ".join(_harmless(part) for part in str(value).split("\n"))

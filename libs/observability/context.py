@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 
 from opentelemetry.trace import Span
@@ -50,13 +50,22 @@ def bound() -> dict[str, object]:
     return {} if work is None else work.fields
 
 
+def begin(span: Span | None, fields: dict[str, object]) -> Token[Work | None]:
+    """Begins a request or message with these fields, which need no redaction, and nothing of what was bound before."""
+    return _current.set(Work(span, fields))
+
+
+def end(token: Token[Work | None]) -> None:
+    """Returns to what was bound before `begin`."""
+    _current.reset(token)
+
+
 @contextmanager
-def working(span: Span | None, **fields: object) -> Generator[Work]:
-    """Begins a request or message with these fields and nothing of what was bound before."""
-    work = Work(span)
-    token = _current.set(work)
+def working(span: Span | None, **fields: object) -> Generator[None]:
+    """A request or message with these fields, redacted, and nothing of what was bound before."""
+    token = begin(span, {})
     try:
         bind(**fields)
-        yield work
+        yield
     finally:
-        _current.reset(token)
+        end(token)

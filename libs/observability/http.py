@@ -4,8 +4,9 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Collection, Iterable
+from functools import lru_cache
+from random import getrandbits
 from time import perf_counter, time_ns
-from uuid import uuid4
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
@@ -13,7 +14,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.observability.context import working
+from libs.observability.context import begin, end
 from libs.observability.errors import ErrorFields, describe, record_error
 from libs.observability.logging import get_logger, write
 from libs.observability.metrics import HTTP, HttpMetrics
@@ -28,6 +29,10 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 OTHER = "_OTHER"
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+# The same few programs ask all the time.
+_safe_agent = lru_cache(maxsize=1024)(redact_text)
 
 
 def trace_id() -> str | None:
@@ -82,23 +87,25 @@ class RequestTelemetry:
                 seen.answer()
             return send(message)
 
-        with working(span, request_id=seen.request_id):
-            try:
-                await self.app(scope, receive, note)
-            except ClientDisconnect:
-                seen.status = seen.status or CLIENT_CLOSED_REQUEST
-            except Exception as error:
-                seen.error = error
-                if seen.status is not None:
-                    raise  # too late for an answer, as with a commit that fails: the server closes the connection
+        work = begin(span, {"request_id": seen.request_id})
+        try:
+            await self.app(scope, receive, note)
+        except ClientDisconnect:
+            seen.status = seen.status or CLIENT_CLOSED_REQUEST
+        except Exception as error:
+            seen.error = error
+            if seen.status is None:
                 await _send_problem(note)
-            finally:
-                try:
-                    self._leave_behind(scope, seen, span)
-                except Exception as error:
-                    # Telemetry that fails must not fail a request.
-                    log.error("telemetry of a request failed", error=error)
-                otel.detach(token)
+            elif seen.ended_at is None:
+                raise  # too late for another answer, too early for a whole one: the server closes the connection
+        finally:
+            try:
+                self._leave_behind(scope, seen, span)
+            except Exception as error:
+                # Telemetry that fails must not fail a request.
+                log.error("telemetry of a request failed", error=error)
+            end(work)
+            otel.detach(token)
 
     def _start_span(self, scope: Scope, seen: "_Seen", parent: otel.Context) -> Span:
         attributes: dict[str, str | int] = {
@@ -109,7 +116,7 @@ class RequestTelemetry:
         if seen.client_ip:
             attributes["client.address"] = seen.client_ip
         if seen.user_agent:
-            attributes["user_agent.original"] = redact_text(seen.user_agent)
+            attributes["user_agent.original"] = _safe_agent(seen.user_agent)
         if server := scope.get("server"):
             attributes["server.address"] = server[0]
             if server[1]:
@@ -202,7 +209,7 @@ class _Seen:
                 request_id = value.decode("latin-1")
             elif name == b"user-agent":
                 self.user_agent = value.decode("latin-1")
-        self.request_id = request_id if SANE_REQUEST_ID.fullmatch(request_id) else uuid4().hex
+        self.request_id = request_id if SANE_REQUEST_ID.fullmatch(request_id) else f"{getrandbits(128):032x}"
 
     def answer(self) -> None:
         """The last byte has been handed to the server; only the first call counts."""

@@ -28,6 +28,7 @@ NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
 # They write a line, with its URL, for every call they make. Their warnings are enough.
 TALKATIVE: Final = ("opentelemetry", "httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "requests")
 REPEAT_SECONDS: Final = 60
+MOST_REPEATS: Final = 1000
 
 
 class Logger:
@@ -247,6 +248,8 @@ class _Repeats(logging.Filter):
         key = (record.name, str(record.msg))
         if record.created - self._seen.get(key, 0.0) < REPEAT_SECONDS:
             return False
+        if len(self._seen) >= MOST_REPEATS:
+            self._seen.clear()
         self._seen[key] = record.created
         return True
 

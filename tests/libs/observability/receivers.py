@@ -5,16 +5,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from thrift.protocol import TBinaryProtocol, TCompactProtocol
+from thrift.transport import TTransport
 
 from libs.observability import jaeger
 
 jaeger.exporter()  # makes the Thrift half importable
-from opentelemetry.exporter.jaeger.thrift.gen.agent import Agent  # noqa: E402
-from opentelemetry.exporter.jaeger.thrift.gen.jaeger import Collector  # noqa: E402
-from thrift.protocol import TBinaryProtocol, TCompactProtocol  # noqa: E402
-from thrift.transport import TTransport  # noqa: E402
+Agent = import_module("opentelemetry.exporter.jaeger.thrift.gen.agent.Agent")
+Collector = import_module("opentelemetry.exporter.jaeger.thrift.gen.jaeger.Collector")
 
 
 class Posts:
@@ -61,14 +63,14 @@ def decode_otlp(body: bytes) -> list[str]:
     return [span.name for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
 
 
-def decode_post(body: bytes) -> Collector.Batch:
+def decode_post(body: bytes) -> Any:
     """What a collector reads from the body of a POST."""
     batch = Collector.Batch()
     batch.read(TBinaryProtocol.TBinaryProtocol(TTransport.TMemoryBuffer(body)))
     return batch
 
 
-def decode_packet(packet: bytes) -> Collector.Batch:
+def decode_packet(packet: bytes) -> Any:
     """What an agent reads from a packet: the argument of `emitBatch`."""
     protocol = TCompactProtocol.TCompactProtocol(TTransport.TMemoryBuffer(packet))
     name, _, _ = protocol.readMessageBegin()

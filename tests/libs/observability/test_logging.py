@@ -75,10 +75,10 @@ def test_an_error_carries_its_stack_and_goes_to_error_log_too(lines, tmp_path):
 
 
 def test_a_field_may_have_any_name(lines):
-    log.info("named", name="n", args=(1,), msg="m", message="free", level="free", exc_info=1, extra={"a": 1}, self="s")
+    log.info("named", name="n", args=(1,), msg="m", message="free", level="free", lineno=1, extra={"a": 1}, self="s")
     logging.getLogger("library").info("plain", extra={"threads": 3, "service": "other"})
     ours, theirs = lines()
-    assert (ours["name"], ours["args"], ours["msg"], ours["exc_info"], ours["self"]) == ("n", [1], "m", 1, "s")
+    assert (ours["name"], ours["args"], ours["msg"], ours["lineno"], ours["self"]) == ("n", [1], "m", 1, "s")
     assert (ours["message"], ours["message_"], ours["level"], ours["level_"]) == ("named", "free", "info", "free")
     assert ours["extra"] == {"a": 1}
     assert (theirs["threads"], theirs["service"], theirs["service_"]) == (3, "test-service", "other")
@@ -195,15 +195,15 @@ def test_the_console_shows_columns_and_colour_only_on_a_terminal(monkeypatch):
         "http": {"method": "GET", "route": "/x/{id}", "path": "/x/1", "status_code": 500, "client_ip": "::1"},
         "duration_ms": 1.5,
         "error": {"type": "ValueError", "message": "no", "stack": "Traceback\n  here\n"},
-        "note": "forged\n08:15:00.999 info",
+        "note": "forged\n08:15:00.999 \x1b[2J",
     }
     plain = columns(line, coloured=False)
-    assert plain.splitlines() == [
+    first, *stack = plain.splitlines()
+    assert first == (
         "08:15:00.123 error    http                         request handled  GET /x/1 500 1.5 ms ValueError: no "
-        "trace_id=4bf9 note=forged\\n08:15:00.999 info",
-        "    Traceback",
-        "      here",
-    ]
+        "trace_id=4bf9 note=forged\\x0a08:15:00.999 \\x1b[2J"
+    )
+    assert stack == ["    Traceback", "      here"]
     assert re.sub(r"\x1b\[[\d;]*m", "", columns(line, coloured=True)) == plain
     assert "\x1b[31m" in columns(line, coloured=True)
 

@@ -10,8 +10,24 @@ JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
 @pytest.mark.parametrize(
     "name",
-    "password new_password passwordHash access_token accessToken refreshTokens Authorization Set-Cookie x-api-key apiKey "
-    "client_secret CLIENT_SECRET private_key rrn residentRegistrationNumber user.credentials".split(),
+    [
+        "password",
+        "new_password",
+        "passwordHash",
+        "access_token",
+        "accessToken",
+        "refreshTokens",
+        "Authorization",
+        "Set-Cookie",
+        "x-api-key",
+        "apiKey",
+        "client_secret",
+        "CLIENT_SECRET",
+        "private_key",
+        "rrn",
+        "residentRegistrationNumber",
+        "user.credentials",
+    ],
 )
 def test_a_name_gives_a_secret_away(name):
     assert is_secret(name)

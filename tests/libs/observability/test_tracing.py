@@ -20,9 +20,13 @@ heavy = {"grpc", "thrift"} & sys.modules.keys()
 print(",".join(sorted(heavy)))
 """
 
-NAMES = (
-    "OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT JAEGER_AGENT_HOST TRACES_DIR"
-).split()
+NAMES = [
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "JAEGER_AGENT_HOST",
+    "TRACES_DIR",
+]
 
 
 @pytest.mark.parametrize(
