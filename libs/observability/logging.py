@@ -6,25 +6,15 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final, cast
-
-from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
-from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.orjson import OrjsonFormatter
+from typing import Final
 
 from libs.observability.console import columns, is_coloured
-from libs.observability.context import bound
-from libs.observability.errors import ErrorFields, describe
+from libs.observability.errors import ErrorFields
+from libs.observability.lines import LineFormatter, level_name
 from libs.observability.log_files import LineWriter, RotatingFile, Stream
 from libs.observability.metrics import LOG_LINES_DROPPED
-from libs.observability.redaction import plain_key, redact, redact_text
-from libs.observability.settings import LEVELS, TelemetrySettings
+from libs.observability.settings import TelemetrySettings
 
-# What every line has; a free field of such a name gets an underscore behind it.
-OWN_FIELDS: Final = frozenset(("timestamp", "level", "service", "environment", "version", "message", "context"))
-FIRST_FIELDS: Final = ("trace_id", "span_id", "request_id", "tenant_id", "user_id", "http", "duration_ms", "error")
-# Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
-NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
 # They write a line, with its URL, for every call they make. Their warnings are enough.
 TALKATIVE: Final = ("opentelemetry", "httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "requests")
 REPEAT_SECONDS: Final = 60
@@ -88,97 +78,6 @@ class Logger:
 def get_logger(name: str) -> Logger:
     """The logger of a module (`get_logger(__name__)`) or component."""
     return Logger(name)
-
-
-class LineFormatter(OrjsonFormatter):
-    """python-json-logger's formatter with our fields, in our order."""
-
-    def __init__(self, settings: TelemetrySettings) -> None:
-        super().__init__()  # pyright: ignore[reportUnknownMemberType]
-        self._static = {
-            "service": settings.service_name,
-            "environment": settings.environment,
-            "version": settings.service_version,
-        }
-        self._second = (0, "")
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self.serialize_log_record(self.line_of(record))
-
-    def line_of(self, record: logging.LogRecord) -> dict[str, object]:
-        """The fields of a record, without secrets."""
-        values = record.__dict__
-        fields = {key: value for key, value in values.items() if key not in NOT_FIELDS and not key.startswith("_")}
-        fields.update(cast("Mapping[str, object]", values.get("_fields") or {}))
-        error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
-        if record.stack_info:
-            fields["stack_info"] = record.stack_info
-        plain = {(key := plain_key(each)): redact(key, value) for each, value in fields.items()}
-        context = redact_text(str(values.get("_context") or record.name))
-        return self.line(
-            record.created, level_name(record.levelno), redact_text(_message(record)), context, plain, error
-        )
-
-    def line(
-        self,
-        created: float,
-        level: str,
-        message: str,
-        context: str,
-        fields: Mapping[str, object],
-        error: ErrorFields | None = None,
-    ) -> dict[str, object]:
-        """A line of values that need no redaction, with what is bound and the ids of the current span."""
-        line: dict[str, object] = {"timestamp": self._timestamp(created), "level": level, **self._static}
-        line["message"] = message
-        line["context"] = context
-        rest: dict[str, object] = {**_span_ids(), **bound(), **fields}
-        if error is not None:
-            rest["error"] = error
-        for name in FIRST_FIELDS:
-            if name in rest:
-                line[name] = rest.pop(name)
-        for name, value in rest.items():
-            line[f"{name}_" if name in OWN_FIELDS else name] = value
-        _keep_objects(line)
-        return line
-
-    def _timestamp(self, created: float) -> str:
-        second = int(created)
-        if self._second[0] != second:
-            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
-        # The pair is read once: another thread may be replacing it.
-        cached, text = self._second
-        if cached != second:
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{text}.{int((created - second) * 1_000_000):06d}Z"
-
-
-def level_name(level: int) -> str:
-    """One of the five names, also for the levels that libraries invent."""
-    return LEVELS[min(max(level // 10, 1), 5) - 1]
-
-
-def _message(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except Exception:  # arguments that do not fit: a library's fault, and no reason to lose the line
-        return f"{record.msg} {record.args!r}"
-
-
-def _span_ids() -> dict[str, object]:
-    span = get_current_span().get_span_context()
-    if not span.is_valid:
-        return {}
-    return {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
-
-
-def _keep_objects(line: dict[str, object]) -> None:
-    """`http` and `error` are objects in the index: a free field of that name must not be anything else."""
-    if not isinstance(line.get("http", {}), Mapping):
-        line["http_"] = line.pop("http")
-    if not isinstance(error := line.get("error", {}), Mapping):
-        line["error"] = {"message": str(error)}
 
 
 class LineHandler(logging.Handler):

@@ -63,12 +63,11 @@ def build() -> FastAPI:
         return StreamingResponse(iter([b"a", b"b"]))
 
     @app.get("/health/live")
-    async def live() -> str:
-        log.info("not seen as a request")
-        with trace.get_tracer("child").start_as_current_span("child"):
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(nothing)) as client:
-                await client.get("http://other/")
-        return "alive"
+    @app.get("/loud")
+    async def ask_a_neighbour(port: int) -> int:
+        log.info("neighbour asked")
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"http://127.0.0.1:{port}/")).status_code
 
     @app.post("/slash/")
     async def slash() -> None: ...
@@ -106,6 +105,18 @@ def plain(request: Request) -> PlainTextResponse:
 async def nothing(scope, receive, send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def neighbour(received: list[str]) -> asyncio.Server:
+    """Another service, on a real socket, that keeps the heads of its requests."""
+
+    async def answer(reader, writer):
+        received.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(answer, "127.0.0.1", 0)
 
 
 @pytest.fixture
@@ -287,10 +298,14 @@ async def test_nothing_of_a_request_is_left_for_the_next(client, lines):
 
 
 async def test_health_leaves_no_span_no_line_and_no_child(client, spans, lines, registry, instrumented_clients):
-    assert (await client.get("/health/live")).json() == "alive"
-    assert [line["message"] for line in lines()] == ["not seen as a request"]
-    assert [span.name for span in spans() if span.name != "child"] == []
-    assert counts(registry, "http_requests_total") == {}
+    async with await neighbour([]) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert (await client.get(f"/health/live?port={port}")).json() == 204
+        assert [line["message"] for line in lines()] == ["neighbour asked"]
+        assert spans() == []
+        assert counts(registry, "http_requests_total") == {}
+        assert (await client.get(f"/loud?port={port}")).json() == 204
+        assert [span.name for span in spans()] == ["GET", "GET /loud"]
 
 
 async def test_other_scopes_pass_through():
@@ -387,15 +402,8 @@ async def test_the_http_families_are_those_of_the_instrumentator(metrics, regist
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 async def test_a_call_of_a_client_is_a_span_that_hands_the_trace_on(spans, library, instrumented_clients):
-    received = []
-
-    async def other(reader, writer):
-        received.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
-        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(other, "127.0.0.1", 0)
+    received: list[str] = []
+    server = await neighbour(received)
     port = server.sockets[0].getsockname()[1]
     with trace.get_tracer("test").start_as_current_span("caller") as caller:
         async with server, library.AsyncClient() as client:

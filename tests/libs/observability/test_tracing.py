@@ -59,9 +59,11 @@ def test_an_otlp_endpoint_gets_protobuf(run):
     assert decode_otlp(body) == ["work"]
 
 
-def test_an_agent_host_alone_gets_thrift_by_udp_and_grpc_is_not_loaded(run):
+@pytest.mark.parametrize("named", ["", "jaeger"])
+def test_an_agent_host_gets_thrift_by_udp_and_grpc_is_not_loaded(run, named):
     with udp_agent() as agent:
-        result = run(PROGRAM, JAEGER_AGENT_HOST="127.0.0.1", JAEGER_AGENT_PORT=str(agent.getsockname()[1]))
+        port = str(agent.getsockname()[1])
+        result = run(PROGRAM, JAEGER_AGENT_HOST="127.0.0.1", JAEGER_AGENT_PORT=port, OTEL_TRACES_EXPORTER=named)
         batch = decode_packet(agent.recv(70_000))
     assert (batch.process.serviceName, [span.operationName for span in batch.spans]) == ("test-service", ["work"])
     assert (result.stdout.strip(), result.returncode) == ("thrift", 0), result.stderr
