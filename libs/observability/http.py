@@ -27,6 +27,7 @@ log = get_logger("http")
 QUIET = ("/health/live", "/health/ready", "/metrics")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 OTHER = "_OTHER"
+LONGEST_AGENT = 256
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -116,7 +117,7 @@ class RequestTelemetry:
         if seen.client_ip:
             attributes["client.address"] = seen.client_ip
         if seen.user_agent:
-            attributes["user_agent.original"] = _safe_agent(seen.user_agent)
+            attributes["user_agent.original"] = _safe_agent(seen.user_agent[:LONGEST_AGENT])
         if server := scope.get("server"):
             attributes["server.address"] = server[0]
             if server[1]:

@@ -1,6 +1,5 @@
 """A span for each SQL statement and gauges for the pool, by hooks of the SQLAlchemy engine."""
 
-from functools import lru_cache
 from typing import Any
 from weakref import ref
 
@@ -16,6 +15,7 @@ from libs.observability.errors import type_name
 from libs.observability.metrics import DB_POOL_CONNECTIONS, DB_POOL_LIMIT
 
 LONGEST_STATEMENT = 4096
+LONGEST_OPERATION = 64
 
 
 def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = None) -> None:
@@ -95,10 +95,9 @@ def _spans(context: ExecutionContext) -> dict[str, Span]:
     return context.__dict__.setdefault("observability", {})
 
 
-@lru_cache(maxsize=1024)
 def operation_of(statement: str) -> str:
     """The first word in capitals: `SELECT`, `INSERT`, `WITH`."""
-    words = statement.split(None, 1)
+    words = statement[:LONGEST_OPERATION].split(None, 1)
     return words[0].upper().strip("(;") if words else "EMPTY"
 
 

@@ -52,6 +52,7 @@ def test_an_ordinary_name_does_not(name):
         ("cannot connect to postgresql+asyncpg://app:s3cr3t@db:5432/auth", "s3cr3t"),
         ('body {"email": "a@b.c", "password": "hunter 2"}', "hunter 2"),
         ("User(name='a', password='hunter2')", "hunter2"),
+        (f"a-b/eyJ-eyJ {JWT} eyJ", JWT),
         ("GET /?api_key=abc123&x=1", "abc123"),
         ("[SQL: INSERT]\n[parameters: ('kim@example.com', '$argon2id$v=19')]\n(Background)", "$argon2id"),
     ],

@@ -151,6 +151,31 @@ def test_metrics_and_health_leave_no_line(serve, tmp_path):
     assert "request handled" not in {line["message"] for line in read_lines(tmp_path / "logs")}
 
 
+def test_several_apps_may_run_in_one_process_one_after_the_other(run, tmp_path):
+    program = """
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from libs.observability import instrument
+
+for name in ("first", "second"):
+    app = FastAPI()
+    app.add_api_route(f"/{name}", lambda: None)
+    telemetry = instrument(app)
+    for _ in range(2):
+        with TestClient(app) as client:
+            client.get(f"/{name}")
+            assert f'handler="/{name}"' in client.get("/metrics").text
+telemetry.shutdown()
+"""
+    result = run(program, TRACES_DIR=str(tmp_path / "traces"))
+    assert result.returncode == 0, result.stderr
+    paths = [line["http"]["path"] for line in read_lines(tmp_path / "logs") if "http" in line]
+    assert paths == ["/first", "/first", "/second", "/second"]
+    batches = [json.loads(line) for line in (tmp_path / "traces" / "spans.jsonl").read_text().splitlines()]
+    spans = [span["name"] for batch in batches for span in batch["resourceSpans"][0]["scopeSpans"][0]["spans"]]
+    assert spans == ["GET /first", "GET /first", "GET /second", "GET /second"]
+
+
 def test_the_layer_imports_nothing_of_ours_but_itself():
     folder = Path(__file__).parents[3] / "libs" / "observability"
     imports = [
