@@ -27,6 +27,14 @@ class AccountOpened(Event):
     name: str
 
 
+class AccountRenamed(Event):
+    """An account has another name."""
+
+    type: ClassVar[str] = "account.renamed.v1"
+    account_id: UUID
+    name: str
+
+
 class AllocationMade(Event):
     """Money has been set aside for one account in one fiscal year."""
 

@@ -1,6 +1,7 @@
 """The kinds of values that cross the wire: bounded text, exact money, closed input models."""
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -49,6 +50,24 @@ PositiveMoney = Annotated[
     BeforeValidator(lambda value: _positive(_exact(value))),  # pyright: ignore[reportUnknownLambdaType]
     PlainSerializer(two_decimals, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^(?!0+(\.0+)?$)\d{1,12}(\.\d{1,2})?$", "examples": ["1250.00"]}),
+]
+
+
+# Far enough for people and plans, and far from the ends of PostgreSQL's ranges.
+_DAY = r"^(19|20|21)\d{2}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
+
+
+def _day(value: object) -> date:
+    """Only ISO text: pydantic would also take a number, as seconds since 1970."""
+    if not isinstance(value, str) or not re.fullmatch(_DAY[1:-1], value, re.ASCII):
+        raise ValueError('must be a day from 1900 to 2199, such as "2026-03-01"')
+    return date.fromisoformat(value)
+
+
+Day = Annotated[
+    date,
+    BeforeValidator(_day),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": _DAY, "examples": ["2026-03-01"]}),
 ]
 
 
