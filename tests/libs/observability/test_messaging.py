@@ -27,7 +27,7 @@ def counted():
     return lambda: [int(value - old) for value, old in zip(now(), before, strict=True)]
 
 
-def test_a_carrier_holds_what_there_is():
+def test_a_carrier_holds_what_there_is(spans):
     assert carrier() == {}
     with tracer.start_as_current_span("request") as span, working(span, request_id="r-1"):
         context = span.get_span_context()

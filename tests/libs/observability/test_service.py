@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ def wait_until_open(process: subprocess.Popen[str], url: str) -> None:
             get(url + "/metrics")
             return
         except urllib.error.URLError:
-            pass
+            time.sleep(0.02)
     raise AssertionError("the app has ended")
 
 
