@@ -10,6 +10,7 @@ from tests.fixtures.app import (
     run_service,
     service_settings,
     settings_of,
+    telemetry_environment,
 )
 from tests.fixtures.auth import jwks_url, make_token, signing_key, tenant_id, user_id
 from tests.fixtures.database import database_url, postgres_server, sessions, superuser, tenant_session
@@ -33,6 +34,7 @@ __all__ = [
     "settings_of",
     "signing_key",
     "superuser",
+    "telemetry_environment",
     "tenant_id",
     "tenant_session",
     "user_id",

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.contracts import SUBSCRIPTIONS, subscribers
 from libs.observability import get_logger, instrument
+from libs.observability.http import QUIET
 from libs.service_kit import migrations, relay
 from libs.service_kit.auth import KeySet
 from libs.service_kit.client import ServiceAccount, ServiceClient
@@ -18,7 +19,7 @@ from libs.service_kit.database import Sessions, create_engine, create_sessions
 from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers
 from libs.service_kit.health import health_router
 from libs.service_kit.idempotency import Replay
-from libs.service_kit.inbox import Handlers, events_router
+from libs.service_kit.inbox import EVENTS_PATH, Handlers, events_router
 from libs.service_kit.limits import RequestLimits
 from libs.service_kit.outbox import Outbox
 from libs.service_kit.settings import Loaded, ServiceSettings, load
@@ -81,7 +82,8 @@ def create_app(
     add_error_handlers(app, conflicts or {})
     app.add_exception_handler(Replay, _replay)
     _describe_problems(app)
-    instrument(app, settings.telemetry)
+    # A batch of events belongs to many traces: each event leaves its own span and line.
+    instrument(app, settings.telemetry, quiet=(*QUIET, EVENTS_PATH))
     return app
 
 

@@ -17,6 +17,8 @@ from libs.service_kit.outbox import InboxRow
 
 log = get_logger(__name__)
 
+EVENTS_PATH = "/internal/events"
+
 Handlers = Mapping[type[Event] | type[CloudEvent], Callable[[AsyncSession, Any], Awaitable[None]]]
 """What to call for which event. A handler under `CloudEvent` is given the envelope of every event."""
 
@@ -65,7 +67,7 @@ async def _handle(session: AsyncSession, handlers: Handlers, envelope: CloudEven
 
 def events_router(handlers: Handlers) -> APIRouter:
     """The door through which other services' relays hand over events when there is no broker."""
-    router = APIRouter(prefix="/internal/events", include_in_schema=False)
+    router = APIRouter(prefix=EVENTS_PATH, include_in_schema=False)
 
     @router.post("")
     async def receive(

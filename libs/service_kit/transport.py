@@ -6,6 +6,7 @@ from typing import Any
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.inbox import EVENTS_PATH
 
 
 class HttpTransport:
@@ -24,7 +25,7 @@ class HttpTransport:
         """See `relay.Transport`."""
         with suppress_instrumentation():
             answer = await self._clients[destination].post(
-                "/internal/events",
+                EVENTS_PATH,
                 token=await self._account.token(),
                 json=list(envelopes),
                 content_type="application/cloudevents-batch+json",
