@@ -1,0 +1,94 @@
+"""The demo: the story of two tenants against the running stack, each step in a line with the trace that it left."""
+
+import argparse
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from random import Random
+
+from libs.journey import people, steps, story
+from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer, Unreachable, urls
+from libs.journey.people import Person
+from libs.journey.story import Told
+
+# As in .env.example.
+ADMIN_EMAIL = "admin@platform.example"
+ADMIN_PASSWORD = "all-erp-administrator"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play the story; 0 when every step went as it should, else 1 and the step that did not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m libs.journey",
+        description=__doc__,
+        epilog="SERVICES__AUTH, SERVICES__TENANT, SERVICES__SYSTEM, SERVICES__BUDGET and SERVICES__PERSONNEL say where "
+        "the services are; BOOTSTRAP__ADMIN_EMAIL and BOOTSTRAP__ADMIN_PASSWORD, who the platform's administrator is.",
+    )
+    parser.add_argument("--tenants", type=int, default=2, help="how many tenants (2)")
+    parser.add_argument("--seed", type=int, default=1, help="which companies and people (1)")
+    given = parser.parse_args(arguments)
+    api = Api(urls())
+    try:
+        api.check_ready()
+        play(api, max(given.tenants, 1), given.seed)
+    except (Unreachable, UnexpectedAnswer, steps.StepFailed) as error:
+        print(f"\nThe story stops here: {error}", file=sys.stderr)
+        return 1
+    finally:
+        api.close()
+    return 0
+
+
+def platform_admin(api: Api) -> Actor:
+    """The platform's administrator, logged in."""
+    email = os.environ.get("BOOTSTRAP__ADMIN_EMAIL") or ADMIN_EMAIL
+    password = os.environ.get("BOOTSTRAP__ADMIN_PASSWORD") or ADMIN_PASSWORD
+    return steps.log_in(api, "platform", Person("Platform admin", email, password, "", ""))
+
+
+def play(api: Api, tenants: int, seed: int) -> None:
+    """Tell the stories, then check that tenants see nothing of each other and that the audit trail is complete."""
+    platform = platform_admin(api)
+    line(platform.name, "logs in", platform.login)
+    told: list[Told] = []
+    for number in range(tenants):
+        company = people.company(seed + number, secrets.token_hex(3))
+        print(f"\n{company.name}")
+        told.append(story.tell(api, platform, company, line))
+    print("\nWhat tenants see of each other")
+    for mine, other in pairwise(told):
+        allocation = next(iter(mine.allocations.values()))
+        stranger = other.manager.get("budget", f"/api/v1/allocations/{allocation}", expect=404)
+        line(other.manager.name, f"looks for an allocation of {mine.company.name}: no such thing", stranger)
+    print("\nThe audit trail")
+    for each in told:
+        trail = steps.wait_for_audit(each.admin, each.traces)
+        print(f"  {each.company.name}: all {len(each.traces)} steps are in it, {len(trail)} entries")
+    print("\nOne more, to look at")
+    # The last of all, so that `make trace` shows it: HTTP, a call to personnel, SQL, an event and its consumer.
+    approved = story.spend(told[0], Random(secrets.token_hex(4)), line)
+    steps.wait_for_audit(told[0].admin, [approved.trace_id])
+    print(what_next(told[0], approved, api.urls))
+
+
+def line(who: str, what: str, answer: Answer) -> None:
+    """Print a step."""
+    refusal = f" [{answer.status} {answer.problem}]" if answer.status >= 400 else ""
+    print(f"  {who:<18} {what + refusal:<78} {answer.seconds * 1000:6.0f} ms  {answer.trace_id}", flush=True)
+
+
+def what_next(told: Told, approved: Answer, urls: dict[str, str]) -> str:
+    """What to look at now."""
+    admin = told.company.admin
+    return f"""
+Look at it:
+  make trace ID={approved.trace_id[:8]}     the last approval, through budget, personnel and system
+  make logs TRACE={approved.trace_id[:8]}   its log lines
+  curl {urls["budget"]}/metrics
+  {urls["auth"]}/docs       log in: tenant {told.company.code}, {admin.email}, {admin.password}"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""Calls of the public API: each in a trace of its own whose id is known, with retries where a repetition is harmless."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import stamina
+
+SERVICES = {"auth": 3001, "tenant": 3002, "system": 3003, "budget": 3010, "personnel": 3020}
+"""The five services by short name, and the port on which each answers by default."""
+
+TIMEOUT_SECONDS = 15.0
+ATTEMPTS = 8
+"""With pauses that grow to two seconds: longer than a service that was killed needs to return."""
+
+
+def urls(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Where the services answer: `SERVICES__AUTH` and so on, or this machine's usual ports."""
+    given = os.environ if environment is None else environment
+    return {
+        name: given.get(f"SERVICES__{name.upper()}", f"http://127.0.0.1:{port}").rstrip("/")
+        for name, port in SERVICES.items()
+    }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back from one call, and the trace that it left."""
+
+    service: str
+    method: str
+    path: str
+    status: int
+    body: Any
+    """The parsed JSON; None where there is none."""
+    headers: Mapping[str, str]
+    trace_id: str
+    seconds: float
+
+    @property
+    def etag(self) -> str:
+        """The version of the thing, to be sent back as `If-Match`; empty when the answer names none."""
+        return self.headers.get("etag", "")
+
+    @property
+    def problem(self) -> str:
+        """The last part of a problem's type, such as `budget-exceeded`; empty for anything else."""
+        return str(self.body.get("type", "")).rpartition("/")[2] if isinstance(self.body, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+class UnexpectedAnswer(Exception):
+    """An answer with another status than the call expects."""
+
+    def __init__(self, answer: Answer, expected: str) -> None:
+        super().__init__(
+            f"{answer.service} answered {answer.status} instead of {expected} to {answer.method} {answer.path}: "
+            f"{answer.body} (trace {answer.trace_id})"
+        )
+        self.answer = answer
+
+
+class Unreachable(Exception):
+    """A service does not answer at all."""
+
+
+class _Passing(Exception):
+    """An answer of 503: nothing was done, and the same call may succeed later."""
+
+
+Listener = Callable[[Answer, Exception | None], None]
+"""Told of every answer, with the error that the caller will get."""
+
+
+class Api:
+    """The public API of a running stack, for anybody without a token; `Actor` is somebody with one.
+
+    `urls`: base URLs by short name. `listener`: told of every answer. Safe to share between threads.
+    """
+
+    def __init__(self, urls: Mapping[str, str], listener: Listener | None = None) -> None:
+        self.urls = urls
+        self._listener = listener
+        self._http = httpx.Client(timeout=TIMEOUT_SECONDS)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def check_ready(self) -> None:
+        """Raise `Unreachable`, in words for a person, unless all five services are ready."""
+        for service, url in self.urls.items():
+            try:
+                status = self._http.get(f"{url}/health/ready").status_code
+            except httpx.HTTPError:
+                raise Unreachable(
+                    f"{service}-service does not answer at {url}: start the stack with `make up`"
+                ) from None
+            if status != 200:
+                raise Unreachable(f"{service}-service at {url} is not ready ({status}): look at `make status`")
+
+    def call(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        expect: int | None = None,
+        token: str | None = None,
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        if_match: str | None = None,
+        traced: bool = True,
+    ) -> Answer:
+        """Send a request and return its answer.
+
+        `expect` is the status that has to come, any 2xx if None; another one raises `UnexpectedAnswer`, no answer at
+        all `Unreachable`. `key` is sent as `Idempotency-Key`. `traced=False` asks the services to keep no trace: for
+        polling, which would bury the traces worth looking at.
+        """
+        trace_id = secrets.token_hex(16)
+        optional = {"authorization": f"Bearer {token}" if token else None, "idempotency-key": key, "if-match": if_match}
+        headers = {name: value for name, value in optional.items() if value}
+        headers["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-{'01' if traced else '00'}"
+        started = time.perf_counter()
+        response = self._send(service, method, path, key is not None, headers=headers, json=json, params=params)
+        answer = Answer(
+            service,
+            method,
+            path,
+            response.status_code,
+            response.json() if response.content else None,
+            response.headers,
+            trace_id,
+            time.perf_counter() - started,
+        )
+        fits = answer.status == expect if expect else 200 <= answer.status < 300
+        error = None if fits else UnexpectedAnswer(answer, str(expect or "2xx"))
+        if self._listener:
+            self._listener(answer, error)
+        if error:
+            raise error
+        return answer
+
+    def _send(self, service: str, method: str, path: str, has_key: bool, **request: Any) -> httpx.Response:
+        # A request that never left may be sent again, and so may one that was refused for now; one that broke off
+        # halfway only where doing it twice is the same as doing it once.
+        harmless = method == "GET" or has_key
+        repeated = (_Passing, httpx.TransportError if harmless else httpx.ConnectError)
+        try:
+            for attempt in stamina.retry_context(on=repeated, attempts=ATTEMPTS, wait_initial=0.1, wait_max=2.0):
+                with attempt:
+                    response = self._http.request(method, self.urls[service] + path, **request)
+                    if response.status_code == 503 and attempt.num < ATTEMPTS:
+                        raise _Passing
+                    return response
+        except httpx.TransportError as error:
+            raise Unreachable(f"{method} {self.urls[service]}{path}: {type(error).__name__}: {error}") from error
+        raise AssertionError("an attempt returns or raises")
+
+
+class Actor:
+    """Somebody who has logged in. The access token is renewed by the refresh token when most of its life is over."""
+
+    def __init__(self, api: Api, name: str, login: Answer) -> None:
+        self.api = api
+        self.name = name
+        self.login = login
+        """The answer to the login."""
+        self._take(login)
+
+    def _take(self, answer: Answer) -> None:
+        self.token: str = answer.body["access_token"]
+        self.refresh_token: str = answer.body["refresh_token"]
+        self._renew_at = time.monotonic() + answer.body["expires_in"] * 0.8
+
+    def renew(self) -> Answer:
+        """Trade the refresh token for new tokens; the old one must not be used again."""
+        answer = self.api.call("auth", "POST", "/api/v1/auth/refresh", json={"refresh_token": self.refresh_token})
+        self._take(answer)
+        return answer
+
+    def call(self, service: str, method: str, path: str, **request: Any) -> Answer:
+        """As `Api.call`, with this person's token."""
+        if time.monotonic() > self._renew_at:
+            self.renew()
+        return self.api.call(service, method, path, token=self.token, **request)
+
+    def get(self, service: str, path: str, **request: Any) -> Answer:
+        """Read something."""
+        return self.call(service, "GET", path, **request)
+
+    def create(self, service: str, path: str, json: Mapping[str, Any], **request: Any) -> Answer:
+        """Create something, once, however often the network makes us ask."""
+        return self.call(service, "POST", path, json=json, key=str(uuid4()), **{"expect": 201, **request})

@@ -1,0 +1,148 @@
+"""The steps of the story as plain functions: who does what, and the answer that it got."""
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from libs.journey.client import Actor, Answer, Api
+from libs.journey.people import Company, Person
+
+Found = TypeVar("Found")
+
+ACTIVE_WITHIN_SECONDS = 60.0
+HEARD_WITHIN_SECONDS = 30.0
+
+
+class StepFailed(Exception):
+    """The stack answers, but the story does not go on as it should."""
+
+
+def log_in(api: Api, tenant: str, person: Person) -> Actor:
+    """Somebody logs in to the tenant with this code."""
+    wanted = {"tenant": tenant, "email": person.email, "password": person.password}
+    return Actor(api, person.name, api.call("auth", "POST", "/api/v1/auth/login", json=wanted))
+
+
+def create_tenant(platform: Actor, company: Company) -> Answer:
+    """The platform's administrator creates the tenant; every service prepares itself from here on."""
+    return platform.create("tenant", "/api/v1/tenants", {"code": company.code, "name": company.name})
+
+
+def wait_until_active(platform: Actor, tenant_id: str) -> Answer:
+    """Wait for the end of the saga. Raises `StepFailed` when the tenant is closed, or not active in time."""
+
+    def decided() -> Answer | None:
+        answer = platform.get("tenant", f"/api/v1/tenants/{tenant_id}", traced=False)
+        return answer if answer.body["status"] != "provisioning" else None
+
+    answer = until(decided, ACTIVE_WITHIN_SECONDS, "the tenant is not provisioned")
+    if answer.body["status"] != "active":
+        raise StepFailed(f"the tenant is {answer.body['status']}: {answer.body['reason']}")
+    return answer
+
+
+def create_first_admin(platform: Actor, tenant_id: str, person: Person) -> Answer:
+    """The platform's administrator creates the first administrator of a tenant."""
+    wanted = {"email": person.email, "name": person.name, "password": person.password}
+    return platform.create("auth", f"/api/v1/tenants/{tenant_id}/admins", wanted)
+
+
+def create_user(admin: Actor, person: Person, role: str) -> Answer:
+    """Somebody of the tenant can log in from here on."""
+    wanted = {"email": person.email, "name": person.name, "password": person.password, "roles": [role]}
+    return admin.create("auth", "/api/v1/users", wanted)
+
+
+def create_department(admin: Actor, code: str, name: str, parent_id: str | None = None) -> Answer:
+    """A department, below another one if that is given."""
+    parent = {"parent_id": parent_id} if parent_id else {}
+    return admin.create("personnel", "/api/v1/departments", {"code": code, "name": name, **parent})
+
+
+def hire(admin: Actor, number: str, person: Person, department_id: str, user_id: str | None = None) -> Answer:
+    """A person becomes an employee, appointed since the first of January."""
+    first = {"department_id": department_id, "title": person.title, "starts_on": f"{this_year()}-01-01"}
+    wanted = {"number": number, "name": person.name, "email": person.email, "appointment": first}
+    return admin.create("personnel", "/api/v1/employees", wanted | ({"user_id": user_id} if user_id else {}))
+
+
+def open_fiscal_year(admin: Actor) -> Answer:
+    """The current calendar year, as a fiscal year."""
+    year = this_year()
+    wanted = {"name": str(year), "starts_on": f"{year}-01-01", "ends_on": f"{year}-12-31"}
+    return admin.create("budget", "/api/v1/fiscal-years", wanted)
+
+
+def open_account(admin: Actor, code: str, name: str) -> Answer:
+    """An account to which money can be allocated."""
+    return admin.create("budget", "/api/v1/accounts", {"code": code, "name": name})
+
+
+def allocate(admin: Actor, fiscal_year_id: str, account_id: str, amount: str) -> Answer:
+    """Money is set aside for an account."""
+    wanted = {"fiscal_year_id": fiscal_year_id, "account_id": account_id, "amount": amount}
+    return admin.create("budget", "/api/v1/allocations", wanted)
+
+
+def request_expenditure(member: Actor, allocation_id: str, amount: str, purpose: str) -> Answer:
+    """An employee asks to spend."""
+    wanted = {"allocation_id": allocation_id, "amount": amount, "purpose": purpose}
+    return member.create("budget", "/api/v1/expenditures", wanted)
+
+
+def approve(manager: Actor, requested: Answer, expect: int = 200, if_match: str = "") -> Answer:
+    """A request is approved as it was when it was made, unless `if_match` names another version."""
+    path = f"/api/v1/expenditures/{requested.body['id']}/approve"
+    return manager.call("budget", "POST", path, if_match=if_match or requested.etag, expect=expect)
+
+
+def reject(manager: Actor, requested: Answer, reason: str) -> Answer:
+    """A request is turned down."""
+    path = f"/api/v1/expenditures/{requested.body['id']}/reject"
+    return manager.call("budget", "POST", path, if_match=requested.etag, json={"reason": reason}, expect=200)
+
+
+def wait_for_audit(reader: Actor, trace_ids: Collection[str]) -> list[dict[str, Any]]:
+    """The tenant's audit trail, newest first, once it holds an entry of each of these traces.
+
+    Raises `StepFailed` when one of them does not arrive in time.
+    """
+    missing = set(trace_ids)
+
+    def complete() -> list[dict[str, Any]] | None:
+        trail = list(pages(reader, "system", "/api/v1/audit-entries"))
+        missing.difference_update(entry["trace_id"] for entry in trail)
+        return None if missing else trail
+
+    try:
+        return until(complete, HEARD_WITHIN_SECONDS, "the audit trail is not complete")
+    except StepFailed as error:
+        raise StepFailed(f"{error}: it lacks the traces {', '.join(sorted(missing))}") from None
+
+
+def pages(reader: Actor, service: str, path: str) -> Iterable[dict[str, Any]]:
+    """Every item of a list, page after page, without leaving a trace."""
+    cursor: str | None = None
+    while True:
+        params = {"limit": 100, **({"cursor": cursor} if cursor else {})}
+        body = reader.get(service, path, params=params, traced=False).body
+        yield from body["items"]
+        cursor = body["next_cursor"]
+        if cursor is None:
+            return
+
+
+def until(look: Callable[[], Found | None], seconds: float, failure: str) -> Found:
+    """What `look` finds, asked again and again; `StepFailed` with this text when it finds nothing in time."""
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None:
+        if time.monotonic() > deadline:
+            raise StepFailed(f"{failure} after {seconds:.0f} s")
+        time.sleep(0.1)
+    return found
+
+
+def this_year() -> int:
+    """The current year in UTC."""
+    return datetime.now(UTC).year
