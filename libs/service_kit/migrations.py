@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, MetaData, text
@@ -16,7 +17,6 @@ from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:  # alembic is large, and a running service needs none of it
     from alembic.config import Config
-    from alembic.operations import Operations
 
 SERVICES = Path(__file__).parents[2] / "services"
 # Any number, the same for everybody: one migration at a time in a database.
@@ -81,7 +81,7 @@ async def upgrade_all(services: Sequence[str], url_template: str) -> None:
         await run(service, url_template.format(service=service), lambda config: command.upgrade(config, "head"))
 
 
-def create_kit_tables(op: "Operations") -> None:
+def create_kit_tables(op: ModuleType) -> None:
     """The first migration of every service: outbox, inbox, idempotency keys, and the tenant function.
 
     It stands in history and is never edited; a change of these tables is a new function.
@@ -97,7 +97,7 @@ def create_kit_tables(op: "Operations") -> None:
         op.execute(f"grant select, update, delete on {table} to {relay}")
 
 
-def enable_tenancy(op: "Operations", table: str) -> None:
+def enable_tenancy(op: ModuleType, table: str) -> None:
     """Bind a table with a `tenant_id` to the current tenant, for its owner too."""
     op.execute(f"alter table {table} enable row level security")
     op.execute(f"alter table {table} force row level security")

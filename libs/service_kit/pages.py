@@ -46,7 +46,7 @@ PageWindow = Annotated[Window, Depends(Window)]
 
 
 async def page(
-    session: AsyncSession, query: Select[tuple[Row]], entity: Any, window: Window, out: Callable[[Row], Item]
+    session: AsyncSession, query: Select[Row], entity: Any, window: Window, out: Callable[[Row], Item]
 ) -> Page[Item]:
     """Run a query over `entity`, which has `created_at` and `id`, and shape the page's rows by `out`."""
     if window.after:

@@ -1,17 +1,12 @@
 """Optimistic locking over HTTP: an `ETag` tells the version, and an update must name it in `If-Match`."""
 
 import re
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import Depends, Header
 
+from libs.service_kit.database import Entity
 from libs.service_kit.errors import PreconditionFailed, PreconditionRequired
-
-
-class Versioned(Protocol):
-    """A row with optimistic locking."""
-
-    version: int
 
 
 class Expected:
@@ -22,7 +17,7 @@ class Expected:
             raise PreconditionRequired("send the thing's ETag as If-Match")
         self.given = if_match.strip()
 
-    def check(self, row: Versioned) -> None:
+    def check(self, row: Entity) -> None:
         """Raise `PreconditionFailed` unless the row has the expected version."""
         if self.given == "*":
             return
@@ -34,6 +29,6 @@ class Expected:
 IfMatch = Annotated[Expected, Depends(Expected)]
 
 
-def etag(row: Versioned) -> str:
+def etag(row: Entity) -> str:
     """The row's version as a strong ETag."""
     return f'"{row.version}"'
