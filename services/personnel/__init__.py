@@ -1,0 +1,1 @@
+"""The personnel service: departments, employees and their appointments."""

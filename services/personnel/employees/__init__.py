@@ -1,0 +1,1 @@
+"""Employees, and the appointments that say where they work from when to when."""

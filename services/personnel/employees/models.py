@@ -1,0 +1,65 @@
+"""Employees and their appointments."""
+
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.orm import Mapped, relationship
+
+from libs.service_kit.database import Entity
+from services.personnel.database import Base
+
+
+def today() -> date:
+    """The day it is in UTC, which decides for everybody who is employed."""
+    return datetime.now(UTC).date()
+
+
+class Employee(Entity, Base):
+    """A person who works, worked or will work here."""
+
+    __tablename__ = "employees"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "id"),
+        UniqueConstraint("tenant_id", "number"),
+        UniqueConstraint("tenant_id", "user_id"),
+        Index("ix_employees_newest", "tenant_id", text("created_at desc"), text("id desc")),
+    )
+    number: Mapped[str]
+    name: Mapped[str]
+    email: Mapped[str]
+    user_id: Mapped[UUID | None]
+    """The user of the auth service that this person logs in as."""
+    appointments: Mapped[list["Appointment"]] = relationship(lazy="raise", order_by="Appointment.starts_on")
+
+    @property
+    def employed(self) -> bool:
+        """Whether an appointment covers today."""
+        return any(each.starts_on <= today() <= (each.ends_on or date.max) for each in self.appointments)
+
+
+class Appointment(Entity, Base):
+    """A term in one department. The terms of one person never overlap."""
+
+    __tablename__ = "appointments"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "id"),
+        ForeignKeyConstraint(["tenant_id", "employee_id"], ["employees.tenant_id", "employees.id"]),
+        ForeignKeyConstraint(["tenant_id", "department_id"], ["departments.tenant_id", "departments.id"]),
+        CheckConstraint("ends_on >= starts_on", name="order"),
+        ExcludeConstraint(
+            ("tenant_id", "="),
+            ("employee_id", "="),
+            (text("daterange(starts_on, ends_on, '[]')"), "&&"),
+            name="ex_appointments_overlap",
+        ),
+        Index("ix_appointments_employee", "tenant_id", "employee_id"),
+        Index("ix_appointments_department", "tenant_id", "department_id"),
+    )
+    employee_id: Mapped[UUID]
+    department_id: Mapped[UUID]
+    title: Mapped[str]
+    starts_on: Mapped[date]
+    ends_on: Mapped[date | None]
+    """The last day; None while no end is known."""

@@ -1,0 +1,104 @@
+"""Employees over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from libs.service_kit.auth import Caller, Principal, requires
+from libs.service_kit.database import DatabaseSession
+from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.pages import BadCursor, Page, PageWindow, page
+from libs.service_kit.preconditions import IfMatch, etag
+from services.personnel.employees import queries, service
+from services.personnel.employees.errors import (
+    AppointmentOverlap,
+    EmployeeNotFound,
+    EmployeeNumberTaken,
+    EmployeeUserTaken,
+    NotAnEmployee,
+    UnknownDepartment,
+)
+from services.personnel.employees.models import Employee
+from services.personnel.employees.schemas import AppointmentCreate, EmployeeCreate, EmployeeOut, EmployeeUpdate
+
+router = APIRouter(prefix="/api/v1/employees", tags=["employees"])
+Reader = Annotated[Principal, Depends(requires("personnel:read"))]
+Writer = Annotated[Principal, Depends(requires("personnel:write"))]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=EmployeeOut,
+    responses=problems(EmployeeNumberTaken, EmployeeUserTaken, UnknownDepartment),
+)
+async def hire_employee(wanted: EmployeeCreate, actor: Writer, session: DatabaseSession, once: CreateOnce) -> Response:
+    """Hire a person, with a first appointment."""
+    employee = await service.hire(session, actor, wanted)
+    location = f"/api/v1/employees/{employee.id}"
+    return await once.created(EmployeeOut.of(employee), location=location, version=employee.version)
+
+
+@router.get("", responses=problems(BadCursor))
+async def list_employees(
+    actor: Reader,
+    session: DatabaseSession,
+    window: PageWindow,
+    department_id: Annotated[UUID | None, Query(description="Only who works there today")] = None,
+    user_id: Annotated[UUID | None, Query(description="Only who logs in as this user")] = None,
+) -> Page[EmployeeOut]:
+    """All employees, the newest first."""
+    query = queries.employees(actor.tenant_id, department_id=department_id, user_id=user_id)
+    return await page(session, query, Employee, window, EmployeeOut.model_validate)
+
+
+@router.get("/me", response_model=EmployeeOut, responses=problems(NotAnEmployee))
+async def get_own_record(actor: Caller, session: DatabaseSession, response: Response) -> Employee:
+    """The caller's own record; everybody may see that."""
+    employee = await service.get_own(session, actor)
+    response.headers["etag"] = etag(employee)
+    return employee
+
+
+@router.get("/{employee_id}", response_model=EmployeeOut, responses=problems(EmployeeNotFound))
+async def get_employee(employee_id: UUID, actor: Reader, session: DatabaseSession, response: Response) -> Employee:
+    """One employee."""
+    employee = await service.get(session, actor, employee_id)
+    response.headers["etag"] = etag(employee)
+    return employee
+
+
+@router.patch(
+    "/{employee_id}",
+    response_model=EmployeeOut,
+    responses=problems(EmployeeNotFound, EmployeeUserTaken, PreconditionFailed, PreconditionRequired),
+)
+async def update_employee(
+    employee_id: UUID,
+    wanted: EmployeeUpdate,
+    actor: Writer,
+    session: DatabaseSession,
+    expected: IfMatch,
+    response: Response,
+) -> Employee:
+    """Change an employee's own data."""
+    employee = await service.update(session, actor, employee_id, expected, wanted)
+    response.headers["etag"] = etag(employee)
+    return employee
+
+
+@router.post(
+    "/{employee_id}/appointments",
+    status_code=201,
+    response_model=EmployeeOut,
+    responses=problems(EmployeeNotFound, AppointmentOverlap, UnknownDepartment),
+)
+async def appoint_employee(
+    employee_id: UUID, wanted: AppointmentCreate, actor: Writer, session: DatabaseSession, once: CreateOnce
+) -> Response:
+    """Add an appointment. The answer is the employee, whose version it raises."""
+    employee = await service.appoint(session, actor, employee_id, wanted)
+    location = f"/api/v1/employees/{employee.id}"
+    return await once.created(EmployeeOut.of(employee), location=location, version=employee.version)

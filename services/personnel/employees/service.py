@@ -1,0 +1,99 @@
+"""Employees: hired, appointed again, and their own data."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts.personnel import EmployeeAppointed, EmployeeHired, EmployeeUpdated
+from libs.observability import get_logger
+from libs.service_kit.auth import Principal
+from libs.service_kit.outbox import publish
+from libs.service_kit.preconditions import Expected
+from services.personnel.employees import queries
+from services.personnel.employees.errors import EmployeeNotFound, NotAnEmployee
+from services.personnel.employees.models import Appointment, Employee
+from services.personnel.employees.schemas import AppointmentCreate, EmployeeCreate, EmployeeUpdate
+from services.personnel.metrics import HIRES
+
+log = get_logger(__name__)
+
+
+async def get(session: AsyncSession, actor: Principal, employee_id: UUID) -> Employee:
+    """The employee with this id."""
+    return _found(await queries.find(session, actor.tenant_id, employee_id), employee_id)
+
+
+async def get_own(session: AsyncSession, actor: Principal) -> Employee:
+    """The employee that the actor is."""
+    employee = await session.scalar(queries.employees(actor.tenant_id, user_id=actor.id))
+    if employee is None:
+        raise NotAnEmployee(str(NotAnEmployee.__doc__))
+    return employee
+
+
+async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) -> Employee:
+    """Take a person on, with a first appointment."""
+    person = wanted.model_dump(exclude={"appointment"})
+    first = Appointment(tenant_id=actor.tenant_id, **wanted.appointment.model_dump())
+    employee = Employee(tenant_id=actor.tenant_id, **person, appointments=[first])
+    session.add(employee)
+    await session.flush()
+    publish(
+        session,
+        EmployeeHired(
+            employee_id=employee.id,
+            number=employee.number,
+            department_id=first.department_id,
+            starts_on=first.starts_on,
+        ),
+    )
+    log.info("employee hired", employee_id=str(employee.id), department_id=str(first.department_id))
+    HIRES.inc()
+    return employee
+
+
+async def appoint(session: AsyncSession, actor: Principal, employee_id: UUID, wanted: AppointmentCreate) -> Employee:
+    """Give an employee a further appointment, in a time in which there is none."""
+    employee = _found(await queries.lock(session, actor.tenant_id, employee_id), employee_id)
+    appointment = Appointment(tenant_id=actor.tenant_id, employee_id=employee.id, **wanted.model_dump())
+    session.add(appointment)
+    # The appointments are part of what a client sees of the employee, so its version must change with them.
+    employee.updated_at = datetime.now(UTC)
+    await session.flush()
+    await session.refresh(employee, ["appointments"])
+    publish(
+        session,
+        EmployeeAppointed(
+            employee_id=employee.id,
+            appointment_id=appointment.id,
+            department_id=appointment.department_id,
+            starts_on=appointment.starts_on,
+            ends_on=appointment.ends_on,
+        ),
+    )
+    log.info("employee appointed", employee_id=str(employee.id), department_id=str(appointment.department_id))
+    return employee
+
+
+async def update(
+    session: AsyncSession, actor: Principal, employee_id: UUID, expected: Expected, wanted: EmployeeUpdate
+) -> Employee:
+    """Change an employee's own data."""
+    employee = await get(session, actor, employee_id)
+    expected.check(employee)
+    employee.name = wanted.name or employee.name
+    employee.email = wanted.email or employee.email
+    if "user_id" in wanted.model_fields_set:
+        employee.user_id = wanted.user_id
+    if session.is_modified(employee):
+        await session.flush()
+        publish(session, EmployeeUpdated(employee_id=employee.id))
+        log.info("employee updated", employee_id=str(employee.id))
+    return employee
+
+
+def _found(employee: Employee | None, employee_id: UUID) -> Employee:
+    if employee is None:
+        raise EmployeeNotFound(f"There is no employee {employee_id}.")
+    return employee

@@ -1,0 +1,15 @@
+"""Settings of the personnel service."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
+
+
+class Settings(ServiceSettings):
+    """What only the personnel service reads."""
+
+    name: ClassVar[str] = "personnel"
+    port: int = Field(default=3020, ge=1, le=65535)
+    database: DatabaseSettings = default_database("personnel")
