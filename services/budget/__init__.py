@@ -1,0 +1,1 @@
+"""The budget service: money planned, asked for and committed."""

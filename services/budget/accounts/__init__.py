@@ -1,0 +1,1 @@
+"""Accounts: what money is planned for."""

@@ -1,0 +1,11 @@
+"""What can be refused about accounts."""
+
+from libs.service_kit.errors import Conflict, NotFound
+
+
+class AccountNotFound(NotFound):
+    """There is no such account."""
+
+
+class AccountCodeTaken(Conflict):
+    """Another account has this code."""

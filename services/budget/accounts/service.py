@@ -1,0 +1,49 @@
+"""Accounts: opened and renamed."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts.budget import AccountOpened, AccountRenamed
+from libs.observability import get_logger
+from libs.service_kit.auth import Principal
+from libs.service_kit.outbox import publish
+from libs.service_kit.preconditions import Expected
+from services.budget.accounts import queries
+from services.budget.accounts.errors import AccountNotFound
+from services.budget.accounts.models import Account
+from services.budget.accounts.schemas import AccountCreate, AccountUpdate
+
+log = get_logger(__name__)
+
+
+async def get(session: AsyncSession, actor: Principal, account_id: UUID) -> Account:
+    """The account with this id."""
+    account = await session.scalar(queries.accounts(actor.tenant_id).where(Account.id == account_id))
+    if account is None:
+        raise AccountNotFound(f"There is no account {account_id}.")
+    return account
+
+
+async def open_account(session: AsyncSession, actor: Principal, wanted: AccountCreate) -> Account:
+    """Let money be planned for a purpose."""
+    account = Account(tenant_id=actor.tenant_id, code=wanted.code, name=wanted.name)
+    session.add(account)
+    await session.flush()
+    publish(session, AccountOpened(account_id=account.id, code=account.code, name=account.name))
+    log.info("account opened", account_id=str(account.id), code=account.code)
+    return account
+
+
+async def rename(
+    session: AsyncSession, actor: Principal, account_id: UUID, expected: Expected, wanted: AccountUpdate
+) -> Account:
+    """Give an account another name."""
+    account = await get(session, actor, account_id)
+    expected.check(account)
+    if account.name != wanted.name:
+        account.name = wanted.name
+        await session.flush()
+        publish(session, AccountRenamed(account_id=account.id, name=account.name))
+        log.info("account renamed", account_id=str(account.id))
+    return account

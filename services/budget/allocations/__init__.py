@@ -1,0 +1,1 @@
+"""Allocations: the money of one account in one fiscal year."""

@@ -1,0 +1,1 @@
+"""Expenditures: requested by an employee, approved or rejected by another."""

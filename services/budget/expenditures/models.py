@@ -1,0 +1,38 @@
+"""Expenditures."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from libs.service_kit.database import Entity
+from services.budget.database import Base
+
+
+class Expenditure(Entity, Base):
+    """An employee's request to spend from an allocation, and what became of it."""
+
+    __tablename__ = "expenditures"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "id"),
+        ForeignKeyConstraint(["tenant_id", "allocation_id"], ["allocations.tenant_id", "allocations.id"]),
+        CheckConstraint("amount > 0", name="positive"),
+        CheckConstraint("status in ('requested', 'approved', 'rejected')", name="status"),
+        Index("ix_expenditures_newest", "tenant_id", text("created_at desc"), text("id desc")),
+        Index("ix_expenditures_allocation", "tenant_id", "allocation_id"),
+    )
+    allocation_id: Mapped[UUID]
+    amount: Mapped[Decimal]
+    purpose: Mapped[str]
+    status: Mapped[str] = mapped_column(default="requested")
+    requester_id: Mapped[UUID]
+    """The user who asked."""
+    employee_id: Mapped[UUID]
+    """The employee that this user was at that time."""
+    decided_by: Mapped[UUID | None]
+    """The user who approved or rejected it."""
+    decided_at: Mapped[datetime | None]
+    reason: Mapped[str | None]
+    """Why it was rejected."""

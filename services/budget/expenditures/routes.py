@@ -1,0 +1,140 @@
+"""Expenditures over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from libs.service_kit.auth import Principal, requires
+from libs.service_kit.client import ServiceClient
+from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
+from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, Unavailable, problems
+from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.pages import BadCursor, Page, PageWindow, page
+from libs.service_kit.preconditions import IfMatch, etag
+from services.budget import metrics
+from services.budget.expenditures import employees, queries, service
+from services.budget.expenditures.employees import Employee
+from services.budget.expenditures.errors import (
+    AlreadyDecided,
+    BudgetExceeded,
+    ExpenditureNotFound,
+    NotAnEmployee,
+    OwnRequest,
+    RequesterLeft,
+    UnknownAllocation,
+)
+from services.budget.expenditures.models import Expenditure
+from services.budget.expenditures.schemas import ExpenditureCreate, ExpenditureOut, Rejection, Status
+
+router = APIRouter(prefix="/api/v1/expenditures", tags=["expenditures"])
+Reader = Annotated[Principal, Depends(requires("budget:read"))]
+Requester = Annotated[Principal, Depends(requires("budget:request"))]
+# Personnel shows the requester's record only to who may see it.
+Approver = Annotated[Principal, Depends(requires("budget:approve", "personnel:read"))]
+Rejecter = Annotated[Principal, Depends(requires("budget:approve"))]
+
+
+def get_personnel(request: Request) -> ServiceClient:
+    """The client of the personnel service."""
+    return request.state.clients["personnel"]
+
+
+Personnel = Annotated[ServiceClient, Depends(get_personnel)]
+
+
+async def require_employee(actor: Requester, personnel: Personnel) -> Employee:
+    """The employee that the caller is, or 403."""
+    with metrics.counting_refusals():
+        return await employees.require_own(personnel, actor)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ExpenditureOut,
+    responses=problems(NotAnEmployee, UnknownAllocation, Unavailable),
+)
+async def request_expenditure(
+    wanted: ExpenditureCreate,
+    actor: Requester,
+    # Before `once`, which opens the transaction: none is kept open while personnel is asked.
+    employee: Annotated[Employee, Depends(require_employee)],
+    session: DatabaseSession,
+    once: CreateOnce,
+) -> Response:
+    """Ask to spend from an allocation; who asks must be employed today."""
+    expenditure = await service.request(session, actor, employee, wanted)
+    location = f"/api/v1/expenditures/{expenditure.id}"
+    return await once.created(ExpenditureOut.of(expenditure), location=location, version=expenditure.version)
+
+
+@router.get("", responses=problems(BadCursor))
+async def list_expenditures(
+    actor: Reader,
+    session: DatabaseSession,
+    window: PageWindow,
+    allocation_id: UUID | None = None,
+    status: Annotated[Status | None, Query()] = None,
+) -> Page[ExpenditureOut]:
+    """All expenditures, or those of one allocation or in one status, the newest first."""
+    query = queries.expenditures(actor.tenant_id, allocation_id=allocation_id, status=status)
+    return await page(session, query, Expenditure, window, ExpenditureOut.model_validate)
+
+
+@router.get("/{expenditure_id}", response_model=ExpenditureOut, responses=problems(ExpenditureNotFound))
+async def get_expenditure(
+    expenditure_id: UUID, actor: Reader, session: DatabaseSession, response: Response
+) -> Expenditure:
+    """One expenditure."""
+    expenditure = await service.get(session, actor, expenditure_id)
+    response.headers["etag"] = etag(expenditure)
+    return expenditure
+
+
+@router.post(
+    "/{expenditure_id}/approve",
+    response_model=ExpenditureOut,
+    responses=problems(
+        NotAnEmployee,
+        OwnRequest,
+        ExpenditureNotFound,
+        AlreadyDecided,
+        RequesterLeft,
+        BudgetExceeded,
+        PreconditionFailed,
+        PreconditionRequired,
+        Unavailable,
+    ),
+)
+async def approve_expenditure(
+    expenditure_id: UUID,
+    actor: Approver,
+    sessions: Annotated[Sessions, Depends(get_sessions)],
+    personnel: Personnel,
+    expected: IfMatch,
+    response: Response,
+) -> Expenditure:
+    """Commit the money of another employee's request."""
+    expenditure = await service.approve(sessions, personnel, actor, expenditure_id, expected)
+    response.headers["etag"] = etag(expenditure)
+    return expenditure
+
+
+@router.post(
+    "/{expenditure_id}/reject",
+    response_model=ExpenditureOut,
+    responses=problems(ExpenditureNotFound, AlreadyDecided, PreconditionFailed, PreconditionRequired),
+)
+async def reject_expenditure(
+    expenditure_id: UUID,
+    wanted: Rejection,
+    actor: Rejecter,
+    session: DatabaseSession,
+    expected: IfMatch,
+    response: Response,
+) -> Expenditure:
+    """Decide that a request will not be paid."""
+    expenditure = await service.reject(session, actor, expenditure_id, expected, wanted)
+    response.headers["etag"] = etag(expenditure)
+    return expenditure

@@ -1,0 +1,154 @@
+"""Expenditures: requested, then approved within what is left, or rejected."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected, ExpenditureRequested
+from libs.observability import get_logger
+from libs.service_kit.auth import Principal
+from libs.service_kit.client import ServiceClient
+from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.fields import two_decimals
+from libs.service_kit.outbox import publish
+from libs.service_kit.preconditions import Expected
+from services.budget import metrics
+from services.budget.allocations import service as allocations
+from services.budget.expenditures import employees, queries
+from services.budget.expenditures.employees import Employee
+from services.budget.expenditures.errors import (
+    AlreadyDecided,
+    BudgetExceeded,
+    ExpenditureNotFound,
+    OwnRequest,
+    RequesterLeft,
+)
+from services.budget.expenditures.models import Expenditure
+from services.budget.expenditures.schemas import ExpenditureCreate, Rejection
+
+log = get_logger(__name__)
+
+
+async def get(session: AsyncSession, actor: Principal, expenditure_id: UUID) -> Expenditure:
+    """The expenditure with this id."""
+    return _found(await queries.find(session, actor.tenant_id, expenditure_id), expenditure_id)
+
+
+async def request(
+    session: AsyncSession, actor: Principal, employee: Employee, wanted: ExpenditureCreate
+) -> Expenditure:
+    """Ask to spend from an allocation. More than is left may be asked for: the approval decides."""
+    expenditure = Expenditure(
+        tenant_id=actor.tenant_id, requester_id=actor.id, employee_id=employee.id, **wanted.model_dump()
+    )
+    session.add(expenditure)
+    await session.flush()
+    publish(
+        session,
+        ExpenditureRequested(
+            expenditure_id=expenditure.id,
+            allocation_id=expenditure.allocation_id,
+            amount=expenditure.amount,
+            employee_id=expenditure.employee_id,
+        ),
+    )
+    log.info("expenditure requested", expenditure_id=str(expenditure.id), amount=two_decimals(expenditure.amount))
+    metrics.REQUESTED.inc()
+    return expenditure
+
+
+async def approve(
+    sessions: Sessions, personnel: ServiceClient, actor: Principal, expenditure_id: UUID, expected: Expected
+) -> Expenditure:
+    """Commit the money of a request, if both people are employed and the allocation has enough left.
+
+    Two transactions, with the questions to personnel between them: while a slow answer is waited for, this holds
+    neither the lock that other approvals need nor a connection of the pool. So the second reads again what the first
+    has read.
+    """
+    async with transaction(sessions, actor.tenant_id, actor.id) as session:
+        asked = await get(session, actor, expenditure_id)
+    with metrics.counting_refusals():
+        await _check_people(personnel, actor, asked)
+        async with transaction(sessions, actor.tenant_id, actor.id) as session:
+            expenditure = await _commit(session, actor, expenditure_id, expected)
+    metrics.APPROVED.inc()
+    metrics.COMMITTED_AMOUNT.inc(float(expenditure.amount))
+    return expenditure
+
+
+async def reject(
+    session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected, wanted: Rejection
+) -> Expenditure:
+    """Decide that a request will not be paid."""
+    expenditure = await _lock_undecided(session, actor, expenditure_id, expected)
+    _decide(expenditure, actor, "rejected")
+    expenditure.reason = wanted.reason
+    await session.flush()
+    publish(
+        session,
+        ExpenditureRejected(
+            expenditure_id=expenditure.id, allocation_id=expenditure.allocation_id, reason=wanted.reason
+        ),
+    )
+    log.info("expenditure rejected", expenditure_id=str(expenditure.id))
+    metrics.REJECTED.inc()
+    return expenditure
+
+
+async def _check_people(personnel: ServiceClient, actor: Principal, asked: Expenditure) -> None:
+    approver = await employees.require_own(personnel, actor)
+    # One person can have had two users, so the employee counts as well.
+    if asked.requester_id == actor.id or asked.employee_id == approver.id:
+        raise OwnRequest(str(OwnRequest.__doc__))
+    requester = await employees.find(personnel, actor, asked.employee_id)
+    if requester is None or not requester.is_employed:
+        raise RequesterLeft(str(RequesterLeft.__doc__))
+
+
+async def _commit(session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected) -> Expenditure:
+    expenditure = await _lock_undecided(session, actor, expenditure_id, expected)
+    allocation = await allocations.lock(session, actor, expenditure.allocation_id)
+    if expenditure.amount > allocation.available:
+        available = two_decimals(allocation.available)
+        raise BudgetExceeded(f"Only {available} is left.", available=available)
+    allocation.committed += expenditure.amount
+    _decide(expenditure, actor, "approved")
+    await session.flush()
+    publish(
+        session,
+        ExpenditureApproved(
+            expenditure_id=expenditure.id,
+            allocation_id=allocation.id,
+            amount=expenditure.amount,
+            employee_id=expenditure.employee_id,
+        ),
+    )
+    log.info(
+        "expenditure approved",
+        expenditure_id=str(expenditure.id),
+        amount=two_decimals(expenditure.amount),
+        available=two_decimals(allocation.available),
+    )
+    return expenditure
+
+
+async def _lock_undecided(
+    session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected
+) -> Expenditure:
+    expenditure = _found(await queries.lock(session, actor.tenant_id, expenditure_id), expenditure_id)
+    if expenditure.status != "requested":
+        raise AlreadyDecided(f"It is {expenditure.status}.")
+    expected.check(expenditure)
+    return expenditure
+
+
+def _decide(expenditure: Expenditure, actor: Principal, status: str) -> None:
+    expenditure.status, expenditure.decided_by, expenditure.decided_at = status, actor.id, datetime.now(UTC)
+
+
+def _found(expenditure: Expenditure | None, expenditure_id: UUID) -> Expenditure:
+    if expenditure is None:
+        raise ExpenditureNotFound(f"There is no expenditure {expenditure_id}.")
+    return expenditure

@@ -1,0 +1,1 @@
+"""Fiscal years: the times that money is planned for."""

@@ -1,0 +1,47 @@
+"""The budget service: fiscal years, accounts, allocations, and expenditures that are requested and approved."""
+
+from fastapi import FastAPI
+
+from libs.contracts.tenant import TenantClosed, TenantCreated
+from libs.service_kit import app
+from libs.service_kit.errors import Conflicts
+from libs.service_kit.inbox import Handlers
+from services.budget.accounts.errors import AccountCodeTaken
+from services.budget.accounts.routes import router as accounts
+from services.budget.allocations.errors import AllocationExists, UnknownAccount, UnknownFiscalYear
+from services.budget.allocations.routes import router as allocations
+from services.budget.expenditures.errors import UnknownAllocation
+from services.budget.expenditures.routes import router as expenditures
+from services.budget.fiscal_years import consumers
+from services.budget.fiscal_years.errors import FiscalYearOverlap
+from services.budget.fiscal_years.routes import router as fiscal_years
+from services.budget.settings import Settings
+
+HANDLERS: Handlers = {
+    TenantCreated: consumers.on_tenant_created,
+    TenantClosed: consumers.on_tenant_closed,
+}
+CONFLICTS: Conflicts = {
+    "ex_fiscal_years_overlap": FiscalYearOverlap,
+    "uq_accounts_tenant_id_code": AccountCodeTaken,
+    "uq_allocations_tenant_id_fiscal_year_id_account_id": AllocationExists,
+    "fk_allocations_tenant_id_fiscal_year_id": UnknownFiscalYear,
+    "fk_allocations_tenant_id_account_id": UnknownAccount,
+    "fk_expenditures_tenant_id_allocation_id": UnknownAllocation,
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the service."""
+    return app.create_app(
+        settings,
+        description="Money: planned by fiscal year and account, asked for by employees, committed by approval.",
+        routers=[fiscal_years, accounts, allocations, expenditures],
+        handlers=HANDLERS,
+        conflicts=CONFLICTS,
+        calls=["personnel"],
+    )
+
+
+if __name__ == "__main__":
+    app.serve(Settings, create_app)
