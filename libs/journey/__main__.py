@@ -4,7 +4,7 @@ import argparse
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from random import Random
 
@@ -79,7 +79,7 @@ def line(who: str, what: str, answer: Answer) -> None:
     print(f"  {who:<18} {what + refusal:<78} {answer.seconds * 1000:6.0f} ms  {answer.trace_id}", flush=True)
 
 
-def what_next(told: Told, approved: Answer, urls: dict[str, str]) -> str:
+def what_next(told: Told, approved: Answer, urls: Mapping[str, str]) -> str:
     """What to look at now."""
     admin = told.company.admin
     return f"""

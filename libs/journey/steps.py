@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from libs.journey.client import Actor, Answer, Api
+from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer
 from libs.journey.people import Company, Person
 
 Found = TypeVar("Found")
@@ -22,6 +22,20 @@ def log_in(api: Api, tenant: str, person: Person) -> Actor:
     """Somebody logs in to the tenant with this code."""
     wanted = {"tenant": tenant, "email": person.email, "password": person.password}
     return Actor(api, person.name, api.call("auth", "POST", "/api/v1/auth/login", json=wanted))
+
+
+def log_in_once_active(api: Api, tenant: str, person: Person) -> Actor:
+    """The first login of a new tenant: auth hears that the tenant is active a moment after the tenant service knows."""
+
+    def let_in() -> Actor | None:
+        try:
+            return log_in(api, tenant, person)
+        except UnexpectedAnswer as error:
+            if error.answer.problem != "tenant-not-active":
+                raise
+            return None
+
+    return until(let_in, HEARD_WITHIN_SECONDS, "auth does not let the new tenant in")
 
 
 def create_tenant(platform: Actor, company: Company) -> Answer:

@@ -9,7 +9,7 @@ from libs.journey import people, steps
 from libs.journey.client import Actor, Answer, Api
 from libs.journey.people import Company, Person
 
-Report = Callable[[str, str, Answer], None]
+Report = Callable[[str, str, Answer], object]
 """Told of every step: who did it, what happened, and the answer."""
 
 
@@ -88,7 +88,9 @@ def _open(api: Api, platform: Actor, company: Company, noted: Callable[..., Answ
     wrong = {"tenant": company.code, "email": admin.email, "password": f"{admin.password}?"}
     refused = api.call("auth", "POST", "/api/v1/auth/login", json=wrong, expect=401)
     noted(admin.name, "mistypes the password and is refused", refused)
-    return tenant_id, _log_in(api, company, admin, noted)
+    actor = steps.log_in_once_active(api, company.code, admin)
+    noted(admin.name, "logs in", actor.login)
+    return tenant_id, actor
 
 
 def _log_in(api: Api, company: Company, person: Person, noted: Callable[..., Answer]) -> Actor:
