@@ -9,9 +9,7 @@ from sqlalchemy.orm import selectinload
 from services.personnel.employees.models import Appointment, Employee, today
 
 
-def employees(
-    tenant_id: UUID, *, department_id: UUID | None = None, user_id: UUID | None = None
-) -> Select[Employee]:
+def employees(tenant_id: UUID, *, department_id: UUID | None = None, user_id: UUID | None = None) -> Select[Employee]:
     """The tenant's employees; of them, those who work in a department today, or who log in as a user."""
     query = select(Employee).where(Employee.tenant_id == tenant_id).options(selectinload(Employee.appointments))
     if department_id:
