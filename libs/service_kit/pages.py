@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -66,9 +66,10 @@ def _encode(row: Any) -> str:
 def _decode(cursor: str) -> tuple[datetime, UUID]:
     try:
         at, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        position = datetime.fromisoformat(at), UUID(identifier)
-        if position[0].tzinfo is None:
+        created_at, row_id = datetime.fromisoformat(at), UUID(identifier)
+        if created_at.tzinfo is None:
             raise ValueError("no time zone")
-    except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
+        # In UTC, as the driver will want it: at the ends of the calendar another zone has no such time.
+        return created_at.astimezone(UTC), row_id
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError):
         raise BadCursor("use the `next_cursor` of the page before, or none") from None
-    return position
