@@ -9,7 +9,7 @@ A service names what it refuses by a subclass: `class BudgetExceeded(Conflict)` 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ from libs.observability.http import trace_id
 
 SHOWN_ERRORS = 20
 """How many wrong fields one answer names: enough for a form, too few to be made large on purpose."""
+LONGEST_NAME = 100
+"""How much of a field's name an answer repeats."""
 
 
 class ServiceError(Exception):
@@ -154,6 +156,12 @@ Conflicts = Mapping[str, type[ServiceError]]
 """Which refusal a broken constraint of the database stands for, by the constraint's name."""
 
 
+def _pointer(location: Sequence[int | str]) -> str:
+    """A JSON pointer (RFC 6901), cut short: the client chose the names of unknown fields."""
+    names = (str(name)[:LONGEST_NAME].replace("~", "~0").replace("/", "~1") for name in location)
+    return "/" + "/".join(names)
+
+
 def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     """Make every refusal, expected or not, a problem document."""
 
@@ -169,7 +177,7 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         # Without the input: it can hold a password, or a NaN that JSON cannot carry.
         wrong = [
-            {"pointer": "/" + "/".join(map(str, e["loc"])), "code": e["type"], "detail": e["msg"]}
+            {"pointer": _pointer(e["loc"]), "code": e["type"], "detail": e["msg"]}
             for e in error.errors()[:SHOWN_ERRORS]
         ]
         return problem(422, "invalid-input", detail="The input is not as described.", errors=wrong)
