@@ -42,13 +42,13 @@ def two_decimals(value: Decimal) -> str:
 Money = Annotated[
     Decimal,
     BeforeValidator(_exact),
-    PlainSerializer(two_decimals, return_type=str),
+    PlainSerializer(two_decimals, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": _MONEY, "examples": ["1250.00"]}),
 ]
 PositiveMoney = Annotated[
     Decimal,
     BeforeValidator(lambda value: _positive(_exact(value))),  # pyright: ignore[reportUnknownLambdaType]
-    PlainSerializer(two_decimals, return_type=str),
+    PlainSerializer(two_decimals, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^(?!0+(\.0+)?$)\d{1,12}(\.\d{1,2})?$", "examples": ["1250.00"]}),
 ]
 
