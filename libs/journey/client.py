@@ -185,11 +185,15 @@ class Actor:
         self._take(answer)
         return answer
 
-    def call(self, service: str, method: str, path: str, **request: Any) -> Answer:
-        """As `Api.call`, with this person's token."""
+    def fresh_token(self) -> str:
+        """The access token, renewed when it is time."""
         if time.monotonic() > self._renew_at:
             self.renew()
-        return self.api.call(service, method, path, token=self.token, **request)
+        return self.token
+
+    def call(self, service: str, method: str, path: str, **request: Any) -> Answer:
+        """As `Api.call`, with this person's token."""
+        return self.api.call(service, method, path, token=self.fresh_token(), **request)
 
     def get(self, service: str, path: str, **request: Any) -> Answer:
         """Read something."""

@@ -74,6 +74,17 @@ def create_department(admin: Actor, code: str, name: str, parent_id: str | None 
     return admin.create("personnel", "/api/v1/departments", {"code": code, "name": name, **parent})
 
 
+def get_department(reader: Actor, department_id: str) -> Answer:
+    """A department as it is now."""
+    return reader.get("personnel", f"/api/v1/departments/{department_id}")
+
+
+def rename_department(admin: Actor, seen: Answer, name: str, expect: int = 200) -> Answer:
+    """Another name for a department, if it still is as it was seen."""
+    path = f"/api/v1/departments/{seen.body['id']}"
+    return admin.call("personnel", "PATCH", path, json={"name": name}, if_match=seen.etag, expect=expect)
+
+
 def hire(admin: Actor, number: str, person: Person, department_id: str, user_id: str | None = None) -> Answer:
     """A person becomes an employee, appointed since the first of January."""
     first = {"department_id": department_id, "title": person.title, "starts_on": f"{this_year()}-01-01"}

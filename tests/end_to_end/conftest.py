@@ -1,0 +1,86 @@
+"""The stack that the end-to-end tests drive, and the stories told on it.
+
+Without further settings the tests start one of their own. With SERVICES__AUTH … SERVICES__PERSONNEL set they use the
+stack that runs there; then the tests that kill processes or read the stack's files are skipped.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+from local import postgres
+from local.settings import DEFAULTS
+
+from libs.journey import people, steps, story
+from libs.journey.client import Actor, Answer, Api
+from libs.journey.people import Person
+from libs.journey.story import Told
+from tests.end_to_end import stack as stacks
+from tests.end_to_end.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack, ready."""
+    if urls := stacks.given_urls():
+        yield Stack(urls)
+        return
+    own = stacks.create(tmp_path_factory.mktemp("stack"))
+    try:
+        for short in own.urls:
+            own.start(short)
+        own.wait_until_ready()
+        yield own
+    finally:
+        own.stop()
+        postgres.stop(own.server)
+        postgres.remove(own.server)
+
+
+@pytest.fixture
+def own_stack(stack: Stack) -> Stack:
+    """The stack, where it is the tests' own: its processes may be killed and its files read."""
+    if stack.settings is None:
+        pytest.skip("needs a stack of the tests' own: SERVICES__… name a running one")
+    return stack
+
+
+@pytest.fixture(scope="session")
+def answers() -> list[Answer]:
+    """Every answer of the session, the latest last."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def api(stack: Stack, answers: list[Answer]) -> Iterator[Api]:
+    """The public API."""
+    api = Api(stack.urls, lambda answer, _: answers.append(answer))
+    yield api
+    api.close()
+
+
+@pytest.fixture(scope="session")
+def platform(stack: Stack, api: Api) -> Actor:
+    """The platform's administrator, logged in."""
+    values = stack.settings.values if stack.settings else DEFAULTS | os.environ
+    who = Person("Platform admin", values["BOOTSTRAP__ADMIN_EMAIL"], values["BOOTSTRAP__ADMIN_PASSWORD"], "", "")
+    return steps.log_in(api, "platform", who)
+
+
+@pytest.fixture(scope="session")
+def open_tenant(api: Api, platform: Actor) -> Callable[[int], Told]:
+    """Tell the story of one more tenant: `open_tenant(seed)`."""
+    return lambda seed: story.tell(api, platform, people.company(seed, secrets.token_hex(3)))
+
+
+@pytest.fixture(scope="session")
+def told(open_tenant: Callable[[int], Told]) -> Told:
+    """A tenant whose story has been told."""
+    return open_tenant(1)
+
+
+@pytest.fixture(scope="session")
+def other(open_tenant: Callable[[int], Told]) -> Told:
+    """Another tenant."""
+    return open_tenant(2)

@@ -1,0 +1,168 @@
+"""The stack as real processes with a PostgreSQL, folders and ports of their own; or a running one, by its URLs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import httpx
+from local import environment, postgres
+from local.settings import DEFAULTS, ROOT, SERVICES, Settings, service_named
+
+from tests.fixtures.database import free_port
+
+Found = TypeVar("Found")
+
+# Nothing of the caller's environment, so that the tests mean the same everywhere.
+OUTER = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dev-environment"))),
+    "OTEL_BSP_SCHEDULE_DELAY": "200",
+}
+READY_SECONDS = 45.0
+
+
+@dataclass
+class Stack:
+    """Five services and their database. `settings` and `server` are None for a stack that was there before."""
+
+    urls: dict[str, str]
+    settings: Settings | None = None
+    server: postgres.Server | None = None
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What was configured and must never be seen."""
+        names = ("POSTGRES_PASSWORD", "BOOTSTRAP__ADMIN_PASSWORD", "BOOTSTRAP__SERVICE_SECRET")
+        return [self.settings.values[name] for name in names]
+
+    def start(self, short: str) -> None:
+        """Start a service; `wait_until_ready` waits for it."""
+        variables = environment.of_service(service_named(short), self.settings, OUTER)
+        output = (self.settings.state / f"{short}.out").open("ab")
+        self.processes[short] = subprocess.Popen(
+            [sys.executable, "-m", f"services.{short}.main"],
+            env=variables,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        output.close()
+
+    def kill(self, short: str) -> None:
+        """End a service as a power failure would: `kill -9`."""
+        self.processes[short].kill()
+        self.processes[short].wait()
+
+    def stop(self) -> None:
+        """End all services as an operator would."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def wait_until_ready(self, *services: str) -> None:
+        """Wait until services answer that they are ready; fails at once when one of them has ended."""
+        for short in services or self.urls:
+            until(lambda short=short: self._is_ready(short) or None, READY_SECONDS, f"{short} is not ready")
+
+    def _is_ready(self, short: str) -> bool:
+        process = self.processes.get(short)
+        if process and process.poll() is not None:
+            output = (self.settings.state / f"{short}.out").read_text()[-3000:]
+            raise AssertionError(f"{short} ended with {process.returncode}:\n{output}")
+        try:
+            return httpx.get(f"{self.urls[short]}/health/ready", timeout=3).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def superuser(self, short: str) -> asyncpg.Connection:
+        """A connection to a service's database that sees every tenant."""
+        return await asyncpg.connect(postgres.url(self.server, database=short))
+
+    def files(self) -> list[Path]:
+        """Every file of log lines, spans and output so far."""
+        state = self.settings.state
+        return [path for folder in ("logs", "traces") for path in state.glob(f"{folder}/*/*") if path.is_file()] + [
+            *state.glob("*.out")
+        ]
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Every log line, parsed."""
+        for path in self.settings.state.glob("logs/*/combined.log*"):
+            yield from (json.loads(line) for line in complete_lines(path))
+
+    def spans(self, trace_id: str) -> list[dict[str, Any]]:
+        """The spans of a trace, each with its service's name under `service` and its attributes as a plain dict."""
+        found: list[dict[str, Any]] = []
+        for path in self.settings.state.glob("traces/*/spans.jsonl*"):
+            for line in complete_lines(path):
+                if trace_id in line:
+                    found += [span for span in _spans(json.loads(line)) if span["traceId"] == trace_id]
+        return found
+
+
+def complete_lines(path: Path) -> list[str]:
+    """The lines of a file that is being written: the last one only if it is finished."""
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _spans(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for group in request["resourceSpans"]:
+        service = _plain(group["resource"]["attributes"])["service.name"]
+        for scope in group["scopeSpans"]:
+            for span in scope["spans"]:
+                yield {**span, "service": service, "attributes": _plain(span["attributes"])}
+
+
+def _plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["key"]: next(iter(each["value"].values())) for each in attributes}
+
+
+def until(look: Callable[[], Found | None], seconds: float, failure: str) -> Found:
+    """What `look` returns once it is not None; an AssertionError with this text when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None:
+        assert time.monotonic() < deadline, f"{failure} after {seconds:.0f} s"
+        time.sleep(0.05)
+    return found
+
+
+def given_urls() -> dict[str, str] | None:
+    """The URLs of a running stack, if the environment names all five."""
+    named = {each.short: os.environ.get(f"SERVICES__{each.short.upper()}", "") for each in SERVICES}
+    return named if all(named.values()) else None
+
+
+def create(folder: Path) -> Stack:
+    """A prepared stack with nothing running but PostgreSQL."""
+    ports = {name: str(free_port()) for name in DEFAULTS if name.endswith("_PORT")}
+    secrets = {
+        "POSTGRES_PASSWORD": "pg-1f0e2d3c",
+        "BOOTSTRAP__ADMIN_PASSWORD": "plover-amber-7781-kelp",
+        "BOOTSTRAP__SERVICE_SECRET": "svc-9a8b7c6d5e4f",
+    }
+    settings = Settings(DEFAULTS | ports | secrets | {"STATE_DIR": str(folder)}, {})
+    fast = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    server = postgres.at(
+        folder / "postgres", port=settings.port("POSTGRES_PORT"), password=secrets["POSTGRES_PASSWORD"], settings=fast
+    )
+    postgres.start(server)
+    variables = environment.of_preparation(settings, OUTER) | settings.values
+    done = subprocess.run(
+        [sys.executable, "-m", "local.prepare"], env=variables, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Stack({each.short: environment.url(each, settings) for each in SERVICES}, settings, server)

@@ -1,0 +1,104 @@
+"""A service starts with the environment of requirement.md, and does not start with a wrong one."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from local.settings import ROOT
+
+from tests.end_to_end.stack import until
+from tests.fixtures.database import free_port
+
+# What the operating system gives, and a folder to write to: the tests keep out of /var/log.
+AROUND = {"PATH": os.environ["PATH"]}
+
+
+def start(variables: dict[str, str], folder: Path) -> subprocess.Popen[str]:
+    """Start the auth service with nothing but these variables."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.auth.main"],
+        env=AROUND | {"LOG_DIR": str(folder / "logs")} | variables,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def agent() -> Iterator[socket.socket]:
+    """A UDP socket in the place of the Jaeger agent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.settimeout(20)
+        yield listening
+
+
+def test_the_environment_as_asked_for_starts_a_service(tmp_path: Path, agent: socket.socket) -> None:
+    """The six variables of requirement.md by name; the host is this one, and ports are free ones, since the usual
+    ones may be taken by a running stack."""
+    port, metrics_port = free_port(), free_port()
+    asked_for = {
+        "LOG_LEVEL": "info",
+        "SERVICE_NAME": "auth-service",
+        "NODE_ENV": "production",
+        "JAEGER_AGENT_HOST": "127.0.0.1",
+        "JAEGER_AGENT_PORT": str(agent.getsockname()[1]),
+        "METRICS_PORT": str(metrics_port),
+    }
+    process = start(asked_for | {"PORT": str(port)}, tmp_path)
+    try:
+        until(lambda: process.poll() is None and answers(port) or None, 30, "the service does not answer")
+        assert httpx.get(f"http://127.0.0.1:{port}/api/v1/users").status_code == 401
+        for each in (port, metrics_port):
+            text = httpx.get(f"http://127.0.0.1:{each}/metrics").text
+            assert 'auth_login_total{status="success"}' in text
+            assert "process_cpu_seconds_total" in text
+        datagram = agent.recv(65536)
+        assert b"emitBatch" in datagram
+        assert b"auth-service" in datagram
+        assert b"/api/v1/users" in datagram
+    finally:
+        process.terminate()
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    written = (tmp_path / "logs" / "combined.log").read_text()
+    assert '"service":"auth-service","environment":"production"' in written.replace('": "', '":"').replace(", ", ",")
+    assert "request handled" in output + errors
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"DATABASE__URL": "mysql://nobody@nowhere"}, "DATABASE__URL"),
+        ({"EVENTS__TRANSPORT": "http"}, "EVENTS__CLIENT_SECRET"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
+        ({"PORT": "-1"}, "PORT"),
+        ({"METRICS_PORT": "x"}, "METRICS_PORT"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_the_end(tmp_path: Path, variables: dict[str, str], named: str) -> None:
+    port = free_port()
+    process = start({"PORT": str(port)} | variables, tmp_path)
+    opened = False
+    while process.poll() is None:
+        opened = opened or answers(port)
+    output, errors = process.communicate()
+    assert process.returncode not in (0, None)
+    assert not opened
+    assert output == ""
+    assert len(errors.splitlines()) == 1, errors
+    assert named in errors
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on this port."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

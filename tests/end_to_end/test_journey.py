@@ -1,0 +1,123 @@
+"""The one to read first: a tenant is created and spends money, and spans, log lines and metrics tell the same story."""
+
+import re
+from random import Random
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from libs.contracts.provisioning import PARTICIPANTS
+from libs.journey import steps, story
+from libs.journey.client import Actor, Api
+from libs.journey.people import company
+from libs.journey.story import Told
+from tests.end_to_end.stack import Stack, until
+
+SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+SECONDS = 20.0
+
+
+def test_every_step_of_the_story_is_in_the_audit_trail(told: Told) -> None:
+    trail = steps.wait_for_audit(told.admin, told.traces)
+    assert len(told.traces) > 20
+    types = {entry["type"] for entry in trail}
+    assert {"tenant.created.v1", "tenant.activated.v1", "user.logged_in.v1", "expenditure.approved.v1"} <= types
+    assert {entry["data"]["service"] for entry in trail if entry["type"] == "tenant.prepared.v1"} == set(PARTICIPANTS)
+
+
+def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_services(
+    own_stack: Stack, platform: Actor, api: Api
+) -> None:
+    created = steps.create_tenant(platform, company(3, "trace"))
+    steps.wait_until_active(platform, created.body["id"])
+
+    def complete() -> list[dict[str, Any]] | None:
+        spans = own_stack.spans(created.trace_id)
+        done = {span["service"] for span in spans if span["kind"] == CONSUMER}
+        heard = sum(span["attributes"].get("cloudevents.event_type") == "tenant.activated.v1" for span in spans)
+        return spans if len(done) == 5 and heard >= 3 else None
+
+    spans = until(complete, SECONDS, "the trace of the new tenant is not complete")
+    (request,) = [span for span in spans if span["kind"] == SERVER]
+    assert (request["service"], request["name"]) == ("tenant-service", "POST /api/v1/tenants")
+    sent = [span for span in spans if span["kind"] == PRODUCER and "tenant.created.v1" in span["attributes"].values()]
+    heard = [span for span in spans if span["kind"] == CONSUMER and "tenant.created.v1" in span["attributes"].values()]
+    assert {span["service"] for span in heard} == {f"{name}-service" for name in PARTICIPANTS}
+    assert {span["parentSpanId"] for span in heard} <= {span["spanId"] for span in sent}
+    statements = {
+        span["service"] for span in spans if span["kind"] == CLIENT and "db.system.name" in span["attributes"]
+    }
+    assert {"tenant-service", "auth-service", "personnel-service", "system-service"} <= statements
+    assert_one_tree(spans, request)
+    assert_lines_carry(own_stack, created.trace_id, {f"{name}-service" for name in own_stack.urls})
+
+
+def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack: Stack, told: Told) -> None:
+    approved = story.spend(told, Random(1))
+
+    def complete() -> list[dict[str, Any]] | None:
+        spans = own_stack.spans(approved.trace_id)
+        return (
+            spans
+            if {"budget-service", "personnel-service", "system-service"} <= {s["service"] for s in spans}
+            else None
+        )
+
+    spans = until(complete, SECONDS, "the trace of the approval is not complete")
+    own = [span for span in spans if span["name"] == "POST /api/v1/expenditures/{expenditure_id}/approve"]
+    assert len(own) == 1
+    asked = {span["spanId"] for span in spans if span["kind"] == CLIENT and span["service"] == "budget-service"}
+    answered = [span for span in spans if span["kind"] == SERVER and span["service"] == "personnel-service"]
+    assert {span["name"] for span in answered} == {"GET /api/v1/employees/me", "GET /api/v1/employees/{employee_id}"}
+    assert {span["parentSpanId"] for span in answered} <= asked
+    assert_one_tree(spans, own[0])
+    assert_lines_carry(own_stack, approved.trace_id, {"budget-service", "personnel-service", "system-service"})
+
+
+def test_metrics_move_with_the_story(stack: Stack, told: Told) -> None:
+    moved = {
+        "auth": [("auth_login_total", {"status": "success"}), ("auth_login_duration_count", {})],
+        "tenant": [("tenants_provisioned_total", {"outcome": "active"})],
+        "personnel": [("personnel_hires_total", {})],
+        "budget": [("budget_expenditures_total", {"decision": "approved"})],
+        "system": [("events_consumed_total", {"event_type": "expenditure.approved.v1"})],
+    }
+    for service, samples in moved.items():
+        for name, labels in [*samples, ("http_requests_total", {}), ("process_cpu_seconds_total", {})]:
+            assert value(stack, service, name, labels) > 0, (service, name)
+    before = value(stack, "auth", "auth_login_total", {"status": "failure"})
+    wrong = {"tenant": told.company.code, "email": told.company.admin.email, "password": "not-this-one-at-all"}
+    told.admin.api.call("auth", "POST", "/api/v1/auth/login", json=wrong, expect=401)
+    assert value(stack, "auth", "auth_login_total", {"status": "failure"}) == before + 1
+
+
+def test_an_exemplar_leads_from_a_metric_to_its_trace(own_stack: Stack, told: Told) -> None:
+    accept = {"accept": "application/openmetrics-text; version=1.0.0"}
+    text = httpx.get(f"{own_stack.urls['auth']}/metrics", headers=accept).text
+    line = next(each for each in text.splitlines() if each.startswith("http_request_duration_") and "trace_id=" in each)
+    trace_id = re.search(r'trace_id="([0-9a-f]{32})"', line)[1]
+    spans = until(lambda: own_stack.spans(trace_id) or None, SECONDS, "the exemplar's trace is not in the files")
+    assert any(span["service"] == "auth-service" for span in spans)
+
+
+def assert_one_tree(spans: list[dict[str, Any]], root: dict[str, Any]) -> None:
+    """Every span hangs on another one of the trace, up to the request, whose parent is the client's."""
+    known = {span["spanId"] for span in spans}
+    assert [span["name"] for span in spans if span.get("parentSpanId") not in known] == [root["name"]]
+
+
+def assert_lines_carry(stack: Stack, trace_id: str, services: set[str]) -> None:
+    """Each of these services has a log line of this trace."""
+
+    def said() -> bool | None:
+        return services <= {line["service"] for line in stack.lines() if line.get("trace_id") == trace_id} or None
+
+    until(said, SECONDS, f"some of {services} have no log line of trace {trace_id}")
+
+
+def value(stack: Stack, service: str, name: str, labels: dict[str, str]) -> float:
+    """The sum of a metric's samples that have these labels."""
+    text = httpx.get(f"{stack.urls[service]}/metrics").text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())

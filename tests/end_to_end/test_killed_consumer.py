@@ -1,0 +1,77 @@
+"""A process killed between receiving an event and committing its effect neither loses the effect nor doubles it."""
+
+import asyncio
+import secrets
+
+import asyncpg
+
+from libs.journey import steps
+from libs.journey.story import Told
+from tests.end_to_end.stack import Stack
+
+SECONDS = 30.0
+
+
+async def test_a_consumer_killed_before_its_commit_has_the_effect_once(own_stack: Stack, told: Told) -> None:
+    blocker = await own_stack.superuser("system")
+    async with blocker.transaction():
+        await blocker.execute("lock table audit_entries in exclusive mode")
+        made = steps.create_department(told.admin, f"k-{secrets.token_hex(3)}", "Made while system is stuck")
+        await wait_for_lock(blocker, "system_app", "audit_entries")
+        own_stack.kill("system")
+    own_stack.start("system")
+    own_stack.wait_until_ready("system")
+    await assert_heard_once(own_stack, told, made.trace_id)
+    await blocker.close()
+
+
+async def test_an_event_handed_over_again_because_its_sender_was_killed_has_the_effect_once(
+    own_stack: Stack, told: Told
+) -> None:
+    system, personnel = await own_stack.superuser("system"), await own_stack.superuser("personnel")
+    async with personnel.transaction():
+        async with system.transaction():
+            # The event is under way while system is stuck; with its row locked, the sender cannot note its arrival.
+            await system.execute("lock table audit_entries in exclusive mode")
+            made = steps.create_department(told.admin, f"k-{secrets.token_hex(3)}", "Made while system is stuck")
+            await wait_for_lock(system, "system_app", "audit_entries")
+            row = "select event_id from outbox where envelope->'data'->>'department_id' = $1 for update"
+            event_id = await personnel.fetchval(row, made.body["id"])
+        await wait_for_lock(personnel, "personnel_app", "outbox")
+        assert await system.fetchval("select count(*) from inbox where event_id = $1", event_id) == 1
+        own_stack.kill("personnel")
+    assert await personnel.fetchval("select published_at is null from outbox where event_id = $1", event_id)
+    own_stack.start("personnel")
+    own_stack.wait_until_ready("personnel")
+    await assert_heard_once(own_stack, told, made.trace_id)
+    await personnel.close()
+    await system.close()
+
+
+async def wait_for_lock(connection: asyncpg.Connection, user: str, table: str) -> None:
+    """Wait until this role waits for a lock with a statement about this table."""
+    waiting = (
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and usename = $1"
+        " and datname = current_database() and query ilike '%' || $2 || '%'"
+    )
+    await until(connection, waiting, user, table)
+
+
+async def assert_heard_once(stack: Stack, told: Told, trace_id: str) -> None:
+    """The event of this trace is marked as sent, and it has one entry in the audit trail."""
+    steps.wait_for_audit(told.admin, [trace_id])
+    personnel = await stack.superuser("personnel")
+    sent = "select count(*) from outbox where destination = 'system' and envelope->>'subject' = $1 and published_at is not null"
+    found = told.admin.get("system", "/api/v1/audit-entries", params={"trace_id": trace_id}).body["items"]
+    assert [entry["type"] for entry in found] == ["department.created.v1"]
+    await until(personnel, sent, f"department/{found[0]['entity_id']}")
+    again = told.admin.get("system", "/api/v1/audit-entries", params={"trace_id": trace_id}).body["items"]
+    assert again == found
+    await personnel.close()
+
+
+async def until(connection: asyncpg.Connection, count: str, *arguments: str) -> None:
+    """Ask until the count is above zero."""
+    async with asyncio.timeout(SECONDS):
+        while not await connection.fetchval(count, *arguments):
+            await asyncio.sleep(0.02)

@@ -1,0 +1,36 @@
+"""A client that lost the answer to a creating request sends it again and gets that answer; one thing is made."""
+
+import json
+import secrets
+import socket
+from urllib.parse import urlsplit
+
+from libs.journey import steps
+from libs.journey.story import Told
+from tests.end_to_end.stack import Stack, until
+
+
+def test_a_lost_answer_is_given_again(stack: Stack, told: Told) -> None:
+    code, key = f"lost-{secrets.token_hex(3)}", secrets.token_hex(8)
+    wanted = {"code": code, "name": "Made once"}
+    send_and_hang_up(stack.urls["personnel"], "/api/v1/departments", told.admin.token, key, wanted)
+
+    def made() -> list[str] | None:
+        every = steps.pages(told.admin, "personnel", "/api/v1/departments")
+        return [each["id"] for each in every if each["code"] == code] or None
+
+    first = until(made, 20, "the request whose answer is lost has no effect")
+    again = told.admin.call("personnel", "POST", "/api/v1/departments", json=wanted, key=key, expect=201)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert [again.body["id"]] == first == made()
+
+
+def send_and_hang_up(url: str, path: str, token: str, key: str, wanted: dict[str, str]) -> None:
+    """Send a whole request and close the connection before the answer can be read."""
+    body = json.dumps(wanted).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {token}\r\n"
+        f"Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as connection:
+        connection.sendall(head.encode() + body)

@@ -1,0 +1,40 @@
+"""No password, token or key stands in any log line or span, also where a client put it in the wrong place."""
+
+import re
+
+import httpx
+
+from libs.journey.client import Answer
+from libs.journey.story import Told
+from tests.end_to_end.stack import Stack, until
+
+# A signed token, whoever made it: the services' own ones never pass through the tests.
+TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.")
+MISPLACED = "misplaced-plover-kelp-9931"
+
+
+def test_secrets_reach_neither_logs_nor_spans(own_stack: Stack, told: Told, answers: list[Answer]) -> None:
+    auth = own_stack.urls["auth"]
+    login = {"tenant": told.company.code, "email": told.company.admin.email, "password": MISPLACED}
+    httpx.post(f"{auth}/api/v1/auth/login?password={MISPLACED}", json=login | {"password2": MISPLACED})
+    httpx.post(f"{auth}/api/v1/auth/login", json=login | {"password": [MISPLACED]})
+    httpx.post(f"{auth}/api/v1/auth/login", json=login)
+    httpx.get(f"{auth}/api/v1/users?access_token={MISPLACED}", headers={"authorization": f"Bearer {MISPLACED}"})
+    last = httpx.get(f"{auth}/api/v1/users", headers={"x-api-key": MISPLACED, "cookie": f"session={MISPLACED}"})
+    request_id = last.headers["x-request-id"]
+    until(
+        lambda: any(line.get("request_id") == request_id for line in own_stack.lines()) or None, 20, "no line appears"
+    )
+
+    company = told.company
+    forbidden = [MISPLACED, *own_stack.secrets, *(p.password for p in (company.admin, company.manager, company.member))]
+    for answer in answers:
+        if isinstance(answer.body, dict):
+            forbidden += [answer.body[name] for name in ("access_token", "refresh_token") if name in answer.body]
+    assert len(forbidden) > 12
+    files = own_stack.files()
+    assert sum(path.stat().st_size for path in files) > 100_000
+    for path in files:
+        content = path.read_bytes()
+        assert [each for each in forbidden if each.encode() in content] == [], path
+        assert TOKEN.findall(content) == [], path
