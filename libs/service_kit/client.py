@@ -13,7 +13,7 @@ import httpx2 as http
 import stamina
 from prometheus_client import Enum
 from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
+from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, OpenedState
 
 from libs.observability import get_logger
 from libs.service_kit.errors import Unavailable
@@ -31,7 +31,7 @@ BREAKER_STATE = Enum(
     "circuit_breaker_state",
     "State of the circuit breaker towards another service",
     ["target"],
-    states=["closed", "half-open", "opened"],
+    states=[CLOSED, HALF_OPENED, OPENED],
 )
 
 
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 
 class _Failed(Exception):
-    """An answer of 5xx, for the breaker and the retries."""
+    """An answer that is none: 5xx, a redirect, or a success without JSON. For the breaker and the retries."""
 
 
 class ServiceClient:
@@ -62,7 +62,7 @@ class ServiceClient:
         )
         self._breakers = AsyncCircuitBreakerFactory(default_threshold=BREAKER_FAILURES, default_ttl=BREAKER_SECONDS)
         self._breakers.add_listener(self._show_state)
-        BREAKER_STATE.labels(target).state("closed")
+        BREAKER_STATE.labels(target).state(CLOSED)
 
     def _show_state(self, name: str, kind: str, event: Any) -> None:
         if kind == "state_changed":
@@ -104,12 +104,23 @@ class ServiceClient:
     async def _attempt(self, method: str, path: str, **request: Any) -> Any:
         async with await self._breakers.get_breaker(self.target):
             response = await self._http.request(method, path, **request)
-            if response.status_code >= 500:
+            document = _document(response)
+            if response.status_code >= 500 or response.is_redirect or (response.is_success and document is _NO_JSON):
                 raise _Failed(response.status_code)
-        document = response.json() if response.content else None
         if response.status_code >= 400:
             raise Refused(response.status_code, document if isinstance(document, dict) else {})
         return document
+
+
+_NO_JSON = object()
+
+
+def _document(response: http.Response) -> Any:
+    """The JSON in an answer, None for an empty one; a proxy in between answers with anything."""
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        return _NO_JSON
 
 
 class ServiceAccount:
