@@ -66,13 +66,15 @@ def _bind(session: Session, transaction: SessionTransaction, connection: Connect
 
 @event.listens_for(TenantSession, "after_commit")
 def _wake_relay(session: Session) -> None:
-    if session.info.pop("published", False):
+    # SQLAlchemy also calls this when a savepoint is released: too early, for nobody else can see its rows yet.
+    if not session.in_nested_transaction() and session.info.pop("published", False):
         session.info["outbox"].wake()
 
 
 @event.listens_for(TenantSession, "after_rollback")
 def _forget_published(session: Session) -> None:
-    session.info.pop("published", None)
+    if not session.in_nested_transaction():
+        session.info.pop("published", None)
 
 
 async def bind_tenant(session: AsyncSession, tenant_id: UUID, actor_id: UUID | None = None) -> None:
