@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent, Event, read_event
@@ -46,6 +48,8 @@ async def _consume_one(session: AsyncSession, handlers: Handlers, envelope: Clou
                 if await _is_new(session, envelope):
                     await _handle(session, handlers, envelope)
     except Exception as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise  # nothing of this batch can be committed any more
         return f"{type(error).__name__}: {error}"[:500]
     finally:
         session.expunge_all()  # the next event may be another tenant's, and the session's cache knows no tenants
@@ -65,6 +69,15 @@ async def _handle(session: AsyncSession, handlers: Handlers, envelope: CloudEven
         await handler(session, envelope)
 
 
+def _read(document: dict[str, Any]) -> CloudEvent | str:
+    """The envelope, or why it is none."""
+    try:
+        return CloudEvent.model_validate(document)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
+        return f"no CloudEvent: {wrong}"[:500]
+
+
 def events_router(handlers: Handlers) -> APIRouter:
     """The door through which other services' relays hand over events when there is no broker."""
     router = APIRouter(prefix=EVENTS_PATH, include_in_schema=False)
@@ -72,9 +85,14 @@ def events_router(handlers: Handlers) -> APIRouter:
     @router.post("")
     async def receive(
         request: Request,
-        envelopes: list[CloudEvent],
+        batch: list[dict[str, Any]],
         _: Annotated[Principal, Depends(requires("events:deliver"))],
     ) -> dict[str, list[str | None]]:
-        return {"refusals": await asyncio.shield(consume(request.state.sessions, handlers, envelopes, "http"))}
+        # Each is read by itself: a refused batch would come again for ever, with all that waits behind it.
+        read = [_read(document) for document in batch]
+        envelopes = [envelope for envelope in read if isinstance(envelope, CloudEvent)]
+        # Shielded: a sender that hangs up has not taken back what it sent.
+        taken = iter(await asyncio.shield(consume(request.state.sessions, handlers, envelopes, "http")))
+        return {"refusals": [next(taken) if isinstance(given, CloudEvent) else given for given in read]}
 
     return router
