@@ -62,7 +62,8 @@ async def get_own_record(actor: Caller, session: DatabaseSession, response: Resp
     return employee
 
 
-@router.get("/{employee_id}", response_model=EmployeeOut, responses=problems(EmployeeNotFound))
+# `:uuid`, or else a PATCH of `/me` would be taken for one of an employee with a wrong id.
+@router.get("/{employee_id:uuid}", response_model=EmployeeOut, responses=problems(EmployeeNotFound))
 async def get_employee(employee_id: UUID, actor: Reader, session: DatabaseSession, response: Response) -> Employee:
     """One employee."""
     employee = await service.get(session, actor, employee_id)
@@ -71,7 +72,7 @@ async def get_employee(employee_id: UUID, actor: Reader, session: DatabaseSessio
 
 
 @router.patch(
-    "/{employee_id}",
+    "/{employee_id:uuid}",
     response_model=EmployeeOut,
     responses=problems(EmployeeNotFound, EmployeeUserTaken, PreconditionFailed, PreconditionRequired),
 )

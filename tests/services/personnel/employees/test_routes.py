@@ -110,6 +110,12 @@ async def test_who_is_no_employee_has_no_record(make_client, make_employee, user
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-an-employee")
 
 
+async def test_the_own_record_can_only_be_read(client):
+    refused = await client.patch(f"{EMPLOYEES}/me", json={"name": "Jo"}, headers={"if-match": "*"})
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+    assert (await client.get(f"{EMPLOYEES}/you")).status_code == 404
+
+
 async def test_the_list_finds_by_department_of_today_and_by_user(client, make_department, make_employee):
     sales, north = await make_department("sales"), await make_department("north")
     user_id = str(uuid4())
