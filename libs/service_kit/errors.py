@@ -21,7 +21,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
+from libs.observability import get_logger
 from libs.observability.http import trace_id
+
+log = get_logger(__name__)
 
 SHOWN_ERRORS = 20
 """How many wrong fields one answer names: enough for a form, too few to be made large on purpose."""
@@ -199,4 +202,5 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     async def unavailable(_: Request, error: Exception) -> Response:
         if isinstance(error, DBAPIError) and not (error.connection_invalidated or _sqlstate(error).startswith(PASSING)):
             raise error
+        log.warning("the database cannot answer", error=error)
         return problem(503, "unavailable", headers={"Retry-After": "1"}, detail="The database cannot answer now.")
