@@ -92,13 +92,14 @@ async def test_an_approver_must_be_employed(hire, make_client, make_request, app
         assert (answer.status_code, answer.json()["type"]) == (403, "/problems/not-an-employee")
 
 
-async def test_a_requester_must_still_be_employed(superuser, manager, make_request, approve, member):
-    """A request of an employee whom personnel no longer knows as one."""
+async def test_a_requester_must_still_be_employed(personnel_tables, manager, member, make_request, approve, published):
+    """No endpoint ends an appointment, so the day is set in personnel's own table."""
     requested = await make_request()
-    gone = uuid4()
-    await superuser.execute("update expenditures set employee_id = $1 where id = $2", gone, requested["id"])
+    ended = "update appointments set ends_on = '2020-12-31' where employee_id = $1"
+    assert await personnel_tables.execute(ended, member.employee_id) == "UPDATE 1"
     refused = await approve(manager, requested)
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/requester-left")
+    assert await published(ExpenditureApproved) == []
 
 
 async def test_a_request_is_decided_once(manager, make_request, approve, published):
