@@ -17,7 +17,7 @@ async def test_a_consumer_killed_before_its_commit_has_the_effect_once(own_stack
     async with blocker.transaction():
         await blocker.execute("lock table audit_entries in exclusive mode")
         made = steps.create_department(told.admin, f"k-{secrets.token_hex(3)}", "Made while system is stuck")
-        await wait_for_lock(blocker, "system_app", "audit_entries")
+        await wait_for_lock(own_stack, "system", "audit_entries")
         own_stack.kill("system")
     own_stack.start("system")
     own_stack.wait_until_ready("system")
@@ -34,10 +34,10 @@ async def test_an_event_handed_over_again_because_its_sender_was_killed_has_the_
             # The event is under way while system is stuck; with its row locked, the sender cannot note its arrival.
             await system.execute("lock table audit_entries in exclusive mode")
             made = steps.create_department(told.admin, f"k-{secrets.token_hex(3)}", "Made while system is stuck")
-            await wait_for_lock(system, "system_app", "audit_entries")
+            await wait_for_lock(own_stack, "system", "audit_entries")
             row = "select event_id from outbox where envelope->'data'->>'department_id' = $1 for update"
             event_id = await personnel.fetchval(row, made.body["id"])
-        await wait_for_lock(personnel, "personnel_app", "outbox")
+        await wait_for_lock(own_stack, "personnel", "outbox")
         assert await system.fetchval("select count(*) from inbox where event_id = $1", event_id) == 1
         own_stack.kill("personnel")
     assert await personnel.fetchval("select published_at is null from outbox where event_id = $1", event_id)
@@ -48,13 +48,16 @@ async def test_an_event_handed_over_again_because_its_sender_was_killed_has_the_
     await system.close()
 
 
-async def wait_for_lock(connection: asyncpg.Connection, user: str, table: str) -> None:
-    """Wait until this role waits for a lock with a statement about this table."""
+async def wait_for_lock(stack: Stack, service: str, table: str) -> None:
+    """Wait until a service waits for a lock with a statement about this table."""
     waiting = (
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and usename = $1"
         " and datname = current_database() and query ilike '%' || $2 || '%'"
     )
-    await until(connection, waiting, user, table)
+    # On a connection of its own: inside a transaction the view would stay as it was when first read.
+    watcher = await stack.superuser(service)
+    await until(watcher, waiting, f"{service}_app", table)
+    await watcher.close()
 
 
 async def assert_heard_once(stack: Stack, told: Told, trace_id: str) -> None:
