@@ -139,7 +139,9 @@ async def _beside(
 
     async def begin() -> None:
         await _until_migrated(service, engine)
-        await asyncio.gather(*(_keep_running(name, run, sessions) for name, run in work.items()))
+        async with asyncio.TaskGroup() as group:  # unlike `gather`, it waits for all when it is cancelled
+            for name, run in work.items():
+                group.create_task(_keep_running(name, run, sessions), name=name)
 
     task = asyncio.create_task(begin())
     try:
