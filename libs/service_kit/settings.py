@@ -1,10 +1,12 @@
 """Settings of a service, read from the environment once, frozen, and wrong ones named in one line."""
 
+import re
+import sys
 from functools import cached_property
 from typing import ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -26,7 +28,8 @@ class DatabaseSettings(BaseModel):
             parsed = make_url(url.get_secret_value())
         except ArgumentError:
             raise ValueError("is no database URL") from None
-        if parsed.get_backend_name() != "postgresql" or not parsed.database:
+        has_port = parsed.port is None or 0 < parsed.port < 65536
+        if parsed.get_backend_name() != "postgresql" or not parsed.database or not has_port:
             raise ValueError("must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
         return SecretStr(parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
 
@@ -93,11 +96,15 @@ Loaded = TypeVar("Loaded", bound=ServiceSettings)
 
 
 def load(settings: type[Loaded]) -> Loaded:
-    """Read the environment; end the process with one line that names each wrong variable."""
+    """Read the environment; end the process with status 2 and one line that names each wrong variable."""
     try:
         loaded = settings()  # pyright: ignore[reportCallIssue]  # the environment gives what has no default
         _ = loaded.telemetry
     except ValidationError as error:
         wrong = "; ".join(f"{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise SystemExit(f"{settings.name}-service cannot start: {wrong}") from None
-    return loaded
+    except SettingsError as error:  # a group such as EVENTS, given a value of its own that is no JSON
+        wrong = re.sub(r'"(\w+)"', lambda name: name[1].upper(), str(error), count=1)
+    else:
+        return loaded
+    print(f"{settings.name}-service cannot start: {wrong}", file=sys.stderr)
+    raise SystemExit(2)
