@@ -11,10 +11,9 @@ from random import Random
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from locust import User, events, task
+from locust import User, constant_throughput, events, task
 from locust.env import Environment
 from locust.exception import StopUser
-from locust.wait_time import constant_throughput
 
 from libs.journey import people, steps, story
 from libs.journey.__main__ import platform_admin
@@ -122,7 +121,7 @@ class Employee(User):
                 more = {"amount": str(Decimal(each["amount"]) + 10 * LITTLE)}
                 self.admin.call("budget", "PATCH", f"/api/v1/allocations/{each['id']}", json=more, if_match="*")
 
-    @task(1)
+    @task(2)
     def make_a_mistake(self) -> None:
         """A wrong password, an old version, too much money, or a thing that is not there."""
         self.random.choice((self._mistype_password, self._use_old_version, self._overspend, self._miss))()
