@@ -16,7 +16,6 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from libs.journey import people, steps, story
-from libs.journey.__main__ import platform_admin
 from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer, Unreachable, urls
 from libs.journey.people import Person
 
@@ -35,7 +34,7 @@ def open_companies(environment: Environment, **_: Any) -> None:
     api = Api(urls())
     try:
         api.check_ready()
-        platform = platform_admin(api)
+        platform = steps.log_in_to_platform(api, os.environ)
         for seed in range(COMPANIES):
             told.append(story.tell(api, platform, people.company(seed + 100, secrets.token_hex(3))))
             print(f"{told[-1].company.name} is open")

@@ -9,13 +9,8 @@ from itertools import pairwise
 from random import Random
 
 from libs.journey import people, steps, story
-from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer, Unreachable, urls
-from libs.journey.people import Person
+from libs.journey.client import Answer, Api, UnexpectedAnswer, Unreachable, urls
 from libs.journey.story import Told
-
-# As in .env.example.
-ADMIN_EMAIL = "admin@platform.example"
-ADMIN_PASSWORD = "all-erp-administrator"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,16 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def platform_admin(api: Api) -> Actor:
-    """The platform's administrator, logged in."""
-    email = os.environ.get("BOOTSTRAP__ADMIN_EMAIL") or ADMIN_EMAIL
-    password = os.environ.get("BOOTSTRAP__ADMIN_PASSWORD") or ADMIN_PASSWORD
-    return steps.log_in(api, "platform", Person("Platform admin", email, password, "", ""))
-
-
 def play(api: Api, tenants: int, seed: int) -> None:
     """Tell the stories, then check that tenants see nothing of each other and that the audit trail is complete."""
-    platform = platform_admin(api)
+    platform = steps.log_in_to_platform(api, os.environ)
     line(platform.name, "logs in", platform.login)
     told: list[Told] = []
     for number in range(tenants):

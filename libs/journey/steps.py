@@ -1,7 +1,7 @@
 """The steps of the story as plain functions: who does what, and the answer that it got."""
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -9,6 +9,10 @@ from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer
 from libs.journey.people import Company, Person
 
 Found = TypeVar("Found")
+
+# As in .env.example.
+ADMIN_EMAIL = "admin@platform.example"
+ADMIN_PASSWORD = "all-erp-administrator"
 
 ACTIVE_WITHIN_SECONDS = 60.0
 HEARD_WITHIN_SECONDS = 30.0
@@ -22,6 +26,13 @@ def log_in(api: Api, tenant: str, person: Person) -> Actor:
     """Somebody logs in to the tenant with this code."""
     wanted = {"tenant": tenant, "email": person.email, "password": person.password}
     return Actor(api, person.name, api.call("auth", "POST", "/api/v1/auth/login", json=wanted))
+
+
+def log_in_to_platform(api: Api, environment: Mapping[str, str]) -> Actor:
+    """The platform's administrator logs in, as BOOTSTRAP__ADMIN_EMAIL and BOOTSTRAP__ADMIN_PASSWORD say."""
+    email = environment.get("BOOTSTRAP__ADMIN_EMAIL") or ADMIN_EMAIL
+    password = environment.get("BOOTSTRAP__ADMIN_PASSWORD") or ADMIN_PASSWORD
+    return log_in(api, "platform", Person("Platform admin", email, password, title="", department=""))
 
 
 def log_in_once_active(api: Api, tenant: str, person: Person) -> Actor:

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from local import postgres
-from local.settings import DEFAULTS
 
 from libs.journey import people, steps, story
 from libs.journey.client import Actor, Answer, Api
-from libs.journey.people import Person
 from libs.journey.story import Told
 from tests.end_to_end import stack as stacks
 from tests.end_to_end.stack import Stack
@@ -63,9 +61,7 @@ def api(stack: Stack, answers: list[Answer]) -> Iterator[Api]:
 @pytest.fixture(scope="session")
 def platform(stack: Stack, api: Api) -> Actor:
     """The platform's administrator, logged in."""
-    values = stack.settings.values if stack.settings else DEFAULTS | os.environ
-    who = Person("Platform admin", values["BOOTSTRAP__ADMIN_EMAIL"], values["BOOTSTRAP__ADMIN_PASSWORD"], "", "")
-    return steps.log_in(api, "platform", who)
+    return steps.log_in_to_platform(api, stack.settings.values if stack.settings else os.environ)
 
 
 @pytest.fixture(scope="session")
