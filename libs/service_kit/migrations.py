@@ -81,6 +81,40 @@ async def upgrade_all(services: Sequence[str], url_template: str) -> None:
         await run(service, url_template.format(service=service), lambda config: command.upgrade(config, "head"))
 
 
+_KIT_TABLES = (
+    """
+    create function current_tenant() returns uuid language sql stable parallel safe
+      as $$ select nullif(current_setting('app.tenant_id', true), '')::uuid $$
+    """,
+    """
+    create table outbox (
+      event_id uuid not null, destination text not null, position bigint not null generated always as identity,
+      tenant_id uuid not null, envelope jsonb not null, carrier jsonb not null,
+      created_at timestamptz not null default now(), next_attempt_at timestamptz not null default now(),
+      attempts integer not null default 0, published_at timestamptz, failed_at timestamptz, error text,
+      constraint outbox_pkey primary key (event_id, destination)) with (autovacuum_vacuum_scale_factor = 0.02)
+    """,
+    """
+    create index ix_outbox_unsent on outbox (destination, position)
+      where published_at is null and failed_at is null
+    """,
+    """
+    create table inbox (
+      event_id uuid not null, tenant_id uuid not null, received_at timestamptz not null default now(),
+      constraint inbox_pkey primary key (event_id))
+    """,
+    """
+    create table idempotency_keys (
+      tenant_id uuid not null, key text not null, fingerprint text not null, status integer, headers jsonb,
+      body jsonb, created_at timestamptz not null default now(),
+      constraint idempotency_keys_pkey primary key (tenant_id, key))
+    """,
+    "alter table outbox enable row level security",
+    "alter table outbox force row level security",
+    "create policy tenant_adds on outbox for insert with check (tenant_id = current_tenant())",
+)
+
+
 def create_kit_tables(op: ModuleType) -> None:
     """The first migration of every service: outbox, inbox, idempotency keys, and the tenant function.
 
@@ -88,7 +122,7 @@ def create_kit_tables(op: ModuleType) -> None:
     """
     owner = op.get_bind().execute(text("select current_user")).scalar_one()
     relay = f"{owner.removesuffix('_owner')}_relay"
-    for statement in ["\n        create function current_tenant() returns uuid language sql stable parallel safe\n          as $$ select nullif(current_setting('app.tenant_id', true), '')::uuid $$", "        create table outbox (\n          event_id uuid not null, destination text not null, position bigint not null generated always as identity,\n          tenant_id uuid not null, envelope jsonb not null, carrier jsonb not null,\n          created_at timestamptz not null default now(), next_attempt_at timestamptz not null default now(),\n          attempts integer not null default 0, published_at timestamptz, failed_at timestamptz, error text,\n          constraint outbox_pkey primary key (event_id, destination)) with (autovacuum_vacuum_scale_factor = 0.02)", "        create index ix_outbox_unsent on outbox (destination, position)\n          where published_at is null and failed_at is null", "        create table inbox (\n          event_id uuid not null, tenant_id uuid not null, received_at timestamptz not null default now(),\n          constraint inbox_pkey primary key (event_id))", "        create table idempotency_keys (\n          tenant_id uuid not null, key text not null, fingerprint text not null, status integer, headers jsonb,\n          body jsonb, created_at timestamptz not null default now(),\n          constraint idempotency_keys_pkey primary key (tenant_id, key))", "        alter table outbox enable row level security", "        alter table outbox force row level security", "        create policy tenant_adds on outbox for insert with check (tenant_id = current_tenant())\n    "]:
+    for statement in _KIT_TABLES:
         op.execute(statement)
     enable_tenancy(op, "inbox")
     enable_tenancy(op, "idempotency_keys")
