@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -61,8 +62,8 @@ def create_app(
             outbox = Outbox(f"{settings.name}-service", subscribers)
             sessions = create_sessions(engine, outbox)
             clients = {name: await _client(stack, settings, name) for name in {"auth", *calls}}
-            keys = KeySet((lambda: fetch_keys(sessions)) if fetch_keys else (lambda: _fetch_keys(clients["auth"])))
-            work = {**(background or {}), "clean": lambda sessions: relay.clean(settings.name, sessions)}
+            keys = KeySet(partial(fetch_keys, sessions) if fetch_keys else partial(_fetch_keys, clients["auth"]))
+            work: dict[str, Work] = {**(background or {}), "clean": partial(relay.clean, settings.name)}
             work |= await _relays(stack, settings, outbox, clients["auth"])
             await stack.enter_async_context(_beside(settings.name, engine, sessions, work))
             yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "settings": settings}

@@ -7,7 +7,7 @@ at once, because it looks at every waiting call for each that ends. This is the 
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 import httpx2 as http
 import stamina
@@ -110,7 +110,7 @@ class ServiceClient:
             if response.status_code >= 500 or response.is_redirect or (response.is_success and document is _NO_JSON):
                 raise _Failed(response.status_code)
         if response.status_code >= 400:
-            raise Refused(response.status_code, document if isinstance(document, dict) else {})
+            raise Refused(response.status_code, cast("dict[str, Any]", document) if isinstance(document, dict) else {})
         return document
 
 

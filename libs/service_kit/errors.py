@@ -191,7 +191,7 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
 
     @app.exception_handler(IntegrityError)
     async def constraint(_: Request, error: IntegrityError) -> Response:
-        known = conflicts.get(getattr(error.orig.__cause__, "constraint_name", None) or "")
+        known = conflicts.get(getattr(getattr(error.orig, "__cause__", None), "constraint_name", None) or "")
         if known is None:
             raise error
         return problem(known.status, known.slug(), detail=known.__doc__)
