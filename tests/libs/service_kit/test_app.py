@@ -1,0 +1,216 @@
+"""A service's life: it opens what it needs, works beside its requests, and leaves nothing behind."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from libs.contracts import SUBSCRIPTIONS
+from libs.contracts.budget import AccountOpened
+from libs.service_kit import app as kit
+from libs.service_kit import client as kit_client
+from libs.service_kit import migrations
+from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.outbox import publish
+from libs.service_kit.settings import ServiceSettings
+from tests.fixtures.database import free_port
+from tests.libs.service_kit.conftest import until_somebody_waits
+from tests.libs.service_kit.probe.main import Settings, create_app
+from tests.libs.service_kit.sockets import answer, running_peer
+
+NOTES = "/api/v1/notes"
+
+
+def tasks() -> set[asyncio.Task[Any]]:
+    return {task for task in asyncio.all_tasks() if not task.done()}
+
+
+async def connections(superuser: asyncpg.Connection) -> int:
+    await superuser.execute("select pg_stat_clear_snapshot()")
+    return await superuser.fetchval("select count(*) from pg_stat_activity where usename = 'probe_app'")
+
+
+async def test_a_lifespan_closes_all_that_it_opened(
+    make_settings: Callable[..., Settings], superuser: asyncpg.Connection
+) -> None:
+    tasks_before, connections_before = tasks(), await connections(superuser)
+    app = create_app(make_settings(events={"transport": "http", "client_secret": "secret"}))
+    async with app.router.lifespan_context(app) as state:
+        async with state["engine"].connect():
+            assert await connections(superuser) > connections_before
+        assert tasks() > tasks_before
+        clients = list(state["clients"].values())
+    assert tasks() == tasks_before
+    assert all(client._http.is_closed for client in clients)
+    async with asyncio.timeout(5):
+        while await connections(superuser) > connections_before:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_start_that_fails_half_way_closes_what_was_open(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[kit_client.ServiceClient] = []
+
+    class Counted(kit_client.ServiceClient):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            if opened:
+                raise RuntimeError("no more clients")
+            super().__init__(*given, **options)
+            opened.append(self)
+
+    monkeypatch.setattr(kit, "ServiceClient", Counted)
+    tasks_before = tasks()
+    app = create_app(make_settings(events={"transport": "http", "client_secret": "secret"}))
+    with pytest.raises(RuntimeError, match="no more clients"):
+        async with app.router.lifespan_context(app):
+            pytest.fail("it has started")
+    assert opened[0]._http.is_closed
+    assert tasks() == tasks_before
+
+
+async def test_work_that_fails_starts_again(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit, "RESTART_SECONDS", 0.01)
+    runs, enough = 0, asyncio.Event()
+
+    async def work(sessions: Sessions) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            enough.set()
+        raise RuntimeError("once more")
+
+    app = kit.create_app(make_settings(), description="d", routers=[], background={"work": work})
+    async with app.router.lifespan_context(app), asyncio.timeout(10):
+        await enough.wait()
+
+
+async def test_work_begins_when_the_database_answers(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit, "RESTART_SECONDS", 0.02)
+    asked, began = 0, asyncio.Event()
+
+    async def not_at_first(*_: object) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise ConnectionRefusedError
+        return asked > 2
+
+    async def work(sessions: Sessions) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(migrations, "is_current", not_at_first)
+    app = kit.create_app(make_settings(), description="d", routers=[], background={"work": work})
+    async with app.router.lifespan_context(app), asyncio.timeout(10):
+        await began.wait()
+    assert asked == 3
+
+
+async def test_a_service_relays_its_events_to_those_who_hear_them(
+    make_settings: Callable[..., Settings], tenant_id: object
+) -> None:
+    """AccountOpened is heard by the audit trail only, which stands here as a peer beside auth."""
+    async with running_peer() as auth, running_peer() as system, asyncio.timeout(10):
+        auth.script = [answer(200, {"access_token": "t-1", "expires_in": 900})]
+        system.script = [answer(200, {"refusals": [None]})]
+        urls = {"auth": auth.url, "system": system.url}
+        events = {"transport": "http", "client_secret": "secret"}
+        app = create_app(make_settings(services=urls, events=events))
+        async with app.router.lifespan_context(app) as state:
+            async with transaction(state["sessions"], tenant_id) as session:  # type: ignore[arg-type]
+                publish(session, AccountOpened(account_id=uuid4(), code="a", name="A"))
+            while not system.requests:
+                await asyncio.sleep(0.01)
+        ((method, path, headers, batch), *_) = system.requests
+        assert (method, path, headers["authorization"]) == ("POST", "/internal/events", "Bearer t-1")
+        assert headers["content-type"] == "application/cloudevents-batch+json"
+        assert batch[-1]["type"] == AccountOpened.type
+        assert auth.requests[0][3] == {"client_id": "probe-service", "client_secret": "secret"}
+
+
+async def test_without_a_transport_there_is_no_relay(make_settings: Callable[..., Settings]) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        settings: ServiceSettings = make_settings()
+        outbox, client = (kit.Outbox("probe-service", kit.subscribers), kit_client.ServiceClient("auth", "http://auth"))
+        assert await kit._relays(stack, settings, outbox, client) == {}
+        settings = make_settings(events={"transport": "http", "client_secret": "secret"})
+        assert len(await kit._relays(stack, settings, outbox, client)) == len(SUBSCRIPTIONS)
+
+
+async def test_health_and_metrics_need_no_token(anonymous: httpx.AsyncClient) -> None:
+    for path in ("/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"):
+        assert (await anonymous.get(path)).status_code == 200
+
+
+@asynccontextmanager
+async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.libs.service_kit.probe.main",
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": ".", "OTEL_TRACES_EXPORTER": "none", **environment},
+        cwd=Path(migrations.__file__).parents[2],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield started
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            started.kill()
+
+
+async def test_a_service_that_is_told_to_stop_answers_first(
+    database_url: Callable[[str], str],
+    jwks_url: str,
+    make_token: Callable[..., str],
+    superuser: asyncpg.Connection,
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    variables = {
+        "PORT": str(port),
+        "DATABASE__URL": database_url("probe"),
+        "SERVICES__AUTH": jwks_url,
+        "LOG_DIR": str(tmp_path),
+    }
+    headers = {"authorization": f"Bearer {make_token()}"}
+    async with (
+        asyncio.timeout(30),
+        process(**variables) as service,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client,
+    ):
+        while True:
+            assert service.returncode is None
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get("/health/ready")).status_code == 200:
+                    break
+            await asyncio.sleep(0.05)
+        async with superuser.transaction():
+            await superuser.execute("lock table notes")
+            request = asyncio.create_task(client.post(NOTES, json={"code": "a", "text": "b"}))
+            await until_somebody_waits(superuser)
+            service.send_signal(signal.SIGTERM)
+            with contextlib.suppress(ConnectionRefusedError):
+                while True:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    await asyncio.sleep(0.02)
+        assert (await request).status_code == 201
+        await service.communicate()
+    assert '"message":"request handled"' in (tmp_path / "combined.log").read_text()

@@ -1,0 +1,159 @@
+"""Calls to another service, over real sockets: each trouble has its answer, and none is made worse by trying again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import REGISTRY
+
+from libs.service_kit import client as kit
+from libs.service_kit.client import ATTEMPTS, BREAKER_FAILURES, BREAKER_SECONDS, Refused, ServiceAccount, ServiceClient
+from libs.service_kit.errors import Unavailable
+from tests.fixtures.database import free_port
+from tests.libs.service_kit.sockets import DROP, HANG, Peer, answer, running_peer
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    """The service that is called."""
+    async with running_peer() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(peer: Peer) -> AsyncIterator[ServiceClient]:
+    """A client of the peer."""
+    async with ServiceClient("peer", peer.url) as opened:
+        yield opened
+
+
+def state() -> str:
+    """The state of the breaker as the metric shows it."""
+    states = ("closed", "half-opened", "opened")
+    name = "circuit_breaker_state"
+    (shown,) = [s for s in states if REGISTRY.get_sample_value(name, {"target": "peer", name: s})]
+    return shown
+
+
+async def test_a_call_brings_its_token_and_gets_the_document(client: ServiceClient, peer: Peer) -> None:
+    peer.script = [answer(200, {"a": 1}), answer(201, {"b": 2})]
+    assert await client.get("/things", token="t-1", params={"q": "x y"}) == {"a": 1}
+    assert await client.post("/things", json={"c": "d"}, content_type="application/x+json") == {"b": 2}
+    (method, path, headers, _), (posted, _, post_headers, body) = peer.requests
+    assert (method, path, headers["authorization"]) == ("GET", "/things?q=x+y", "Bearer t-1")
+    assert (posted, post_headers["content-type"], body) == ("POST", "application/x+json", {"c": "d"})
+    assert "authorization" not in post_headers
+
+
+async def test_connections_are_kept(client: ServiceClient, peer: Peer) -> None:
+    for _ in range(5):
+        await client.get("/")
+    assert (len(peer.requests), peer.connections) == (5, 1)
+
+
+async def test_a_refusal_is_told_and_not_repeated(client: ServiceClient, peer: Peer) -> None:
+    peer.script = [answer(404, {"type": "/problems/not-found"}, "application/problem+json")]
+    with pytest.raises(Refused) as refused:
+        await client.get("/")
+    assert (refused.value.status, refused.value.document) == (404, {"type": "/problems/not-found"})
+    assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize("body", ["Invalid HTTP request received.", "", "[1]"])
+async def test_a_refusal_without_a_document_is_one_too(client: ServiceClient, peer: Peer, body: str) -> None:
+    peer.script = [answer(400, body, "text/plain")]
+    with pytest.raises(Refused) as refused:
+        await client.get("/")
+    assert (refused.value.status, refused.value.document) == (400, {})
+
+
+HTML = answer(200, "<html>", "text/html")
+
+
+@pytest.mark.parametrize("trouble", [answer(503), DROP, HTML], ids=["503", "drop", "html"])
+async def test_a_get_is_tried_again(client: ServiceClient, peer: Peer, trouble: bytes | str) -> None:
+    peer.script = [trouble, trouble, answer(200, {"a": 1})]
+    assert await client.get("/") == {"a": 1}
+    assert len(peer.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "trouble", [answer(500), DROP, HTML, answer(307, location="/")], ids=["500", "drop", "html", "redirect"]
+)
+async def test_a_get_is_given_up_after_some_attempts(client: ServiceClient, peer: Peer, trouble: bytes | str) -> None:
+    peer.script = [trouble] * 10
+    with pytest.raises(Unavailable, match="peer does not answer now") as given_up:
+        await client.get("/")
+    assert given_up.value.headers["Retry-After"]
+    assert len(peer.requests) == ATTEMPTS
+
+
+@pytest.mark.parametrize("trouble", [answer(503), DROP], ids=["503", "drop"])
+async def test_a_post_is_never_repeated(client: ServiceClient, peer: Peer, trouble: bytes | str) -> None:
+    peer.script = [trouble]
+    with pytest.raises(Unavailable):
+        await client.post("/", json={})
+    assert len(peer.requests) == 1
+
+
+async def test_a_service_that_hangs_is_given_up_at_the_deadline(peer: Peer) -> None:
+    peer.script = [HANG] * 10
+    async with ServiceClient("peer", peer.url, deadline=0.2) as client, asyncio.timeout(5):
+        with pytest.raises(Unavailable):
+            await client.get("/")
+        with pytest.raises(Unavailable):
+            await client.post("/")
+
+
+async def test_a_service_that_is_not_there_is_unavailable() -> None:
+    async with ServiceClient("peer", f"http://127.0.0.1:{free_port()}") as client:
+        with pytest.raises(Unavailable):
+            await client.get("/")
+
+
+async def test_the_breaker_opens_and_spares_the_service_and_closes_again(
+    client: ServiceClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("purgatory.domain.model.time", type("Clock", (), {"time": staticmethod(lambda: now)}))
+    assert state() == "closed"
+    peer.script = [answer(500)] * BREAKER_FAILURES
+    for _ in range(BREAKER_FAILURES):
+        with pytest.raises(Unavailable):
+            await client.post("/")
+    assert state() == "opened"
+    for call in (client.get, client.post):
+        with pytest.raises(Unavailable):
+            await call("/")
+    assert len(peer.requests) == BREAKER_FAILURES
+
+    now += BREAKER_SECONDS + 1
+    peer.script = [answer(500)]
+    with pytest.raises(Unavailable):
+        await client.post("/")
+    assert state() == "opened"
+
+    now += BREAKER_SECONDS + 1
+    assert await client.post("/") == {}
+    assert state() == "closed"
+
+
+async def test_refusals_open_no_breaker(client: ServiceClient, peer: Peer) -> None:
+    peer.script = [answer(409)] * (2 * BREAKER_FAILURES)
+    for _ in range(2 * BREAKER_FAILURES):
+        with pytest.raises(Refused):
+            await client.post("/")
+    assert state() == "closed"
+
+
+async def test_a_service_account_keeps_its_token_for_half_its_life(
+    client: ServiceClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(kit, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
+    peer.script = [answer(200, {"access_token": f"t-{n}", "expires_in": 600}) for n in range(2)]
+    account = ServiceAccount(client, "probe-service", "secret")
+    assert [await account.token() for _ in range(3)] == ["t-0"] * 3
+    assert peer.requests[0][3] == {"client_id": "probe-service", "client_secret": "secret"}
+    now += 301
+    assert await account.token() == "t-1"

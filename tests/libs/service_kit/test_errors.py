@@ -1,0 +1,192 @@
+"""Every error leaves as a problem document: precise to the caller, silent about the inside, passing where it passes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from local import postgres
+from pydantic import SecretStr
+
+from libs.service_kit.errors import Conflict, NotFound, ServiceError, problems
+from libs.service_kit.settings import DatabaseSettings
+from tests.libs.service_kit.conftest import until_somebody_waits
+from tests.libs.service_kit.sockets import Door
+
+NOTES = "/api/v1/notes"
+NOTE = {"code": "a", "text": "b"}
+RunProbe = Callable[..., Any]
+
+
+class BudgetExceeded(Conflict):
+    """There is less left."""
+
+
+def assert_problem(answer: httpx.Response, status: int, slug: str | None) -> None:
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    document = answer.json()
+    assert (document["type"], document["status"]) == (f"/problems/{slug}" if slug else "about:blank", status)
+    assert len(document["trace_id"]) == 32
+
+
+def test_a_refusal_is_named_after_its_class() -> None:
+    assert BudgetExceeded.slug() == "budget-exceeded"
+    assert (BudgetExceeded.status, ServiceError.status) == (409, 500)
+
+
+def test_refusals_of_one_status_are_described_together() -> None:
+    described = problems(BudgetExceeded, Conflict, NotFound)
+    assert set(described) == {404, 409}
+    assert described[409]["description"].startswith("`budget-exceeded`: There is less left.; `conflict`: ")
+    assert list(described[409]["content"]) == ["application/problem+json"]
+
+
+async def test_the_document_describes_problems_and_nothing_else_for_errors(app: FastAPI) -> None:
+    document = app.openapi()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert set(document["components"]["schemas"]["Problem"]["required"]) == {"type", "title", "status"}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, described in operation["responses"].items():
+                if status == "default" or int(status) >= 400:
+                    assert list(described["content"]) == ["application/problem+json"]
+
+
+async def test_the_trace_id_is_the_one_that_came(client: httpx.AsyncClient) -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    answer = await client.get(f"{NOTES}/1", headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"})
+    assert answer.json()["trace_id"] == trace_id
+
+
+async def test_an_unexpected_error_says_nothing_of_the_inside(client: httpx.AsyncClient) -> None:
+    answer = await client.post(f"{NOTES}/broken")
+    assert_problem(answer, 500, None)
+    assert set(answer.json()) == {"type", "title", "status", "trace_id"}
+
+
+async def test_a_constraint_that_stands_for_a_refusal_is_one_although_it_breaks_at_the_commit(
+    client: httpx.AsyncClient, superuser: asyncpg.Connection, tenant_id: object
+) -> None:
+    assert (await client.post(NOTES, json=NOTE)).status_code == 201
+    answer = await client.post(NOTES, json=NOTE)
+    assert_problem(answer, 409, "note-code-taken")
+    assert answer.json()["detail"] == "There is a note with this code."
+    assert await superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id) == 1
+
+
+async def test_any_other_constraint_is_an_unexpected_error(client: httpx.AsyncClient) -> None:
+    answer = await client.post(NOTES, json=NOTE | {"code": "unwanted"})
+    assert_problem(answer, 500, None)
+    assert "notes" not in answer.text
+
+
+@asynccontextmanager
+async def calling(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}) as client:
+        yield client
+
+
+async def assert_away(client: httpx.AsyncClient) -> None:
+    """Nothing that needs the database works, and each answer says that it is for now."""
+    for answer in (await client.get(NOTES), await client.post(NOTES, json=NOTE)):
+        assert_problem(answer, 503, "unavailable")
+        assert answer.headers["retry-after"]
+    ready = await client.get("/health/ready")
+    assert (ready.status_code, ready.json()["type"]) == (503, "/problems/not-ready")
+    assert (await client.get("/health/live")).json() == {"status": "ok"}
+
+
+async def assert_back(client: httpx.AsyncClient) -> None:
+    """Everything works again, at the first try."""
+    assert (await client.get(NOTES)).status_code == 200
+    assert (await client.get("/health/ready")).json() == {"status": "ready"}
+
+
+@pytest.fixture
+async def door(postgres_server: postgres.Server) -> AsyncIterator[Door]:
+    """The only way to the database."""
+    opened = Door(postgres_server.port)
+    await opened.open()
+    yield opened
+    opened.shut()
+
+
+@pytest.fixture
+async def behind_the_door(
+    door: Door, run_probe: RunProbe, database_url: Callable[[str], str], make_token: Callable[..., str]
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a probe whose database is behind the door."""
+    inside = database_url("probe")
+    url = SecretStr(inside.replace(f":{door._to}/", f":{door.port}/"))
+    async with AsyncExitStack() as stack:
+        probe = await stack.enter_async_context(run_probe(database=DatabaseSettings(url=url)))
+        yield await stack.enter_async_context(calling(probe, make_token()))
+
+
+async def test_a_database_that_goes_away_is_503_until_it_is_back(
+    behind_the_door: httpx.AsyncClient, door: Door
+) -> None:
+    await assert_back(behind_the_door)
+    door.shut()
+    await assert_away(behind_the_door)
+    await door.open()
+    await assert_back(behind_the_door)
+
+
+async def test_a_database_that_hangs_up_at_once_is_503_too(behind_the_door: httpx.AsyncClient, door: Door) -> None:
+    await assert_back(behind_the_door)
+    await door.slam()
+    await assert_away(behind_the_door)
+    door.shut()
+    await door.open()
+    await assert_back(behind_the_door)
+
+
+async def test_connections_that_the_server_ended_cost_one_answer_at_most(
+    behind_the_door: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    await assert_back(behind_the_door)
+    ended = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'probe_app'"
+    await superuser.execute(ended)
+    first = await behind_the_door.get(NOTES)
+    assert first.status_code in (200, 503)
+    await assert_back(behind_the_door)
+
+
+async def test_a_server_without_a_place_for_us_is_503(
+    run_probe: RunProbe, make_token: Callable[..., str], superuser: asyncpg.Connection
+) -> None:
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(run_probe())
+        client = await stack.enter_async_context(calling(url, make_token()))
+        await superuser.execute("alter role probe_app connection limit 0")
+        await superuser.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'probe_app'")
+        try:
+            await client.get(NOTES)  # finds that its connection is gone
+            await assert_away(client)
+        finally:
+            await superuser.execute("alter role probe_app connection limit -1")
+        await assert_back(client)
+
+
+async def test_a_pool_without_a_free_connection_is_503(
+    run_probe: RunProbe,
+    make_token: Callable[..., str],
+    database_url: Callable[[str], str],
+    superuser: asyncpg.Connection,
+) -> None:
+    small = DatabaseSettings(url=SecretStr(database_url("probe")), pool_size=1, pool_timeout_seconds=0.05)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(run_probe(database=small))
+        client = await stack.enter_async_context(calling(url, make_token()))
+        await assert_back(client)
+        async with superuser.transaction():
+            await superuser.execute("lock table notes")
+            first = asyncio.create_task(client.get(NOTES))
+            await until_somebody_waits(superuser)
+            assert_problem(await client.get(NOTES), 503, "unavailable")
+        assert (await first).status_code == 200

@@ -1,0 +1,112 @@
+"""A creating request that is sent again is answered again and creates nothing."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import text
+
+from libs.contracts.budget import AccountOpened
+from libs.service_kit import idempotency
+
+NOTES = "/api/v1/notes"
+NOTE = {"code": "a", "text": "b", "amount": "3"}
+KEY = {"idempotency-key": "k-1"}
+
+
+@pytest.fixture
+async def count_notes(superuser: asyncpg.Connection, tenant_id: UUID) -> Callable[[], Any]:
+    """How many notes this test's tenant has."""
+    return lambda: superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id)
+
+
+async def test_a_repeated_request_gets_the_first_answer(
+    client: httpx.AsyncClient, count_notes: Callable[[], Any], published: Callable[..., Any]
+) -> None:
+    first = await client.post(NOTES, json=NOTE, headers=KEY)
+    again = await client.post(NOTES, json=NOTE, headers=KEY)
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    for header in ("location", "etag", "content-type"):
+        assert first.headers[header] == again.headers[header]
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert await count_notes() == 1
+    assert len(await published(AccountOpened)) == 1
+
+
+async def test_a_key_may_stand_in_quotes(client: httpx.AsyncClient, count_notes: Callable[[], Any]) -> None:
+    for key in ("k-1", '"k-1"'):
+        assert (await client.post(NOTES, json=NOTE, headers={"idempotency-key": key})).status_code == 201
+    assert await count_notes() == 1
+
+
+async def test_without_a_key_each_request_counts(client: httpx.AsyncClient, count_notes: Callable[[], Any]) -> None:
+    for code in ("a", "b"):
+        assert (await client.post(NOTES, json=NOTE | {"code": code})).status_code == 201
+    assert await count_notes() == 2
+
+
+async def test_a_key_serves_one_request_only(
+    client: httpx.AsyncClient, make_client: Callable[..., httpx.AsyncClient], count_notes: Callable[[], Any]
+) -> None:
+    await client.post(NOTES, json=NOTE, headers=KEY)
+    colleague = make_client(user_id=uuid4())
+    for answer in (
+        await client.post(NOTES, json=NOTE | {"amount": "4"}, headers=KEY),
+        await colleague.post(NOTES, json=NOTE, headers=KEY),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    assert await count_notes() == 1
+
+
+async def test_the_keys_of_two_tenants_are_apart(
+    client: httpx.AsyncClient, make_client: Callable[..., httpx.AsyncClient]
+) -> None:
+    first = await client.post(NOTES, json=NOTE, headers=KEY)
+    other = await make_client(tenant_id=uuid4()).post(NOTES, json=NOTE, headers=KEY)
+    assert other.status_code == 201
+    assert other.json()["id"] != first.json()["id"]
+
+
+async def test_twelve_equal_requests_at_once_have_one_effect(
+    client: httpx.AsyncClient, count_notes: Callable[[], Any], published: Callable[..., Any]
+) -> None:
+    answers = await asyncio.gather(*(client.post(NOTES, json=NOTE, headers=KEY) for _ in range(12)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await count_notes() == 1
+    assert len(await published(AccountOpened)) == 1
+
+
+@pytest.mark.parametrize(
+    ("refused", "status"), [({"code": "taken"}, 409), ({"code": "unwanted"}, 500), ({"amount": "-1"}, 422)]
+)
+async def test_a_request_that_fails_frees_its_key(
+    client: httpx.AsyncClient, refused: dict[str, str], status: int
+) -> None:
+    await client.post(NOTES, json=NOTE | {"code": "taken"})
+    assert (await client.post(NOTES, json=NOTE | refused, headers=KEY)).status_code == status
+    answer = await client.post(NOTES, json=NOTE, headers=KEY)
+    assert (answer.status_code, answer.headers.get("idempotent-replayed")) == (201, None)
+
+
+async def test_while_the_first_request_runs_the_second_is_told_to_come_again(
+    client: httpx.AsyncClient, superuser: asyncpg.Connection, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_WAIT", text("set local lock_timeout = '50ms'"))
+    async with superuser.transaction():
+        await superuser.execute("insert into idempotency_keys values ($1, 'k-1', 'another request')", tenant_id)
+        answer = await client.post(NOTES, json=NOTE, headers=KEY)
+        assert (answer.status_code, answer.json()["type"]) == (409, "/problems/request-in-progress")
+        assert answer.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("key", ["", '""', "x" * 201, "a\tb"])
+async def test_a_key_that_is_none_is_refused(client: httpx.AsyncClient, key: str) -> None:
+    answer = await client.post(NOTES, json=NOTE, headers={"idempotency-key": key})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-idempotency-key")

@@ -1,0 +1,275 @@
+"""Each event takes effect once, whatever comes twice, at once, in bad company or to an untimely end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts import CloudEvent
+from libs.contracts.budget import AccountOpened
+from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.inbox import EVENTS_PATH, Handlers, consume
+from libs.service_kit.outbox import Outbox, publish
+from libs.service_kit.relay import Relay
+from libs.service_kit.settings import EventSettings
+from libs.service_kit.transport import HttpTransport
+from tests.libs.service_kit.probe.main import Settings, create_app
+from tests.libs.service_kit.probe.notes import Note
+from tests.libs.service_kit.sockets import answer, running_peer
+
+Deliver = Callable[..., Awaitable[list[str | None]]]
+Count = Callable[[], Awaitable[int]]
+
+
+def envelope(tenant_id: UUID, code: str = "a", **changed: Any) -> CloudEvent:
+    data = {"account_id": str(uuid4()), "code": code, "name": "An account"}
+    usual = {
+        "id": uuid4(),
+        "source": "budget-service",
+        "type": AccountOpened.type,
+        "subject": "account/1",
+        "time": datetime.now(UTC),
+        "tenantid": tenant_id,
+        "data": data,
+    }
+    return CloudEvent.model_validate(usual | changed)
+
+
+async def on_account_opened(session: AsyncSession, event: AccountOpened) -> None:
+    """Make a note of an account, tell of it, and fail for one that is called `bad`."""
+    session.add(Note(tenant_id=session.info["tenant_id"], code=event.code, text=event.name, amount=0))
+    publish(session, AccountOpened(account_id=uuid4(), code=f"{event.code}-noted", name="A note"))
+    await session.flush()
+    if event.code == "bad":
+        raise RuntimeError("a handler failed")
+
+
+HANDLERS: Handlers = {AccountOpened: on_account_opened}
+
+
+@pytest.fixture
+def deliver(writing: Sessions) -> Deliver:
+    """Hand over envelopes as a transport does: `await deliver(first, second)`."""
+
+    async def hand_over(*envelopes: CloudEvent, handlers: Handlers = HANDLERS) -> list[str | None]:
+        return await consume(writing, handlers, envelopes, "test")
+
+    return hand_over
+
+
+@pytest.fixture
+def count_notes(superuser: asyncpg.Connection, tenant_id: UUID) -> Count:
+    """How many notes this test's tenant has."""
+    return lambda: superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id)
+
+
+async def test_an_event_takes_effect_and_is_remembered(
+    deliver: Deliver, count_notes: Count, superuser: asyncpg.Connection, tenant_id: UUID
+) -> None:
+    event = envelope(tenant_id)
+    assert await deliver(event) == [None]
+    assert await count_notes() == 1
+    assert await superuser.fetchval("select tenant_id from inbox where event_id = $1", event.id) == tenant_id
+
+
+async def test_an_event_that_comes_again_has_no_further_effect(
+    deliver: Deliver, count_notes: Count, tenant_id: UUID
+) -> None:
+    event = envelope(tenant_id)
+    assert await deliver(event, event) == [None, None]
+    assert await deliver(event) == [None]
+    assert await count_notes() == 1
+
+
+async def test_an_event_that_comes_twice_at_once_has_one_effect(
+    deliver: Deliver, count_notes: Count, tenant_id: UUID
+) -> None:
+    event = envelope(tenant_id)
+    assert await asyncio.gather(*(deliver(event) for _ in range(5))) == [[None]] * 5
+    assert await count_notes() == 1
+
+
+async def test_one_bad_event_leaves_nothing_and_spoils_no_other(
+    deliver: Deliver, superuser: asyncpg.Connection, tenant_id: UUID, destination: str
+) -> None:
+    events = [envelope(tenant_id, code) for code in ("a", "bad", "c")]
+    refusals = await deliver(*events)
+    assert refusals == [None, "RuntimeError: a handler failed", None]
+    kept = await superuser.fetch("select code from notes where tenant_id = $1 order by code", tenant_id)
+    assert [code for (code,) in kept] == ["a", "c"]
+    told = "select envelope->'data'->>'code' from outbox where destination = $1 order by position"
+    assert [code for (code,) in await superuser.fetch(told, destination)] == ["a-noted", "c-noted"]
+    assert not await superuser.fetchval("select true from inbox where event_id = $1", events[1].id)
+
+
+async def test_a_refused_event_takes_effect_when_it_can(deliver: Deliver, count_notes: Count, tenant_id: UUID) -> None:
+    async def fail(session: AsyncSession, event: AccountOpened) -> None:
+        raise RuntimeError("not yet")
+
+    event = envelope(tenant_id)
+    assert await deliver(event, handlers={AccountOpened: fail}) == ["RuntimeError: not yet"]
+    assert await deliver(event) == [None]
+    assert await count_notes() == 1
+
+
+async def test_each_event_of_a_batch_works_for_its_own_tenant(deliver: Deliver, superuser: asyncpg.Connection) -> None:
+    seen: list[tuple[UUID, int, object]] = []
+
+    async def look(session: AsyncSession, event: AccountOpened) -> None:
+        await on_account_opened(session, event)
+        notes = await session.scalar(select(func.count()).select_from(Note))
+        seen.append((session.info["tenant_id"], notes or 0, session.info["actor_id"]))
+
+    actor = uuid4()
+    tenants = [uuid4() for _ in range(3)]
+    events = [envelope(tenant_id, actorid=actor) for tenant_id in tenants]
+    assert await deliver(*events, handlers={AccountOpened: look}) == [None] * 3
+    assert seen == [(tenant_id, 1, actor) for tenant_id in tenants]
+
+
+async def test_a_failing_event_leaves_the_next_one_its_tenant(
+    deliver: Deliver, count_notes: Count, tenant_id: UUID
+) -> None:
+    assert (await deliver(envelope(uuid4(), "bad"), envelope(tenant_id)))[1] is None
+    assert await count_notes() == 1
+
+
+async def test_a_broken_rule_of_the_database_is_one_events_refusal(
+    deliver: Deliver, count_notes: Count, tenant_id: UUID
+) -> None:
+    refusals = await deliver(envelope(tenant_id, "unwanted"), envelope(tenant_id, "b"))
+    assert refusals[0]
+    assert "ck_notes_code" in refusals[0]
+    assert refusals[1] is None
+    assert await count_notes() == 1
+
+
+async def test_data_that_does_not_fit_is_refused(deliver: Deliver, count_notes: Count, tenant_id: UUID) -> None:
+    refusals = await deliver(envelope(tenant_id, data={"code": "a"}), envelope(tenant_id))
+    assert refusals[0]
+    assert refusals[0].startswith("ValidationError")
+    assert refusals[1] is None
+    assert await count_notes() == 1
+
+
+async def test_the_envelope_of_every_event_is_given_to_who_asks_for_it(deliver: Deliver, tenant_id: UUID) -> None:
+    heard: list[CloudEvent] = []
+
+    async def hear(session: AsyncSession, event: CloudEvent) -> None:
+        heard.append(event)
+
+    events = [envelope(tenant_id), envelope(tenant_id, type="weather.changed.v7", data={"sun": True})]
+    assert await deliver(*events, handlers={CloudEvent: hear}) == [None, None]
+    assert heard == events
+
+
+async def test_a_consumer_killed_before_its_commit_neither_loses_nor_doubles_an_effect(
+    deliver: Deliver, count_notes: Count, superuser: asyncpg.Connection, tenant_id: UUID
+) -> None:
+    async def die(session: AsyncSession, event: AccountOpened) -> None:
+        await on_account_opened(session, event)
+        backend = await session.scalar(text("select pg_backend_pid()"))
+        await superuser.execute("select pg_terminate_backend($1)", backend)
+
+    event = envelope(tenant_id)
+    with pytest.raises(SQLAlchemyError):
+        await deliver(event, handlers={AccountOpened: die})
+    assert await count_notes() == 0
+    assert await deliver(event) == [None]
+    assert await deliver(event) == [None]
+    assert await count_notes() == 1
+
+
+@pytest.fixture(scope="module")
+async def app(service_settings: Settings) -> FastAPI:
+    """A probe that hears of accounts."""
+    return create_app(service_settings, HANDLERS)
+
+
+@pytest.fixture
+def sender(make_client: Callable[..., httpx.AsyncClient]) -> httpx.AsyncClient:
+    """A client that may deliver events."""
+    return make_client("events:deliver")
+
+
+def documents(events: Sequence[CloudEvent]) -> list[dict[str, Any]]:
+    return [event.model_dump(mode="json", exclude_none=True) for event in events]
+
+
+async def test_the_door_takes_a_batch_and_answers_for_each(
+    sender: httpx.AsyncClient, count_notes: Count, tenant_id: UUID
+) -> None:
+    batch = documents([envelope(tenant_id), envelope(tenant_id, "bad")])
+    headers = {"content-type": "application/cloudevents-batch+json"}
+    received = await sender.post(EVENTS_PATH, json=batch, headers=headers)
+    assert received.json() == {"refusals": [None, "RuntimeError: a handler failed"]}
+    assert await count_notes() == 1
+
+
+async def test_what_is_no_event_is_refused_by_itself(
+    sender: httpx.AsyncClient, count_notes: Count, tenant_id: UUID
+) -> None:
+    good, bad = documents([envelope(tenant_id), envelope(tenant_id)])
+    del bad["tenantid"]
+    received = await sender.post(EVENTS_PATH, json=[bad, good, {}])
+    refusals = received.json()["refusals"]
+    assert refusals[0] == "no CloudEvent: tenantid"
+    assert refusals[1] is None
+    assert refusals[2].startswith("no CloudEvent: id, source")
+    assert await count_notes() == 1
+
+
+async def test_the_door_is_for_service_accounts(client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+    for caller, status in ((anonymous, 401), (client, 403)):
+        assert (await caller.post(EVENTS_PATH, json=[])).status_code == status
+
+
+@pytest.fixture
+async def transport(
+    sender: httpx.AsyncClient, make_token: Callable[..., str], destination: str, run_probe: Callable[..., Any]
+) -> AsyncIterator[HttpTransport]:
+    """The way to a running probe, with the token of a service account."""
+    async with AsyncExitStack() as stack:
+        auth = await stack.enter_async_context(running_peer())
+        auth.script = [answer(200, {"access_token": make_token("events:deliver"), "expires_in": 900})]
+        url = await stack.enter_async_context(run_probe(HANDLERS))
+        probe = await stack.enter_async_context(ServiceClient("probe", url))
+        account = ServiceAccount(await stack.enter_async_context(ServiceClient("auth", auth.url)), "probe", "secret")
+        yield HttpTransport({destination: probe}, account)
+
+
+async def test_from_outbox_to_inbox_over_http(
+    transport: HttpTransport,
+    writing: Sessions,
+    outbox: Outbox,
+    destination: str,
+    superuser: asyncpg.Connection,
+    tenant_id: UUID,
+) -> None:
+    for code in ("a", "bad", "c"):
+        async with transaction(writing, tenant_id) as session:
+            publish(session, AccountOpened(account_id=uuid4(), code=code, name="An account"))
+    relay = Relay("probe", destination, writing, transport, EventSettings(), outbox.wakers[0])
+    assert await relay.relay_batch() == 3
+    notes = await superuser.fetch("select code from notes where tenant_id = $1 order by code", tenant_id)
+    assert [code for (code,) in notes] == ["a", "c"]
+    rows = "select envelope->'data'->>'code' as code, published_at, error from outbox where destination = $1"
+    state = {
+        row["code"]: (row["published_at"] is not None, row["error"]) for row in await superuser.fetch(rows, destination)
+    }
+    assert state == {"a": (True, None), "bad": (False, "RuntimeError: a handler failed"), "c": (True, None)}
+
+    await superuser.execute("update outbox set published_at = null where destination = $1", destination)
+    await relay.relay_batch()
+    assert await superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id) == 2

@@ -1,0 +1,316 @@
+"""The relay hands committed events over in order, at least once, and one bad event does not hold up the others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from prometheus_client import REGISTRY
+
+from libs.contracts import CloudEvent
+from libs.contracts.budget import AccountOpened
+from libs.service_kit import relay as kit
+from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.outbox import Outbox, publish
+from libs.service_kit.relay import Relay
+from libs.service_kit.settings import EventSettings
+
+Publish = Callable[..., Awaitable[None]]
+MakeRelay = Callable[..., Relay]
+State = Callable[[str], Any]
+
+
+class Post:
+    """A transport that keeps what it is given, and refuses or fails on demand."""
+
+    system = "post"
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.envelopes: list[CloudEvent] = []
+        self.refused: dict[str, str] = {}
+        self.away = False
+        self.arrived = asyncio.Event()
+        self.held: asyncio.Event | None = None
+
+    async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
+        """See `relay.Transport`."""
+        self.arrived.set()
+        if self.held:
+            await self.held.wait()
+        if self.away:
+            raise ConnectionError("away")
+        read = [CloudEvent.model_validate(envelope) for envelope in envelopes]
+        self.envelopes += read
+        self.batches.append([envelope.data["code"] for envelope in read])
+        return [self.refused.get(code) for code in self.batches[-1]]
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the events in the order of their arrival."""
+        return [code for batch in self.batches for code in batch]
+
+
+@pytest.fixture
+async def post() -> Post:
+    """How this test's events are sent."""
+    return Post()
+
+
+@pytest.fixture
+def happen(writing: Sessions, tenant_id: UUID) -> Publish:
+    """Commit an event for each code, each in its own transaction: `await happen("a", "b")`."""
+
+    async def commit(*codes: str, tenant_id: UUID = tenant_id) -> None:
+        for code in codes:
+            async with transaction(writing, tenant_id) as session:
+                publish(session, AccountOpened(account_id=uuid4(), code=code, name="An account"))
+
+    return commit
+
+
+@pytest.fixture
+def make_relay(writing: Sessions, outbox: Outbox, destination: str, post: Post) -> MakeRelay:
+    """A relay to this test's destination: `make_relay(batch_size=2)`."""
+
+    def make(**settings: Any) -> Relay:
+        return Relay("probe", destination, writing, post, EventSettings(**settings), outbox.wakers[0])
+
+    return make
+
+
+@pytest.fixture
+def state_of(superuser: asyncpg.Connection, destination: str) -> State:
+    """What the outbox knows about the event with a code."""
+    return lambda code: superuser.fetchrow(
+        "select *, next_attempt_at > now() as is_put_off from outbox"
+        " where destination = $1 and envelope->'data'->>'code' = $2",
+        destination,
+        code,
+    )
+
+
+@asynccontextmanager
+async def working(relay: Relay) -> AsyncIterator[None]:
+    task = asyncio.create_task(relay.run())
+    try:
+        async with asyncio.timeout(10):
+            yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def sent(post: Post, *codes: str) -> None:
+    while set(codes) - set(post.codes):
+        post.arrived.clear()
+        await post.arrived.wait()
+        await asyncio.sleep(0)
+
+
+async def test_events_are_sent_in_order_and_in_batches(happen: Publish, make_relay: MakeRelay, post: Post) -> None:
+    await happen("a", "b", "c", "d", "e")
+    relay = make_relay(batch_size=2)
+    assert [await relay.relay_batch() for _ in range(4)] == [2, 2, 1, 0]
+    assert post.batches == [["a", "b"], ["c", "d"], ["e"]]
+
+
+async def test_events_of_every_tenant_are_sent(happen: Publish, make_relay: MakeRelay, post: Post) -> None:
+    tenants = [uuid4() for _ in range(3)]
+    for number, tenant_id in enumerate(tenants):
+        await happen(f"n{number}", tenant_id=tenant_id)
+    await make_relay().relay_batch()
+    assert [envelope.tenantid for envelope in post.envelopes] == tenants
+
+
+async def test_a_refused_event_is_put_off_and_the_others_are_marked(
+    happen: Publish, make_relay: MakeRelay, post: Post, state_of: State
+) -> None:
+    post.refused = {"b": "not now"}
+    await happen("a", "b", "c")
+    relay = make_relay(retry_seconds=60)
+    assert [await relay.relay_batch() for _ in range(2)] == [3, 0]
+    b = await state_of("b")
+    assert (b["attempts"], b["error"], b["is_put_off"]) == (1, "not now", True)
+    assert (b["published_at"], b["failed_at"]) == (None, None)
+    assert (await state_of("a"))["published_at"]
+    assert (await state_of("c"))["published_at"]
+
+
+async def test_the_pause_doubles_with_each_attempt(
+    happen: Publish, make_relay: MakeRelay, post: Post, superuser: asyncpg.Connection, destination: str
+) -> None:
+    post.refused = {"a": "not now"}
+    await happen("a")
+    pauses: list[float] = []
+    for _ in range(3):
+        await make_relay(retry_seconds=60).relay_batch()
+        left = "select extract(epoch from next_attempt_at - now())::float from outbox where destination = $1"
+        pauses.append(await superuser.fetchval(left, destination))
+        await superuser.execute("update outbox set next_attempt_at = now() where destination = $1", destination)
+    assert [round(pause / 60) for pause in pauses] == [1, 2, 4]
+
+
+async def test_after_the_last_attempt_an_event_is_given_up(
+    happen: Publish, make_relay: MakeRelay, post: Post, state_of: State, destination: str
+) -> None:
+    post.refused = {"poison": "never"}
+    await happen("poison")
+    relay = make_relay(max_attempts=3, retry_seconds=1e-6)
+    assert [await relay.relay_batch() for _ in range(5)] == [1, 1, 1, 0, 0]
+    await happen("after")
+    await relay.relay_batch()
+    poison = await state_of("poison")
+    assert (poison["attempts"], poison["error"], poison["published_at"]) == (3, "never", None)
+    assert poison["failed_at"]
+    assert (await state_of("after"))["published_at"]
+    labels = {"event_type": "account.opened.v1", "destination": destination}
+    assert REGISTRY.get_sample_value("events_dead_total", labels) == 1
+
+
+async def test_a_destination_that_is_away_costs_no_attempt(
+    happen: Publish, make_relay: MakeRelay, post: Post, state_of: State
+) -> None:
+    post.away = True
+    await happen("a", "b")
+    relay = make_relay(max_attempts=1)
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            await relay.relay_batch()
+    assert (await state_of("a"))["attempts"] == 0
+    post.away = False
+    await relay.relay_batch()
+    assert post.codes == ["a", "b"]
+
+
+async def test_a_running_relay_goes_on_when_its_destination_is_back(
+    happen: Publish, make_relay: MakeRelay, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit, "LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(kit, "POLL_SECONDS", 0.01)
+    post.away = True
+    await happen("a", "b")
+    async with working(make_relay()):
+        for _ in range(3):
+            post.arrived.clear()
+            await post.arrived.wait()
+        post.away = False
+        await sent(post, "a", "b")
+    assert post.codes == ["a", "b"]
+
+
+async def test_a_commit_wakes_the_relay(
+    happen: Publish, make_relay: MakeRelay, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit, "POLL_SECONDS", 3600)
+    async with working(make_relay()):
+        for code in ("a", "b", "c"):
+            await happen(code)
+            await sent(post, code)
+    assert post.codes == ["a", "b", "c"]
+
+
+async def test_without_a_waker_the_relay_looks_by_itself(
+    happen: Publish, make_relay: MakeRelay, post: Post, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit, "POLL_SECONDS", 0.01)
+    async with working(make_relay()):
+        outbox.wakers.clear()
+        await happen("a")
+        await sent(post, "a")
+
+
+async def test_of_two_relays_one_works_and_each_event_is_sent_once(
+    happen: Publish, make_relay: MakeRelay, post: Post
+) -> None:
+    await happen("a", "b")
+    post.held = asyncio.Event()
+    first = asyncio.create_task(make_relay().relay_batch())
+    await post.arrived.wait()
+    assert await make_relay().relay_batch() == 0
+    post.held.set()
+    assert await first == 2
+    assert await make_relay().relay_batch() == 0
+    assert post.codes == ["a", "b"]
+
+
+async def test_a_crash_between_sending_and_marking_repeats_the_batch(
+    happen: Publish, make_relay: MakeRelay, post: Post, superuser: asyncpg.Connection
+) -> None:
+    await happen("a", "b")
+    post.held = asyncio.Event()
+    crashing = asyncio.create_task(make_relay().relay_batch())
+    await post.arrived.wait()
+    holder = "select pid from pg_stat_activity where state = 'idle in transaction' and datname = 'probe'"
+    for (pid,) in await superuser.fetch(holder):
+        await superuser.execute("select pg_terminate_backend($1)", pid)
+    post.held.set()
+    with pytest.raises(Exception, match="connection"):
+        await crashing
+    assert await make_relay().relay_batch() == 2
+    assert post.codes == ["a", "b", "a", "b"]
+
+
+async def test_what_waits_is_measured(happen: Publish, make_relay: MakeRelay, post: Post, destination: str) -> None:
+    post.refused = {"a": "not now"}
+    await happen("a", "b")
+    relay = make_relay(retry_seconds=60)
+    labels = {"destination": destination}
+    unsent = []
+    for _ in range(2):
+        await relay.relay_batch()
+        unsent.append(REGISTRY.get_sample_value("outbox_unsent_rows", labels))
+    assert unsent == [2, 1]
+    assert (REGISTRY.get_sample_value("outbox_oldest_unsent_seconds", labels) or 0) > 0
+
+
+async def test_the_trace_goes_on_in_what_is_sent(
+    writing: Sessions,
+    make_relay: MakeRelay,
+    post: Post,
+    superuser: asyncpg.Connection,
+    tenant_id: UUID,
+    destination: str,
+) -> None:
+    parent = f"00-{uuid4().hex}-{'1' * 16}-01"
+    async with transaction(writing, tenant_id) as session:
+        publish(session, AccountOpened(account_id=uuid4(), code="a", name="A"))
+    carrier = "update outbox set carrier = jsonb_build_object('traceparent', $2::text, 'request_id', 'r-1')"
+    await superuser.execute(f"{carrier} where destination = $1", destination, parent)
+    await make_relay().relay_batch()
+    (envelope,) = post.envelopes
+    assert envelope.traceparent
+    assert envelope.traceparent.split("-")[1] == parent.split("-")[1]
+    assert envelope.requestid == "r-1"
+
+
+async def test_what_is_old_is_removed_and_what_waits_is_kept(
+    sessions: Sessions, superuser: asyncpg.Connection, tenant_id: UUID, destination: str
+) -> None:
+    old, new = "now() - interval '31 days'", "now()"
+    for at in (old, new):
+        await superuser.execute(
+            "insert into outbox (event_id, destination, tenant_id, envelope, carrier, created_at, published_at)"
+            f" values (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, {at}), (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, null)",
+            destination,
+            tenant_id,
+        )
+        await superuser.execute(f"insert into inbox values (uuidv7(), $1, {at})", tenant_id)
+        await superuser.execute(
+            f"insert into idempotency_keys values ($1, uuidv7()::text, 'x', 201, null, null, {at})", tenant_id
+        )
+    cleaning = asyncio.create_task(kit.clean("probe", sessions))
+
+    async def left() -> list[int]:
+        tables = ("outbox", "inbox", "idempotency_keys")
+        return [await superuser.fetchval(f"select count(*) from {t} where tenant_id = $1", tenant_id) for t in tables]
+
+    async with asyncio.timeout(5):
+        while await left() != [3, 1, 1]:
+            assert not cleaning.done()
+            await asyncio.sleep(0.01)
+    cleaning.cancel()
+    await asyncio.gather(cleaning, return_exceptions=True)

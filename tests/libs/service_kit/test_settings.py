@@ -1,0 +1,123 @@
+"""A wrong setting is one line that names the variable, and the process ends before its port opens."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from libs.service_kit import migrations
+from libs.service_kit.settings import load
+from tests.fixtures.database import free_port
+from tests.libs.service_kit.probe.main import Settings
+
+ROOT = Path(migrations.__file__).parents[2]
+SECRET = "hunter2"
+URL = f"postgresql://probe_app:{SECRET}@127.0.0.1:5432/probe"
+
+WRONG = {
+    "PORT": ["-1", "0", "65536", "x"],
+    "DATABASE__URL": ["", "nonsense", "mysql://h/db", "postgresql://h:5432", f"postgresql://u:{SECRET}@h:x/d"]
+    + [f"postgresql://u:{SECRET}@h:70000/d"],
+    "DATABASE__POOL_SIZE": ["0", "x"],
+    "DATABASE__POOL_TIMEOUT_SECONDS": ["0"],
+    "SERVICES__AUTH": ["nonsense", "ftp://auth"],
+    "EVENTS__TRANSPORT": ["pigeon"],
+    "EVENTS__CLIENT_SECRET": [""],
+    "EVENTS__MAX_ATTEMPTS": ["0"],
+    "EVENTS": ["nonsense"],
+    "LOG_LEVEL": ["loud"],
+    "METRICS_PORT": ["-1"],
+    "JAEGER_AGENT_PORT": ["x"],
+}
+CASES = [(name, value) for name, values in WRONG.items() for value in values]
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """An environment of nothing but a database and what is given: `environment(PORT="1")`."""
+
+    def make(**given: str) -> None:
+        for name in list(os.environ):
+            monkeypatch.delenv(name)
+        for name, value in ({"DATABASE__URL": URL} | given).items():
+            monkeypatch.setenv(name, value)
+
+    return make
+
+
+@pytest.mark.parametrize(("name", "value"), CASES)
+def test_a_wrong_value_is_one_line_that_names_the_variable(
+    environment: Callable[..., None], capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    environment(**({"EVENTS__TRANSPORT": "http"} if name == "EVENTS__CLIENT_SECRET" else {}), **{name: value})
+    with pytest.raises(SystemExit) as end:
+        load(Settings)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("probe-service cannot start: ")
+    assert name in line
+    assert SECRET not in line
+
+
+def test_every_wrong_variable_is_named(environment: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    environment(PORT="x", DATABASE__POOL_SIZE="x")
+    with pytest.raises(SystemExit):
+        load(Settings)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "PORT" in line
+    assert "DATABASE__POOL_SIZE" in line
+
+
+def test_a_process_with_a_wrong_setting_ends_before_its_port_opens() -> None:
+    port = free_port()
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.libs.service_kit.probe.main"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": ".", "PORT": str(port), "DATABASE__URL": "x"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.splitlines() == ["probe-service cannot start: DATABASE__URL: Value error, is no database URL"]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_the_environment_as_it_was_asked_for_is_enough(environment: Callable[..., None]) -> None:
+    environment(
+        LOG_LEVEL="info",
+        SERVICE_NAME="auth-service",
+        NODE_ENV="production",
+        JAEGER_AGENT_HOST="jaeger",
+        JAEGER_AGENT_PORT="6831",
+        METRICS_PORT="9090",
+    )
+    settings = load(Settings)
+    assert settings.port == 3999
+    assert settings.telemetry.service_name == "auth-service"
+    assert settings.telemetry.metrics_port == 9090
+
+
+def test_what_is_given_is_read_and_the_rest_keeps_its_default(environment: Callable[..., None]) -> None:
+    environment(SERVICES__AUTH="http://localhost:3001/", EVENTS__TRANSPORT="http", EVENTS__CLIENT_SECRET=SECRET)
+    settings = load(Settings)
+    assert settings.services.of("auth") == "http://localhost:3001"
+    assert settings.services.of("budget") == "http://budget-service:3010"
+    assert settings.database.url.get_secret_value() == URL.replace("postgresql", "postgresql+asyncpg", 1)
+    assert settings.database.pool_size == 10
+    assert settings.telemetry.service_name == "probe-service"
+
+
+def test_settings_hide_their_secrets_and_stay_as_they_are(environment: Callable[..., None]) -> None:
+    environment(EVENTS__CLIENT_SECRET=SECRET)
+    settings = load(Settings)
+    assert SECRET not in f"{settings!r} {settings.model_dump()}"
+    with pytest.raises(ValidationError):
+        settings.port = 1
