@@ -67,7 +67,7 @@ def values(told: Told, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "tenant": told.company.code,
         "tenant_id": told.tenant_id,
         "user_id": first["/api/v1/users"]["id"],
-        "roles": [role.body["id"]],
+        "roles": [role.body["name"]],
         "role_id": role.body["id"],
         "department_id": first["/api/v1/departments"]["id"],
         "parent_id": first["/api/v1/departments"]["id"],
@@ -95,7 +95,9 @@ def test_no_operation_tells_or_changes_anything_of_another_tenant(
         for method, path, operation in operations(document):
             request = make_request(service, document, method, path, operation, values)
             answer = send(other.admin, request)
-            names_a_thing = any(name.endswith("_id") for name in request.used - {"client_id"})
+            names_a_thing = (
+                any(name.endswith("_id") for name in request.used - {"client_id"}) or "roles" in request.used
+            )
             # A list asked for another tenant's things is an empty list; anything else is refused.
             if names_a_thing and method != "GET" or "{" in path:
                 assert answer.status_code in REFUSED, (service, method, path, answer.status_code, answer.text)
