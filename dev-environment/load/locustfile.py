@@ -3,6 +3,7 @@
 `make load` runs it; locust patches the standard library when it is imported, so it has a process of its own.
 """
 
+import logging
 import os
 import re
 import secrets
@@ -24,6 +25,9 @@ LITTLE = Decimal(1000)
 # Tasks a second of each simulated person; most tasks are one or two requests.
 RATE = float(os.environ.get("RATE") or 1.0)
 IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+# locust shows what the program logs, and httpx would log every request.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 told: list[story.Told] = []
 

@@ -115,18 +115,16 @@ class Api:
         params: Mapping[str, Any] | None = None,
         key: str | None = None,
         if_match: str | None = None,
-        traced: bool = True,
     ) -> Answer:
         """Send a request and return its answer.
 
         `expect` is the status that has to come, any 2xx if None; another one raises `UnexpectedAnswer`, no answer at
-        all `Unreachable`. `key` is sent as `Idempotency-Key`. `traced=False` asks the services to keep no trace: for
-        polling, which would bury the traces worth looking at.
+        all `Unreachable`. `key` is sent as `Idempotency-Key`.
         """
         trace_id = secrets.token_hex(16)
         optional = {"authorization": f"Bearer {token}" if token else None, "idempotency-key": key, "if-match": if_match}
         headers = {name: value for name, value in optional.items() if value}
-        headers["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-{'01' if traced else '00'}"
+        headers["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         started = time.perf_counter()
         response = self._send(service, method, path, key is not None, headers=headers, json=json, params=params)
         answer = Answer(

@@ -58,7 +58,7 @@ def wait_until_active(platform: Actor, tenant_id: str) -> Answer:
     """Wait for the end of the saga. Raises `StepFailed` when the tenant is closed, or not active in time."""
 
     def decided() -> Answer | None:
-        answer = platform.get("tenant", f"/api/v1/tenants/{tenant_id}", traced=False)
+        answer = platform.get("tenant", f"/api/v1/tenants/{tenant_id}")
         return answer if answer.body["status"] != "provisioning" else None
 
     answer = until(decided, ACTIVE_WITHIN_SECONDS, "the tenant is not provisioned")
@@ -158,11 +158,11 @@ def wait_for_audit(reader: Actor, trace_ids: Collection[str]) -> list[dict[str, 
 
 
 def pages(reader: Actor, service: str, path: str) -> Iterable[dict[str, Any]]:
-    """Every item of a list, page after page, without leaving a trace."""
+    """Every item of a list, page after page."""
     cursor: str | None = None
     while True:
         params = {"limit": 100, **({"cursor": cursor} if cursor else {})}
-        body = reader.get(service, path, params=params, traced=False).body
+        body = reader.get(service, path, params=params).body
         yield from body["items"]
         cursor = body["next_cursor"]
         if cursor is None:
