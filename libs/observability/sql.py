@@ -1,5 +1,6 @@
 """A span for each SQL statement and gauges for the pool, by hooks of the SQLAlchemy engine."""
 
+import re
 from typing import Any
 from weakref import ref
 
@@ -15,6 +16,9 @@ from libs.observability.errors import type_name
 from libs.observability.metrics import DB_POOL_CONNECTIONS, DB_POOL_LIMIT
 
 LONGEST_STATEMENT = 4096
+FIRST_TABLE = re.compile(r'\b(?:from|into|update)\s+(?:only\s+)?"?(\w[\w.]{0,126})', re.IGNORECASE)
+# Savepoints come in pairs around other statements and say nothing that those do not.
+TRANSACTION_CONTROL = frozenset(("SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "BEGIN"))
 LONGEST_OPERATION = 64
 
 
@@ -54,15 +58,19 @@ class _Hooks:
     ) -> None:
         if not is_instrumentation_enabled() or not trace.get_current_span().get_span_context().is_valid:
             return
-        operation = operation_of(statement)
+        operation, table = summary_of(statement)
+        if operation in TRANSACTION_CONTROL:
+            return
         attributes = {
             **self._attributes,
             "db.operation.name": operation,
             "db.query.text": statement[:LONGEST_STATEMENT],
         }
+        if table:
+            attributes["db.collection.name"] = table
         if executemany:
             attributes["db.operation.batch.size"] = len(parameters)
-        name = f"{operation} {self._attributes.get('db.namespace', '')}".rstrip()
+        name = f"{operation} {table or self._attributes.get('db.namespace', '')}".rstrip()
         _spans(context)["span"] = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
 
     def end(
@@ -95,10 +103,12 @@ def _spans(context: ExecutionContext) -> dict[str, Span]:
     return context.__dict__.setdefault("observability", {})
 
 
-def operation_of(statement: str) -> str:
-    """The first word in capitals: `SELECT`, `INSERT`, `WITH`."""
-    words = statement[:LONGEST_OPERATION].split(None, 1)
-    return words[0].upper().strip("(;") if words else "EMPTY"
+def summary_of(statement: str) -> tuple[str, str]:
+    """The first word in capitals and the first table: `("SELECT", "orders")`; an empty text where there is none."""
+    start = statement[:LONGEST_STATEMENT]
+    words = start.split(None, 1)
+    table = FIRST_TABLE.search(start)
+    return words[0][:LONGEST_OPERATION].upper().strip("(;") if words else "EMPTY", table[1] if table else ""
 
 
 def _show_pool(engine: Engine) -> None:

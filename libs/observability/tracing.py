@@ -57,7 +57,7 @@ def configure(settings: TelemetrySettings) -> None:
     if isinstance(trace.get_tracer_provider(), TracerProvider):
         return
     try:
-        with environment(_defaults(settings)):
+        with environment({name: value for name, value in DEFAULTS.items() if not os.environ.get(name)}):
             _configure_sdk(settings)
             instrument_clients()
     except Exception as error:
@@ -76,13 +76,6 @@ def _configure_sdk(settings: TelemetrySettings) -> None:
             span_processors=[BoundedBatch(exporter) for exporter in ours],
             export_span_processor=BoundedBatch,
         )
-
-
-def _defaults(settings: TelemetrySettings) -> dict[str, str]:
-    defaults = dict(DEFAULTS)
-    if settings.environment == "development":
-        defaults["OTEL_TRACES_SAMPLER"] = "always_on"
-    return {name: value for name, value in defaults.items() if not os.environ.get(name)}
 
 
 def _resource(settings: TelemetrySettings) -> dict[str, Any]:

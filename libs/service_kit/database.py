@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapped, Session, SessionTransaction, declared_attr, mapped_column
 
 from libs.observability.sql import instrument_engine
+from libs.observability.tracing import quietly
 from libs.service_kit.auth import Caller
 from libs.service_kit.outbox import Outbox
 from libs.service_kit.settings import DatabaseSettings
@@ -61,7 +62,8 @@ class TenantSession(Session):
 @event.listens_for(TenantSession, "after_begin")
 def _bind(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     if tenant_id := session.info.get("tenant_id"):
-        connection.exec_driver_sql("select set_config('app.tenant_id', $1, true)", (str(tenant_id),))
+        with quietly():  # it is in every transaction: a span each would hide the others
+            connection.exec_driver_sql("select set_config('app.tenant_id', $1, true)", (str(tenant_id),))
 
 
 @event.listens_for(TenantSession, "after_commit")
@@ -80,7 +82,8 @@ def _forget_published(session: Session) -> None:
 async def bind_tenant(session: AsyncSession, tenant_id: UUID, actor_id: UUID | None = None) -> None:
     """Work for this tenant from here on, in the transaction that is open and in later ones."""
     session.info.update(tenant_id=tenant_id, actor_id=actor_id)
-    await session.execute(text("select set_config('app.tenant_id', :id, true)"), {"id": str(tenant_id)})
+    with quietly():
+        await session.execute(text("select set_config('app.tenant_id', :id, true)"), {"id": str(tenant_id)})
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from libs.observability.sql import instrument_engine, operation_of
+from libs.observability.sql import instrument_engine, summary_of
 from libs.observability.tracing import quietly
 from tests.libs.observability.conftest import free_port
 
@@ -56,7 +56,8 @@ async def test_many_rows_at_once_are_one_span(engine, spans):
         with tracer.start_as_current_span("request"):
             await connection.execute(text("insert into numbers values (:n)"), [{"n": 1}, {"n": 2}, {"n": 3}])
     insert = spans()[0]
-    assert (insert.name, insert.attributes["db.operation.batch.size"]) == ("INSERT postgres", 3)
+    assert (insert.name, insert.attributes["db.operation.batch.size"]) == ("INSERT numbers", 3)
+    assert insert.attributes["db.collection.name"] == "numbers"
 
 
 async def test_a_statement_that_fails_marks_its_span(engine, spans):
@@ -98,9 +99,25 @@ async def test_the_pool_is_measured(engine):
     assert REGISTRY.get_sample_value("db_pool_limit", {"pool": "postgres"}) == 5
 
 
+async def test_savepoints_leave_no_span(engine, spans):
+    with tracer.start_as_current_span("request"):
+        async with engine.begin() as connection:
+            async with connection.begin_nested():
+                await connection.execute(text("select 1"))
+    assert [span.name for span in spans()] == ["SELECT postgres", "request"]
+
+
 @pytest.mark.parametrize(
-    ("statement", "operation"),
-    [("select 1", "SELECT"), ("  update x", "UPDATE"), ("WITH a AS (…)", "WITH"), ("commit;", "COMMIT"), ("", "EMPTY")],
+    ("statement", "summary"),
+    [
+        ("select 1", ("SELECT", "")),
+        ("select * from only orders join lines", ("SELECT", "orders")),
+        ('  update "orders" set x', ("UPDATE", "orders")),
+        ("insert into shop.orders values", ("INSERT", "shop.orders")),
+        ("WITH a AS (…)", ("WITH", "")),
+        ("commit;", ("COMMIT", "")),
+        ("", ("EMPTY", "")),
+    ],
 )
-def test_an_operation_is_the_first_word(statement, operation):
-    assert operation_of(statement) == operation
+def test_a_summary_is_the_first_word_and_the_first_table(statement, summary):
+    assert summary_of(statement) == summary
