@@ -113,22 +113,24 @@ def instrument_clients() -> None:
     for name, kind in (("httpx", clients.HTTPXClientInstrumentor), ("httpx2", clients.HTTPX2ClientInstrumentor)):
         instrumentor = kind()
         if name not in disabled and not instrumentor.is_instrumented_by_opentelemetry:
-            instrumentor.instrument(request_hook=_scrub, async_request_hook=_scrub_async)
+            instrumentor.instrument(request_hook=_describe_call, async_request_hook=_describe_call_async)
 
 
-def _scrub(span: trace.Span, request: Any) -> None:
-    """A query may hold a secret, and so may the part before the host; the path says enough."""
+def _describe_call(span: trace.Span, request: Any) -> None:
+    """Names the host in the span's name. A query may hold a secret, and so may the part before the host: both go."""
     if span.is_recording():
         url = request.url
         authority = f"{url.host}:{url.port}" if url.port else url.host
+        method = request.method.decode() if isinstance(request.method, bytes) else request.method
+        span.update_name(f"{method} {authority}")
         scrubbed = redact_text(f"{url.scheme}://{authority}{url.path}")
         # The second is the old name, which `OTEL_SEMCONV_STABILITY_OPT_IN` can bring back.
         names = getattr(span, "attributes", {}).keys() & {"url.full", "http.url"}
         span.set_attributes(dict.fromkeys(names, scrubbed))
 
 
-async def _scrub_async(span: trace.Span, request: Any) -> None:
-    _scrub(span, request)
+async def _describe_call_async(span: trace.Span, request: Any) -> None:
+    _describe_call(span, request)
 
 
 @contextmanager

@@ -305,7 +305,7 @@ async def test_health_leaves_no_span_no_line_and_no_child(client, spans, lines, 
         assert spans() == []
         assert counts(registry, "http_requests_total") == {}
         assert (await client.get(f"/loud?port={port}")).json() == 204
-        assert [span.name for span in spans()] == ["GET", "GET /loud"]
+        assert [span.name for span in spans()] == [f"GET 127.0.0.1:{port}", "GET /loud"]
 
 
 async def test_other_scopes_pass_through():
