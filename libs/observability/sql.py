@@ -17,8 +17,8 @@ from libs.observability.metrics import DB_POOL_CONNECTIONS, DB_POOL_LIMIT
 
 LONGEST_STATEMENT = 4096
 FIRST_TABLE = re.compile(r'\b(?:from|into|update)\s+(?:only\s+)?"?(\w[\w.]{0,126})', re.IGNORECASE)
-# Savepoints come in pairs around other statements and say nothing that those do not.
-TRANSACTION_CONTROL = frozenset(("SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "BEGIN"))
+# What only arranges the transaction around other statements says nothing that those do not.
+TRANSACTION_CONTROL = frozenset(("SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "BEGIN"))
 LONGEST_OPERATION = 64
 
 
