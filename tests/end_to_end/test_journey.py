@@ -1,6 +1,7 @@
 """The one to read first: a tenant is created and spends money, and spans, log lines and metrics tell the same story."""
 
 import re
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -32,13 +33,12 @@ def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_serv
     created = steps.create_tenant(platform, company(3, "trace"))
     steps.wait_until_active(platform, created.body["id"])
 
-    def complete() -> list[dict[str, Any]] | None:
-        spans = own_stack.spans(created.trace_id)
-        done = {span["service"] for span in spans if span["kind"] == CONSUMER}
-        heard = sum(span["attributes"].get("cloudevents.event_type") == "tenant.activated.v1" for span in spans)
-        return spans if len(done) == 5 and heard >= 3 else None
+    def told_all(spans: list[dict[str, Any]]) -> bool:
+        heard = [span for span in spans if span["kind"] == CONSUMER]
+        activated = [span for span in heard if "tenant.activated.v1" in span["attributes"].values()]
+        return len({span["service"] for span in heard}) == 5 and len(activated) == 2
 
-    spans = until(complete, SECONDS, "the trace of the new tenant is not complete")
+    spans = tree(own_stack, created.trace_id, told_all)
     (request,) = [span for span in spans if span["kind"] == SERVER]
     assert (request["service"], request["name"]) == ("tenant-service", "POST /api/v1/tenants")
     sent = [span for span in spans if span["kind"] == PRODUCER and "tenant.created.v1" in span["attributes"].values()]
@@ -49,30 +49,21 @@ def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_serv
         span["service"] for span in spans if span["kind"] == CLIENT and "db.system.name" in span["attributes"]
     }
     assert {"tenant-service", "auth-service", "personnel-service", "system-service"} <= statements
-    assert_one_tree(spans, request)
     assert_lines_carry(own_stack, created.trace_id, {f"{name}-service" for name in own_stack.urls})
 
 
 def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack: Stack, told: Told) -> None:
     approved = story.spend(told, Random(1))
 
-    def complete() -> list[dict[str, Any]] | None:
-        spans = own_stack.spans(approved.trace_id)
-        return (
-            spans
-            if {"budget-service", "personnel-service", "system-service"} <= {s["service"] for s in spans}
-            else None
-        )
-
-    spans = until(complete, SECONDS, "the trace of the approval is not complete")
+    services = {"budget-service", "personnel-service", "system-service"}
+    spans = tree(own_stack, approved.trace_id, lambda spans: services <= {span["service"] for span in spans})
     own = [span for span in spans if span["name"] == "POST /api/v1/expenditures/{expenditure_id}/approve"]
     assert len(own) == 1
     asked = {span["spanId"] for span in spans if span["kind"] == CLIENT and span["service"] == "budget-service"}
     answered = [span for span in spans if span["kind"] == SERVER and span["service"] == "personnel-service"]
     assert {span["name"] for span in answered} == {"GET /api/v1/employees/me", "GET /api/v1/employees/{employee_id}"}
     assert {span["parentSpanId"] for span in answered} <= asked
-    assert_one_tree(spans, own[0])
-    assert_lines_carry(own_stack, approved.trace_id, {"budget-service", "personnel-service", "system-service"})
+    assert_lines_carry(own_stack, approved.trace_id, services)
 
 
 def test_metrics_move_with_the_story(stack: Stack, told: Told) -> None:
@@ -101,10 +92,16 @@ def test_an_exemplar_leads_from_a_metric_to_its_trace(own_stack: Stack, told: To
     assert any(span["service"] == "auth-service" for span in spans)
 
 
-def assert_one_tree(spans: list[dict[str, Any]], root: dict[str, Any]) -> None:
-    """Every span hangs on another one of the trace, up to the request, whose parent is the client's."""
-    known = {span["spanId"] for span in spans}
-    assert [span["name"] for span in spans if span.get("parentSpanId") not in known] == [root["name"]]
+def tree(stack: Stack, trace_id: str, is_complete: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    """The spans of a trace, once it is complete and every one but the client's request hangs on another one of it."""
+
+    def grown() -> list[dict[str, Any]] | None:
+        spans = stack.spans(trace_id)
+        known = {span["spanId"] for span in spans}
+        roots = [span for span in spans if span.get("parentSpanId") not in known]
+        return spans if len(roots) == 1 and roots[0]["kind"] == SERVER and is_complete(spans) else None
+
+    return until(grown, SECONDS, f"trace {trace_id} is not one complete tree")
 
 
 def assert_lines_carry(stack: Stack, trace_id: str, services: set[str]) -> None:
