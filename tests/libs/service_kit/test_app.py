@@ -57,6 +57,27 @@ async def test_a_lifespan_closes_all_that_it_opened(
             await asyncio.sleep(0.01)
 
 
+async def test_the_slowest_work_is_waited_for(make_settings: Callable[..., Settings]) -> None:
+    running, ended = asyncio.Semaphore(0), asyncio.Event()
+
+    async def quick(sessions: Sessions) -> None:
+        running.release()
+        await asyncio.Event().wait()
+
+    async def slow(sessions: Sessions) -> None:
+        try:
+            await quick(sessions)
+        finally:
+            await asyncio.sleep(0.05)
+            ended.set()
+
+    app = kit.create_app(make_settings(), description="d", routers=[], background={"quick": quick, "slow": slow})
+    async with app.router.lifespan_context(app), asyncio.timeout(10):
+        for _ in range(2):
+            await running.acquire()
+    assert ended.is_set()
+
+
 async def test_a_start_that_fails_half_way_closes_what_was_open(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,15 @@ async def test_a_service_that_hangs_is_given_up_at_the_deadline(peer: Peer) -> N
             await client.post("/")
 
 
+async def test_all_attempts_share_one_deadline(peer: Peer) -> None:
+    """An attempt may take two thirds of it, so there is no time for a third."""
+    peer.script = [HANG] * ATTEMPTS
+    async with ServiceClient("peer", peer.url, deadline=0.3) as client:
+        with pytest.raises(Unavailable):
+            await client.get("/")
+    assert len(peer.requests) < ATTEMPTS
+
+
 async def test_a_service_that_is_not_there_is_unavailable() -> None:
     async with ServiceClient("peer", f"http://127.0.0.1:{free_port()}") as client:
         with pytest.raises(Unavailable):

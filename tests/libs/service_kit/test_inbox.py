@@ -138,6 +138,23 @@ async def test_each_event_of_a_batch_works_for_its_own_tenant(deliver: Deliver, 
     assert seen == [(tenant_id, 1, actor) for tenant_id in tenants]
 
 
+async def test_what_one_tenants_event_has_loaded_is_not_there_for_the_next(deliver: Deliver, tenant_id: UUID) -> None:
+    """A session answers `get` from what it has loaded, without asking the database and so past its policies."""
+    notes: list[Note] = []
+    found: list[Note | None] = []
+
+    async def look(session: AsyncSession, event: AccountOpened) -> None:
+        if not notes:
+            notes.append(Note(tenant_id=tenant_id, code=event.code, text="mine", amount=0))
+            session.add(notes[0])
+            await session.flush()
+        found.append(await session.get(Note, notes[0].id))
+
+    events = [envelope(tenant_id), envelope(uuid4())]
+    assert await deliver(*events, handlers={AccountOpened: look}) == [None, None]
+    assert found == [notes[0], None]
+
+
 async def test_a_failing_event_leaves_the_next_one_its_tenant(
     deliver: Deliver, count_notes: Count, tenant_id: UUID
 ) -> None:

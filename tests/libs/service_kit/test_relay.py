@@ -40,7 +40,8 @@ class Post:
         """See `relay.Transport`."""
         self.arrived.set()
         if self.held:
-            await self.held.wait()
+            async with asyncio.timeout(5):
+                await self.held.wait()
         if self.away:
             raise ConnectionError("away")
         read = [CloudEvent.model_validate(envelope) for envelope in envelopes]
