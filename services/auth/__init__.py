@@ -1,0 +1,1 @@
+"""Who may do what: users, roles, logins, the keys of tokens, service accounts."""

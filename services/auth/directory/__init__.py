@@ -1,0 +1,1 @@
+"""The directory of tenants: what login needs to know of them."""

@@ -1,0 +1,17 @@
+"""The keys that access tokens are signed with."""
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.auth.database import Base
+
+
+class SigningKey(Base):
+    """A key pair of the platform: it belongs to no tenant, and only this service's role can read it."""
+
+    __tablename__ = "signing_keys"
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    private_key: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

@@ -1,0 +1,129 @@
+"""Logging in by a password, staying logged in by refresh tokens, logging out."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts.auth import UserLoggedIn, UserLoggedOut, UserSessionsRevoked
+from libs.observability import bind, get_logger
+from libs.service_kit.database import Sessions, bind_tenant, transaction
+from libs.service_kit.outbox import publish
+from services.auth import passwords
+from services.auth.directory import queries as directory
+from services.auth.directory.models import ACTIVE, Tenant
+from services.auth.keys import service as keys
+from services.auth.keys.service import AccessToken
+from services.auth.logins.errors import InvalidCredentials, InvalidRefreshToken, TenantNotActive
+from services.auth.logins.schemas import Login
+from services.auth.sessions import service as user_sessions
+from services.auth.users import queries as users
+from services.auth.users.models import User
+
+log = get_logger(__name__)
+
+NO_TENANT = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a login or a refresh gives."""
+
+    access: AccessToken
+    refresh_token: str
+
+
+async def log_in(sessions: Sessions, given: Login) -> Tokens:
+    """Begin a session. Raises `InvalidCredentials`, `TenantNotActive`, `PasswordChecksBusy`.
+
+    Whatever is wrong, the same work is done and the same answer given, so that nobody can find out by asking which
+    tenants and users there are.
+    """
+    tenant, user = await _find(sessions, given)
+    password, known_hash = (given.password.get_secret_value(), user.password_hash if user else None)
+    is_right = await passwords.verify(password, known_hash)
+    if tenant is None or user is None or not is_right or not user.is_active:
+        reason = "wrong_password" if user and user.is_active else "inactive_user" if user else "unknown_user"
+        raise _refuse(given, reason if tenant else "unknown_tenant", user)
+    if tenant.status != ACTIVE:
+        _log_refusal(given, f"tenant_{tenant.status}", user)
+        raise TenantNotActive(str(TenantNotActive.__doc__))
+    new_hash = await passwords.hash_password(password) if passwords.needs_rehash(user.password_hash) else None
+    async with transaction(sessions, tenant.id, user.id) as session:
+        # The check took its time, and the user may have been switched off meanwhile.
+        current = await users.lock_active(session, tenant.id, user.id)
+        if current is None or current.password_hash != known_hash:
+            raise _refuse(given, "changed_meanwhile", user)
+        if new_hash:
+            current.password_hash = new_hash
+        bind(tenant_id=str(tenant.id), user_id=str(user.id))
+        session_id, token = await user_sessions.start(session, tenant.id, user.id)
+        publish(session, UserLoggedIn(user_id=user.id))
+        tokens = Tokens(await _sign(session, current), token)
+    log.info("user logged in", session_id=str(session_id))
+    return tokens
+
+
+async def refresh(sessions: Sessions, token: str) -> Tokens:
+    """Use a refresh token up for new tokens, with the permissions of today. Raises `InvalidRefreshToken`."""
+    tokens = None
+    if tenant_id := user_sessions.tenant_of(token):
+        async with transaction(sessions, tenant_id) as session:
+            tokens = await _rotate(session, tenant_id, token)
+    if tokens is None:  # raised outside: the end of a session must be committed
+        raise InvalidRefreshToken(str(InvalidRefreshToken.__doc__))
+    return tokens
+
+
+async def log_out(sessions: Sessions, token: str) -> None:
+    """End the session that the refresh token belongs to. There may be none: then it is over already."""
+    if tenant_id := user_sessions.tenant_of(token):
+        async with transaction(sessions, tenant_id) as session:
+            if user_id := await user_sessions.end(session, tenant_id, token):
+                await bind_tenant(session, tenant_id, user_id)
+                bind(tenant_id=str(tenant_id), user_id=str(user_id))
+                publish(session, UserLoggedOut(user_id=user_id))
+                log.info("user logged out")
+
+
+async def _find(sessions: Sessions, given: Login) -> tuple[Tenant | None, User | None]:
+    async with transaction(sessions) as session:
+        tenant = await directory.find_by_code(session, given.tenant)
+        tenant_id = tenant.id if tenant else NO_TENANT
+        await bind_tenant(session, tenant_id)
+        return tenant, await users.find_by_email(session, tenant_id, given.email)
+
+
+async def _rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Tokens | None:
+    rotation = await user_sessions.rotate(session, tenant_id, token)
+    if rotation is None:
+        log.info("refresh refused", reason="unknown_token")
+        return None
+    await bind_tenant(session, tenant_id, rotation.user_id)
+    bind(tenant_id=str(tenant_id), user_id=str(rotation.user_id))
+    if rotation.token is None:
+        log.warning("sessions revoked", session_id=str(rotation.session_id), reason="refresh_token_reused")
+        publish(session, UserSessionsRevoked(user_id=rotation.user_id, reason="refresh token reused"))
+        return None
+    user = await users.lock_active(session, tenant_id, rotation.user_id)
+    tenant = await directory.find(session, tenant_id)
+    if user is None or tenant is None or tenant.status != ACTIVE:
+        log.info("refresh refused", reason="inactive_user" if user is None else "tenant_not_active")
+        return None
+    log.info("session refreshed", session_id=str(rotation.session_id))
+    return Tokens(await _sign(session, user), rotation.token)
+
+
+async def _sign(session: AsyncSession, user: User) -> AccessToken:
+    return await keys.sign(session, subject=user.id, tenant_id=user.tenant_id, permissions=user.permissions)
+
+
+def _refuse(given: Login, reason: str, user: User | None) -> InvalidCredentials:
+    _log_refusal(given, reason, user)
+    return InvalidCredentials("the tenant, the e-mail or the password is wrong")
+
+
+def _log_refusal(given: Login, reason: str, user: User | None) -> None:
+    # Neither the e-mail nor the tenant's id is bound: nobody has proved to be that user.
+    whose = {"user_id": str(user.id), "tenant_id": str(user.tenant_id)} if user else {}
+    log.info("login refused", reason=reason, tenant_code=given.tenant, **whose)

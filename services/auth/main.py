@@ -1,0 +1,42 @@
+"""The auth service: who is asking, and what they may do."""
+
+from fastapi import FastAPI
+
+from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated
+from libs.service_kit import app
+from libs.service_kit.errors import Conflicts
+from libs.service_kit.inbox import Handlers
+from services.auth.keys.routes import router as keys
+from services.auth.keys.service import public_keys
+from services.auth.logins.routes import router as logins
+from services.auth.roles.errors import RoleNameTaken
+from services.auth.roles.routes import router as roles
+from services.auth.service_accounts.routes import router as service_accounts
+from services.auth.settings import Settings
+from services.auth.tenants import consumers
+from services.auth.tenants.routes import router as tenants
+from services.auth.users.errors import EmailTaken
+from services.auth.users.routes import router as users
+
+HANDLERS: Handlers = {
+    TenantCreated: consumers.on_tenant_created,
+    TenantActivated: consumers.on_tenant_activated,
+    TenantClosed: consumers.on_tenant_closed,
+}
+CONFLICTS: Conflicts = {"uq_roles_tenant_id_name": RoleNameTaken, "uq_users_tenant_id_email": EmailTaken}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the service."""
+    return app.create_app(
+        settings,
+        description="Logins, users and roles of every tenant, the keys that prove tokens, and service accounts.",
+        routers=[logins, users, roles, tenants, service_accounts, keys],
+        handlers=HANDLERS,
+        conflicts=CONFLICTS,
+        fetch_keys=public_keys,
+    )
+
+
+if __name__ == "__main__":
+    app.serve(Settings, create_app)

@@ -1,0 +1,100 @@
+"""Roles: the built-in ones of a tenant, and its own."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts.auth import RoleCreated, RoleUpdated
+from libs.contracts.permissions import PLATFORM_PERMISSIONS, TENANT_PERMISSIONS
+from libs.observability import get_logger
+from libs.service_kit.auth import Principal
+from libs.service_kit.outbox import publish
+from libs.service_kit.preconditions import Expected
+from services.auth.roles import queries
+from services.auth.roles.errors import BuiltinRole, CannotGrant, RoleNotFound, UnknownRole
+from services.auth.roles.models import Role
+from services.auth.roles.schemas import RoleCreate, RoleUpdate
+
+log = get_logger(__name__)
+
+ADMINISTRATOR = "administrator"
+PLATFORM_ADMINISTRATOR = "platform administrator"
+ADMINISTRATORS = (ADMINISTRATOR, PLATFORM_ADMINISTRATOR)
+
+TENANT_ROLES = {
+    ADMINISTRATOR: list(TENANT_PERMISSIONS),
+    "manager": ["budget:approve", "budget:read", "budget:request", "personnel:read"],
+    "member": ["budget:read", "budget:request"],
+}
+# Neither the tenants' business nor the delivery of events is for the people of the platform.
+PLATFORM_ROLES = {
+    PLATFORM_ADMINISTRATOR: [
+        *(name for name in PLATFORM_PERMISSIONS if name != "events:deliver"),
+        *(name for name in TENANT_PERMISSIONS if name.startswith(("users:", "roles:", "audit:"))),
+    ]
+}
+
+
+async def create_builtin(session: AsyncSession, tenant_id: UUID, wanted: Mapping[str, Sequence[str]]) -> list[Role]:
+    """Create those of the tenant's built-in roles that are missing; the session is bound to the tenant."""
+    existing = {role.name for role in await queries.named(session, tenant_id, list(wanted))}
+    made = [
+        Role(tenant_id=tenant_id, name=name, permissions=sorted(permissions), is_builtin=True)
+        for name, permissions in wanted.items()
+        if name not in existing
+    ]
+    session.add_all(made)
+    await session.flush()
+    for role in made:
+        publish(session, RoleCreated(role_id=role.id, name=role.name, permissions=role.permissions))
+    return made
+
+
+async def get(session: AsyncSession, actor: Principal, role_id: UUID) -> Role:
+    """The role. Raises `RoleNotFound`."""
+    if role := await queries.find(session, actor.tenant_id, role_id):
+        return role
+    raise RoleNotFound("there is no such role")
+
+
+async def create(session: AsyncSession, actor: Principal, wanted: RoleCreate) -> Role:
+    """Make a role out of permissions that the actor has."""
+    check_grant(actor, wanted.permissions)
+    role = Role(tenant_id=actor.tenant_id, name=wanted.name, permissions=sorted(set(wanted.permissions)))
+    session.add(role)
+    await session.flush()
+    publish(session, RoleCreated(role_id=role.id, name=role.name, permissions=role.permissions))
+    log.info("role created", role_id=str(role.id), permissions=role.permissions)
+    return role
+
+
+async def update(
+    session: AsyncSession, actor: Principal, role_id: UUID, expected: Expected, wanted: RoleUpdate
+) -> Role:
+    """Give the role other permissions; those that it had need not be the actor's own."""
+    role = await get(session, actor, role_id)
+    expected.check(role)
+    if role.is_builtin:
+        raise BuiltinRole(str(BuiltinRole.__doc__))
+    check_grant(actor, set(wanted.permissions) - set(role.permissions))
+    role.permissions = sorted(set(wanted.permissions))
+    await session.flush()
+    publish(session, RoleUpdated(role_id=role.id, name=role.name, permissions=role.permissions))
+    log.info("role updated", role_id=str(role.id), permissions=role.permissions)
+    return role
+
+
+async def resolve(session: AsyncSession, tenant_id: UUID, names: Iterable[str]) -> list[Role]:
+    """The roles with these names. Raises `UnknownRole` unless the tenant has them all."""
+    wanted = set(names)
+    found = await queries.named(session, tenant_id, sorted(wanted))
+    if unknown := wanted - {role.name for role in found}:
+        raise UnknownRole("there is no such role", unknown=sorted(unknown))
+    return list(found)
+
+
+def check_grant(actor: Principal, permissions: Iterable[str]) -> None:
+    """Raise `CannotGrant` unless the actor has all these permissions."""
+    if missing := set(permissions) - actor.permissions:
+        raise CannotGrant(str(CannotGrant.__doc__), missing=sorted(missing))

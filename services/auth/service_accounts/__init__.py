@@ -1,0 +1,1 @@
+"""Accounts of the services themselves, for calls that no user started."""

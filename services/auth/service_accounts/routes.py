@@ -1,0 +1,25 @@
+"""Tokens for services over HTTP."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from libs.contracts import PLATFORM_TENANT_ID
+from libs.service_kit.database import Sessions, get_sessions, transaction
+from libs.service_kit.errors import problems
+from services.auth.service_accounts import service
+from services.auth.service_accounts.errors import InvalidClient
+from services.auth.service_accounts.schemas import ClientCredentials, ServiceTokenOut
+
+router = APIRouter(prefix="/api/v1/auth/token", tags=["service accounts"])
+
+
+@router.post("", responses=problems(InvalidClient))
+async def create_service_token(
+    given: ClientCredentials, sessions: Annotated[Sessions, Depends(get_sessions)], response: Response
+) -> ServiceTokenOut:
+    """Exchange a service account's id and secret for an access token."""
+    async with transaction(sessions, PLATFORM_TENANT_ID) as session:
+        token = await service.prove(session, given.client_id, given.client_secret.get_secret_value())
+    response.headers["cache-control"] = "no-store"
+    return ServiceTokenOut(access_token=token.text, expires_in=token.expires_in)

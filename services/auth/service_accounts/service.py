@@ -1,0 +1,57 @@
+"""The accounts of the five services: set up by bootstrap, proved by a secret."""
+
+import hashlib
+import hmac
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts import PLATFORM_TENANT_ID
+from libs.observability import bind, get_logger
+from services.auth.keys import service as keys
+from services.auth.keys.service import AccessToken
+from services.auth.service_accounts.errors import InvalidClient
+from services.auth.service_accounts.models import ServiceAccount
+
+log = get_logger(__name__)
+
+CLIENT_IDS = tuple(f"{service}-service" for service in ("auth", "tenant", "system", "budget", "personnel"))
+PERMISSIONS = ["events:deliver"]
+
+
+async def prove(session: AsyncSession, client_id: str, secret: str) -> AccessToken:
+    """A token for the account, in a session bound to the tenant `platform`. Raises `InvalidClient`."""
+    account = await _find(session, client_id)
+    if not hmac.compare_digest(account.secret_hash if account else _hash(""), _hash(secret)) or account is None:
+        log.warning("service account refused", client_id=client_id, reason="wrong_secret" if account else "unknown")
+        raise InvalidClient("the client id and its secret do not belong together")
+    bind(tenant_id=str(account.tenant_id), user_id=str(account.id))
+    log.info("service account token given", client_id=client_id)
+    return await keys.sign(
+        session, subject=account.id, tenant_id=account.tenant_id, permissions=account.permissions, client_id=client_id
+    )
+
+
+async def set_secret(session: AsyncSession, client_id: str, secret: str) -> bool:
+    """Create the account, or give it this secret; whether anything had to change."""
+    account = await _find(session, client_id)
+    if account is None:
+        account = ServiceAccount(tenant_id=PLATFORM_TENANT_ID, client_id=client_id, permissions=PERMISSIONS)
+        session.add(account)
+    elif account.secret_hash == _hash(secret):
+        return False
+    account.secret_hash = _hash(secret)
+    await session.flush()
+    return True
+
+
+async def _find(session: AsyncSession, client_id: str) -> ServiceAccount | None:
+    return await session.scalar(
+        select(ServiceAccount).where(
+            ServiceAccount.tenant_id == PLATFORM_TENANT_ID, ServiceAccount.client_id == client_id
+        )
+    )
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Sessions: families of refresh tokens, each begun by one login."""

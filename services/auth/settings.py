@@ -1,0 +1,28 @@
+"""The settings of the auth service."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from libs.service_kit.fields import Email
+from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
+from services.auth.fields import NewPassword
+
+
+class BootstrapSettings(BaseModel):
+    """`BOOTSTRAP__…`: what `bootstrap` creates. The service itself needs none of it."""
+
+    model_config = ConfigDict(frozen=True)
+    admin_email: Email | None = None
+    admin_password: NewPassword | None = None
+    service_secret: SecretStr | None = Field(default=None, min_length=16, max_length=200)
+    """The secret of the five service accounts. Random outside development: `openssl rand -hex 32`."""
+
+
+class Settings(ServiceSettings):
+    """What the service reads from its environment."""
+
+    name: ClassVar[str] = "auth"
+    port: int = Field(default=3001, ge=1, le=65535)
+    database: DatabaseSettings = default_database("auth")
+    bootstrap: BootstrapSettings = BootstrapSettings()

@@ -1,0 +1,1 @@
+"""A tenant's life as auth sees it, and its first administrators."""

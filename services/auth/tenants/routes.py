@@ -1,0 +1,60 @@
+"""A tenant's administrators over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from libs.contracts import PLATFORM_TENANT_ID
+from libs.service_kit.auth import Principal, requires
+from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
+from libs.service_kit.errors import problems
+from libs.service_kit.idempotency import CreateOnce
+from services.auth.passwords import PasswordChecksBusy, WeakPassword
+from services.auth.tenants import service
+from services.auth.tenants.errors import PlatformOnly, TenantNotFound
+from services.auth.tenants.schemas import AdministratorCreate
+from services.auth.users import service as users
+from services.auth.users.errors import EmailTaken
+from services.auth.users.schemas import UserOut
+
+router = APIRouter(prefix="/api/v1/tenants", tags=["tenants"])
+
+
+async def of_platform(caller: Annotated[Principal, Depends(requires("tenants:write"))]) -> Principal:
+    """The caller, who must be one of the platform's own."""
+    if caller.tenant_id != PLATFORM_TENANT_ID:
+        raise PlatformOnly(str(PlatformOnly.__doc__))
+    return caller
+
+
+PlatformWriter = Annotated[Principal, Depends(of_platform)]
+
+
+async def hash_password(
+    tenant_id: UUID,
+    wanted: AdministratorCreate,
+    _: PlatformWriter,
+    sessions: Annotated[Sessions, Depends(get_sessions)],
+) -> str:
+    """The new administrator's password as it is stored; made before any transaction of the request begins."""
+    return await users.hash_new_password(sessions, tenant_id, wanted.email, wanted.password.get_secret_value())
+
+
+@router.post(
+    "/{tenant_id}/admins",
+    status_code=201,
+    response_model=UserOut,
+    responses=problems(TenantNotFound, PlatformOnly, EmailTaken, WeakPassword, PasswordChecksBusy),
+)
+async def create_administrator(
+    tenant_id: UUID,
+    wanted: AdministratorCreate,
+    actor: PlatformWriter,
+    password_hash: Annotated[str, Depends(hash_password)],
+    session: DatabaseSession,
+    once: CreateOnce,
+) -> Response:
+    """Create an administrator of a tenant, who then creates everybody else. They can log in once it is active."""
+    user = await service.create_administrator(session, actor, tenant_id, wanted.as_user(), password_hash)
+    return await once.created(UserOut.of(user), location=f"/api/v1/users/{user.id}", version=user.version)

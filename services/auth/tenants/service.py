@@ -1,0 +1,83 @@
+"""A tenant's life as auth sees it: prepared, active, closed; and its first administrators."""
+
+from uuid import UUID
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts import PLATFORM_TENANT_ID
+from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
+from libs.observability import get_logger
+from libs.service_kit.auth import Principal
+from libs.service_kit.database import bind_tenant
+from libs.service_kit.outbox import publish
+from services.auth.directory import queries as directory
+from services.auth.directory.models import ACTIVE, CLOSED, PREPARING, Tenant
+from services.auth.roles import service as roles
+from services.auth.roles.models import Role
+from services.auth.sessions import service as user_sessions
+from services.auth.tenants.errors import TenantNotFound
+from services.auth.users import service as users
+from services.auth.users.models import User
+from services.auth.users.schemas import UserCreate
+
+log = get_logger(__name__)
+
+
+async def prepare(session: AsyncSession, tenant_id: UUID, code: str) -> None:
+    """Enter the tenant in the directory, give it its built-in roles, and say whether that could be done."""
+    row = {"id": tenant_id, "code": code, "status": PREPARING}
+    await session.execute(insert(Tenant).values(row).on_conflict_do_nothing())
+    tenant = await directory.find(session, tenant_id)
+    if tenant is None:  # then it was the code that stood in the way
+        log.warning("tenant cannot be prepared", tenant_code=code, reason="code_taken")
+        publish(session, TenantPreparationFailed(tenant_id=tenant_id, service="auth", reason="the code is taken"))
+    elif tenant.status == CLOSED:
+        log.info("closed tenant is not prepared")
+    else:
+        await roles.create_builtin(session, tenant_id, roles.TENANT_ROLES)
+        publish(session, TenantPrepared(tenant_id=tenant_id, service="auth"))
+        log.info("tenant prepared", tenant_code=code)
+
+
+async def activate(session: AsyncSession, tenant_id: UUID) -> None:
+    """Let the tenant's people log in, unless it is closed."""
+    tenant = await directory.lock(session, tenant_id)
+    if tenant and tenant.status == PREPARING:
+        tenant.status = ACTIVE
+        log.info("tenant activated", tenant_code=tenant.code)
+
+
+async def close(session: AsyncSession, tenant_id: UUID) -> None:
+    """Log everybody out and let nobody in. A tenant that never was active leaves nothing but its id.
+
+    A tenant that was active keeps its people and its code: what they did is told by their ids.
+    """
+    tenant = await directory.lock(session, tenant_id)
+    if tenant is None:
+        session.add(Tenant(id=tenant_id, code=None, status=CLOSED))
+    elif tenant.status == PREPARING:
+        for table in (User, Role):
+            await session.execute(delete(table).where(table.tenant_id == tenant_id))
+        tenant.code, tenant.status = None, CLOSED
+    elif tenant.status == ACTIVE:
+        tenant.status = CLOSED
+    await session.flush()
+    ended = await user_sessions.revoke(session, tenant_id)
+    log.info("tenant closed", sessions=ended)
+
+
+async def create_administrator(
+    session: AsyncSession, actor: Principal, tenant_id: UUID, wanted: UserCreate, password_hash: str
+) -> User:
+    """Add an administrator to another tenant; the session is the actor's own again afterwards."""
+    await bind_tenant(session, tenant_id, actor.id)
+    tenant = await directory.lock(session, tenant_id)
+    if tenant is None or tenant.status == CLOSED or tenant.id == PLATFORM_TENANT_ID:
+        raise TenantNotFound("there is no such tenant")
+    given = await roles.resolve(session, tenant_id, [roles.ADMINISTRATOR])
+    user = await users.add(session, tenant_id, wanted, password_hash, given)
+    await session.flush()  # the event too, while row-level security knows this tenant
+    await bind_tenant(session, actor.tenant_id, actor.id)
+    return user

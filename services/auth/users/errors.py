@@ -1,0 +1,15 @@
+"""What can be refused about users."""
+
+from libs.service_kit.errors import Conflict, NotFound
+
+
+class UserNotFound(NotFound):
+    """The tenant has no such user."""
+
+
+class EmailTaken(Conflict):
+    """The tenant has a user with this e-mail."""
+
+
+class LastAdministrator(Conflict):
+    """The tenant would be left without an active administrator."""

@@ -1,0 +1,45 @@
+"""Reads and locks of users."""
+
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.auth.roles.models import Role
+from services.auth.roles.service import ADMINISTRATORS
+from services.auth.users.models import User, UserRole
+
+
+def users(tenant_id: UUID) -> Select[User]:
+    """All users of the tenant."""
+    return select(User).where(User.tenant_id == tenant_id)
+
+
+async def find(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> User | None:
+    """The user of this id."""
+    return await session.scalar(users(tenant_id).where(User.id == user_id))
+
+
+async def find_by_email(session: AsyncSession, tenant_id: UUID, email: str) -> User | None:
+    """The user with this e-mail, which is in small letters."""
+    return await session.scalar(users(tenant_id).where(User.email == email))
+
+
+async def lock_active(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> User | None:
+    """The user, who cannot be switched off before this transaction ends; None for one who is."""
+    return await session.scalar(
+        users(tenant_id).where(User.id == user_id, User.is_active).with_for_update(key_share=True)
+    )
+
+
+async def count_other_administrators(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> int:
+    """How many active administrators there are besides this user. Until the transaction ends, nobody else can ask:
+    two administrators who switch each other off would both count the other."""
+    roles = select(Role.id).where(Role.tenant_id == tenant_id, Role.is_builtin, Role.name.in_(ADMINISTRATORS))
+    locked = (await session.scalars(roles.with_for_update())).all()
+    others = (
+        select(func.count(func.distinct(User.id)))
+        .join(UserRole, (UserRole.tenant_id == User.tenant_id) & (UserRole.user_id == User.id))
+        .where(User.tenant_id == tenant_id, User.id != user_id, User.is_active, UserRole.role_id.in_(locked))
+    )
+    return (await session.execute(others)).scalar_one()

@@ -1,0 +1,76 @@
+"""Users over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from libs.service_kit.auth import Principal, requires
+from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
+from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.pages import BadCursor, Page, PageWindow, page
+from libs.service_kit.preconditions import IfMatch, etag
+from services.auth.passwords import PasswordChecksBusy, WeakPassword
+from services.auth.roles.errors import CannotGrant, UnknownRole
+from services.auth.users import queries, service
+from services.auth.users.errors import EmailTaken, LastAdministrator, UserNotFound
+from services.auth.users.models import User
+from services.auth.users.schemas import UserCreate, UserOut, UserUpdate
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+Reader = Annotated[Principal, Depends(requires("users:read"))]
+Writer = Annotated[Principal, Depends(requires("users:write"))]
+
+
+async def hash_password(wanted: UserCreate, actor: Writer, sessions: Annotated[Sessions, Depends(get_sessions)]) -> str:
+    """The new user's password as it is stored."""
+    return await service.hash_new_password(sessions, actor.tenant_id, wanted.email, wanted.password.get_secret_value())
+
+
+# Stands before the session and the idempotency key in the parameters: no connection is held while it works.
+PasswordHash = Annotated[str, Depends(hash_password)]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=UserOut,
+    responses=problems(CannotGrant, EmailTaken, UnknownRole, WeakPassword, PasswordChecksBusy),
+)
+async def create_user(
+    wanted: UserCreate, actor: Writer, password_hash: PasswordHash, session: DatabaseSession, once: CreateOnce
+) -> Response:
+    """Create a user who can log in at once."""
+    user = await service.create(session, actor, wanted, password_hash)
+    return await once.created(UserOut.of(user), location=f"/api/v1/users/{user.id}", version=user.version)
+
+
+@router.get("", responses=problems(BadCursor))
+async def list_users(actor: Reader, session: DatabaseSession, window: PageWindow) -> Page[UserOut]:
+    """All users, the newest first."""
+    return await page(session, queries.users(actor.tenant_id), User, window, UserOut.model_validate)
+
+
+@router.get("/{user_id}", response_model=UserOut, responses=problems(UserNotFound))
+async def get_user(user_id: UUID, actor: Reader, session: DatabaseSession, response: Response) -> User:
+    """One user."""
+    user = await service.get(session, actor, user_id)
+    response.headers["etag"] = etag(user)
+    return user
+
+
+@router.patch(
+    "/{user_id}",
+    response_model=UserOut,
+    responses=problems(
+        UserNotFound, CannotGrant, LastAdministrator, UnknownRole, PreconditionFailed, PreconditionRequired
+    ),
+)
+async def update_user(
+    user_id: UUID, wanted: UserUpdate, actor: Writer, session: DatabaseSession, expected: IfMatch, response: Response
+) -> User:
+    """Rename a user, change their roles, switch them off or on; tokens follow when renewed, within fifteen minutes."""
+    user = await service.update(session, actor, user_id, expected, wanted)
+    response.headers["etag"] = etag(user)
+    return user

@@ -1,0 +1,106 @@
+"""Users: creating them, changing their roles, switching them off."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts.auth import UserCreated, UserSessionsRevoked, UserUpdated
+from libs.observability import get_logger
+from libs.service_kit.auth import Principal
+from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.outbox import publish
+from libs.service_kit.preconditions import Expected
+from services.auth import passwords
+from services.auth.directory import queries as directory
+from services.auth.roles import service as roles
+from services.auth.roles.models import Role
+from services.auth.sessions import service as user_sessions
+from services.auth.users import queries
+from services.auth.users.errors import LastAdministrator, UserNotFound
+from services.auth.users.models import User
+from services.auth.users.schemas import UserCreate, UserUpdate
+
+log = get_logger(__name__)
+
+
+async def hash_new_password(sessions: Sessions, tenant_id: UUID, email: str, password: str) -> str:
+    """The hash to store, made before the transaction that stores it. Raises `WeakPassword` and `PasswordChecksBusy`."""
+    async with transaction(sessions) as session:
+        tenant = await directory.find(session, tenant_id)
+    code = tenant.code if tenant else None
+    passwords.refuse_weak(password, [email.partition("@")[0], *([code] if code else [])])
+    return await passwords.hash_password(password)
+
+
+async def create(session: AsyncSession, actor: Principal, wanted: UserCreate, password_hash: str) -> User:
+    """Add a user, whose roles permit nothing that the actor may not do."""
+    given = await roles.resolve(session, actor.tenant_id, wanted.roles)
+    roles.check_grant(actor, _permissions(given))
+    return await add(session, actor.tenant_id, wanted, password_hash, given)
+
+
+async def add(
+    session: AsyncSession, tenant_id: UUID, wanted: UserCreate, password_hash: str, given: list[Role]
+) -> User:
+    """Add a user with these roles, whoever asks. The session is bound to the tenant."""
+    user = User(tenant_id=tenant_id, email=wanted.email, name=wanted.name, password_hash=password_hash, roles=given)
+    session.add(user)
+    await session.flush()
+    publish(session, UserCreated(user_id=user.id, email=user.email, roles=user.role_names))
+    log.info("user created", created_user_id=str(user.id), roles=user.role_names)
+    return user
+
+
+async def get(session: AsyncSession, actor: Principal, user_id: UUID) -> User:
+    """The user. Raises `UserNotFound`."""
+    if user := await queries.find(session, actor.tenant_id, user_id):
+        return user
+    raise UserNotFound("there is no such user")
+
+
+async def update(
+    session: AsyncSession, actor: Principal, user_id: UUID, expected: Expected, wanted: UserUpdate
+) -> User:
+    """Change what is given. Whoever is switched off is logged out everywhere."""
+    user = await get(session, actor, user_id)
+    expected.check(user)
+    was_active, was_administrator, had = (user.is_active, _is_administrator(user), user.permissions)
+    if wanted.name is not None:
+        user.name = wanted.name
+    if wanted.is_active is not None:
+        user.is_active = wanted.is_active
+    if wanted.roles is not None:
+        user.roles = await roles.resolve(session, actor.tenant_id, wanted.roles)
+        user.updated_at = func.now()  # roles are rows elsewhere, and changing them is a new version of the user
+    # Switching someone on again gives back all they had.
+    roles.check_grant(actor, user.permissions - (had if was_active else set()) if user.is_active else set())
+    if was_active and was_administrator and not (user.is_active and _is_administrator(user)):
+        await _refuse_last_administrator(session, user)
+    await session.flush()
+    publish(session, UserUpdated(user_id=user.id, roles=user.role_names, is_active=user.is_active))
+    log.info("user updated", updated_user_id=str(user.id), roles=user.role_names, is_active=user.is_active)
+    if was_active and not user.is_active:
+        await _log_out_everywhere(session, user)
+    return user
+
+
+async def _refuse_last_administrator(session: AsyncSession, user: User) -> None:
+    with session.no_autoflush:  # the change must not take locks before the count has
+        if not await queries.count_other_administrators(session, user.tenant_id, user.id):
+            raise LastAdministrator(str(LastAdministrator.__doc__))
+
+
+async def _log_out_everywhere(session: AsyncSession, user: User) -> None:
+    if ended := await user_sessions.revoke(session, user.tenant_id, user.id):
+        publish(session, UserSessionsRevoked(user_id=user.id, reason="switched off"))
+        log.info("sessions revoked", revoked_user_id=str(user.id), sessions=ended, reason="switched_off")
+
+
+def _permissions(given: Sequence[Role]) -> set[str]:
+    return {permission for role in given for permission in role.permissions}
+
+
+def _is_administrator(user: User) -> bool:
+    return any(role.is_builtin and role.name in roles.ADMINISTRATORS for role in user.roles)
