@@ -4,7 +4,9 @@ python -m services.auth.bootstrap      (safe to repeat; runs as the service's ow
 """
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 from sqlalchemy import func, select
@@ -23,60 +25,87 @@ from services.auth.service_accounts import service as service_accounts
 from services.auth.settings import Settings
 from services.auth.users import queries as users_queries
 from services.auth.users import service as users
+from services.auth.users.models import User
 from services.auth.users.schemas import UserCreate
 
 PLATFORM_CODE = "platform"
 Say = Callable[[str], None]
 
 
+class CannotBootstrap(Exception):
+    """A variable is missing or cannot be used."""
+
+
 async def bootstrap(settings: Settings, say: Say = print) -> None:
     """Create what is missing. An administrator who exists keeps their password; service accounts get the secret given.
 
-    Ends the process with one line when a variable is missing.
+    Raises `CannotBootstrap`, whose text names the variable, when one is missing or the password is weak.
     """
     given = settings.bootstrap
-    missing = [f"BOOTSTRAP__{name.upper()}" for name in type(given).model_fields if getattr(given, name) is None]
-    if missing or not (given.admin_email and given.admin_password and given.service_secret):
-        raise SystemExit(f"auth-service cannot be bootstrapped: set {', '.join(missing)}")
+    if not (given.admin_email and given.admin_password and given.service_secret):
+        missing = [name for name in type(given).model_fields if getattr(given, name) is None]
+        raise CannotBootstrap(", ".join(f"BOOTSTRAP__{name.upper()}" for name in missing) + ": not set")
     engine = create_engine(settings.database)
     try:
         sessions = create_sessions(engine, Outbox(f"{settings.name}-service", subscribers))
-        async with transaction(sessions, PLATFORM_TENANT_ID) as session:
-            await _prepare_platform(session, given.service_secret, say)
+        await _prepare_platform(sessions, given.service_secret, say)
         await _prepare_administrator(sessions, given.admin_email, given.admin_password, say)
     finally:
         await engine.dispose()
 
 
-async def _prepare_platform(session: AsyncSession, secret: SecretStr, say: Say) -> None:
-    # Two runs at once would both find everything missing.
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("bootstrap", 0))))
-    await keys.newest_key(session)
-    row = {"id": PLATFORM_TENANT_ID, "code": PLATFORM_CODE, "status": ACTIVE}
-    inserted = insert(Tenant).values(row).on_conflict_do_nothing().returning(Tenant.id)
-    if (await session.execute(inserted)).first():
-        say(f"tenant {PLATFORM_CODE}: created")
-    for role in await roles.create_builtin(session, PLATFORM_TENANT_ID, roles.PLATFORM_ROLES):
-        say(f"role {role.name}: created")
-    for client_id in service_accounts.CLIENT_IDS:
-        if await service_accounts.set_secret(session, client_id, secret.get_secret_value()):
-            say(f"service account {client_id}: given its secret")
+async def _prepare_platform(sessions: Sessions, secret: SecretStr, say: Say) -> None:
+    async with _alone(sessions) as session:
+        await keys.newest_key(session)
+        row = {"id": PLATFORM_TENANT_ID, "code": PLATFORM_CODE, "status": ACTIVE}
+        inserted = insert(Tenant).values(row).on_conflict_do_nothing().returning(Tenant.id)
+        if (await session.execute(inserted)).first():
+            say(f"tenant {PLATFORM_CODE}: created")
+        for role in await roles.create_builtin(session, PLATFORM_TENANT_ID, roles.PLATFORM_ROLES):
+            say(f"role {role.name}: created")
+        for client_id in service_accounts.CLIENT_IDS:
+            if await service_accounts.set_secret(session, client_id, secret.get_secret_value()):
+                say(f"service account {client_id}: given its secret")
 
 
 async def _prepare_administrator(sessions: Sessions, email: str, password: SecretStr, say: Say) -> None:
     async with transaction(sessions, PLATFORM_TENANT_ID) as session:
         existing = await users_queries.find_by_email(session, PLATFORM_TENANT_ID, email)
-    if existing:
-        is_same = await passwords.verify(password.get_secret_value(), existing.password_hash)
-        say(f"administrator {email}: exists" + ("" if is_same else ", and keeps another password than the one given"))
-        return
-    password_hash = await users.hash_new_password(sessions, PLATFORM_TENANT_ID, email, password.get_secret_value())
+    existing = existing or await _create_administrator(sessions, email, password)
+    if existing is None:
+        say(f"administrator {email}: created")
+    elif await passwords.verify(password.get_secret_value(), existing.password_hash):
+        say(f"administrator {email}: exists")
+    else:
+        say(f"administrator {email}: exists, and keeps another password than the one given")
+
+
+async def _create_administrator(sessions: Sessions, email: str, password: SecretStr) -> User | None:
+    """Create the administrator, or return the one that another run has created meanwhile."""
+    try:
+        password_hash = await users.hash_new_password(sessions, PLATFORM_TENANT_ID, email, password.get_secret_value())
+    except passwords.WeakPassword as error:
+        raise CannotBootstrap(f"BOOTSTRAP__ADMIN_PASSWORD: {error.detail}") from None
     wanted = UserCreate(email=email, name="Platform administrator", password=password)
-    async with transaction(sessions, PLATFORM_TENANT_ID) as session:
+    async with _alone(sessions) as session:
+        if existing := await users_queries.find_by_email(session, PLATFORM_TENANT_ID, email):
+            return existing
         given = await roles.resolve(session, PLATFORM_TENANT_ID, [roles.PLATFORM_ADMINISTRATOR])
         await users.add(session, PLATFORM_TENANT_ID, wanted, password_hash, given)
-    say(f"administrator {email}: created")
+    return None
+
+
+@asynccontextmanager
+async def _alone(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
+    """A transaction of the platform's tenant that no other run of this has at the same time."""
+    async with transaction(sessions, PLATFORM_TENANT_ID) as session:
+        await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("bootstrap", 0))))
+        yield session
 
 
 if __name__ == "__main__":
-    asyncio.run(bootstrap(load(Settings)))
+    try:
+        asyncio.run(bootstrap(load(Settings)))
+    except CannotBootstrap as error:
+        print(f"auth-service cannot be bootstrapped: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -66,13 +66,14 @@ async def update(
     """Change what is given. Whoever is switched off is logged out everywhere."""
     user = await get(session, actor, user_id)
     expected.check(user)
-    was_active, was_administrator, had = (user.is_active, _is_administrator(user), user.permissions)
+    given = user.roles if wanted.roles is None else await roles.resolve(session, actor.tenant_id, wanted.roles)
+    was_active, was_administrator, had = user.is_active, _is_administrator(user), user.permissions
     if wanted.name is not None:
         user.name = wanted.name
     if wanted.is_active is not None:
         user.is_active = wanted.is_active
     if wanted.roles is not None:
-        user.roles = await roles.resolve(session, actor.tenant_id, wanted.roles)
+        user.roles = given
         user.updated_at = func.now()  # roles are rows elsewhere, and changing them is a new version of the user
     # Switching someone on again gives back all they had.
     roles.check_grant(actor, user.permissions - (had if was_active else set()) if user.is_active else set())
@@ -87,7 +88,7 @@ async def update(
 
 
 async def _refuse_last_administrator(session: AsyncSession, user: User) -> None:
-    with session.no_autoflush:  # the change must not take locks before the count has
+    with session.no_autoflush:  # the roles are locked before the user, in every request
         if not await queries.count_other_administrators(session, user.tenant_id, user.id):
             raise LastAdministrator(str(LastAdministrator.__doc__))
 

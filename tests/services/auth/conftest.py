@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from libs.contracts.tenant import TenantActivated, TenantCreated
+from libs.service_kit.database import transaction
+from services.auth.keys.service import newest_key
 from services.auth.tenants.consumers import on_tenant_activated, on_tenant_created
 from tests.fixtures.auth import KID
 
@@ -24,7 +26,11 @@ def service_name() -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def trusted_key(superuser: asyncpg.Connection, signing_key: ec.EllipticCurvePrivateKey) -> None:
+async def trusted_key(
+    superuser: asyncpg.Connection, signing_key: ec.EllipticCurvePrivateKey, app_state: dict[str, Any]
+) -> None:
+    async with transaction(app_state["sessions"]) as session:
+        await newest_key(session)  # the service's own, which stays the one it signs with
     pem = signing_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     await superuser.execute(
         "insert into signing_keys (kid, private_key, created_at) values ($1, $2, '2000-01-01') on conflict do nothing",

@@ -1,0 +1,99 @@
+"""Bootstrap: what must exist before anybody can log in, made once and safe to repeat."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+
+from libs.contracts import PLATFORM_TENANT_ID
+from services.auth.bootstrap import CannotBootstrap, bootstrap
+from services.auth.settings import BootstrapSettings
+
+PASSWORD = "a platform of our own"
+SECRET = "the-secret-of-five-services"
+
+
+@pytest.fixture
+def run(settings_of: Callable[..., Any]) -> Callable[..., Any]:
+    """Bootstrap with these values; the lines it says."""
+
+    async def run(**given: Any) -> list[str]:
+        said: list[str] = []
+        values = {"admin_password": PASSWORD, "service_secret": SECRET, **given}
+        await bootstrap(settings_of("auth", bootstrap=BootstrapSettings(**values)), said.append)
+        return said
+
+    return run
+
+
+@pytest.fixture
+def email() -> str:
+    return f"admin-{uuid4().hex}@platform.example"
+
+
+async def log_in(anonymous: httpx.AsyncClient, email: str, password: str = PASSWORD) -> httpx.Response:
+    wanted = {"tenant": "platform", "email": email, "password": password}
+    return await anonymous.post("/api/v1/auth/login", json=wanted)
+
+
+async def test_the_administrator_of_the_platform_can_log_in(
+    run: Callable[..., Any], anonymous: httpx.AsyncClient, email: str
+) -> None:
+    assert (await run(admin_email=email))[-1] == f"administrator {email}: created"
+    token = (await log_in(anonymous, email)).json()["access_token"]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["tenant_id"] == str(PLATFORM_TENANT_ID)
+    assert claims["scope"].split() == [
+        "audit:read",
+        "roles:read",
+        "roles:write",
+        "tenants:read",
+        "tenants:write",
+        "users:read",
+        "users:write",
+    ]
+
+
+async def test_again_changes_nothing_and_says_that_a_password_was_not_taken(
+    run: Callable[..., Any], anonymous: httpx.AsyncClient, email: str
+) -> None:
+    await run(admin_email=email)
+    assert await run(admin_email=email) == [f"administrator {email}: exists"]
+    said = await run(admin_email=email, admin_password="another good one")
+    assert said == [f"administrator {email}: exists, and keeps another password than the one given"]
+    assert (await log_in(anonymous, email)).status_code == 200
+    assert (await log_in(anonymous, email, "another good one")).status_code == 401
+
+
+async def test_another_service_secret_is_taken(
+    run: Callable[..., Any], anonymous: httpx.AsyncClient, email: str
+) -> None:
+    async def statuses(secret: str) -> set[int]:
+        names = [f"{name}-service" for name in ("auth", "tenant", "system", "budget", "personnel")]
+        asked = [{"client_id": name, "client_secret": secret} for name in names]
+        return {(await anonymous.post("/api/v1/auth/token", json=each)).status_code for each in asked}
+
+    await run(admin_email=email)
+    assert await statuses(SECRET) == {200}
+    said = await run(admin_email=email, service_secret="another-long-secret")
+    assert sum("given its secret" in line for line in said) == 5
+    assert (await statuses(SECRET), await statuses("another-long-secret")) == ({401}, {200})
+
+
+async def test_two_at_once_do_not_meet(run: Callable[..., Any], superuser: asyncpg.Connection, email: str) -> None:
+    await asyncio.gather(run(admin_email=email), run(admin_email=email))
+    count = "select count(*) from {} where tenant_id = $1"
+    assert await superuser.fetchval(count.format("service_accounts"), PLATFORM_TENANT_ID) == 5
+    assert await superuser.fetchval("select count(*) from users where email = $1", email) == 1
+
+
+async def test_what_is_missing_or_weak_is_named(run: Callable[..., Any]) -> None:
+    with pytest.raises(CannotBootstrap, match=r"^BOOTSTRAP__ADMIN_EMAIL, BOOTSTRAP__SERVICE_SECRET: not set$"):
+        await run(service_secret=None)
+    with pytest.raises(CannotBootstrap, match=r"^BOOTSTRAP__ADMIN_PASSWORD: "):
+        await run(admin_email="new@platform.example", admin_password="administrator")

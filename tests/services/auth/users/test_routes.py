@@ -1,0 +1,223 @@
+"""Users: who may create whom, what a change does, and that nobody else's users are seen."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from libs.contracts.auth import UserCreated, UserUpdated
+
+Make = Callable[..., Awaitable[dict[str, Any]]]
+MakeClient = Callable[..., httpx.AsyncClient]
+WANTED = {"email": "ada@example.com", "name": "Ada Park", "password": "correct battery staple"}
+
+
+async def change(client: httpx.AsyncClient, user: dict[str, Any], etag: str = "*", **given: Any) -> httpx.Response:
+    return await client.patch(f"/api/v1/users/{user['id']}", json=given, headers={"if-match": etag})
+
+
+def slug(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["type"]
+
+
+async def test_a_user_is_created_and_read(
+    client: httpx.AsyncClient, tenant: UUID, published: Callable[..., Any]
+) -> None:
+    wanted = {**WANTED, "email": "Ada@Example.com", "roles": ["member", "manager"]}
+    response = await client.post("/api/v1/users", json=wanted)
+    assert response.status_code == 201
+    user = response.json()
+    assert (user["email"], user["roles"], user["is_active"]) == ("ada@example.com", ["manager", "member"], True)
+    assert "password" not in response.text and "argon2" not in response.text
+    assert response.headers["location"] == f"/api/v1/users/{user['id']}"
+    found = await client.get(response.headers["location"])
+    assert (found.json(), found.headers["etag"]) == (user, response.headers["etag"])
+    events = await published(UserCreated)
+    assert [(event.user_id, event.roles) for event in events] == [(UUID(user["id"]), ["manager", "member"])]
+
+
+async def test_a_lost_answer_is_replayed(client: httpx.AsyncClient, tenant: UUID) -> None:
+    post = {"url": "/api/v1/users", "headers": {"idempotency-key": "one"}}
+    first = await client.post(**post, json=WANTED)
+    second = await client.post(**post, json=WANTED)
+    assert (second.status_code, second.json()) == (201, first.json())
+    assert second.headers["idempotent-replayed"] == "true"
+    assert slug(await client.post(**post, json={**WANTED, "name": "Bo"})) == (422, "/problems/idempotency-key-reused")
+    assert len((await client.get("/api/v1/users")).json()["items"]) == 1
+
+
+async def test_an_email_is_taken_within_the_tenant_only(
+    client: httpx.AsyncClient, make_client: MakeClient, make_user: Make
+) -> None:
+    await make_user()
+    assert slug(await client.post("/api/v1/users", json={**WANTED, "email": "ADA@example.com"})) == (
+        409,
+        "/problems/email-taken",
+    )
+    elsewhere = await make_client(tenant_id=uuid4()).post("/api/v1/users", json=WANTED)
+    assert elsewhere.status_code == 201
+
+
+async def test_nobody_gives_away_a_permission_they_do_not_have(
+    make_client: MakeClient, make_user: Make, client: httpx.AsyncClient
+) -> None:
+    clerk = make_client("users:write", "budget:read", "budget:request")
+    response = await clerk.post("/api/v1/users", json={**WANTED, "roles": ["manager"]})
+    assert slug(response) == (403, "/problems/cannot-grant")
+    assert response.json()["missing"] == ["budget:approve", "personnel:read"]
+    user = (await clerk.post("/api/v1/users", json={**WANTED, "roles": ["member"]})).json()
+    assert slug(await change(clerk, user, roles=["administrator"])) == (403, "/problems/cannot-grant")
+    assert (await client.get(f"/api/v1/users/{user['id']}")).json()["roles"] == ["member"]
+
+
+async def test_taking_roles_away_needs_no_permission_of_theirs_but_giving_them_back_does(
+    make_client: MakeClient, make_user: Make
+) -> None:
+    clerk = make_client("users:write")
+    manager = await make_user(roles=["manager"])
+    other = await make_user("bo@example.com", roles=["manager"])
+    assert (await change(clerk, manager, roles=[])).json()["roles"] == []
+    assert slug(await change(clerk, manager, roles=["manager"])) == (403, "/problems/cannot-grant")
+    assert (await change(clerk, other, name="Bo Lee")).json()["name"] == "Bo Lee"
+    assert (await change(clerk, other, is_active=False)).status_code == 200
+    assert slug(await change(clerk, other, is_active=True)) == (403, "/problems/cannot-grant")
+
+
+async def test_a_role_that_is_none_is_refused(client: httpx.AsyncClient, make_user: Make) -> None:
+    response = await client.post("/api/v1/users", json={**WANTED, "roles": ["member", "emperor"]})
+    assert slug(response) == (422, "/problems/unknown-role")
+    assert response.json()["unknown"] == ["emperor"]
+    user = await make_user()
+    assert slug(await change(client, user, roles=["emperor"])) == (422, "/problems/unknown-role")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"password": "too short"},
+        {"password": "x" * 129},
+        {"password": 123456789012},
+        {"email": "no e-mail"},
+        {"name": " "},
+        {"name": "Ada\x00"},
+        {"roles": "member"},
+        {"is_active": True},
+        {"tenant_id": str(uuid4())},
+    ],
+)
+async def test_a_malformed_user_is_refused(client: httpx.AsyncClient, tenant: UUID, given: dict[str, Any]) -> None:
+    assert slug(await client.post("/api/v1/users", json={**WANTED, **given})) == (422, "/problems/invalid-input")
+    assert (await client.get("/api/v1/users")).json()["items"] == []
+
+
+@pytest.mark.parametrize("password", ["Password1234", "abababababab", "grace-hopper1", "{code}", "{code}-grace-2026"])
+async def test_a_password_that_is_easily_guessed_is_refused(
+    client: httpx.AsyncClient, tenant: UUID, code: str, password: str
+) -> None:
+    wanted = {**WANTED, "email": "grace-hopper@example.com", "password": password.format(code=code)}
+    expected = (422, "/problems/weak-password") if "2026" not in password else (201, None)
+    response = await client.post("/api/v1/users", json=wanted)
+    assert (response.status_code, response.json().get("type")) == expected
+
+
+async def test_a_change_is_a_new_version(
+    client: httpx.AsyncClient, make_user: Make, published: Callable[..., Any]
+) -> None:
+    user = await make_user()
+    response = await change(client, user, '"1"', name="Ada Lee")
+    assert (response.json()["name"], response.headers["etag"]) == ("Ada Lee", '"2"')
+    response = await change(client, user, '"2"', roles=["manager"])  # rows elsewhere, and yet a new version
+    assert (response.json()["roles"], response.headers["etag"]) == (["manager"], '"3"')
+    assert [event.roles for event in await published(UserUpdated)] == [["member"], ["manager"]]
+
+
+async def test_a_change_names_the_version_it_changes(client: httpx.AsyncClient, make_user: Make) -> None:
+    user = await make_user()
+    path = f"/api/v1/users/{user['id']}"
+    assert slug(await client.patch(path, json={"name": "Bo"})) == (428, "/problems/precondition-required")
+    assert slug(await change(client, user, '"7"', name="Bo")) == (412, "/problems/precondition-failed")
+    answers = await asyncio.gather(*(change(client, user, '"1"', roles=["manager"]) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 4
+
+
+async def test_the_last_active_administrator_stays(client: httpx.AsyncClient, make_user: Make) -> None:
+    one = await make_user("one@example.com", roles=["administrator", "member"])
+    two = await make_user("two@example.com", roles=["administrator"])
+    assert (await change(client, two, roles=["member"])).status_code == 200
+    last = (409, "/problems/last-administrator")
+    assert slug(await change(client, one, roles=["member"])) == last
+    assert slug(await change(client, one, is_active=False)) == last
+    assert (await change(client, one, roles=["administrator"])).status_code == 200
+    assert (await client.get(f"/api/v1/users/{one['id']}")).json()["is_active"]
+
+
+async def test_two_administrators_cannot_switch_each_other_off(client: httpx.AsyncClient, make_user: Make) -> None:
+    both = [await make_user(f"{name}@example.com", roles=["administrator"]) for name in ("one", "two")]
+    answers = await asyncio.gather(*(change(client, user, is_active=False) for user in both))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+async def test_users_are_listed_by_pages(client: httpx.AsyncClient, make_user: Make) -> None:
+    made = [(await make_user(f"user{n}@example.com"))["id"] for n in range(3)]
+    first = (await client.get("/api/v1/users", params={"limit": 2})).json()
+    second = (await client.get("/api/v1/users", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    assert [user["id"] for user in first["items"] + second["items"]] == made[::-1]
+    assert second["next_cursor"] is None
+    assert slug(await client.get("/api/v1/users", params={"cursor": "x"})) == (400, "/problems/bad-cursor")
+
+
+async def test_another_tenants_user_does_not_exist(make_client: MakeClient, make_user: Make) -> None:
+    user = await make_user()
+    stranger = make_client(tenant_id=uuid4())
+    assert slug(await stranger.get(f"/api/v1/users/{user['id']}")) == (404, "/problems/user-not-found")
+    assert slug(await change(stranger, user, name="Mine")) == (404, "/problems/user-not-found")
+    assert (await stranger.get("/api/v1/users")).json()["items"] == []
+    # Nor does the tenant's role.
+    wanted = {**WANTED, "roles": ["member"]}
+    assert slug(await stranger.post("/api/v1/users", json=wanted)) == (422, "/problems/unknown-role")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "permission"),
+    [
+        ("GET", "/api/v1/users", "users:read"),
+        ("POST", "/api/v1/users", "users:write"),
+        ("GET", f"/api/v1/users/{UUID(int=1)}", "users:read"),
+        ("PATCH", f"/api/v1/users/{UUID(int=1)}", "users:write"),
+    ],
+)
+async def test_each_route_wants_its_permission(
+    anonymous: httpx.AsyncClient, make_client: MakeClient, method: str, path: str, permission: str
+) -> None:
+    request = {"json": WANTED if method == "POST" else {}, "headers": {"if-match": "*"}} if method != "GET" else {}
+    assert (await anonymous.request(method, path, **request)).status_code == 401
+    response = await make_client("budget:read").request(method, path, **request)
+    assert (response.status_code, response.json()["missing"]) == (403, [permission])
+
+
+async def test_a_password_is_hashed_while_no_connection_is_held(
+    client: httpx.AsyncClient, tenant: UUID, app_state: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.auth import passwords
+
+    held: list[int] = []
+    hash_it = passwords.HASHER.hash
+
+    class Watched:
+        def hash(self, password: str) -> str:
+            held.append(app_state["engine"].pool.checkedout())
+            return hash_it(password)
+
+    monkeypatch.setattr(passwords, "HASHER", Watched())
+    response = await client.post("/api/v1/users", json=WANTED, headers={"idempotency-key": "two"})
+    assert (response.status_code, held) == (201, [0])
+
+
+async def test_the_stored_hash_is_argon2id_with_our_parameters(make_user: Make, superuser: asyncpg.Connection) -> None:
+    user = await make_user()
+    stored = await superuser.fetchval("select password_hash from users where id = $1", UUID(user["id"]))
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
