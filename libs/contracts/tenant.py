@@ -15,6 +15,14 @@ class TenantCreated(Event):
     name: str
 
 
+class TenantRenamed(Event):
+    """A tenant has another name."""
+
+    type: ClassVar[str] = "tenant.renamed.v1"
+    tenant_id: UUID
+    name: str
+
+
 class TenantActivated(Event):
     """Every service is prepared; people of this tenant may log in."""
 

@@ -1,0 +1,1 @@
+"""The system service: the audit trail of every event of all services."""

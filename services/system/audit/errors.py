@@ -1,0 +1,7 @@
+"""What can be refused about the audit trail."""
+
+from libs.service_kit.errors import NotFound
+
+
+class AuditEntryNotFound(NotFound):
+    """There is no such entry."""

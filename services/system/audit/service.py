@@ -1,0 +1,79 @@
+"""The audit trail: recording events as they come, and searching them.
+
+The trail is ordered by when an entry was recorded, not by when its event occurred: an event that arrives late is then
+the newest entry, instead of slipping in behind a reader who has already passed its time. A reading from page to page
+shows each entry that was there when it began once, and none twice.
+"""
+
+import re
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts import EVENTS, CloudEvent
+from libs.service_kit.auth import Principal
+from libs.service_kit.pages import BadCursor, Page
+from services.system.audit import queries
+from services.system.audit.errors import AuditEntryNotFound
+from services.system.audit.models import AuditEntry
+from services.system.audit.schemas import AuditEntryOut, AuditSearch
+from services.system.metrics import AUDIT_ENTRIES
+
+
+async def record(session: AsyncSession, event: CloudEvent) -> None:
+    """Add an event to the trail of its tenant, once, however often and late it comes."""
+    entity_type, _, entity_id = event.subject.partition("/")
+    entry = insert(AuditEntry).values(
+        tenant_id=event.tenantid,
+        id=event.id,
+        type=event.type,
+        source=event.source,
+        entity_type=entity_type,
+        entity_id=entity_id,
+        actor_id=event.actorid,
+        occurred_at=event.time,
+        trace_id=_trace_id(event.traceparent),
+        request_id=event.requestid,
+        data=event.data,
+    )
+    recorded = await session.scalar(entry.on_conflict_do_nothing().returning(AuditEntry.id))
+    if recorded:
+        # Only types that the contracts name become label values, whatever a later version of a service may send.
+        AUDIT_ENTRIES.labels(event.type if event.type in EVENTS else "unknown").inc()
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    """The trace id in a W3C `traceparent`, `00-<trace id>-<span id>-<flags>`."""
+    known = re.fullmatch(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-.*", traceparent or "")
+    return known[1] if known else None
+
+
+async def get(session: AsyncSession, actor: Principal, entry_id: UUID) -> AuditEntry:
+    """The entry of one event."""
+    entry = await queries.find(session, actor.tenant_id, entry_id)
+    if entry is None:
+        raise AuditEntryNotFound(f"There is no audit entry {entry_id}.")
+    return entry
+
+
+async def search(session: AsyncSession, actor: Principal, wanted: AuditSearch) -> Page[AuditEntryOut]:
+    """One page of the actor's tenant's trail, the latest recorded first. The cursor is the id of a page's last entry."""
+    before = await _position(session, actor, wanted.cursor) if wanted.cursor else None
+    entries = await queries.newest(session, actor.tenant_id, wanted, before, wanted.limit + 1)
+    shown = entries[: wanted.limit]
+    more = len(entries) > wanted.limit
+    return Page(
+        items=[AuditEntryOut.model_validate(entry) for entry in shown],
+        next_cursor=str(shown[-1].id) if more else None,
+    )
+
+
+async def _position(session: AsyncSession, actor: Principal, cursor: str) -> int:
+    try:
+        entry = await queries.find(session, actor.tenant_id, UUID(cursor))
+    except ValueError:
+        entry = None
+    if entry is None:
+        raise BadCursor("use the `next_cursor` of the page before, or none")
+    return entry.position

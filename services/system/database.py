@@ -1,0 +1,15 @@
+"""The system service's tables."""
+
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase
+
+from libs.service_kit.database import COLUMN_TYPES, new_metadata
+
+
+class Base(DeclarativeBase):
+    """The base of this service's models."""
+
+    metadata = new_metadata()
+    type_annotation_map = COLUMN_TYPES | {dict[str, Any]: JSONB()}

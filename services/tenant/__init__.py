@@ -1,0 +1,1 @@
+"""The tenant service: who uses the platform, and how each of them comes to be ready."""

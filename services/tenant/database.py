@@ -1,0 +1,34 @@
+"""The tenant service's tables, and how a transaction speaks for another tenant for a while."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase
+
+from libs.service_kit.database import COLUMN_TYPES, bind_tenant, new_metadata
+
+
+class Base(DeclarativeBase):
+    """The base of this service's models."""
+
+    metadata = new_metadata()
+    type_annotation_map = COLUMN_TYPES
+
+
+@asynccontextmanager
+async def bound_to(session: AsyncSession, tenant_id: UUID) -> AsyncGenerator[None]:
+    """Bind the session's transaction to this tenant inside the block, and back again after it.
+
+    The rows of this service belong to the platform, and the events about a tenant to that tenant, so that its audit
+    trail begins with its own creation. Changes are written before each switch: row-level security judges a row at the
+    moment of its writing.
+    """
+    before: UUID = session.info["tenant_id"]
+    actor_id: UUID | None = session.info.get("actor_id")
+    await session.flush()
+    await bind_tenant(session, tenant_id, actor_id)
+    yield
+    await session.flush()
+    await bind_tenant(session, before, actor_id)

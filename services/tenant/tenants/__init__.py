@@ -1,0 +1,1 @@
+"""Tenants: created, provisioned by every service, renamed, closed."""

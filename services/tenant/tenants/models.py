@@ -1,0 +1,52 @@
+"""Tenants, and the answers of the services that prepare them.
+
+All rows belong to the platform (`tenant_id`), whose people create tenants and see them all; row-level security keeps
+everybody else out. A tenant's own id is `tenants.id`.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from libs.service_kit.database import Entity
+from services.tenant.database import Base
+
+
+class Tenant(Entity, Base):
+    """A customer of the platform, and how far its life has come."""
+
+    __tablename__ = "tenants"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "id"),
+        UniqueConstraint("tenant_id", "code"),
+        CheckConstraint("status in ('provisioning', 'active', 'suspended', 'closed')", name="status"),
+        Index("ix_tenants_newest", "tenant_id", text("created_at desc"), text("id desc")),
+        Index("ix_tenants_provisioning", "tenant_id", "created_at", postgresql_where=text("status = 'provisioning'")),
+    )
+    code: Mapped[str]
+    name: Mapped[str]
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    """Why it is closed."""
+    provisioning: Mapped[list["ProvisioningStep"]] = relationship(lazy="raise", order_by="ProvisioningStep.service")
+
+
+class ProvisioningStep(Base):
+    """One service's part in making a tenant ready."""
+
+    __tablename__ = "provisioning_steps"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "provisioned_id"], ["tenants.tenant_id", "tenants.id"]),
+        CheckConstraint("status in ('pending', 'prepared', 'failed')", name="status"),
+    )
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    provisioned_id: Mapped[UUID] = mapped_column(primary_key=True)
+    """The tenant that is made ready."""
+    service: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(default="pending")
+    reason: Mapped[str | None]
+    """Why it failed."""
+    at: Mapped[datetime | None]
+    """When the service answered."""

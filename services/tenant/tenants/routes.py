@@ -1,0 +1,72 @@
+"""Tenants over HTTP, for the platform's own people."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from libs.contracts import PLATFORM_TENANT_ID
+from libs.service_kit.auth import Principal, requires
+from libs.service_kit.database import DatabaseSession
+from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.pages import BadCursor, Page, PageWindow, page
+from libs.service_kit.preconditions import IfMatch, etag
+from services.tenant.tenants import queries, service
+from services.tenant.tenants.errors import PlatformOnly, TenantCodeTaken, TenantIsClosed, TenantNotFound
+from services.tenant.tenants.models import Tenant
+from services.tenant.tenants.schemas import TenantCreate, TenantOut, TenantUpdate
+
+router = APIRouter(prefix="/api/v1/tenants", tags=["tenants"])
+
+
+def platform(permission: str) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency: the caller, one of the platform's own with this permission, or 403."""
+
+    async def permitted(caller: Annotated[Principal, Depends(requires(permission))]) -> Principal:
+        if caller.tenant_id != PLATFORM_TENANT_ID:
+            raise PlatformOnly(str(PlatformOnly.__doc__))
+        return caller
+
+    return permitted
+
+
+Reader = Annotated[Principal, Depends(platform("tenants:read"))]
+Writer = Annotated[Principal, Depends(platform("tenants:write"))]
+
+
+@router.post("", status_code=201, response_model=TenantOut, responses=problems(PlatformOnly, TenantCodeTaken))
+async def create_tenant(wanted: TenantCreate, actor: Writer, session: DatabaseSession, once: CreateOnce) -> Response:
+    """Create a tenant and begin its provisioning; poll `status` until it is `active` or `closed`."""
+    tenant = await service.create(session, actor, wanted)
+    location = f"/api/v1/tenants/{tenant.id}"
+    return await once.created(TenantOut.of(tenant), location=location, version=tenant.version)
+
+
+@router.get("", responses=problems(BadCursor, PlatformOnly))
+async def list_tenants(_: Reader, session: DatabaseSession, window: PageWindow) -> Page[TenantOut]:
+    """All tenants, the newest first."""
+    return await page(session, queries.tenants(), Tenant, window, TenantOut.model_validate)
+
+
+@router.get("/{tenant_id}", response_model=TenantOut, responses=problems(PlatformOnly, TenantNotFound))
+async def get_tenant(tenant_id: UUID, _: Reader, session: DatabaseSession, response: Response) -> Tenant:
+    """One tenant, and how far each service is with it."""
+    tenant = await service.get(session, tenant_id)
+    response.headers["etag"] = etag(tenant)
+    return tenant
+
+
+@router.patch(
+    "/{tenant_id}",
+    response_model=TenantOut,
+    responses=problems(PlatformOnly, TenantNotFound, TenantIsClosed, PreconditionFailed, PreconditionRequired),
+)
+async def update_tenant(
+    tenant_id: UUID, wanted: TenantUpdate, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
+) -> Tenant:
+    """Rename a tenant."""
+    tenant = await service.rename(session, tenant_id, expected, wanted)
+    response.headers["etag"] = etag(tenant)
+    return tenant

@@ -1,0 +1,116 @@
+"""A tenant's life: created, prepared by every service and active; or closed, when one refuses or none answers in time.
+
+Creation is a saga. `tenant.created.v1` asks every participant to prepare; each answer is one step; the last good one
+makes the tenant active. A refusal or the time-out closes it, and `tenant.closed.v1` asks everybody to undo what they
+had prepared. These functions run bound to the platform; the row lock puts answers that come at once in a row.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.contracts.provisioning import PARTICIPANTS
+from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated, TenantRenamed
+from libs.observability import get_logger
+from libs.service_kit.auth import Principal
+from libs.service_kit.outbox import publish
+from libs.service_kit.preconditions import Expected
+from services.tenant.database import bound_to
+from services.tenant.metrics import PROVISIONED, PROVISIONING_SECONDS
+from services.tenant.tenants import queries
+from services.tenant.tenants.errors import TenantCodeTaken, TenantIsClosed, TenantNotFound
+from services.tenant.tenants.models import ProvisioningStep, Tenant
+from services.tenant.tenants.schemas import TenantCreate, TenantUpdate
+
+log = get_logger(__name__)
+
+PLATFORM_CODE = "platform"
+"""The platform's people log in with it, though no row of this service stands for the platform."""
+
+
+async def create(session: AsyncSession, actor: Principal, wanted: TenantCreate) -> Tenant:
+    """Begin the provisioning of a new tenant."""
+    if wanted.code == PLATFORM_CODE:
+        raise TenantCodeTaken(f"`{PLATFORM_CODE}` is the platform's own code")
+    steps = [ProvisioningStep(service=service) for service in PARTICIPANTS]
+    tenant = Tenant(
+        tenant_id=actor.tenant_id, code=wanted.code, name=wanted.name, status="provisioning", provisioning=steps
+    )
+    session.add(tenant)
+    await session.flush()
+    async with bound_to(session, tenant.id):
+        publish(session, TenantCreated(tenant_id=tenant.id, code=tenant.code, name=tenant.name))
+    log.info("tenant created", tenant_id=str(tenant.id), code=tenant.code)
+    return tenant
+
+
+async def get(session: AsyncSession, tenant_id: UUID) -> Tenant:
+    """The tenant with this id."""
+    tenant = await queries.find(session, tenant_id)
+    if tenant is None:
+        raise TenantNotFound(f"There is no tenant {tenant_id}.")
+    return tenant
+
+
+async def rename(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: TenantUpdate) -> Tenant:
+    """Give the tenant another name."""
+    tenant = await queries.lock(session, tenant_id)
+    if tenant is None:
+        raise TenantNotFound(f"There is no tenant {tenant_id}.")
+    expected.check(tenant)
+    if tenant.status == "closed":
+        raise TenantIsClosed(str(TenantIsClosed.__doc__))
+    if tenant.name != wanted.name:
+        tenant.name = wanted.name
+        async with bound_to(session, tenant.id):
+            publish(session, TenantRenamed(tenant_id=tenant.id, name=tenant.name))
+        log.info("tenant renamed", tenant_id=str(tenant.id))
+    return tenant
+
+
+async def record_answer(session: AsyncSession, tenant_id: UUID, service: str, refusal: str | None) -> None:
+    """Record a participant's first answer, prepared or a refusal, and end the provisioning if it decides.
+
+    A further answer of the same service changes nothing. An answer that comes after the end is recorded, no more.
+    """
+    tenant = await queries.lock(session, tenant_id)
+    steps = {step.service: step for step in tenant.provisioning} if tenant else {}
+    step = steps.get(service)
+    if tenant is None or step is None or step.status != "pending":
+        log.info("answer ignored", tenant_id=str(tenant_id), participant=service, known=step is not None)
+        return
+    step.status, step.reason, step.at = "failed" if refusal else "prepared", refusal, datetime.now(UTC)
+    if tenant.status != "provisioning":
+        log.info("answer came late", tenant_id=str(tenant_id), participant=service, status=tenant.status)
+    elif refusal:
+        await _close(session, tenant, f"{service} could not prepare: {refusal}")
+    elif all(step.status == "prepared" for step in steps.values()):
+        await _activate(session, tenant)
+
+
+async def give_up(session: AsyncSession, tenant: Tenant) -> None:
+    """Close a locked tenant whose participants have not all answered in time."""
+    silent = [step.service for step in tenant.provisioning if step.status == "pending"]
+    await _close(session, tenant, f"no answer in time from {', '.join(silent)}")
+
+
+async def _activate(session: AsyncSession, tenant: Tenant) -> None:
+    tenant.status = "active"
+    async with bound_to(session, tenant.id):
+        publish(session, TenantActivated(tenant_id=tenant.id))
+    log.info("tenant activated", tenant_id=str(tenant.id), code=tenant.code)
+    _count(tenant)
+
+
+async def _close(session: AsyncSession, tenant: Tenant, reason: str) -> None:
+    tenant.status, tenant.reason = "closed", reason
+    async with bound_to(session, tenant.id):
+        publish(session, TenantClosed(tenant_id=tenant.id, reason=reason))
+    log.warning("tenant closed", tenant_id=str(tenant.id), code=tenant.code, reason=reason)
+    _count(tenant)
+
+
+def _count(tenant: Tenant) -> None:
+    PROVISIONED.labels(tenant.status).inc()
+    PROVISIONING_SECONDS.observe((datetime.now(UTC) - tenant.created_at).total_seconds())

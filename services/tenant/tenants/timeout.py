@@ -1,0 +1,30 @@
+"""The end of waiting: closes tenants whose services did not all answer in time."""
+
+import asyncio
+from datetime import timedelta
+
+from opentelemetry import trace
+
+from libs.contracts import PLATFORM_TENANT_ID
+from libs.service_kit.database import Sessions, transaction
+from services.tenant.tenants import queries, service
+
+SWEEP_SECONDS = 1.0
+
+tracer = trace.get_tracer(__name__)
+
+
+async def watch(sessions: Sessions, patience: timedelta) -> None:
+    """Close what is overdue, again and again until cancelled. Replicas do not disturb each other."""
+    while True:
+        await close_overdue(sessions, patience)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def close_overdue(sessions: Sessions, patience: timedelta) -> None:
+    """Close every tenant that has been in provisioning for longer than `patience`."""
+    async with transaction(sessions, PLATFORM_TENANT_ID) as session:
+        for tenant in await queries.lock_overdue(session, patience):
+            # One trace for the closing and all the undoing that follows from it.
+            with tracer.start_as_current_span("close overdue tenant", attributes={"tenant.id": str(tenant.id)}):
+                await service.give_up(session, tenant)
