@@ -1,0 +1,154 @@
+"""The command line of the local stack: `python -m local up`, as the Makefile calls it."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from local import environment, mode, postgres, stack
+from local.report import say
+from local.settings import SERVICES, Service, SettingError, Settings, read, service_named
+
+BACKENDS = {"local": stack}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code. What went wrong is told in words, never as a traceback."""
+    given = parser().parse_args(arguments)
+    try:
+        return given.run(read(), given)
+    except (SettingError, stack.StackError, postgres.PostgresError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command continues from here; `make down` stops what runs.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `make logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs with their options."""
+    top = argparse.ArgumentParser(prog="python -m local", description="The whole stack on this machine, without Docker.")
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, run: object, explanation: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=explanation, description=explanation)
+        added.set_defaults(run=run)
+        return added
+
+    verb("up", up, "start the stack and wait until it is ready").add_argument("--mode", help="local or docker")
+    verb("down", down, "stop the stack; data stays")
+    verb("status", status, "what runs where, and is it ready")
+    verb("restart", restart, "restart services").add_argument("service", nargs="*", metavar="SERVICE")
+    verb("migrate", migrate, "bring databases up to date").add_argument("service", nargs="*", metavar="SERVICE")
+    verb("clean", clean, "stop the stack and remove its data, logs and traces")
+    show = verb("logs", logs, "the services' log lines; followed on a terminal, printed once into a pipe")
+    show.add_argument("--service", action="append", default=[], help="only this one; may be repeated")
+    show.add_argument("--level", default="", help="this level and above")
+    show.add_argument("--trace", default="", help="a trace id, or how it begins")
+    show.add_argument("-f", "--follow", action=argparse.BooleanOptionalAction, default=sys.stdout.isatty())
+    verb("trace", trace, "draw a trace with its log lines").add_argument("id", nargs="?", help="how it begins; else the last")
+    verb("run", run, "run a command that is told where the stack is").add_argument("command", nargs=argparse.REMAINDER)
+    return top
+
+
+def up(settings: Settings, given: argparse.Namespace) -> int:
+    """Choose the mode, then start."""
+    chosen, why = mode.choose(settings, given.mode)
+    say(f"Mode: {chosen} ({why})")
+    mode.remember(settings, chosen)
+    BACKENDS[chosen].up(settings)
+    return 0
+
+
+def down(settings: Settings, given: argparse.Namespace) -> int:
+    """Stop."""
+    BACKENDS[mode.remembered(settings)].down(settings)
+    return 0
+
+
+def status(settings: Settings, given: argparse.Namespace) -> int:
+    """Show; 1 unless everything is ready."""
+    return 0 if BACKENDS[mode.remembered(settings)].status(settings) else 1
+
+
+def restart(settings: Settings, given: argparse.Namespace) -> int:
+    """Restart the named services, or all."""
+    BACKENDS[mode.remembered(settings)].restart(settings, _services(given.service))
+    return 0
+
+
+def migrate(settings: Settings, given: argparse.Namespace) -> int:
+    """Migrate the named services' databases, or all."""
+    BACKENDS[mode.remembered(settings)].migrate(settings, _services(given.service))
+    return 0
+
+
+def clean(settings: Settings, given: argparse.Namespace) -> int:
+    """Remove."""
+    BACKENDS[mode.remembered(settings)].clean(settings)
+    return 0
+
+
+def logs(settings: Settings, given: argparse.Namespace) -> int:
+    """Print or follow log lines."""
+    from local import logs  # with libs.observability behind it, which `up` and `down` need not wait for
+
+    folders = _folders(settings, "logs", _services(given.service))
+    keep = logs.keeps(level=given.level, trace=given.trace)
+    lines = logs.followed(folders, keep) if given.follow else filter(keep, logs.stored(folders))
+    try:
+        for line in lines:
+            print(logs.readable(line, coloured=_is_coloured()), flush=given.follow)
+    except KeyboardInterrupt:  # how one leaves a follower
+        return 0
+    return 0
+
+
+def trace(settings: Settings, given: argparse.Namespace) -> int:
+    """Draw one trace."""
+    from local import drawing, logs, report, traces
+
+    folders = _folders(settings, "traces", SERVICES)
+    wanted = given.id.lower() if given.id else traces.newest(folders)
+    if not wanted:
+        raise SettingError(f"no trace is recorded in {settings.state / 'traces'}: make a request, then wait a second")
+    found = traces.of_trace(folders, wanted)
+    if not found:
+        raise SettingError(f"no recorded trace has an id that begins with {wanted!r}")
+    if len(found) > 1:
+        raise SettingError(f"{wanted!r} begins {len(found)} traces: " + ", ".join(sorted(found)[:5]))
+    [(trace_id, spans)] = found.items()
+    lines = logs.of_trace(_folders(settings, "logs", SERVICES), trace_id)
+    out = report.console()
+    for row in drawing.draw(spans, lines, width=min(out.width, 140), coloured=_is_coloured()):
+        out.print(row, no_wrap=True)
+    return 0
+
+
+def run(settings: Settings, given: argparse.Namespace) -> int:
+    """Run a client of the stack, such as the demo, with its URLs and logins in the environment."""
+    command = [part for part in given.command if part != "--"]
+    if command[:1] == ["python"]:
+        command[0] = sys.executable
+    return subprocess.run(command, env=environment.of_client(settings), check=False).returncode
+
+
+def _services(names: Sequence[str]) -> Sequence[Service]:
+    return [service_named(name) for name in names] or SERVICES
+
+
+def _folders(settings: Settings, kind: str, services: Sequence[Service]) -> list[Path]:
+    return [settings.state / kind / service.name for service in services]
+
+
+def _is_coloured() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

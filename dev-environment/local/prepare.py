@@ -1,0 +1,47 @@
+"""Bring the five databases up to date and give auth its first administrator: `python -m local.prepare`.
+
+One process for all of it, since the imports take longer than the work. Safe to repeat.
+"""
+
+import asyncio
+import os
+import sys
+import time
+
+import asyncpg
+
+from libs.service_kit import migrations
+from local import databases, environment, settings
+from services.auth import bootstrap
+from services.auth.settings import Settings as AuthSettings
+
+
+async def prepare(current: settings.Settings) -> None:
+    """Create databases and roles, migrate, bootstrap."""
+    names = [service.short for service in settings.SERVICES]
+    superuser = environment.superuser_url(current)
+    await until_it_answers(superuser)
+    await databases.create(superuser, names, password=current.values["POSTGRES_PASSWORD"])
+    await migrations.upgrade_all(names, os.environ["MIGRATE_URL_TEMPLATE"])
+    await bootstrap.bootstrap(AuthSettings())
+
+
+async def until_it_answers(url: str, seconds: float = 20.0) -> None:
+    """Wait for a server that is starting."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            await (await asyncpg.connect(url)).close()
+            return
+        except (OSError, asyncpg.CannotConnectNowError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(prepare(settings.read()))
+    except asyncpg.InvalidPasswordError:
+        sys.exit("PostgreSQL refuses POSTGRES_PASSWORD: the data was created with another one. Set that one, or "
+                 "remove the data with `make clean`.")  # fmt: skip

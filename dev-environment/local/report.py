@@ -1,0 +1,76 @@
+"""What the local stack tells the person at the terminal."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from local import environment
+from local.settings import SERVICES, Service, Settings
+
+# In a pipe there is no width to fit into, and nothing may be broken into two lines.
+WIDE = 200
+
+
+def console() -> Console:
+    """Standard output; colours on a terminal only."""
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print one line of progress."""
+    print(text, flush=True)
+
+
+def tail(lines: Sequence[str], count: int = 20) -> str:
+    """The last lines, indented."""
+    return "\n".join(f"    {line}" for line in lines[-count:]) or "    (nothing was printed)"
+
+
+def summary(settings: Settings) -> None:
+    """Print what runs where, who may log in, and what to try next."""
+    out = console()
+    table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
+    for service in SERVICES:
+        table.add_row(service.name, f"{environment.url(service, settings)}/docs")
+    values = settings.values
+    table.add_row("platform administrator (tenant `platform`)", "auth-service", values["BOOTSTRAP__ADMIN_EMAIL"],
+                  values["BOOTSTRAP__ADMIN_PASSWORD"])  # fmt: skip
+    table.add_row("PostgreSQL", f"127.0.0.1:{values['POSTGRES_PORT']}", "postgres", values["POSTGRES_PASSWORD"])
+    table.add_row("logs and traces", str(settings.state))
+    out.print(table)
+    out.print(
+        "Try next:\n"
+        "  make demo                 two tenants' story through all services\n"
+        "  make trace                the last request as a tree through the services, with its log lines\n"
+        "  make logs LEVEL=warning   what is worth a look\n"
+        f"  curl {environment.url(SERVICES[0], settings)}/metrics\n"
+        "  make down                 stop it; the data stays"
+    )
+
+
+def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiting: Mapping[Service, str]) -> None:
+    """Print each process: state, port, since when, and why it is not ready."""
+    table = Table("process", "state", "port", "pid", "up for", "", box=box.SIMPLE_HEAD, pad_edge=False)
+    ports = {service.name: service.port_variable for service in SERVICES} | {"postgres": "POSTGRES_PORT"}
+    reasons = {service.name: reason for service, reason in waiting.items()}
+    for name, variable in ports.items():
+        known = states[name]
+        is_up = known["statename"] == "RUNNING"
+        state = "ready" if is_up and name not in reasons else known["statename"].lower()
+        age = _age(time.time() - known["start"]) if is_up else ""
+        colour = "green" if state == "ready" else "red"
+        table.add_row(name, Text(state, colour), settings.values[variable], str(known["pid"] or ""), age,
+                      reasons.get(name, ""))  # fmt: skip
+    console().print(table)
+
+
+def _age(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,110 @@
+"""What can be set for the local stack: the environment, over the file .env, over these defaults."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# .env.example explains each of them; a test keeps the two in step.
+DEFAULTS = {
+    "MODE": "",
+    "STATE_DIR": ".local",
+    "AUTH_PORT": "3001",
+    "TENANT_PORT": "3002",
+    "SYSTEM_PORT": "3003",
+    "BUDGET_PORT": "3010",
+    "PERSONNEL_PORT": "3020",
+    "POSTGRES_PORT": "15432",
+    "POSTGRES_PASSWORD": "all-erp-postgres",
+    "BOOTSTRAP__ADMIN_EMAIL": "admin@platform.example",
+    "BOOTSTRAP__ADMIN_PASSWORD": "all-erp-administrator",
+    "BOOTSTRAP__SERVICE_SECRET": "all-erp-service-account",
+}
+
+
+class SettingError(Exception):
+    """A value that cannot be used; the message names the variable."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of the five: its short name and the variable that holds its port."""
+
+    short: str
+    port_variable: str
+
+    @property
+    def name(self) -> str:
+        """The name in logs, traces and metrics."""
+        return f"{self.short}-service"
+
+
+SERVICES = (
+    Service("auth", "AUTH_PORT"),
+    Service("tenant", "TENANT_PORT"),
+    Service("system", "SYSTEM_PORT"),
+    Service("budget", "BUDGET_PORT"),
+    Service("personnel", "PERSONNEL_PORT"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force, and those of them that .env gave (they reach the services too)."""
+
+    values: Mapping[str, str]
+    from_file: Mapping[str, str]
+
+    @property
+    def state(self) -> Path:
+        """The folder for everything that running leaves behind."""
+        return ROOT / self.values["STATE_DIR"]
+
+    @property
+    def run(self) -> Path:
+        """What supervisord needs and writes; part of `state`."""
+        return self.state / "run"
+
+    def port(self, variable: str) -> int:
+        """A port by the name of its variable."""
+        return int(self.values[variable])
+
+
+def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env") -> Settings:
+    """Read the settings; `SettingError` names the variable whose value cannot be used."""
+    environment = os.environ if environment is None else environment
+    from_file = parse(file.read_text()) if file.exists() else {}
+    values = DEFAULTS | {name: text for name, text in from_file.items() if name in DEFAULTS and text}
+    values |= {name: environment[name] for name in DEFAULTS if environment.get(name)}
+    taken: dict[str, str] = {}
+    for variable in (name for name in DEFAULTS if name.endswith("_PORT")):
+        text = values[variable]
+        if not re.fullmatch(r"\d{1,5}", text) or not 0 < int(text) < 65536:
+            raise SettingError(f"{variable} must be a port from 1 to 65535, not {text!r}")
+        if text in taken:
+            raise SettingError(f"{variable} and {taken[text]} are both {text}: give each its own port")
+        taken[text] = variable
+    return Settings(values, from_file)
+
+
+def parse(text: str) -> dict[str, str]:
+    """The variables of a file in the usual form: `NAME=value`, with comments and quotes allowed."""
+    found = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_]\w*)=\s*(.*?)\s*", line)
+        if match:
+            name, value = match.groups()
+            quoted = re.fullmatch(r"""(["'])(.*?)\1(?:\s+#.*)?""", value)
+            found[name] = quoted[2] if quoted else re.sub(r"(^|\s+)#.*", "", value)
+    return found
+
+
+def service_named(name: str) -> Service:
+    """The service called `auth` or `auth-service`; `SettingError` lists the names for any other."""
+    for service in SERVICES:
+        if name in (service.short, service.name):
+            return service
+    raise SettingError(f"there is no service {name!r}: use one of {', '.join(each.short for each in SERVICES)}")
