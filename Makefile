@@ -43,9 +43,10 @@ demo:       ## play the story of two tenants against the running stack
 	$(call need,runtime local)
 	@$(LOCAL) run -- python -m libs.journey
 
-load:       ## keep believable traffic going until Ctrl-C [USERS=8]
+load:       ## keep believable traffic going until Ctrl-C [USERS=8] [RATE=1] [DURATION=5m]
 	$(call need,runtime local load)
-	@$(LOCAL) run -- python -m locust -f dev-environment/load/locustfile.py --headless -u $(or $(USERS),8) -r 2
+	@$(LOCAL) run -- python -m locust -f dev-environment/load/locustfile.py --headless --only-summary \
+	    -u $(or $(USERS),8) -r 2 $(if $(DURATION),-t $(DURATION))
 
 migrate:    ## bring the databases up to date, of one service or of all [SERVICE=auth]
 	$(call need,runtime local)
@@ -57,7 +58,7 @@ clean:      ## stop the stack and remove its data, logs and traces
 
 test:       ## run the tests [T=tests/libs]
 	$(call need,runtime local test)
-	@$(RUN) -m pytest $(or $(T),tests) $(PYTEST)
+	@$(RUN) -m pytest $(if $(T),$(T),-n auto --maxprocesses 4 --dist loadfile) $(PYTEST)
 
 fuzz:       ## generated requests against the five OpenAPI documents, many more than in `make test`
 	$(call need,runtime local test)

@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All verbs with their options."""
-    top = argparse.ArgumentParser(prog="python -m local", description="The whole stack on this machine, without Docker.")
+    top = argparse.ArgumentParser(
+        prog="python -m local", description="The whole stack on this machine, without Docker."
+    )
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, run: object, explanation: str) -> argparse.ArgumentParser:
@@ -51,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--level", default="", help="this level and above")
     show.add_argument("--trace", default="", help="a trace id, or how it begins")
     show.add_argument("-f", "--follow", action=argparse.BooleanOptionalAction, default=sys.stdout.isatty())
-    verb("trace", trace, "draw a trace with its log lines").add_argument("id", nargs="?", help="how it begins; else the last")
+    verb("trace", trace, "draw a trace with its log lines").add_argument(
+        "id", nargs="?", help="how it begins; else the last"
+    )
     verb("run", run, "run a command that is told where the stack is").add_argument("command", nargs=argparse.REMAINDER)
     return top
 

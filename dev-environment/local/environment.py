@@ -21,6 +21,8 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
         "TRACES_DIR": str(settings.state / "traces" / service.name),  # heeded unless an exporter is set
         "DATABASE__URL": database_url(service.short, settings, role="app"),
         "EVENTS__TRANSPORT": "http",
+        # Or else glibc keeps what a password check has used, 19 MB for each thread, until the process ends.
+        "MALLOC_MMAP_THRESHOLD_": "1048576",
         "EVENTS__CLIENT_SECRET": settings.values["BOOTSTRAP__SERVICE_SECRET"],
         **{f"SERVICES__{each.short.upper()}": url(each, settings) for each in SERVICES},
     }

@@ -121,7 +121,9 @@ def start(server: Server) -> None:
     create(server)
     log = server.data / "server.log"
     try:
-        _run(server, "pg_ctl", "start", "-w", "-D", str(server.data), "-l", str(log), "-o", shlex.join(_options(server)))
+        _run(
+            server, "pg_ctl", "start", "-w", "-D", str(server.data), "-l", str(log), "-o", shlex.join(_options(server))
+        )
     except PostgresError as error:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else ""
         raise PostgresError(f"{error}\n{tail}") from error

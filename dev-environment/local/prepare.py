@@ -11,6 +11,7 @@ import time
 import asyncpg
 
 from libs.service_kit import migrations
+from libs.service_kit.settings import load
 from local import databases, environment, settings
 from services.auth import bootstrap
 from services.auth.settings import Settings as AuthSettings
@@ -23,7 +24,7 @@ async def prepare(current: settings.Settings) -> None:
     await until_it_answers(superuser)
     await databases.create(superuser, names, password=current.values["POSTGRES_PASSWORD"])
     await migrations.upgrade_all(names, os.environ["MIGRATE_URL_TEMPLATE"])
-    await bootstrap.bootstrap(AuthSettings())
+    await bootstrap.bootstrap(load(AuthSettings))
 
 
 async def until_it_answers(url: str, seconds: float = 20.0) -> None:
@@ -42,6 +43,8 @@ async def until_it_answers(url: str, seconds: float = 20.0) -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(prepare(settings.read()))
+    except bootstrap.CannotBootstrap as error:
+        sys.exit(f"auth cannot be set up: {error}")
     except asyncpg.InvalidPasswordError:
         sys.exit("PostgreSQL refuses POSTGRES_PASSWORD: the data was created with another one. Set that one, or "
                  "remove the data with `make clean`.")  # fmt: skip

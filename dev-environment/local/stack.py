@@ -120,7 +120,9 @@ def _start_from_nothing(settings: Settings) -> None:
 def _prepare(settings: Settings) -> None:
     say("Bringing the five databases up to date")
     command = [sys.executable, "-m", "local.prepare"]
-    done = subprocess.run(command, env=environment.of_preparation(settings), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment.of_preparation(settings), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         tail = report.tail((done.stdout + done.stderr).splitlines() + _lines(settings.run / "postgres.out")[-5:])
         raise StackError(f"{tail}\n\nThe databases could not be prepared (see above). `make clean` starts over without "
@@ -193,7 +195,9 @@ def _must_run(settings: Settings) -> None:
 
 def _fingerprint(settings: Settings) -> str:
     """Changes when any service would be started differently, by its command or by its environment."""
-    how = [[launch.command(each, settings), settings.from_file | environment.decided(each, settings)] for each in SERVICES]
+    how = [
+        [launch.command(each, settings), settings.from_file | environment.decided(each, settings)] for each in SERVICES
+    ]
     return hashlib.sha256(json.dumps([how, settings.values["POSTGRES_PORT"]], sort_keys=True).encode()).hexdigest()
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.observability.redaction import is_secret
 from libs.service_kit.auth import Caller, Principal
 from libs.service_kit.database import DatabaseSession
 from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
@@ -79,8 +80,7 @@ async def claim(
     key = idempotency_key.strip().strip('"')
     if not 1 <= len(key) <= 200 or not key.isprintable():
         raise InvalidIdempotencyKey(str(InvalidIdempotencyKey.__doc__))
-    asked = b"\n".join([request.method.encode(), request.url.path.encode(), caller.id.bytes, await request.body()])
-    row = {"tenant_id": caller.tenant_id, "key": key, "fingerprint": hashlib.sha256(asked).hexdigest()}
+    row = {"tenant_id": caller.tenant_id, "key": key, "fingerprint": await _fingerprint(request, caller)}
     inserted = insert(IdempotencyKey).values(row).on_conflict_do_nothing().returning(IdempotencyKey.key)
     try:
         await session.execute(_WAIT)
@@ -91,6 +91,14 @@ async def claim(
             raise
         raise RequestInProgress(str(RequestInProgress.__doc__), headers={"Retry-After": "1"}) from None
     return Once(session, caller, key)
+
+
+async def _fingerprint(request: Request, caller: Principal) -> str:
+    """What makes two requests the same. Without secrets: from a plain hash a password could be guessed."""
+    body: dict[str, Any] = orjson.loads(await request.body() or b"{}")
+    told = {name: value for name, value in body.items() if not is_secret(name)}
+    asked = [request.method, request.url.path, str(caller.id), told]
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 async def _replay(session: AsyncSession, row: dict[str, Any]) -> None:

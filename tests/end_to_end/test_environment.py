@@ -55,7 +55,7 @@ def test_the_environment_as_asked_for_starts_a_service(tmp_path: Path, agent: so
     }
     process = start(asked_for | {"PORT": str(port)}, tmp_path)
     try:
-        until(lambda: process.poll() is None and answers(port) or None, 30, "the service does not answer")
+        until(lambda: (process.poll() is None and answers(port)) or None, 30, "the service does not answer")
         assert httpx.get(f"http://127.0.0.1:{port}/api/v1/users").status_code == 401
         for each in (port, metrics_port):
             text = httpx.get(f"http://127.0.0.1:{each}/metrics").text

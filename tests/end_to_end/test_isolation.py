@@ -100,7 +100,7 @@ def test_no_operation_tells_or_changes_anything_of_another_tenant(
                 any(name.endswith("_id") for name in request.used - {"client_id"}) or "roles" in request.used
             )
             # A list asked for another tenant's things is an empty list; anything else is refused.
-            if names_a_thing and method != "GET" or "{" in path:
+            if (names_a_thing and method != "GET") or "{" in path:
                 assert answer.status_code in REFUSED, (service, method, path, answer.status_code, answer.text)
             assert answer.status_code < 500, (service, method, path, answer.text)
             if method == "GET" and "{" not in path and names_a_thing and answer.status_code == 200:

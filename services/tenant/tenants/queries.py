@@ -12,7 +12,7 @@ from libs.contracts import PLATFORM_TENANT_ID
 from services.tenant.tenants.models import Tenant
 
 
-def tenants() -> Select[tuple[Tenant]]:
+def tenants() -> Select[Tenant]:
     """All tenants, with their steps."""
     return select(Tenant).where(Tenant.tenant_id == PLATFORM_TENANT_ID).options(selectinload(Tenant.provisioning))
 

@@ -40,7 +40,7 @@ def served() -> Iterator[tuple[Api, list[Reply], list[dict[str, Any]]]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    api = Api({name: f"http://127.0.0.1:{server.server_port}" for name in urls({})})
+    api = Api(dict.fromkeys(urls({}), f"http://127.0.0.1:{server.server_port}"))
     yield api, replies, asked
     api.close()
     server.shutdown()
@@ -69,7 +69,7 @@ def test_a_connection_that_ends_is_repeated_only_where_that_is_harmless(served: 
     assert api.call("budget", "GET", "/things").status == 200
     assert len(asked) == 2
     replies[:] = [DROP, (200, {})]
-    with pytest.raises(Unreachable, match="POST .*/things"):
+    with pytest.raises(Unreachable, match=r"POST .*/things"):
         api.call("budget", "POST", "/things", json={})
     assert len(asked) == 3
 

@@ -101,9 +101,8 @@ async def test_the_pool_is_measured(engine):
 
 async def test_savepoints_leave_no_span(engine, spans):
     with tracer.start_as_current_span("request"):
-        async with engine.begin() as connection:
-            async with connection.begin_nested():
-                await connection.execute(text("select 1"))
+        async with engine.begin() as connection, connection.begin_nested():
+            await connection.execute(text("select 1"))
     assert [span.name for span in spans()] == ["SELECT postgres", "request"]
 
 
