@@ -1,0 +1,111 @@
+"""The local stack as a newcomer uses it: the command line, real processes, a folder and ports of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from local import processes, readiness, settings, supervisor
+
+from tests.fixtures.database import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    ports = {name: str(free_port()) for name in settings.DEFAULTS if name.endswith("_PORT")}
+    state = tmp_path_factory.mktemp("stack")
+    paths = {"STATE_DIR": str(state), "PYTHONPATH": f"{ROOT}:{ROOT / 'dev-environment'}"}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environment = kept | ports | paths
+    yield environment
+    verb(environment, "clean")
+
+
+@pytest.fixture(scope="module")
+def stack(environment):
+    done = verb(environment, "up", "--mode", "local")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return settings.read(environment, Path(os.devnull))
+
+
+def verb(environment, *arguments):
+    command = [sys.executable, "-m", "local", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+def test_a_second_up_changes_nothing(environment, stack):
+    before = {name: each["pid"] for name, each in supervisor.states(stack).items()}
+    done = verb(environment, "up")
+    assert (done.returncode, "running already" in done.stdout) == (0, True)
+    assert {name: each["pid"] for name, each in supervisor.states(stack).items()} == before
+
+
+def test_the_table_names_every_service_and_the_login(environment, stack):
+    table = verb(environment, "up").stdout
+    for service in settings.SERVICES:
+        assert f"http://127.0.0.1:{stack.port(service.port_variable)}/docs" in table
+    assert stack.values["BOOTSTRAP__ADMIN_PASSWORD"] in table
+
+
+@pytest.mark.parametrize("name", ["budget-service", "postgres"])
+def test_what_is_killed_comes_back(environment, stack, name):
+    killed = supervisor.states(stack)[name]["pid"]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: supervisor.states(stack)[name]["pid"] not in (0, killed))
+    until(lambda: not readiness.not_ready(stack, settings.SERVICES))
+    assert verb(environment, "status").returncode == 0
+
+
+def test_a_taken_port_is_named_with_its_variable(environment, stack, tmp_path):
+    other = environment | {
+        "STATE_DIR": str(tmp_path),
+        "TENANT_PORT": str(free_port()),
+        "POSTGRES_PORT": str(free_port()),
+    }
+    done = verb(other, "up")
+    assert done.returncode == 1
+    assert f"Port {environment['AUTH_PORT']}, wanted for auth-service" in done.stderr
+    assert "AUTH_PORT in .env" in done.stderr
+    assert not processes.of_stack(tmp_path)
+
+
+def test_a_service_that_cannot_start_shows_why(environment, stack):
+    system = settings.service_named("system")
+    supervisor.stop_services(stack, [system])
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", stack.port(system.port_variable)))
+        squatter.listen()
+        done = verb(environment, "restart", "system")
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr.lower()
+    assert "make restart SERVICE=system" in done.stderr
+    assert verb(environment, "restart", "system").returncode == 0
+
+
+def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
+    assert verb(environment, "down").returncode == 0
+    assert processes.of_stack(stack.state) == []
+    assert all(processes.is_free(int(port)) for name, port in environment.items() if name.endswith("_PORT"))
+    assert verb(environment, "status").returncode == 1
+    assert verb(environment, "up").returncode == 0
+
+
+def test_clean_says_what_it_removes(environment, stack):
+    done = verb(environment, "clean")
+    assert f"Removed {stack.state / 'logs'}" in done.stdout
+    assert sorted(path.name for path in stack.state.iterdir()) == ["lock"]
+    assert verb(environment, "clean").stdout.strip().endswith("There was nothing to remove")

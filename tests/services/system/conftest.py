@@ -1,0 +1,50 @@
+"""The system service under test, and events as they come from the other services."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from libs.contracts import CloudEvent
+from libs.service_kit.database import Sessions
+from libs.service_kit.inbox import consume
+from services.system.main import HANDLERS
+
+
+@pytest.fixture(scope="session")
+def service_name() -> str:
+    return "system"
+
+
+@pytest.fixture
+def make_event(tenant_id: UUID) -> Callable[..., CloudEvent]:
+    """An event of this test's tenant: `make_event("employee.hired.v1", actorid=who)`."""
+
+    def make(event_type: str = "invoice.paid.v1", **given: Any) -> CloudEvent:
+        entity = event_type.split(".")[0]
+        return CloudEvent(
+            **{
+                "id": uuid4(),
+                "source": "sales-service",
+                "type": event_type,
+                "subject": f"{entity}/{uuid4()}",
+                "time": datetime.now(UTC),
+                "tenantid": tenant_id,
+                "data": {"amount": "12.50"},
+                **given,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def record(sessions: Sessions) -> Callable[..., Awaitable[None]]:
+    """Let events arrive, all in one batch, and be recorded."""
+
+    async def arrive(*events: CloudEvent) -> None:
+        assert await consume(sessions, HANDLERS, events, "http") == [None] * len(events)
+
+    return arrive
