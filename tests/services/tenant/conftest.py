@@ -21,7 +21,7 @@ def service_name() -> str:
     return "tenant"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service_settings(settings_of: Callable[..., ServiceSettings], service_name: str) -> ServiceSettings:
     """A day of patience, so that the running sweep leaves alone what the tests have not made older than that."""
     return settings_of(service_name, provisioning_timeout_seconds=86400)
