@@ -166,23 +166,14 @@ async def test_nothing_can_be_written_over_http(client, make_event, record, meth
         assert problem_type(answer) == (405, "about:blank")
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
-        "true",
-        "type = 'order.placed.v1'",
-        "actor_id = '00000000-0000-0000-0000-000000000001'",
-        "entity_type = 'order'",
-        "entity_id = 'x'",
-        "trace_id = 'x'",
-    ],
-)
-async def test_each_filter_has_an_index_that_gives_the_order(tenant_session, tenant_id, condition):
-    query = f"explain select * from audit_entries where tenant_id = '{tenant_id}' and {condition}"
+@pytest.mark.parametrize("column", ["type", "actor_id", "entity_type", "entity_id", "trace_id"])
+async def test_each_filter_has_an_index_that_gives_the_order(tenant_session, tenant_id, column):
+    value = uuid4()
+    query = f"explain select * from audit_entries where tenant_id = '{tenant_id}' and {column} = '{value}'"
     async with tenant_session() as session:
         # A small table would be read as a whole, and sorted, for good reasons.
         await session.execute(text("set local enable_seqscan = off"))
         await session.execute(text("set local enable_sort = off"))
         plan = "\n".join((await session.scalars(text(f"{query} order by position desc limit 51"))).all())
-    assert "Index Scan Backward" in plan
+    assert f"Index Scan Backward using ix_audit_entries_tenant_id_{column}_position" in plan
     assert "Sort" not in plan
