@@ -75,8 +75,9 @@ def test_an_ordinary_user_runs_a_server_of_their_own(tmp_path):
     folder = tmp_path / "theirs"
     folder.mkdir()
     os.chown(folder, somebody.pw_uid, somebody.pw_gid)
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
-        parent.chmod(0o755)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o005:
+            parent.chmod(0o755)  # pytest's folders let nobody else in
     server = postgres.at(tmp_path / "binaries", port=free_port(), password="right")
     program = (
         "import sys; from pathlib import Path; from local import postgres\n"

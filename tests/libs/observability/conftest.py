@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -70,11 +71,13 @@ def lines(configure_lines: Callable[..., Callable[[], list[dict[str, Any]]]]) ->
     return configure_lines()
 
 
-@pytest.fixture(scope="session")
-def instrumented_clients() -> None:
-    """httpx and httpx2 leave spans, as in a service."""
-    with environment(DEFAULTS):
+@pytest.fixture
+def instrumented_clients() -> Iterator[None]:
+    """httpx and httpx2 leave spans, as in a service; httpx only as long as the test, for it is the tests' own client."""
+    with environment(DEFAULTS | {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ""}):
         instrument_clients()
+        yield
+        HTTPXClientInstrumentor().uninstrument()
 
 
 @pytest.fixture
