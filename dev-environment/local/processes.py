@@ -61,7 +61,8 @@ def holder(port: int) -> str:
     """Who listens on a port, as well as can be seen: `nginx (process 812)`."""
     pids = _listeners_by_proc(port) if (PROC / "net" / "tcp").exists() else _listeners_by_lsof(port)
     commands = running()
-    named = [f"{' '.join(commands.get(pid, ['?']))[:80]} (process {pid})" for pid in pids]
+    # A command line may hold line breaks: `python -c` with a program.
+    named = [f"{' '.join(' '.join(commands.get(pid, ['?'])).split())[:80]} (process {pid})" for pid in pids]
     return ", ".join(named) or "a process that only root can see"
 
 

@@ -124,9 +124,13 @@ def _prepare(settings: Settings) -> None:
         command, env=environment.of_preparation(settings), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        tail = report.tail((done.stdout + done.stderr).splitlines() + _lines(settings.run / "postgres.out")[-5:])
-        raise StackError(f"{tail}\n\nThe databases could not be prepared (see above). `make clean` starts over without "
-                         "the data; `make up` tries again with it.")  # fmt: skip
+        said = (done.stdout + done.stderr).splitlines()
+        if len(said) > 1:  # a traceback: the server may have said why; a single line explains itself
+            said += _lines(settings.run / "postgres.out")[-5:]
+        raise StackError(
+            f"{report.tail(said)}\n\nThe databases could not be prepared (see above). Mend the cause and run `make up` "
+            "again: the data is as it was."
+        )
 
 
 def _start_services(settings: Settings, services: Sequence[Service]) -> None:

@@ -69,6 +69,18 @@ def test_a_creation_that_was_cut_off_starts_over(tmp_path):
     postgres.remove(server)
 
 
+def test_copied_binaries_serve_where_the_wheel_is_out_of_reach(tmp_path, monkeypatch):
+    monkeypatch.setattr(postgres, "_can_run", lambda binary, who: False)
+    server = postgres.at(tmp_path / "postgres", port=free_port(), password="right")
+    try:
+        assert server.folder in server.binaries.parents
+        postgres.start(server)
+        assert asyncio.run(ask(postgres.url(server), "select 1")) == [(1,)]
+    finally:
+        postgres.stop(server)
+        postgres.remove(server)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_an_ordinary_user_runs_a_server_of_their_own(tmp_path):
     somebody = pwd.getpwnam("daemon")
