@@ -28,6 +28,7 @@ IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # locust shows what the program logs, and httpx would log every request.
 logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 told: list[story.Told] = []
 

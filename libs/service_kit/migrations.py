@@ -11,9 +11,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import SchemaItem
 
 if TYPE_CHECKING:  # alembic is large, and a running service needs none of it
     from alembic.config import Config
@@ -129,6 +140,22 @@ def create_kit_tables(op: ModuleType) -> None:
     for table in ("outbox", "inbox", "idempotency_keys"):
         op.execute(f"create policy relay_works_across_tenants on {table} to {relay} using (true)")
         op.execute(f"grant select, update, delete on {table} to {relay}")
+
+
+def create_entity(op: ModuleType, table: str, *own: SchemaItem) -> None:
+    """Create the table of an `Entity` with its columns, keys and tenancy. It stands in history and is never edited."""
+    op.create_table(
+        table,
+        Column("tenant_id", Uuid(), nullable=False),
+        Column("id", Uuid(), server_default=text("uuidv7()"), nullable=False),
+        Column("created_at", DateTime(timezone=True), server_default=text("now()"), nullable=False),
+        Column("updated_at", DateTime(timezone=True), server_default=text("now()"), nullable=False),
+        Column("version", Integer(), nullable=False),
+        PrimaryKeyConstraint("id", name=f"pk_{table}"),
+        UniqueConstraint("tenant_id", "id", name=f"uq_{table}_tenant_id_id"),
+        *own,
+    )
+    enable_tenancy(op, table)
 
 
 def enable_tenancy(op: ModuleType, table: str) -> None:

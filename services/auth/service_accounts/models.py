@@ -15,7 +15,7 @@ class ServiceAccount(Entity, Base):
     """
 
     __tablename__ = "service_accounts"
-    __table_args__ = (UniqueConstraint("tenant_id", "client_id"),)
+    __table_args__ = (UniqueConstraint("tenant_id", "id"), UniqueConstraint("tenant_id", "client_id"))
     client_id: Mapped[str]
     secret_hash: Mapped[str]
     permissions: Mapped[list[str]] = mapped_column(ARRAY(Text()))

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from libs.service_kit.migrations import create_kit_tables, enable_tenancy
+from libs.service_kit.migrations import create_entity, create_kit_tables, enable_tenancy
 
 revision = "0001"
 down_revision = None
@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kid", name="pk_signing_keys"),
     )
     create_entity(
+        op,
         "service_accounts",
         sa.Column("client_id", sa.Text(), nullable=False),
         sa.Column("secret_hash", sa.Text(), nullable=False),
@@ -30,20 +31,20 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant_id", "client_id", name="uq_service_accounts_tenant_id_client_id"),
     )
     create_entity(
+        op,
         "roles",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("permissions", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column("is_builtin", sa.Boolean(), nullable=False),
-        sa.UniqueConstraint("tenant_id", "id", name="uq_roles_tenant_id_id"),
         sa.UniqueConstraint("tenant_id", "name", name="uq_roles_tenant_id_name"),
     )
     create_entity(
+        op,
         "users",
         sa.Column("email", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=False),
         sa.Column("is_active", sa.Boolean(), nullable=False),
-        sa.UniqueConstraint("tenant_id", "id", name="uq_users_tenant_id_id"),
         sa.UniqueConstraint("tenant_id", "email", name="uq_users_tenant_id_email"),
     )
     for table in ("roles", "users"):
@@ -131,18 +132,3 @@ def create_sessions() -> None:
     )
     op.create_index("ix_refresh_tokens_session", "refresh_tokens", ["tenant_id", "session_id"])
     enable_tenancy(op, "refresh_tokens")
-
-
-def create_entity(table: str, *own: sa.schema.SchemaItem) -> None:
-    """Create a table of a tenant's entities."""
-    op.create_table(
-        table,
-        sa.Column("tenant_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), server_default=sa.text("uuidv7()"), nullable=False),
-        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
-        *own,
-    )
-    enable_tenancy(op, table)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
-from libs.service_kit.migrations import create_kit_tables, enable_tenancy
+from libs.service_kit.migrations import create_entity, create_kit_tables
 
 revision = "0001"
 down_revision = None
@@ -15,6 +15,7 @@ def upgrade() -> None:
     create_kit_tables(op)
     op.execute("create extension if not exists btree_gist")  # for equality in an exclusion constraint
     create_entity(
+        op,
         "fiscal_years",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("starts_on", sa.Date(), nullable=False),
@@ -27,12 +28,14 @@ def upgrade() -> None:
         ),
     )
     create_entity(
+        op,
         "accounts",
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.UniqueConstraint("tenant_id", "code", name="uq_accounts_tenant_id_code"),
     )
     create_entity(
+        op,
         "allocations",
         sa.Column("fiscal_year_id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
@@ -55,6 +58,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_allocations_account", "allocations", ["tenant_id", "account_id"])
     create_entity(
+        op,
         "expenditures",
         sa.Column("allocation_id", sa.Uuid(), nullable=False),
         sa.Column("amount", sa.Numeric(14, 2), nullable=False),
@@ -74,20 +78,5 @@ def upgrade() -> None:
         sa.CheckConstraint("status in ('requested', 'approved', 'rejected')", name=op.f("ck_expenditures_status")),
     )
     op.create_index("ix_expenditures_allocation", "expenditures", ["tenant_id", "allocation_id"])
-
-
-def create_entity(table: str, *own: sa.schema.SchemaItem) -> None:
-    """Create a table of a tenant's entities, with the index of its list."""
-    op.create_table(
-        table,
-        sa.Column("tenant_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), server_default=sa.text("uuidv7()"), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
-        sa.UniqueConstraint("tenant_id", "id", name=f"uq_{table}_tenant_id_id"),
-        *own,
-    )
-    op.create_index(f"ix_{table}_newest", table, ["tenant_id", sa.text("created_at desc"), sa.text("id desc")])
-    enable_tenancy(op, table)
+    for table in ("fiscal_years", "accounts", "allocations", "expenditures"):
+        op.create_index(f"ix_{table}_newest", table, ["tenant_id", sa.text("created_at desc"), sa.text("id desc")])

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
-from libs.service_kit.migrations import create_kit_tables, enable_tenancy
+from libs.service_kit.migrations import create_entity, create_kit_tables
 
 revision = "0001"
 down_revision = None
@@ -15,6 +15,7 @@ def upgrade() -> None:
     create_kit_tables(op)
     op.execute("create extension if not exists btree_gist")  # for equality in an exclusion constraint
     create_entity(
+        op,
         "departments",
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -29,6 +30,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_departments_parent", "departments", ["tenant_id", "parent_id"])
     create_entity(
+        op,
         "employees",
         sa.Column("number", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -38,6 +40,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant_id", "user_id", name="uq_employees_tenant_id_user_id"),
     )
     create_entity(
+        op,
         "appointments",
         sa.Column("employee_id", sa.Uuid(), nullable=False),
         sa.Column("department_id", sa.Uuid(), nullable=False),
@@ -66,19 +69,3 @@ def upgrade() -> None:
     op.create_index("ix_appointments_department", "appointments", ["tenant_id", "department_id"])
     for table in ("departments", "employees"):
         op.create_index(f"ix_{table}_newest", table, ["tenant_id", sa.text("created_at desc"), sa.text("id desc")])
-
-
-def create_entity(table: str, *own: sa.schema.SchemaItem) -> None:
-    """Create a table of a tenant's entities."""
-    op.create_table(
-        table,
-        sa.Column("tenant_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), server_default=sa.text("uuidv7()"), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
-        sa.UniqueConstraint("tenant_id", "id", name=f"uq_{table}_tenant_id_id"),
-        *own,
-    )
-    enable_tenancy(op, table)
