@@ -17,9 +17,15 @@ from local.settings import SERVICES, Service, Settings
 WIDE = 200
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """`make trace | head`: rich would call that a failure; the command line ends it quietly."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output; colours on a terminal only."""
-    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
+    return _Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
 
 
 def say(text: str) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy.exc import DBAPIError
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
@@ -249,7 +250,7 @@ async def test_a_crash_between_sending_and_marking_repeats_the_batch(
     for (pid,) in await superuser.fetch(holder):
         await superuser.execute("select pg_terminate_backend($1)", pid)
     post.held.set()
-    with pytest.raises(Exception, match="connection"):
+    with pytest.raises(DBAPIError):  # what it says depends on how far the driver has noticed
         await crashing
     assert await make_relay().relay_batch() == 2
     assert post.codes == ["a", "b", "a", "b"]
