@@ -10,30 +10,24 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.contracts import SUBSCRIPTIONS, subscribers
 from libs.observability import get_logger, instrument
 from libs.observability.http import QUIET
-from libs.service_kit import migrations, relay
+from libs.service_kit import events, migrations, relay
 from libs.service_kit.auth import KeySet
-from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.client import ServiceClient
 from libs.service_kit.database import Sessions, create_engine, create_sessions
 from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers
+from libs.service_kit.events import Work
 from libs.service_kit.health import health_router
 from libs.service_kit.idempotency import Replay
 from libs.service_kit.inbox import EVENTS_PATH, Handlers, events_router
 from libs.service_kit.limits import RequestLimits
 from libs.service_kit.outbox import Outbox
 from libs.service_kit.settings import Loaded, ServiceSettings, load
-from libs.service_kit.transport import HttpTransport
 
 log = get_logger(__name__)
 
 RESTART_SECONDS = 1.0
-EVENT_DEADLINE_SECONDS = 15.0
-"""A batch of a hundred events is one request and one transaction."""
-
-Work = Callable[[Sessions], Awaitable[None]]
-"""Something that runs beside the requests for as long as the service does."""
 
 
 def create_app(
@@ -59,14 +53,18 @@ def create_app(
         async with AsyncExitStack() as stack:
             engine = create_engine(settings.database)
             stack.push_async_callback(engine.dispose)
-            outbox = Outbox(f"{settings.name}-service", subscribers)
+            outbox = Outbox(f"{settings.name}-service", events.destinations(settings.events))
             sessions = create_sessions(engine, outbox)
-            clients = {name: await _client(stack, settings, name) for name in {"auth", *calls}}
+            clients = {
+                name: await stack.enter_async_context(ServiceClient(name, settings.services.of(name)))
+                for name in {"auth", *calls}
+            }
             keys = KeySet(partial(fetch_keys, sessions) if fetch_keys else partial(_fetch_keys, clients["auth"]))
             work: dict[str, Work] = {**(background or {}), "clean": partial(relay.clean, settings.name)}
-            work |= await _relays(stack, settings, outbox, clients["auth"])
+            link = events.Link()
+            work |= await events.work(stack, settings, outbox, clients["auth"], handlers or {}, link)
             await stack.enter_async_context(_beside(settings.name, engine, sessions, work))
-            yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "settings": settings}
+            yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "link": link}
 
     app = FastAPI(
         title=f"{settings.name}-service",
@@ -103,33 +101,8 @@ def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
     )
 
 
-async def _client(stack: AsyncExitStack, settings: ServiceSettings, name: str, **options: float) -> ServiceClient:
-    return await stack.enter_async_context(ServiceClient(name, settings.services.of(name), **options))
-
-
 async def _fetch_keys(auth: ServiceClient) -> Mapping[str, Any]:
     return await auth.get("/.well-known/jwks.json")
-
-
-async def _relays(
-    stack: AsyncExitStack, settings: ServiceSettings, outbox: Outbox, auth: ServiceClient
-) -> dict[str, Work]:
-    """A relay for each service that hears events, with a client of its own: slow events must not open the breaker of calls."""
-    if settings.events.transport == "none" or settings.events.client_secret is None:
-        log.warning("events wait in the outbox: EVENTS__TRANSPORT is none")
-        return {}
-    account = ServiceAccount(auth, f"{settings.name}-service", settings.events.client_secret.get_secret_value())
-    clients = {name: await _client(stack, settings, name, deadline=EVENT_DEADLINE_SECONDS) for name in SUBSCRIPTIONS}
-    transport = HttpTransport(clients, account)
-
-    def work(destination: str) -> Work:
-        waker = asyncio.Event()
-        outbox.wakers.append(waker)
-        return lambda sessions: relay.Relay(
-            settings.name, destination, sessions, transport, settings.events, waker
-        ).run()
-
-    return {f"relay to {destination}": work(destination) for destination in SUBSCRIPTIONS}
 
 
 @asynccontextmanager

@@ -29,6 +29,8 @@ def health_router(service: str) -> APIRouter:
             return problem(503, "not-ready", detail=f"The database does not answer: {type(error).__name__}.")
         if not current:
             return problem(503, "not-ready", detail="The database is not migrated to this version.")
+        if not request.state.link.connected:
+            return problem(503, "not-ready", detail="The message broker does not answer.")
         return Response(b'{"status":"ready"}', media_type="application/json")
 
     return router

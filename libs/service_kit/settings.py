@@ -50,19 +50,23 @@ class ServiceUrls(BaseModel):
 
 
 class EventSettings(BaseModel):
-    """`EVENTS__…`: how events travel, and the service account that delivers them."""
+    """`EVENTS__…`: how events travel, and what that needs: a service account for HTTP, an address for the broker."""
 
     model_config = ConfigDict(frozen=True)
-    transport: Literal["none", "http"] = "none"
+    transport: Literal["none", "http", "rabbitmq"] = "none"
     client_secret: SecretStr | None = None
+    broker_url: SecretStr | None = None
+    prefetch: int = Field(default=8, ge=1, le=200)
     batch_size: int = Field(default=100, ge=1, le=1000)
     max_attempts: int = Field(default=8, ge=1)
     retry_seconds: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
-    def _secret_for_http(self) -> "EventSettings":
+    def _what_the_transport_needs(self) -> "EventSettings":
         if self.transport == "http" and not self.client_secret:
             raise ValueError("EVENTS__CLIENT_SECRET is required when EVENTS__TRANSPORT is http")
+        if self.transport == "rabbitmq" and not self.broker_url:
+            raise ValueError("EVENTS__BROKER_URL is required when EVENTS__TRANSPORT is rabbitmq")
         return self
 
 

@@ -19,10 +19,11 @@ from libs.contracts import SUBSCRIPTIONS
 from libs.contracts.budget import AccountOpened
 from libs.service_kit import app as kit
 from libs.service_kit import client as kit_client
-from libs.service_kit import migrations
+from libs.service_kit import events, migrations
 from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import publish
+from libs.service_kit.outbox import Outbox, publish
 from libs.service_kit.settings import ServiceSettings
+from tests.fixtures.app import serving
 from tests.fixtures.database import free_port
 from tests.libs.service_kit.conftest import until_somebody_waits
 from tests.libs.service_kit.probe.main import Settings, create_app
@@ -91,6 +92,7 @@ async def test_a_start_that_fails_half_way_closes_what_was_open(
             opened.append(self)
 
     monkeypatch.setattr(kit, "ServiceClient", Counted)
+    monkeypatch.setattr(events, "ServiceClient", Counted)
     tasks_before = tasks()
     app = create_app(make_settings(events={"transport": "http", "client_secret": "secret"}))
     with pytest.raises(RuntimeError, match="no more clients"):
@@ -164,13 +166,26 @@ async def test_a_service_relays_its_events_to_those_who_hear_them(
         assert auth.requests[0][3] == {"client_id": "probe-service", "client_secret": "secret"}
 
 
-async def test_without_a_transport_there_is_no_relay(make_settings: Callable[..., Settings]) -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        settings: ServiceSettings = make_settings()
-        outbox, client = (kit.Outbox("probe-service", kit.subscribers), kit_client.ServiceClient("auth", "http://auth"))
-        assert await kit._relays(stack, settings, outbox, client) == {}
-        settings = make_settings(events={"transport": "http", "client_secret": "secret"})
-        assert len(await kit._relays(stack, settings, outbox, client)) == len(SUBSCRIPTIONS)
+async def test_the_transport_decides_about_relays_and_destinations(make_settings: Callable[..., Settings]) -> None:
+    by_http = {"transport": "http", "client_secret": "secret"}
+    by_broker = {"transport": "rabbitmq", "broker_url": "amqp://guest:guest@127.0.0.1:1/"}
+    expected = {"none": set(), "http": {f"relay to {each}" for each in SUBSCRIPTIONS}, "rabbitmq": {"broker"}}
+    for given in ({"transport": "none"}, by_http, by_broker):
+        settings: ServiceSettings = make_settings(events=given)
+        outbox = Outbox("probe-service", events.destinations(settings.events))
+        async with contextlib.AsyncExitStack() as stack:
+            auth = await stack.enter_async_context(kit_client.ServiceClient("auth", "http://auth"))
+            work = await events.work(stack, settings, outbox, auth, {}, events.Link())
+        assert set(work) == expected[given["transport"]]
+        through_broker = outbox.destinations(AccountOpened.type) == ["broker"]
+        assert through_broker is (given["transport"] == "rabbitmq")
+
+
+async def test_a_service_whose_broker_is_away_is_not_ready_and_says_so(make_settings: Callable[..., Settings]) -> None:
+    app = create_app(make_settings(events={"transport": "rabbitmq", "broker_url": "amqp://u:p@127.0.0.1:1/"}))
+    async with serving(app) as url, httpx.AsyncClient() as client:
+        answer = await client.get(f"{url}/health/ready")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "The message broker does not answer.")
 
 
 async def test_health_and_metrics_need_no_token(anonymous: httpx.AsyncClient) -> None:

@@ -1,0 +1,56 @@
+"""A real RabbitMQ in a container of the tests."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.fixtures.database import free_port
+
+IMAGE = "rabbitmq:4.3"
+ROOT = Path(__file__).parents[2]
+# As in definitions.json, but in tenths of a second and with two retries.
+QUICK = {"delivery-limit": 2, "delayed-retry-type": "failed", "delayed-retry-min": 100, "delayed-retry-max": 300}
+
+
+@pytest.fixture(scope="session")
+def docker() -> Callable[..., str]:
+    """Run a docker command and get what it prints."""
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        pytest.skip("no Docker Engine answers")
+
+    def run(*arguments: str) -> str:
+        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def rabbit(docker: Callable[..., str]) -> Iterator[tuple[str, Callable[..., str]]]:
+    """A broker with quick retries: its URL, and a way to run commands in its container."""
+    name, port = f"all-erp-test-{uuid4().hex[:8]}", free_port()
+    docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:5672", IMAGE)
+    try:
+        until_it_answers(docker, name)
+        policy = ("set_policy", "retries", "^(auth|tenant|system|budget|personnel)$", json.dumps(QUICK))
+        docker("exec", name, "rabbitmqctl", "-q", *policy, "--apply-to", "queues")
+        yield f"amqp://guest:guest@127.0.0.1:{port}/", lambda *command: docker("exec", name, *command)
+    finally:
+        docker("rm", "-f", "-v", name)
+
+
+def until_it_answers(docker: Callable[..., str], name: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            docker("exec", name, "rabbitmq-diagnostics", "-q", "check_port_connectivity")
+            return
+        except subprocess.CalledProcessError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

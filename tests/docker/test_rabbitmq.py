@@ -1,0 +1,199 @@
+"""Events through a real broker: each effect once, a failing one retried and then laid aside, nothing lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from aio_pika.abc import AbstractRobustConnection
+
+from libs.contracts import CloudEvent
+from libs.contracts.tenant import TenantCreated
+from libs.service_kit import broker
+from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.outbox import Outbox, publish
+from libs.service_kit.relay import Relay
+from libs.service_kit.settings import EventSettings
+from services.personnel.departments.consumers import on_tenant_created
+
+SECONDS = 20
+
+
+@pytest.fixture(scope="session")
+def service_name() -> str:
+    return "personnel"
+
+
+@pytest.fixture
+async def connection(rabbit: tuple[str, Any]) -> AsyncIterator[AbstractRobustConnection]:
+    async with await broker.connect(rabbit[0]) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def transport(connection: AbstractRobustConnection) -> broker.RabbitTransport:
+    return broker.RabbitTransport(await broker.declare(await connection.channel(on_return_raises=True)))
+
+
+@pytest.fixture
+async def consuming(
+    connection: AbstractRobustConnection, transport: broker.RabbitTransport, sessions: Sessions
+) -> AsyncIterator[Callable[[Any], Awaitable[asyncio.Task[None]]]]:
+    """Let personnel's queue be consumed with this handler."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def begin(handler: Any) -> asyncio.Task[None]:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=4)
+        queue = await broker.queue_of(channel, "personnel")
+        tasks.append(asyncio.create_task(broker.Consumer(sessions, {TenantCreated: handler}).run(queue)))
+        return tasks[-1]
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def created(tenant_id: UUID, **more: Any) -> dict[str, Any]:
+    data = TenantCreated(tenant_id=tenant_id, code="shop", name="Shop").model_dump(mode="json")
+    event = CloudEvent(
+        id=uuid4(), source="tenant-service", type=TenantCreated.type, subject=f"tenant/{tenant_id}",
+        time=datetime.now(UTC), tenantid=tenant_id, data=data,
+    )  # fmt: skip
+    return event.model_dump(mode="json", exclude_none=True) | more
+
+
+async def until(look: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not await look():
+            await asyncio.sleep(0.05)
+
+
+async def departments(superuser: asyncpg.Connection, tenant_id: UUID) -> int:
+    return await superuser.fetchval("select count(*) from departments where tenant_id = $1", tenant_id)
+
+
+async def waiting(connection: AbstractRobustConnection, queue: str) -> int:
+    channel = await connection.channel()
+    found = await channel.declare_queue(queue, passive=True)
+    await channel.close()
+    return found.declaration_result.message_count or 0
+
+
+async def test_an_event_goes_from_the_outbox_through_the_broker_and_has_its_effect_once(
+    transport, consuming, sessions, superuser, tenant_id
+):
+    await consuming(on_tenant_created)
+    outbox = Outbox("tenant-service", lambda _: ["broker"])
+    bound = sessions.kw["info"] | {"outbox": outbox}
+    async with transaction(sessions, tenant_id) as session:
+        session.info.update(bound)
+        publish(session, TenantCreated(tenant_id=tenant_id, code="shop", name="Shop"))
+    relay = Relay("personnel", "broker", sessions, transport, EventSettings(), asyncio.Event())
+    assert await relay.relay_batch() >= 1
+    await until(lambda: _is(departments(superuser, tenant_id), 1))
+    assert await relay.relay_batch() == 0
+
+
+async def test_a_message_that_comes_twice_has_one_effect(transport, consuming, superuser, tenant_id, connection):
+    event = created(tenant_id)
+    assert await transport.send("broker", [event, event]) == [None, None]
+    await consuming(on_tenant_created)
+    await until(lambda: _is(departments(superuser, tenant_id), 1))
+    await until(lambda: _is(waiting(connection, "personnel"), 0))
+    assert await departments(superuser, tenant_id) == 1
+
+
+async def test_a_failing_event_is_tried_again_and_then_laid_aside_with_its_headers(
+    transport, consuming, connection, superuser, tenant_id
+):
+    tries: list[UUID] = []
+
+    async def refuse(session: Any, event: TenantCreated) -> None:
+        await on_tenant_created(session, event)
+        tries.append(event.tenant_id)
+        raise ValueError("not today")
+
+    before = await waiting(connection, "personnel.dead")
+    event = created(tenant_id, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    await transport.send("broker", [event])
+    await consuming(refuse)
+    await until(lambda: _is(waiting(connection, "personnel.dead"), before + 1))
+    assert tries == [tenant_id] * 3
+    assert await departments(superuser, tenant_id) == 0
+    channel = await connection.channel()
+    dead = await (await channel.declare_queue("personnel.dead", passive=True)).get()
+    assert dead.headers["traceparent"] == event["traceparent"]
+    assert CloudEvent.model_validate_json(dead.body).id == UUID(event["id"])
+    await dead.ack()
+
+
+async def test_what_is_no_event_is_laid_aside_at_once(connection, consuming, rabbit):
+    await consuming(on_tenant_created)
+    channel = await connection.channel()
+    from aio_pika import Message
+
+    await channel.default_exchange.publish(Message(b"{}"), "personnel")
+    await until(lambda: _is(waiting(connection, "personnel.dead"), 1))
+    await (await (await channel.declare_queue("personnel.dead", passive=True)).get()).ack()
+
+
+async def test_an_event_that_nobody_hears_is_refused_and_not_lost(transport, tenant_id):
+    unheard, heard = created(tenant_id, type="unheard.of.v1"), created(tenant_id)
+    refusals = await transport.send("broker", [unheard, heard])
+    assert refusals[0] is not None
+    assert refusals[1] is None
+
+
+async def test_a_stop_finishes_what_has_begun_and_nothing_of_it_comes_again(
+    transport, consuming, connection, superuser, tenant_id
+):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(session: Any, event: TenantCreated) -> None:
+        if event.tenant_id == tenant_id:
+            begun.set()
+            await go_on.wait()
+        await on_tenant_created(session, event)
+
+    await transport.send("broker", [created(tenant_id)])
+    task = await consuming(slow)
+    async with asyncio.timeout(SECONDS):
+        await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0.1)
+    assert not task.done()
+    go_on.set()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await departments(superuser, tenant_id) == 1
+    assert await waiting(connection, "personnel") == 0
+
+
+async def test_a_broker_that_goes_away_loses_and_doubles_nothing(rabbit, transport, consuming, superuser):
+    tenants = [uuid4() for _ in range(60)]
+    await consuming(on_tenant_created)
+    for number, tenant in enumerate(tenants):
+        if number == 20:
+            await asyncio.to_thread(rabbit[1], "rabbitmqctl", "-q", "stop_app")
+            await asyncio.to_thread(rabbit[1], "rabbitmqctl", "-q", "start_app")
+        async with asyncio.timeout(60):
+            event = created(tenant)
+            while True:
+                try:
+                    assert await transport.send("broker", [event]) == [None]
+                    break
+                except Exception:
+                    await asyncio.sleep(0.2)
+
+    async def all_there() -> bool:
+        return await superuser.fetchval("select count(*) from departments where tenant_id = any($1)", tenants) == 60
+
+    await until(all_there)
+
+
+async def _is(found: Awaitable[int], wanted: int) -> bool:
+    return await found == wanted
