@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from local import environment, mode, postgres, stack
+from local import compose, environment, mode, postgres, stack
 from local.report import say
 from local.settings import SERVICES, Service, SettingError, Settings, read, service_named
 
-BACKENDS = {"local": stack}
+BACKENDS = {"local": stack, "docker": compose}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All verbs with their options."""
-    top = argparse.ArgumentParser(
-        prog="python -m local", description="The whole stack on this machine, without Docker."
-    )
+    top = argparse.ArgumentParser(prog="python -m local", description="The whole stack on this machine.")
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, run: object, explanation: str) -> argparse.ArgumentParser:
@@ -100,6 +98,9 @@ def clean(settings: Settings, given: argparse.Namespace) -> int:
 
 def logs(settings: Settings, given: argparse.Namespace) -> int:
     """Print or follow log lines."""
+    if mode.remembered(settings) == "docker":
+        compose.logs(_services(given.service), follow=given.follow)
+        return 0
     from local import logs  # with libs.observability behind it, which `up` and `down` need not wait for
 
     folders = _folders(settings, "logs", _services(given.service))
@@ -115,6 +116,10 @@ def logs(settings: Settings, given: argparse.Namespace) -> int:
 
 def trace(settings: Settings, given: argparse.Namespace) -> int:
     """Draw one trace."""
+    if mode.remembered(settings) == "docker":
+        raise SettingError(
+            "spans leave the containers for OTEL_EXPORTER_OTLP_ENDPOINT: look there; `make trace` draws local mode's"
+        )
     from local import drawing, logs, report, traces
 
     folders = _folders(settings, "traces", SERVICES)

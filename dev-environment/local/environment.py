@@ -38,7 +38,12 @@ def of_preparation(settings: Settings, outer: Mapping[str, str] | None = None) -
     """What the process that migrates and bootstraps is started with: auth's, and the owners' databases."""
     bootstrap = {name: value for name, value in settings.values.items() if name.startswith("BOOTSTRAP__")}
     template = database_url("{service}", settings, role="owner")
-    return of_service(SERVICES[0], settings, outer) | bootstrap | {"MIGRATE_URL_TEMPLATE": template}
+    where = {
+        "SUPERUSER_URL": superuser_url(settings),
+        "MIGRATE_URL_TEMPLATE": template,
+        "POSTGRES_PASSWORD": settings.values["POSTGRES_PASSWORD"],
+    }
+    return of_service(SERVICES[0], settings, outer) | bootstrap | where
 
 
 def of_client(settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,20 +1,18 @@
 """Which way the stack runs: chosen by `make up`, remembered for the other verbs."""
 
-from local.settings import ROOT, SettingError, Settings
+from local.settings import SettingError, Settings
 
-COMPOSE_FILE = "docker-compose.dev.yml"
+MODES = ("local", "docker")
 
 
 def choose(settings: Settings, asked: str | None) -> tuple[str, str]:
     """The mode to start in, and why; `asked` comes before the variable MODE."""
     wanted = asked or settings.values["MODE"]
-    if wanted == "local":
-        return "local", "MODE says so"
-    if wanted == "docker":
-        raise SettingError(f"MODE=docker needs {COMPOSE_FILE}, which this checkout does not have; use MODE=local")
-    if wanted:
+    if not wanted:
+        return "local", "MODE=docker would use containers"
+    if wanted not in MODES:
         raise SettingError(f"MODE must be local or docker, not {wanted!r}")
-    return "local", f"there is no {COMPOSE_FILE} in {ROOT}"
+    return wanted, "MODE says so"
 
 
 def remember(settings: Settings, mode: str) -> None:
@@ -27,3 +25,8 @@ def remembered(settings: Settings) -> str:
     """The mode of the last `make up` of this checkout."""
     file = settings.state / "mode"
     return file.read_text() if file.exists() else "local"
+
+
+def forget(settings: Settings) -> None:
+    """Begin as if the stack had never been started."""
+    (settings.state / "mode").unlink(missing_ok=True)

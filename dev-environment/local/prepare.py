@@ -1,6 +1,7 @@
 """Bring the five databases up to date and give auth its first administrator: `python -m local.prepare`.
 
-One process for all of it, since the imports take longer than the work. Safe to repeat.
+One process for all of it, since the imports take longer than the work. Safe to repeat. The environment says where:
+`SUPERUSER_URL`, `MIGRATE_URL_TEMPLATE`, `POSTGRES_PASSWORD` for the roles, and what auth's bootstrap needs.
 """
 
 import asyncio
@@ -12,17 +13,17 @@ import asyncpg
 
 from libs.service_kit import migrations
 from libs.service_kit.settings import load
-from local import databases, environment, settings
+from local import databases, settings
 from services.auth import bootstrap
 from services.auth.settings import Settings as AuthSettings
 
 
-async def prepare(current: settings.Settings) -> None:
+async def prepare() -> None:
     """Create databases and roles, migrate, bootstrap."""
     names = [service.short for service in settings.SERVICES]
-    superuser = environment.superuser_url(current)
+    superuser = os.environ["SUPERUSER_URL"]
     await until_it_answers(superuser)
-    await databases.create(superuser, names, password=current.values["POSTGRES_PASSWORD"])
+    await databases.create(superuser, names, password=os.environ["POSTGRES_PASSWORD"])
     await migrations.upgrade_all(names, os.environ["MIGRATE_URL_TEMPLATE"])
     await bootstrap.bootstrap(load(AuthSettings))
 
@@ -42,7 +43,7 @@ async def until_it_answers(url: str, seconds: float = 20.0) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(prepare(settings.read()))
+        asyncio.run(prepare())
     except bootstrap.CannotBootstrap as error:
         sys.exit(f"auth cannot be set up: {error}")
     except asyncpg.InvalidPasswordError:

@@ -38,7 +38,7 @@ def tail(lines: Sequence[str], count: int = 20) -> str:
     return "\n".join(f"    {line}" for line in lines[-count:]) or "    (nothing was printed)"
 
 
-def summary(settings: Settings) -> None:
+def summary(settings: Settings, *, docker: bool = False) -> None:
     """Print what runs where, who may log in, and what to try next."""
     out = console()
     table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -48,13 +48,22 @@ def summary(settings: Settings) -> None:
     table.add_row("platform administrator (tenant `platform`)", "auth-service", values["BOOTSTRAP__ADMIN_EMAIL"],
                   values["BOOTSTRAP__ADMIN_PASSWORD"])  # fmt: skip
     table.add_row("PostgreSQL", f"127.0.0.1:{values['POSTGRES_PORT']}", "postgres", values["POSTGRES_PASSWORD"])
-    table.add_row("logs and traces", str(settings.state))
+    if docker:
+        where = f"127.0.0.1:{values['RABBITMQ_PORT']}"
+        table.add_row("RabbitMQ", where, values["RABBITMQ_USER"], values["RABBITMQ_PASSWORD"])
+    else:
+        table.add_row("logs and traces", str(settings.state))
     out.print(table)
+    look = (
+        "  make logs                 what the services say\n"
+        if docker
+        else "  make trace                the last request as a tree through the services, with its log lines\n"
+        "  make logs LEVEL=warning   what is worth a look\n"
+    )
     out.print(
         "Try next:\n"
         "  make demo                 two tenants' story through all services\n"
-        "  make trace                the last request as a tree through the services, with its log lines\n"
-        "  make logs LEVEL=warning   what is worth a look\n"
+        f"{look}"
         f"  curl {environment.url(SERVICES[0], settings)}/metrics\n"
         "  make down                 stop it; the data stays"
     )

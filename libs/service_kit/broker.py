@@ -37,6 +37,15 @@ RECONNECT_SECONDS = 1.0
 PUBLISH_SECONDS = 5.0
 TRAVELLING = ("traceparent", "tracestate", "requestid")
 
+# A second after the first refusal, a second more after each further one; the ninth refusal is the last. In the queue's
+# arguments and not in a policy, because a broker that loads definitions creates no default user any more.
+RETRIES = {
+    "x-delivery-limit": 8,
+    "x-delayed-retry-type": "failed",
+    "x-delayed-retry-min": 1_000,
+    "x-delayed-retry-max": 60_000,
+}
+
 CONNECTED = Gauge("broker_connected", "1 while the service is connected to the message broker")
 
 
@@ -116,9 +125,10 @@ async def declare(channel: AbstractRobustChannel) -> AbstractExchange:
 
 
 async def queue_of(channel: AbstractRobustChannel, service: str) -> AbstractRobustQueue:
-    """A service's queue. How often and how slowly it retries is a policy of the broker, so that it can be changed."""
+    """A service's queue."""
     arguments = {
         "x-queue-type": "quorum",
+        **RETRIES,
         "x-dead-letter-exchange": DEAD_EXCHANGE,
         "x-dead-letter-routing-key": service,
         # No dead letter is lost on its way; the broker asks for the other setting with it.

@@ -1,6 +1,5 @@
 """A real RabbitMQ in a container of the tests."""
 
-import json
 import shutil
 import subprocess
 import time
@@ -10,12 +9,13 @@ from uuid import uuid4
 
 import pytest
 
+from libs.service_kit import broker
 from tests.fixtures.database import free_port
 
 IMAGE = "rabbitmq:4.3"
 ROOT = Path(__file__).parents[2]
-# As in definitions.json, but in tenths of a second and with two retries.
-QUICK = {"delivery-limit": 2, "delayed-retry-type": "failed", "delayed-retry-min": 100, "delayed-retry-max": 300}
+# In tenths of a second, and with two retries.
+QUICK = {"x-delivery-limit": 2, "x-delayed-retry-min": 100, "x-delayed-retry-max": 300}
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +37,9 @@ def rabbit(docker: Callable[..., str]) -> Iterator[tuple[str, Callable[..., str]
     docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:5672", IMAGE)
     try:
         until_it_answers(docker, name)
-        policy = ("set_policy", "retries", "^(auth|tenant|system|budget|personnel)$", json.dumps(QUICK))
-        docker("exec", name, "rabbitmqctl", "-q", *policy, "--apply-to", "queues")
-        yield f"amqp://guest:guest@127.0.0.1:{port}/", lambda *command: docker("exec", name, *command)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(broker, "RETRIES", broker.RETRIES | QUICK)
+            yield f"amqp://guest:guest@127.0.0.1:{port}/", lambda *command: docker("exec", name, *command)
     finally:
         docker("rm", "-f", "-v", name)
 

@@ -1,0 +1,77 @@
+"""The compose file says what we mean: small, humble, bounded containers, seen from this machine only."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from local import settings as local_settings
+
+from tests.fixtures.database import SERVICES
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.dev.yml").read_text()
+MODEL = yaml.safe_load(TEXT)
+CONTAINERS = MODEL["services"]
+ONE_SHOTS = {name for name, each in CONTAINERS.items() if each["restart"] == "no"}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_container_is_bounded_restarted_and_humble(name):
+    container = CONTAINERS[name]
+    assert re.fullmatch(r"\d+M", container["deploy"]["resources"]["limits"]["memory"])
+    assert container["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert name in ONE_SHOTS or container["restart"] == "unless-stopped"
+    assert name in ONE_SHOTS or container["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", [name for name, each in CONTAINERS.items() if "build" in each])
+def test_our_own_containers_cannot_write_to_themselves_and_have_no_privilege(name):
+    assert CONTAINERS[name]["read_only"] is True
+    assert CONTAINERS[name]["cap_drop"] == ["ALL"]
+    assert re.search(r"(?m)^USER \d+:\d+$", (ROOT / "services/Dockerfile").read_text())
+
+
+def test_ports_are_published_on_this_machine_only():
+    published = [port for each in CONTAINERS.values() for port in each.get("ports", [])]
+    assert len(published) == len(SERVICES) + 3
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+
+
+def test_every_image_that_is_pulled_is_pinned_once():
+    pulled = [image for image in re.findall(r"(?m)^\s*image: (?:&\w+ )?([^*\s]+)$", TEXT) if "/" not in image]
+    assert sorted(pulled) == ["postgres:18.6", "rabbitmq:4.3"]
+    started = re.findall(r"(?m)^FROM (\S+) AS", (ROOT / "services/Dockerfile").read_text())
+    assert set(started) == {"python:3.13-slim", "base"}
+
+
+def test_every_one_shot_is_waited_for():
+    waited = {
+        name
+        for each in CONTAINERS.values()
+        for name, how in each.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+    assert waited == ONE_SHOTS
+
+
+def test_every_variable_has_the_default_that_env_example_shows():
+    used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
+    of_services = {"NODE_ENV", "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    assert {name: used[name] for name in used.keys() - of_services} == {
+        name: local_settings.DEFAULTS[name] for name in used.keys() - of_services
+    }
+    assert re.findall(r"\$\{\w+\}", TEXT) == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_has_its_own_name_port_folder_and_database(service):
+    container = CONTAINERS[f"{service}-service"]
+    port = local_settings.DEFAULTS[f"{service.upper()}_PORT"]
+    environment = container["environment"]
+    assert container["build"]["args"] == {"SERVICE": service}
+    assert (environment["SERVICE_NAME"], environment["PORT"]) == (f"{service}-service", port)
+    assert environment["LOG_DIR"] == f"/var/log/app/{service}-service"
+    assert environment["DATABASE__URL"].startswith(f"postgresql://{service}_app:")
+    assert container["ports"] == [f"127.0.0.1:${{{service.upper()}_PORT:-{port}}}:{port}"]
