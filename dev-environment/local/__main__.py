@@ -117,9 +117,8 @@ def logs(settings: Settings, given: argparse.Namespace) -> int:
 def trace(settings: Settings, given: argparse.Namespace) -> int:
     """Draw one trace."""
     if mode.remembered(settings) == "docker":
-        raise SettingError(
-            "spans leave the containers for OTEL_EXPORTER_OTLP_ENDPOINT: look there; `make trace` draws local mode's"
-        )
+        compose.trace(settings, given.id)
+        return 0
     from local import drawing, logs, report, traces
 
     folders = _folders(settings, "traces", SERVICES)

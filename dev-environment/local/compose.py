@@ -10,7 +10,7 @@ from local.report import say
 from local.settings import ROOT, SERVICES, Service, Settings
 from local.stack import StackError
 
-FILES = ("docker-compose.dev.yml",)
+FILES = ("docker-compose.dev.yml", "docker-compose.devops.yml")
 SECONDS_TO_BE_READY = 300
 
 
@@ -58,6 +58,12 @@ def clean(settings: Settings) -> None:
 def logs(services: Sequence[Service], *, follow: bool) -> None:
     """The containers' own output."""
     _compose("logs", *(["--follow"] if follow else []), *(each.name for each in services))
+
+
+def trace(settings: Settings, trace_id: str | None) -> None:
+    """Say where Jaeger shows the trace, or the last ones."""
+    page = f"trace/{trace_id}" if trace_id else "search?limit=20&lookback=1h&service=budget-service"
+    say(f"http://localhost:{settings.values['JAEGER_UI_PORT']}/{page}")
 
 
 def _must_answer() -> None:

@@ -51,10 +51,12 @@ def summary(settings: Settings, *, docker: bool = False) -> None:
     if docker:
         where = f"127.0.0.1:{values['RABBITMQ_PORT']}"
         table.add_row("RabbitMQ", where, values["RABBITMQ_USER"], values["RABBITMQ_PASSWORD"])
+        table.add_row("Jaeger", f"http://127.0.0.1:{values['JAEGER_UI_PORT']}")
     else:
         table.add_row("logs and traces", str(settings.state))
     out.print(table)
     look = (
+        "  make trace                where Jaeger shows the last requests\n"
         "  make logs                 what the services say\n"
         if docker
         else "  make trace                the last request as a tree through the services, with its log lines\n"

@@ -1,4 +1,4 @@
-"""The compose file says what we mean: small, humble, bounded containers, seen from this machine only."""
+"""The compose files say what we mean: small, humble, bounded containers, seen from this machine only."""
 
 import re
 from pathlib import Path
@@ -10,9 +10,10 @@ from local import settings as local_settings
 from tests.fixtures.database import SERVICES
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docker-compose.dev.yml").read_text()
-MODEL = yaml.safe_load(TEXT)
-CONTAINERS = MODEL["services"]
+TEXTS = [(ROOT / name).read_text() for name in ("docker-compose.dev.yml", "docker-compose.devops.yml")]
+TEXT = "\n".join(TEXTS)
+MODELS = [yaml.safe_load(text) for text in TEXTS]
+CONTAINERS = MODELS[0]["services"] | MODELS[1]["services"]
 ONE_SHOTS = {name for name, each in CONTAINERS.items() if each["restart"] == "no"}
 
 
@@ -35,15 +36,21 @@ def test_our_own_containers_cannot_write_to_themselves_and_have_no_privilege(nam
 
 def test_ports_are_published_on_this_machine_only():
     published = [port for each in CONTAINERS.values() for port in each.get("ports", [])]
-    assert len(published) == len(SERVICES) + 3
+    assert len(published) > len(SERVICES)
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
 def test_every_image_that_is_pulled_is_pinned_once():
-    pulled = [image for image in re.findall(r"(?m)^\s*image: (?:&\w+ )?([^*\s]+)$", TEXT) if "/" not in image]
-    assert sorted(pulled) == ["postgres:18.6", "rabbitmq:4.3"]
+    pulled = re.findall(r"(?m)^\s*image: (?:&\w+ )?((?!all-erp/)[^*\s]+)$", TEXT)
+    assert len(pulled) == len({image.partition(":")[0] for image in pulled}) >= 3
+    assert [image for image in pulled if not re.search(r":\d+\.\d+", image)] == []
     started = re.findall(r"(?m)^FROM (\S+) AS", (ROOT / "services/Dockerfile").read_text())
     assert set(started) == {"python:3.13-slim", "base"}
+
+
+def test_the_two_files_share_their_project_and_their_network():
+    assert {model["name"] for model in MODELS} == {"all-erp"}
+    assert {model["networks"]["default"]["name"] for model in MODELS} == {"all-erp"}
 
 
 def test_every_one_shot_is_waited_for():
