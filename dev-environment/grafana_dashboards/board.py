@@ -1,0 +1,98 @@
+"""What every dashboard has around its panels: variables, annotations, links to the others, an even layout."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DashboardLinkType,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
+)
+
+from grafana_dashboards.panels import PROMETHEUS
+
+TAG = "all-erp"
+ALL = VariableOption(text=["All"], value=["$__all"])
+
+Panels = Sequence[Any]
+Rows = Sequence[tuple[str, Panels]]
+
+
+def board(
+    uid: str,
+    title: str,
+    description: str,
+    rows: Rows,
+    *,
+    variables: Sequence[Any] = (),
+    annotations: Sequence[dashboard.AnnotationQuery] = (),
+    links: Sequence[dashboard.DashboardLink] = (),
+    since: str = "now-1h",
+) -> str:
+    """The JSON of a dashboard, the same for the same input to the last byte."""
+    made = dashboard.Dashboard(title).uid(uid).description(description).tags([TAG]).readonly().timezone("browser")
+    made.time(since, "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR)
+    made.variables([_datasource(), *variables])
+    made.annotations(list(annotations))
+    others = dashboard.DashboardLink("Dashboards").type(DashboardLinkType.DASHBOARDS).tags([TAG])
+    outside = [link.type(DashboardLinkType.LINK).icon("external link") for link in links]
+    # The SDK's default placement hides links in a menu.
+    made.links([link.placement("") for link in (others.as_dropdown(True).keep_time(True), *outside)])
+    number = 0
+    for heading, panels in rows:
+        number += 1
+        made.with_row(dashboard.Row(heading).id(number))
+        for panel in panels:
+            number += 1
+            made.with_panel(panel.id(number))
+    return json.dumps(made.build(), cls=JSONEncoder, sort_keys=True, indent=2) + "\n"
+
+
+def chosen(name: str, label: str, source: str, *, everything: str | None = ".+", first: str = "") -> Any:
+    """A variable with the values of a PromQL query. Without `everything`, one value can be chosen, at first `first`."""
+    made = dashboard.QueryVariable(name).label(label).datasource(PROMETHEUS).definition(source)
+    made.query({"query": source, "refId": name, "qryType": 1})
+    made.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
+    if everything is None:
+        return made.multi(False).include_all(False).current(VariableOption(text=first, value=first))
+    return made.multi(True).include_all(True).all_value(everything).current(ALL)
+
+
+def targets(metric: str) -> list[Any]:
+    """The variables `job` and `instance`, of whatever exposes `metric`."""
+    return [
+        chosen("job", "Job", f"label_values({metric}, job)"),
+        chosen("instance", "Instance", f'label_values({metric}{{job=~"$job"}}, instance)'),
+    ]
+
+
+def constant(name: str, value: str) -> dashboard.ConstantVariable:
+    """A value that stands once and is not shown."""
+    return dashboard.ConstantVariable(name).value(value)
+
+
+def restarts(matchers: str) -> dashboard.AnnotationQuery:
+    """Marks when a process started."""
+    expr = f"changes(process_start_time_seconds{{{matchers}}}[$__rate_interval]) > 0"
+    return _annotation("Restarts", "blue", expr, "{{job}} has started")
+
+
+def alerts(services: str) -> dashboard.AnnotationQuery:
+    """Marks while alerts fire whose label `service` matches."""
+    expr = f'ALERTS{{alertstate="firing", severity!="none", service=~"{services}"}}'
+    return _annotation("Firing alerts", "red", expr, "{{alertname}} ({{service}})")
+
+
+def _annotation(name: str, color: str, expr: str, title: str) -> dashboard.AnnotationQuery:
+    made = dashboard.AnnotationQuery().name(name).datasource(PROMETHEUS).enable(True).icon_color(color)
+    return made.expr(expr).title_format(title)
+
+
+def _datasource() -> dashboard.DatasourceVariable:
+    made = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    return made.current(VariableOption(text="Prometheus", value="prometheus"))

@@ -1,0 +1,212 @@
+"""Overview: are the five services well? Rate, errors and duration side by side, and what moves between them."""
+
+from grafana_dashboards.board import alerts, board, chosen, restarts
+from grafana_dashboards.links import CLICKED_CELL, of_service, to_dashboard
+from grafana_dashboards.panels import graph, grid, number, query
+from grafana_dashboards.promql import quantile, rate, share
+
+JOB = 'job=~"$job"'
+ERRORS = ((0.001, "orange"), (0.01, "red"))
+SECONDS = ((0.25, "orange"), (0.5, "red"))
+BUDGET = ((0, "orange"), (0.25, "green"))
+FIRING = 'ALERTS{alertstate="firing", severity!="none"}'
+
+
+def build() -> str:
+    """The JSON of this dashboard."""
+    return board(
+        "overview",
+        "Overview",
+        "Rate, errors and duration of the five services, the events between them, and what is firing.",
+        [
+            ("At a glance", at_a_glance()),
+            ("Rate", requests()),
+            ("Errors", errors()),
+            ("Duration", durations()),
+            ("Between the services", events()),
+        ],
+        variables=[chosen("job", "Service", 'label_values(up{job=~".+-service"}, job)', everything=".+-service")],
+        annotations=[restarts(JOB), alerts("$job")],
+    )
+
+
+def at_a_glance():
+    """One line of numbers, then a row for each service and each firing alert."""
+    requests, errors = rate("http_requests_total", JOB), rate("http_requests_total", f'{JOB}, status="5xx"')
+    p95 = quantile(0.95, "http_request_duration_seconds", JOB)
+    return [
+        number(
+            "Services up",
+            "Processes that answer Prometheus.",
+            "short",
+            query(f"sum(up{{{JOB}}})"),
+            below="red",
+            limits=[(1, "green")],
+            none="0",
+        ),
+        number("Requests", "Answered per second, by all services.", "reqps", query(requests)),
+        number(
+            "Errors",
+            "Share of requests that ended in a 5xx.",
+            "percentunit",
+            query(share(errors, requests)),
+            limits=ERRORS,
+        ),
+        number("Duration", "95 of 100 requests took no longer.", "s", query(p95), limits=SECONDS),
+        number(
+            "Error budget left",
+            "Of the service level that is worst off, over seven days. Below zero it is broken.",
+            "percentunit",
+            query(f"min(slo:error_budget_remaining:ratio7d{{{JOB}}})"),
+            limits=BUDGET,
+            below="red",
+            links=[to_dashboard("slo", "Service levels", "job", "$job")],
+        ),
+        number(
+            "Firing alerts",
+            "Alerts that fire now; Alertmanager decides who hears of them.",
+            "short",
+            query(f"count({FIRING}) or vector(0)"),
+            limits=[(1, "red")],
+        ),
+        grid(
+            "Services",
+            "Click a name for the service in depth, its traces or its log lines. Over five minutes.",
+            [("job", "Service")],
+            ("Up", f"sum by (job) (up{{{JOB}}})", "short", [(1, "green")]),
+            ("Requests", f"job:http_requests:rate5m{{{JOB}}}", "reqps", ()),
+            ("Errors", f"job:http_errors:ratio_rate5m{{{JOB}}}", "percentunit", ERRORS),
+            ("Duration (95 %)", f"job:http_request_duration_seconds:p95_rate5m{{{JOB}}}", "s", SECONDS),
+            ("Error budget left", f"min by (job) (slo:error_budget_remaining:ratio7d{{{JOB}}})", "percentunit", BUDGET),
+            ("Memory", f"sum by (job) (process_resident_memory_bytes{{{JOB}}})", "bytes", ()),
+            ("Running for", f"time() - max by (job) (process_start_time_seconds{{{JOB}}})", "s", ()),
+            width=16,
+            links=of_service(CLICKED_CELL),
+        ),
+        grid(
+            "Firing alerts, and for how long",
+            "Each has a runbook in dev-environment/runbooks.",
+            [("alertname", "Alert"), ("service", "Service"), ("severity", "Severity")],
+            (
+                "For",
+                "(time() - max by (alertname, service, severity) (ALERTS_FOR_STATE))"
+                f" and on (alertname, service, severity) {FIRING}",
+                "s",
+                (),
+            ),
+            width=8,
+        ),
+    ]
+
+
+def requests():
+    """The R of RED."""
+    return [
+        graph(
+            "Requests by service",
+            "Answered per second.",
+            "reqps",
+            query(rate("http_requests_total", JOB, "job"), "{{job}}"),
+            stacked=True,
+            links=of_service(),
+        ),
+        graph(
+            "Requests by answer",
+            "Answered per second, by group of status codes.",
+            "reqps",
+            query(rate("http_requests_total", JOB, "status"), "{{status}}"),
+            stacked=True,
+        ),
+    ]
+
+
+def errors():
+    """The E of RED."""
+    whole = rate("http_requests_total", JOB, "job")
+    server, client = (rate("http_requests_total", f'{JOB}, status="{group}"', "job") for group in ("5xx", "4xx"))
+    return [
+        graph(
+            "Failed by the service",
+            "Share of requests that ended in a 5xx. The dashed line is the objective.",
+            "percentunit",
+            query(share(server, whole), "{{job}}"),
+            limits=[(0.001, "red")],
+            links=of_service(),
+        ),
+        graph(
+            "Refused",
+            "Share of requests that ended in a 4xx: not our failure, but a sudden rise is worth a look.",
+            "percentunit",
+            query(share(client, whole), "{{job}}"),
+            links=of_service(),
+        ),
+    ]
+
+
+def durations():
+    """The D of RED."""
+
+    def line(q: float):
+        return query(quantile(q, "http_request_duration_seconds", JOB, "job"), "{{job}}", exemplars=True)
+
+    return [
+        graph(
+            "Duration, 95 %",
+            "95 of 100 requests took no longer. Each dot is a request: click it for its trace.",
+            "s",
+            line(0.95),
+            limits=[(0.5, "red")],
+            links=of_service(),
+        ),
+        graph(
+            "Duration, median",
+            "Half of the requests took no longer. Each dot is a request: click it for its trace.",
+            "s",
+            line(0.5),
+            links=of_service(),
+        ),
+    ]
+
+
+def events():
+    """What the services tell one another, and what gets stuck."""
+    handled, failed = rate("events_consumed_total", JOB, "job"), rate("events_failed_total", JOB, "job")
+    oldest = f"max by (job, destination) (outbox_oldest_unsent_seconds{{{JOB}}})"
+    opened = f'max by (job, target) (circuit_breaker_state{{{JOB}, circuit_breaker_state="opened"}})'
+    return [
+        graph(
+            "Events published",
+            "Handed to the transport per second.",
+            "eps",
+            query(rate("events_published_total", JOB, "event_type"), "{{event_type}}"),
+            width=6,
+            stacked=True,
+        ),
+        graph(
+            "Events handled",
+            "Per second; each failed attempt counts, and is tried again.",
+            "eps",
+            query(handled, "{{job}}"),
+            query(failed, "{{job}}, failed"),
+            width=6,
+            links=of_service(),
+        ),
+        graph(
+            "Oldest unsent event",
+            "How long it has been waiting in the outbox.",
+            "s",
+            query(oldest, "{{job}} to {{destination}}"),
+            width=6,
+            limits=[(120, "red")],
+            links=of_service(),
+        ),
+        graph(
+            "Open circuit breakers",
+            "1 while a service does not call another, because that one does not answer.",
+            "short",
+            query(opened, "{{job}} to {{target}}"),
+            width=6,
+            top=1,
+            links=of_service(),
+        ),
+    ]

@@ -1,0 +1,175 @@
+"""The few kinds of panels that the dashboards are made of, each with the looks and manners all of its kind share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from grafana_foundation_sdk.builders import (
+    common,
+    elasticsearch,
+    heatmap,
+    logs,
+    prometheus,
+    stat,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.builders.dashboard import DashboardLink, ThresholdsConfig
+from grafana_foundation_sdk.models.common import (
+    BigValueColorMode,
+    BigValueGraphMode,
+    DataSourceRef,
+    LegendDisplayMode,
+    LegendPlacement,
+    LogsSortOrder,
+    SortOrder,
+    StackingMode,
+    TooltipDisplayMode,
+    VisibilityMode,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DataTransformerConfig,
+    DynamicConfigValue,
+    Threshold,
+    ThresholdsMode,
+)
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+PROMETHEUS = DataSourceRef(type_val="prometheus", uid="${datasource}")
+ELASTICSEARCH = DataSourceRef(type_val="elasticsearch", uid="elasticsearch")
+
+Query = prometheus.Dataquery
+Limits = Sequence[tuple[float, str]]
+"""From which value on a number is shown in which colour; below the first it is green."""
+
+
+def query(expr: str, legend: str = "", *, exemplars: bool = False) -> Query:
+    """A series over time. With `exemplars`, points that lead to a trace lie over it."""
+    asked = Query().expr(expr).range().datasource(PROMETHEUS).exemplar(exemplars)
+    return asked.legend_format(legend) if legend else asked
+
+
+def latest(expr: str, legend: str = "") -> Query:
+    """The value at the end of the time range only."""
+    asked = Query().expr(expr).instant().datasource(PROMETHEUS)
+    return asked.legend_format(legend) if legend else asked
+
+
+def graph(
+    title: str,
+    description: str,
+    unit: str,
+    *queries: Query,
+    width: int = 12,
+    stacked: bool = False,
+    top: float | None = None,
+    limits: Limits = (),
+    links: Sequence[DashboardLink] = (),
+) -> timeseries.Panel:
+    """Lines over time. A `top` fixes the upper end of the axis; `limits` are drawn as dashed lines."""
+    panel = timeseries.Panel().title(title).description(description).unit(unit).datasource(PROMETHEUS)
+    panel.span(width).height(8).min(0).targets(_named(queries)).data_links(list(links))
+    panel.fill_opacity(30 if stacked else 10).show_points(VisibilityMode.NEVER).span_nulls(60_000)
+    legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
+    panel.legend(legend.show_legend(True))
+    panel.tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+    if top is not None:
+        panel.max(top)
+    if limits:
+        panel.thresholds(_thresholds(limits))
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode("dashed"))
+    return panel
+
+
+def number(
+    title: str,
+    description: str,
+    unit: str,
+    asked: Query,
+    *,
+    width: int = 4,
+    limits: Limits = (),
+    below: str = "green",
+    links: Sequence[DashboardLink] = (),
+    none: str | None = None,
+) -> stat.Panel:
+    """One number, coloured by `limits` (`below` the first), over its history. `none` is shown when there is no value."""
+    panel = stat.Panel().title(title).description(description).unit(unit).datasource(PROMETHEUS)
+    panel.span(width).height(4).targets(_named([asked])).data_links(list(links))
+    panel.thresholds(_thresholds(limits, below)).color_mode(BigValueColorMode.VALUE).graph_mode(BigValueGraphMode.AREA)
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    return panel.no_value(none) if none is not None else panel
+
+
+def heat(title: str, description: str, unit: str, expr: str, *, width: int = 12) -> heatmap.Panel:
+    """How many fell into which bucket of a histogram, over time; with exemplars."""
+    buckets = query(expr, "{{le}}", exemplars=True).format(PromQueryFormat.HEATMAP)
+    panel = heatmap.Panel().title(title).description(description).datasource(PROMETHEUS).span(width).height(8)
+    panel.targets(_named([buckets])).unit("short").y_axis(heatmap.YAxisConfig().unit(unit))
+    panel.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64))
+    return panel.show_legend()
+
+
+Column = tuple[str, str, str, Limits]
+"""Heading, expression, unit, limits."""
+
+
+def grid(
+    title: str,
+    description: str,
+    by: Sequence[tuple[str, str]],
+    *columns: Column,
+    width: int = 24,
+    height: int = 7,
+    links: Sequence[DashboardLink] = (),
+) -> table.Panel:
+    """A row for each value of the labels `by` (label, heading), a column for each expression; each yields only those labels."""
+    panel = table.Panel().title(title).description(description).unit("short").datasource(PROMETHEUS)
+    asked = [latest(expr).format(PromQueryFormat.TABLE) for _, expr, _, _ in columns]
+    panel.span(width).height(height).targets(_named(asked))
+    value = "Value" if len(columns) == 1 else "Value #{}"
+    values = {value.format(_letter(at)): heading for at, (heading, _, _, _) in enumerate(columns)}
+    panel.with_transformation(DataTransformerConfig(id_val="merge", options={}))
+    order = {name: at for at, name in enumerate([label for label, _ in by] + list(values))}
+    shown = {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": dict(by) | values}
+    panel.with_transformation(DataTransformerConfig(id_val="organize", options=shown))
+    for heading, _, unit, limits in columns:
+        looks = [DynamicConfigValue("unit", unit)]
+        if limits:
+            looks += [
+                DynamicConfigValue("thresholds", _thresholds(limits, _calm(limits)).build().to_json()),
+                DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
+            ]
+        panel.override_by_name(heading, looks)
+    if links:
+        panel.override_by_name(by[0][1], [DynamicConfigValue("links", [link.build().to_json() for link in links])])
+    return panel
+
+
+def lines(title: str, description: str, lucene: str, *, width: int = 24) -> logs.Panel:
+    """Log lines from Elasticsearch, the newest first."""
+    wanted = elasticsearch.Logs().id("1").settings(elasticsearch.ElasticsearchLogsSettings().limit("200"))
+    asked = elasticsearch.Dataquery().query(lucene).metrics([wanted]).time_field("@timestamp").datasource(ELASTICSEARCH)
+    panel = logs.Panel().title(title).description(description).datasource(ELASTICSEARCH).span(width).height(10)
+    panel.targets(_named([asked])).show_time(True).enable_log_details(True).sort_order(LogsSortOrder.DESCENDING)
+    return panel
+
+
+def _named(queries: Sequence[Any]) -> list[Any]:
+    return [asked.ref_id(_letter(at)) for at, asked in enumerate(queries)]
+
+
+def _letter(at: int) -> str:
+    return chr(ord("A") + at)
+
+
+def _calm(limits: Limits) -> str:
+    """Where more is better the first limit ends trouble; else it begins it."""
+    return "red" if limits[-1][1] == "green" else "green"
+
+
+def _thresholds(limits: Limits, below: str = "green") -> ThresholdsConfig:
+    steps = [Threshold(value=None, color=below), *(Threshold(value=value, color=color) for value, color in limits)]
+    return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)

@@ -1,0 +1,212 @@
+"""Telemetry: do those who watch see everything? Targets, loss, and what metrics, traces, logs and alerts cost."""
+
+from grafana_dashboards.board import alerts, board, restarts, targets
+from grafana_dashboards.links import of_service
+from grafana_dashboards.panels import graph, grid, number, query
+from grafana_dashboards.promql import quantile, rate
+
+JOB = 'job=~"$job"'
+TARGET = 'job=~"$job", instance=~"$instance"'
+
+
+def build() -> str:
+    """The JSON of this dashboard."""
+    return board(
+        "telemetry",
+        "Telemetry",
+        "Whether everything is seen: targets, loss, and the health of Prometheus, Jaeger, Alertmanager and Grafana.",
+        [
+            ("At a glance", at_a_glance()),
+            ("Loss", loss()),
+            ("Metrics", metrics()),
+            ("Traces", traces()),
+            ("Alerts and dashboards", watchers()),
+        ],
+        variables=targets("up"),
+        annotations=[restarts(TARGET), alerts("$job|prometheus|alertmanager")],
+    )
+
+
+def at_a_glance():
+    """One line of numbers, then every target."""
+    lost = f'sum(increase(spans_dropped_total{{{TARGET}, reason!="shutdown"}}[$__range])) + sum(increase(log_lines_dropped_total{{{TARGET}}}[$__range]))'
+    rules = f"sum(increase(prometheus_rule_evaluation_failures_total{{{TARGET}}}[$__range]))"
+    silent = f"sum(increase(alertmanager_notifications_failed_total{{{TARGET}}}[$__range]))"
+    return [
+        number(
+            "Targets down",
+            "What `make up PARTS=…` has left out counts, too.",
+            "short",
+            query(f"count(up{{{TARGET}}} == 0) or vector(0)"),
+            limits=[(1, "red")],
+        ),
+        number(
+            "Spans and log lines lost", "By the services, in the time shown.", "short", query(lost), limits=[(1, "red")]
+        ),
+        number("Rules that failed", "Evaluations, in the time shown.", "short", query(rules), limits=[(1, "red")]),
+        number("Notifications that failed", "In the time shown.", "short", query(silent), limits=[(1, "red")]),
+        number(
+            "Series", "In the memory of Prometheus.", "short", query(f"sum(prometheus_tsdb_head_series{{{TARGET}}})")
+        ),
+        number(
+            "Exemplars",
+            "Kept by Prometheus; each leads from a point to a trace.",
+            "short",
+            query(f"sum(prometheus_tsdb_exemplar_exemplars_in_storage{{{TARGET}}})"),
+        ),
+        grid(
+            "Targets",
+            "Whom Prometheus asks, and how hard that is.",
+            [("job", "Job"), ("instance", "Instance")],
+            ("Up", f"max by (job, instance) (up{{{TARGET}}})", "short", [(1, "green")]),
+            (
+                "Scrape",
+                f"max by (job, instance) (scrape_duration_seconds{{{TARGET}}})",
+                "s",
+                ((1, "orange"), (5, "red")),
+            ),
+            (
+                "Samples",
+                f"max by (job, instance) (scrape_samples_scraped{{{TARGET}}})",
+                "short",
+                ((10_000, "orange"), (20_000, "red")),
+            ),
+            ("Memory", f"max by (job, instance) (process_resident_memory_bytes{{{TARGET}}})", "bytes", ()),
+            height=10,
+        ),
+    ]
+
+
+def loss():
+    """What the services could not get rid of."""
+    return [
+        graph(
+            "Spans exported",
+            "Delivered per second, by service.",
+            "ops",
+            query(rate("spans_exported_total", TARGET, "job"), "{{job}}"),
+            width=8,
+            stacked=True,
+            links=of_service(),
+        ),
+        graph(
+            "Spans lost",
+            "Per second, by service and reason.",
+            "ops",
+            query(rate("spans_dropped_total", TARGET, "job, reason") + " > 0", "{{job}}, {{reason}}"),
+            width=8,
+            links=of_service(),
+        ),
+        graph(
+            "Log lines lost",
+            "Per second: the buffer was full, or the disk not writable.",
+            "ops",
+            query(rate("log_lines_dropped_total", TARGET, "job"), "{{job}}"),
+            width=8,
+            links=of_service(),
+        ),
+    ]
+
+
+def metrics():
+    """Prometheus itself."""
+    stored = [
+        query(f"sum(prometheus_tsdb_{each}_bytes{{{TARGET}}})", legend)
+        for each, legend in (
+            ("storage_blocks", "blocks"),
+            ("wal_storage_size", "write-ahead log"),
+            ("head_chunks_storage_size", "head"),
+        )
+    ]
+    return [
+        graph(
+            "Samples",
+            "Taken in per second.",
+            "ops",
+            query(rate("prometheus_tsdb_head_samples_appended_total", TARGET, "instance"), "{{instance}}"),
+            width=6,
+        ),
+        graph(
+            "Series",
+            "In memory. Growing without bound: some label has an id in it.",
+            "short",
+            query(f"sum by (instance) (prometheus_tsdb_head_series{{{TARGET}}})", "{{instance}}"),
+            width=6,
+        ),
+        graph("Space", "Bounded by age and by size.", "bytes", *stored, width=6, stacked=True),
+        graph(
+            "Slowest rule group",
+            "How long its last evaluation took.",
+            "s",
+            query(f"max(prometheus_rule_group_last_duration_seconds{{{TARGET}}})", "slowest"),
+            width=6,
+            limits=[(5, "red")],
+        ),
+    ]
+
+
+def traces():
+    """Jaeger: what comes in, what is kept, and what it derives from spans."""
+
+    def spans(metric: str, legend: str):
+        return query(rate(f"otelcol_{metric}_total", TARGET), legend)
+
+    name = "traces_span_metrics_duration_milliseconds"
+    return [
+        graph(
+            "Spans in Jaeger",
+            "Per second: taken in, refused for want of memory, stored, lost on the way to the store.",
+            "ops",
+            spans("receiver_accepted_spans", "accepted"),
+            spans("receiver_refused_spans", "refused"),
+            spans("exporter_sent_spans", "stored"),
+            spans("exporter_send_failed_spans", "not stored"),
+            width=8,
+        ),
+        graph(
+            "Spans by service",
+            "Per second, as Jaeger counts them.",
+            "ops",
+            query(rate("traces_span_metrics_calls_total", TARGET, "service_name"), "{{service_name}}"),
+            width=8,
+            stacked=True,
+        ),
+        graph(
+            "Duration of spans, 95 %",
+            "By kind: SERVER and CONSUMER are ours, CLIENT is what we wait for.",
+            "ms",
+            query(quantile(0.95, name, TARGET, "span_kind"), "{{span_kind}}"),
+            width=8,
+        ),
+    ]
+
+
+def watchers():
+    """Who tells people."""
+    sent, failed = (rate(f"alertmanager_notifications{each}_total", TARGET, "integration") for each in ("", "_failed"))
+    asked = rate("grafana_http_request_duration_seconds_count", TARGET, "status_code")
+    return [
+        graph(
+            "Notifications",
+            "Sent per second, and those that failed.",
+            "ops",
+            query(f"{sent} > 0", "{{integration}}"),
+            query(f"{failed} > 0", "{{integration}}, failed"),
+            width=8,
+        ),
+        graph(
+            "Active alerts",
+            "In Alertmanager; suppressed ones are silenced or follow from another.",
+            "short",
+            query(f"sum by (state) (alertmanager_alerts{{{TARGET}}})", "{{state}}"),
+            width=8,
+        ),
+        graph(
+            "Requests to Grafana",
+            "Answered per second, by status.",
+            "reqps",
+            query(asked, "{{status_code}}"),
+            width=8,
+            stacked=True,
+        ),
+    ]
