@@ -1,0 +1,54 @@
+"""What expressions ask for, and what there is to ask for."""
+
+import importlib
+
+import promql_parser
+from prometheus_client import REGISTRY
+
+from tests.fixtures.database import SERVICES
+
+METRICS_OF_OURS = (
+    "libs.observability.metrics",
+    "libs.service_kit.broker",
+    "libs.service_kit.client",
+    "libs.service_kit.relay",
+    *(f"services.{service}.metrics" for service in SERVICES),
+)
+SERIES_OF = {
+    "counter": ("_total",),
+    "histogram": ("_bucket", "_sum", "_count"),
+    "summary": ("", "_sum", "_count"),
+    "info": ("_info",),
+}
+
+
+def exported_by_services() -> set[str]:
+    """The names of all series that the five services export, also of those that have no sample yet."""
+    for module in METRICS_OF_OURS:
+        importlib.import_module(module)
+    return {family.name + suffix for family in REGISTRY.collect() for suffix in SERIES_OF.get(family.type, ("",))}
+
+
+def selectors(expression: str) -> list[promql_parser.VectorSelector]:
+    """Every selector of an expression. Raises ValueError when it is no PromQL."""
+    found: list[promql_parser.VectorSelector] = []
+
+    def visit(part: object) -> None:
+        match part:
+            case promql_parser.VectorSelector():
+                found.append(part)
+            case promql_parser.MatrixSelector():
+                visit(part.vector_selector)
+            case promql_parser.BinaryExpr():
+                visit(part.lhs)
+                visit(part.rhs)
+            case promql_parser.Call():
+                for argument in part.args:
+                    visit(argument)
+            case promql_parser.NumberLiteral() | promql_parser.StringLiteral():
+                pass
+            case _:
+                visit(part.expr)
+
+    visit(promql_parser.parse(expression))
+    return found

@@ -1,0 +1,40 @@
+"""Alertmanager's configuration names alerts that exist, and every variable it takes is documented."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from tests.configs.test_prometheus import ALERTS
+
+FOLDER = Path(__file__).parents[2] / "dev-environment/alertmanager"
+CONFIG = (FOLDER / "alertmanager.yml").read_text()
+START = (FOLDER / "start.sh").read_text()
+
+
+def test_inhibitions_and_routes_name_alerts_that_exist():
+    # Any value between the @ signs is YAML.
+    config = yaml.safe_load(re.sub(r"@\w+@", "false", CONFIG))
+    matchers = [
+        matcher for rule in config["inhibit_rules"] for key in rule if "matchers" in key for matcher in rule[key]
+    ]
+    matchers += [matcher for route in config["route"]["routes"] for matcher in route.get("matchers", [])]
+    patterns = [re.fullmatch(r'alertname(?:=~|!=|=)"(.+)"', matcher) for matcher in matchers]
+    for pattern in patterns:
+        assert pattern
+        for name in pattern[1].split("|"):
+            assert any(re.fullmatch(name, alert) for alert in ALERTS), name
+
+
+def test_what_is_filled_in_is_what_start_knows_and_the_readme_tells():
+    asked = set(re.findall(r"@(\w+)@", CONFIG + (FOLDER / "templates/message.tmpl").read_text()))
+    filled = re.search(r"for name in ([A-Z_ ]+);", START)
+    assert filled
+    assert asked == set(filled[1].split())
+    told = dict(re.findall(r"(?m)^\| `(\w+)` \| `?([^|`]*?)`? \|", (FOLDER / "README.md").read_text()))
+    for name, default in re.findall(r'"\$\{(\w+):=(.*?)\}"', START):
+        assert told[name] == (default or "empty"), name
+
+
+def test_the_secret_of_whoever_has_none_is_empty():
+    assert (FOLDER / "no-secret").read_bytes() == b""

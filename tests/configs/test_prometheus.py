@@ -1,0 +1,150 @@
+"""Prometheus asks whom it should; its rules use what exists; each alert can be acted on and is tested."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.configs.promql import exported_by_services, selectors
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "dev-environment/prometheus"
+RUNBOOKS = "dev-environment/runbooks"
+DASHBOARDS = {"overview", "service", "business", "slo", "postgresql", "rabbitmq", "host", "telemetry"}
+
+# The names are a contract: scripts and habits of the operators use them.
+REQUIRED_JOBS = {
+    "auth-service": "auth-service:3001",
+    "tenant-service": "tenant-service:3002",
+    "system-service": "system-service:3003",
+    "personnel-service": "personnel-service:3020",
+    "budget-service": "budget-service:3010",
+    "postgres": "postgres-exporter:9187",
+    "rabbitmq": "rabbitmq:15692",
+}
+# Read off the exporters' own pages; `make test-stack` asks a running Prometheus for each.
+EXPORTERS = {
+    "prometheus itself": {"up"},
+    "node-exporter": {
+        "node_cpu_seconds_total",
+        "node_filesystem_avail_bytes",
+        "node_filesystem_readonly",
+        "node_filesystem_size_bytes",
+        "node_memory_MemAvailable_bytes",
+        "node_memory_MemTotal_bytes",
+    },
+    "postgres-exporter": {"pg_settings_max_connections", "pg_stat_activity_count", "pg_up"},
+    "rabbitmq": {
+        "rabbitmq_alarms_free_disk_space_watermark",
+        "rabbitmq_alarms_memory_used_watermark",
+        "rabbitmq_detailed_queue_messages_ready",
+    },
+    "jaeger": {"otelcol_exporter_send_failed_spans_total", "otelcol_receiver_refused_spans_total"},
+    "alertmanager": {"alertmanager_notifications_failed_total"},
+}
+NO_SELECTOR = {"Watchdog": "asks for nothing: it always fires", "slo:objective:ratio": "a number that we choose"}
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+CONFIG = load(FOLDER / "prometheus.yml")
+RULES = [
+    rule
+    for file in sorted((FOLDER / "rules").glob("*.yml"))
+    for group in load(file)["groups"]
+    for rule in group["rules"]
+]
+ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+RECORDS = {rule["record"] for rule in RULES if "record" in rule}
+TESTS = [case for file in sorted((FOLDER / "tests").glob("*.yml")) for case in load(file)["tests"]]
+
+
+def name_of(rule: dict[str, Any]) -> str:
+    return rule.get("alert") or rule["record"]
+
+
+def checks_of(alert: str) -> Iterator[dict[str, Any]]:
+    return (check for case in TESTS for check in case.get("alert_rule_test", []) if check["alertname"] == alert)
+
+
+def test_everybody_is_asked_every_fifteen_seconds():
+    every = CONFIG["global"]
+    assert (every["scrape_interval"], every["evaluation_interval"]) == ("15s", "15s")
+    assert [job["job_name"] for job in CONFIG["scrape_configs"] if "scrape_interval" in job] == []
+
+
+def test_the_required_jobs_have_their_names_targets_and_path():
+    jobs = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
+    targets = {name: jobs[name]["static_configs"][0]["targets"] for name in REQUIRED_JOBS}
+    assert targets == {name: [target] for name, target in REQUIRED_JOBS.items()}
+    assert {jobs[name].get("metrics_path", "/metrics") for name in REQUIRED_JOBS} == {"/metrics"}
+
+
+def test_no_target_is_asked_twice_for_one_page():
+    pages = [
+        (target, job.get("metrics_path", "/metrics"))
+        for job in CONFIG["scrape_configs"]
+        for target in job["static_configs"][0]["targets"]
+    ]
+    assert len(pages) == len(set(pages))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
+def test_a_rule_uses_only_metrics_that_exist(rule: dict[str, Any]):
+    names = {selector.name for selector in selectors(rule["expr"])}
+    assert names or name_of(rule) in NO_SELECTOR
+    assert names - exported_by_services() - RECORDS - set().union(*EXPORTERS.values()) == set()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
+def test_a_selector_by_job_means_a_job_that_exists(rule: dict[str, Any]):
+    jobs = [job["job_name"] for job in CONFIG["scrape_configs"]]
+    for selector in selectors(rule["expr"]):
+        for matcher in selector.matchers.matchers:
+            if matcher.name == "job":
+                assert any(re.fullmatch(matcher.value, job) for job in jobs), str(selector)
+
+
+def test_a_record_has_one_meaning():
+    meanings = [(rule["record"], tuple(rule.get("labels", {}).items())) for rule in RULES if "record" in rule]
+    assert len(meanings) == len(set(meanings))
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_says_how_bad_what_where_and_what_to_do(alert: str):
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in ({"none"} if alert == "Watchdog" else {"critical", "warning"})
+    assert "service" in rule["labels"] or "sum by (service)" in rule["expr"]
+    notes = rule["annotations"]
+    assert set(notes) == {"summary", "description", "dashboard", "runbook_url"}
+    assert notes["dashboard"] in DASHBOARDS
+    assert notes["runbook_url"] == f"{RUNBOOKS}/{kebab(alert)}.md"
+    assert (ROOT / notes["runbook_url"]).read_text().startswith(f"# {alert}\n")
+
+
+def test_every_runbook_belongs_to_an_alert_and_its_links_lead_somewhere():
+    books = list((ROOT / RUNBOOKS).glob("*.md"))
+    assert {book.stem for book in books} == {kebab(alert) for alert in ALERTS}
+    for book in books:
+        for link in re.findall(r"\]\(([^)#]+)\)", book.read_text()):
+            assert (book.parent / link).exists(), (book.name, link)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_has_a_test_that_fires_it_and_one_that_does_not(alert: str):
+    outcomes = {bool(check["exp_alerts"]) for check in checks_of(alert)}
+    assert outcomes == ({True} if alert == "Watchdog" else {True, False})
+
+
+def test_the_alert_on_cpu_is_the_one_that_was_asked_for():
+    rule = ALERTS["HighCpuUsage"]
+    assert (rule["annotations"]["summary"], rule["for"]) == ("CPU usage is above 80%", "5m")
+
+
+def kebab(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
