@@ -51,7 +51,9 @@ def summary(settings: Settings, *, docker: bool = False) -> None:
     if docker:
         where = f"127.0.0.1:{values['RABBITMQ_PORT']}"
         table.add_row("RabbitMQ", where, values["RABBITMQ_USER"], values["RABBITMQ_PASSWORD"])
-        table.add_row("Jaeger", f"http://127.0.0.1:{values['JAEGER_UI_PORT']}")
+        for name, variable in (("Jaeger", "JAEGER_UI_PORT"), ("Prometheus", "PROMETHEUS_PORT"),
+                               ("Alertmanager", "ALERTMANAGER_PORT"), ("Mailpit: alerts sent", "MAILPIT_PORT")):  # fmt: skip
+            table.add_row(name, f"http://127.0.0.1:{values[variable]}")
     else:
         table.add_row("logs and traces", str(settings.state))
     out.print(table)
