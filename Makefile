@@ -1,7 +1,7 @@
 # Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
 # into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status restart logs trace demo load migrate clean test test-docker fuzz check lint typecheck format lock
+.PHONY: help setup up down status restart logs trace demo load migrate clean test test-docker fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -85,3 +85,7 @@ format:     ## format the code, and mend what can be mended
 lock:       ## pin anew what pyproject.toml wants, in all requirement files
 	$(call need,lint)
 	@.venv/bin/python dev-environment/lock.py
+
+dashboards: ## build Grafana's dashboards from their code
+	$(call need,runtime local test)
+	@$(RUN) -m grafana_dashboards

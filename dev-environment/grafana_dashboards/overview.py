@@ -50,6 +50,7 @@ def at_a_glance():
             "Share of requests that ended in a 5xx.",
             "percentunit",
             query(share(errors, requests)),
+            none="no traffic",
             limits=ERRORS,
         ),
         number("Duration", "95 of 100 requests took no longer.", "s", query(p95), limits=SECONDS),

@@ -103,9 +103,11 @@ def number(
     return panel.no_value(none) if none is not None else panel
 
 
-def heat(title: str, description: str, unit: str, expr: str, *, width: int = 12) -> heatmap.Panel:
-    """How many fell into which bucket of a histogram, over time; with exemplars."""
-    buckets = query(expr, "{{le}}", exemplars=True).format(PromQueryFormat.HEATMAP)
+def heat(
+    title: str, description: str, unit: str, expr: str, *, width: int = 12, exemplars: bool = False
+) -> heatmap.Panel:
+    """How many fell into which bucket of a histogram, over time."""
+    buckets = query(expr, "{{le}}", exemplars=exemplars).format(PromQueryFormat.HEATMAP)
     panel = heatmap.Panel().title(title).description(description).datasource(PROMETHEUS).span(width).height(8)
     panel.targets(_named([buckets])).unit("short").y_axis(heatmap.YAxisConfig().unit(unit))
     panel.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64))

@@ -66,11 +66,12 @@ def at_a_glance():
             "Share of requests that ended in a 5xx.",
             "percentunit",
             query(share(errors, requests)),
+            none="no traffic",
             limits=[(0.001, "orange"), (0.01, "red")],
             links=FOLLOW,
         ),
         number(
-            "Duration",
+            "Duration, 95 %",
             "95 of 100 requests took no longer.",
             "s",
             query(quantile(0.95, "http_request_duration_seconds", ROUTES)),
@@ -172,6 +173,7 @@ def durations():
             "s",
             f"sum by (le) (increase({name}_bucket{{{ROUTES}}}[$__rate_interval]))",
             width=8,
+            exemplars=True,
         ),
     ]
 
@@ -294,7 +296,7 @@ def events():
         ),
         graph(
             "Connected to the broker",
-            "1 while it is. Without a broker (events by HTTP) it stays 0.",
+            "1 while it is. Without a broker, when events go by HTTP, there is nothing to show.",
             "short",
             query(f"max by (instance) (broker_connected{{{PROCESS}}})", "{{instance}}"),
             width=8,
