@@ -17,12 +17,12 @@ must_be_readable() {
     [ -r "$1" ] || { echo "alertmanager: user $(id -u) cannot read the secret $1: chmod a+r its file" >&2; exit 1; }
 }
 
-# Replaces each @NAME@ by its value, and applies the sed commands given.
+# Replaces each @NAME@ by its value, which stands between single quotes there, and applies the sed commands given.
 fill() {
     commands=$1
     for name in ALERT_EMAIL_TO ALERT_EMAIL_FROM SMTP_SMARTHOST SMTP_REQUIRE_TLS SMTP_USERNAME GRAFANA_URL; do
         eval "value=\$$name"
-        value=$(printf %s "$value" | sed 's/[&|\\]/\\&/g')
+        value=$(printf %s "$value" | sed "s/'/''/g; s/[&|\\\\]/\\\\&/g")
         commands="$commands;s|@$name@|$value|"
     done
     sed "$commands"

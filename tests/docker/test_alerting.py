@@ -1,0 +1,162 @@
+"""An alert reaches people: from the real rules through the real Alertmanager into an inbox, and to Slack's address."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.docker.images import ROOT, image
+
+SERVICE = "trial-service"  # a name that no rule fires for
+
+
+@pytest.fixture(scope="module")
+def stack(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Prometheus, Alertmanager, Mailpit and a Slack of ours on a network of their own: the address of each.
+
+    None of the services runs there, so Prometheus has something to report.
+    """
+    network = f"all-erp-test-{uuid4().hex[:8]}"
+    webhook = tmp_path_factory.mktemp("secrets") / "slack_webhook_url"
+    webhook.write_text("http://slack:8080/services/T0/B0/x")
+    webhook.chmod(0o644)
+    configs = ROOT / "dev-environment"
+    started: list[str] = []
+
+    def run(name: str, port: int, *arguments: str) -> str:
+        container = f"{network}-{name}"
+        started.append(container)
+        docker(
+            "run", "-d", "--name", container, "--network", network, "--network-alias", name,
+            "-p", f"127.0.0.1::{port}", *arguments,
+        )  # fmt: skip
+        return f"http://{docker('port', container, f'{port}/tcp')}"
+
+    docker("network", "create", network)
+    try:
+        yield {
+            "mailpit": run("mailpit", 8025, image("mailpit")),
+            "slack": run("slack", 8080, "-v", f"{Path(__file__).parent}:/tests:ro", PYTHON, "python", "/tests/slack.py"),
+            "alertmanager": run(
+                "alertmanager", 9093,
+                "-v", f"{configs}/alertmanager:/etc/alertmanager:ro",
+                "-v", f"{webhook}:/run/secrets/slack_webhook_url:ro",
+                "--entrypoint", "sh", image("alertmanager"),
+                "/etc/alertmanager/start.sh", "--web.external-url=http://localhost:9093",
+            ),
+            "prometheus": run(
+                "prometheus", 9090, "-v", f"{configs}/prometheus:/etc/prometheus:ro", image("prometheus"),
+                "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus",
+                "--enable-feature=exemplar-storage", "--web.external-url=http://localhost:9090",
+            ),
+        }  # fmt: skip
+    finally:
+        for container in started:
+            docker("rm", "-f", "-v", container)
+        docker("network", "rm", network)
+
+
+PYTHON = next(
+    line.split()[1]
+    for line in (ROOT / "services/Dockerfile").read_text().splitlines()
+    if line.startswith("FROM python:")
+)
+
+
+def eventually(probe: Callable[[], Any], seconds: float = 60) -> Any:
+    """What the probe finds as soon as it finds something."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if found := probe():
+                return found
+        except httpx.TransportError:
+            pass
+        time.sleep(0.5)
+    pytest.fail(f"nothing was found in {seconds:.0f} seconds")
+
+
+def mail(stack: dict[str, str], subject: str) -> str:
+    """The text of a mail in the inbox, empty while there is none."""
+    for message in httpx.get(f"{stack['mailpit']}/api/v1/messages").json()["messages"]:
+        if message["Subject"] == subject:
+            assert [to["Address"] for to in message["To"]] == ["operators@all-erp.example"]
+            return httpx.get(f"{stack['mailpit']}/api/v1/message/{message['ID']}").json()["Text"]
+    return ""
+
+
+def slack_message(stack: dict[str, str], title: str) -> str:
+    """The text that Slack was given under a title, empty while there is none."""
+    posts = httpx.get(stack["slack"]).json()
+    return next((part["text"] for post in posts for part in post["attachments"] if part["title"] == title), "")
+
+
+@pytest.fixture(scope="module")
+def fire(stack: dict[str, str]) -> Callable[..., None]:
+    """Tell Alertmanager of an alert, as Prometheus does."""
+
+    def tell(alertname: str, summary: str, severity: str = "warning") -> None:
+        alert = {
+            "labels": {"alertname": alertname, "severity": severity, "service": SERVICE},
+            "annotations": {
+                "summary": summary,
+                "description": "Told by a test.",
+                "dashboard": "overview",
+                "runbook_url": "dev-environment/runbooks/watchdog.md",
+            },
+        }
+        url = f"{stack['alertmanager']}/api/v2/alerts"
+        assert eventually(lambda: httpx.post(url, json=[alert])).status_code == 200
+
+    return tell
+
+
+def test_an_alert_arrives_in_the_inbox_and_at_slack(stack, fire):
+    fire("Trial", "Something is on trial")
+    texts = (
+        eventually(lambda: mail(stack, "[warning] Something is on trial")),
+        eventually(lambda: slack_message(stack, "[warning] Something is on trial")),
+    )
+    for text in texts:
+        assert "Told by a test." in text
+        assert "dev-environment/runbooks/watchdog.md" in text
+        assert "http://localhost:3000/d/overview" in text
+        assert "http://localhost:9093" in text
+
+
+def test_what_follows_from_a_service_that_is_down_stays_quiet(stack, fire):
+    fire("ServiceDown", "The trial is down", "critical")
+    fire("HighErrorRatio", "The trial fails")
+    eventually(lambda: mail(stack, "[critical] The trial is down"))
+
+    def inhibited() -> bool:
+        alerts = httpx.get(f"{stack['alertmanager']}/api/v2/alerts").json()
+        return any(
+            alert["status"]["inhibitedBy"] for alert in alerts if alert["annotations"]["summary"] == "The trial fails"
+        )
+
+    eventually(inhibited)
+    assert mail(stack, "[warning] The trial fails") == ""
+
+
+@pytest.mark.timeout(300)
+def test_prometheus_reports_a_service_that_is_down(stack):
+    text = eventually(lambda: mail(stack, "[critical] budget-service is down"), 200)
+    assert "Prometheus has had no metrics from budget-service:3010 for a minute." in text
+    assert "dev-environment/runbooks/service-down.md" in text
+    assert "http://localhost:3000/d/service" in text
+    assert "http://localhost:9090/graph" in text
+    assert eventually(lambda: slack_message(stack, "[critical] budget-service is down"))
+
+
+def test_nobody_is_told_of_the_watchdog(stack):
+    """It fires from the first evaluation on, so by now a mail would be there."""
+    shown = httpx.get(f"{stack['alertmanager']}/api/v2/alerts").json()
+    assert [alert["receivers"] for alert in shown if alert["labels"]["alertname"] == "Watchdog"] == [
+        [{"name": "nobody"}]
+    ]
+    assert mail(stack, "[none] Alerting works") == ""
