@@ -79,7 +79,8 @@ class ServiceSettings(BaseSettings):
     name: ClassVar[str]
     """The short name: of the folder, the database, the roles and the event subscriber."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Never empty, which would be every address of the machine."""
     port: int = Field(ge=1, le=65535)
     database: DatabaseSettings
     services: ServiceUrls = ServiceUrls()
@@ -87,8 +88,12 @@ class ServiceSettings(BaseSettings):
 
     @cached_property
     def telemetry(self) -> TelemetrySettings:
-        """The shared layer's own settings, from the same environment."""
-        return TelemetrySettings.for_service(f"{self.name}-service")
+        """The shared layer's own settings, from the same environment.
+
+        A `METRICS_PORT` that is the service's own port is served already: a second listener would take it away.
+        """
+        telemetry = TelemetrySettings.for_service(f"{self.name}-service")
+        return telemetry.model_copy(update={"metrics_port": None}) if telemetry.metrics_port == self.port else telemetry
 
 
 def default_database(service: str) -> DatabaseSettings:

@@ -21,6 +21,7 @@ URL = f"postgresql://probe_app:{SECRET}@127.0.0.1:5432/probe"
 
 WRONG = {
     "PORT": ["-1", "0", "65536", "x"],
+    "HOST": [""],
     "DATABASE__URL": ["", "nonsense", "mysql://h/db", "postgresql://h:5432", f"postgresql://u:{SECRET}@h:x/d"]
     + [f"postgresql://u:{SECRET}@h:70000/d"],
     "DATABASE__POOL_SIZE": ["0", "x"],
@@ -103,6 +104,11 @@ def test_the_environment_as_it_was_asked_for_is_enough(environment: Callable[...
     assert settings.port == 3999
     assert settings.telemetry.service_name == "auth-service"
     assert settings.telemetry.metrics_port == 9090
+
+
+def test_a_metrics_port_that_is_the_service_s_own_is_no_second_listener(environment: Callable[..., None]) -> None:
+    environment(METRICS_PORT="3999")
+    assert load(Settings).telemetry.metrics_port is None
 
 
 def test_what_is_given_is_read_and_the_rest_keeps_its_default(environment: Callable[..., None]) -> None:
