@@ -165,6 +165,12 @@ def _pointer(location: Sequence[int | str]) -> str:
     return "/" + "/".join(names)
 
 
+def _place(error: Mapping[str, Any]) -> Sequence[int | str]:
+    """Where the error is. Of a body that is no JSON FastAPI tells a character's number, which points at nothing."""
+    location: Sequence[int | str] = error["loc"]
+    return location[:1] if error["type"] == "json_invalid" else location
+
+
 def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     """Make every refusal, expected or not, a problem document."""
 
@@ -180,7 +186,7 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         # Without the input: it can hold a password, or a NaN that JSON cannot carry.
         wrong = [
-            {"pointer": _pointer(e["loc"]), "code": e["type"], "detail": e["msg"]}
+            {"pointer": _pointer(_place(e)), "code": e["type"], "detail": e["msg"]}
             for e in error.errors()[:SHOWN_ERRORS]
         ]
         return problem(422, "invalid-input", detail="The input is not as described.", errors=wrong)

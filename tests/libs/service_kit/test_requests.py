@@ -83,6 +83,11 @@ async def test_a_refusal_names_the_field_and_not_its_value(client: httpx.AsyncCl
     assert "hunter2" not in answer.text
 
 
+async def test_a_body_that_is_no_json_is_wrong_as_a_whole(client: httpx.AsyncClient) -> None:
+    document = assert_problem(await client.post(NOTES, content=b'{"code":', headers=JSON), 422)
+    assert [(e["pointer"], e["code"]) for e in document["errors"]] == [("/body", "json_invalid")]
+
+
 async def test_no_more_errors_are_named_than_fit_a_form(client: httpx.AsyncClient) -> None:
     answer = await client.post(NOTES, json={f"field{number}": number for number in range(1000)})
     assert len(assert_problem(answer, 422)["errors"]) == SHOWN_ERRORS
