@@ -17,7 +17,7 @@ def choose(settings: Settings, asked: str | None) -> tuple[str, str]:
 
 def remember(settings: Settings, mode: str) -> None:
     """Keep the mode for `down`, `status`, `restart`, `logs` and `clean`."""
-    settings.state.mkdir(parents=True, exist_ok=True)
+    settings.make_state()
     (settings.state / "mode").write_text(mode)
 
 

@@ -84,6 +84,21 @@ class Settings:
         """The folder for everything that running leaves behind."""
         return ROOT / self.values["STATE_DIR"]
 
+    def make_state(self) -> None:
+        """Create the folder `state`; `SettingError` if it cannot be created, or is another user's."""
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(
+                f"STATE_DIR is {self.state}, which cannot be created: {error.strerror}. Set it to another folder."
+            ) from error
+        if not os.access(self.state, os.W_OK):
+            owner = self.state.owner()
+            raise SettingError(
+                f"{self.state} cannot be written: it belongs to {owner}. Continue as {owner}, or remove it as {owner} "
+                "or root (`make clean`)."
+            )
+
     @property
     def run(self) -> Path:
         """What supervisord needs and writes; part of `state`."""

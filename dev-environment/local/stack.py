@@ -217,7 +217,7 @@ def _lines(file: Path) -> list[str]:
 def _alone(settings: Settings) -> Iterator[None]:
     """Two terminals do not start, stop or remove the same stack at the same time: the second waits."""
     try:
-        settings.state.mkdir(parents=True, exist_ok=True)
+        settings.make_state()
         with (settings.state / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -82,6 +82,14 @@ def test_a_taken_port_is_named_with_its_variable(environment, stack, tmp_path):
     assert not processes.of_stack(tmp_path)
 
 
+def test_a_state_folder_that_cannot_be_is_named_in_words(environment, tmp_path):
+    (tmp_path / "file").touch()
+    done = verb(environment | {"STATE_DIR": str(tmp_path / "file" / "state")}, "up")
+    assert done.returncode == 1
+    assert f"STATE_DIR is {tmp_path / 'file' / 'state'}, which cannot be created: Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_service_that_cannot_start_shows_why(environment, stack):
     system = settings.service_named("system")
     supervisor.stop_services(stack, [system])
