@@ -1,9 +1,9 @@
 """Business: what people do with the system, and what it refuses them."""
 
-from grafana_dashboards.board import alerts, board
-from grafana_dashboards.links import to_dashboard, to_logs, to_traces
-from grafana_dashboards.panels import graph, heat, number, query
-from grafana_dashboards.promql import quantile, rate, share
+from grafana_dashboards.board import Panels, alerts, board
+from grafana_dashboards.links import of_service
+from grafana_dashboards.panels import graph, heat, latest, number, query
+from grafana_dashboards.promql import quantile, rate, share, total
 
 
 def build() -> str:
@@ -23,14 +23,10 @@ def build() -> str:
     )
 
 
-def logins():
+def logins() -> Panels:
     """The counter and the histogram that every dashboard of a login has, under their agreed names."""
     succeeded, all_of_them = rate("auth_login_total", 'status="success"'), rate("auth_login_total")
-    follow = [
-        to_dashboard("service", "auth-service in depth", "job", "auth-service"),
-        to_traces("auth-service"),
-        to_logs("auth-service"),
-    ]
+    follow = of_service("auth-service")
     return [
         graph(
             "Login Success Rate",
@@ -39,6 +35,12 @@ def logins():
             query('rate(auth_login_total{status="success"}[5m])', "Success"),
             query('rate(auth_login_total{status="failure"}[5m])', "Failure"),
             links=follow,
+        ),
+        heat(
+            "Login durations",
+            "How many logins took how long.",
+            "s",
+            "sum by (le) (increase(auth_login_duration_bucket[$__rate_interval]))",
         ),
         number(
             "Logins that succeed",
@@ -49,6 +51,7 @@ def logins():
             below="red",
             limits=[(0.5, "orange"), (0.9, "green")],
             links=follow,
+            width=8,
         ),
         number(
             "Login duration",
@@ -57,44 +60,38 @@ def logins():
             query(quantile(0.95, "auth_login_duration")),
             limits=[(1, "orange"), (2, "red")],
             links=follow,
+            width=8,
         ),
         number(
             "Sessions ended early",
             "In the time shown: logged out, password changed, token reused, user disabled.",
             "short",
-            query("sum(increase(auth_sessions_revoked_total[$__range]))"),
-        ),
-        heat(
-            "Login durations",
-            "How many logins took how long.",
-            "s",
-            "sum by (le) (increase(auth_login_duration_bucket[$__rate_interval]))",
+            latest(total("auth_sessions_revoked_total")),
+            width=8,
         ),
     ]
 
 
-def tenants():
+def tenants() -> Panels:
     """The life of tenants."""
     name = "tenant_provisioning_seconds"
-    follow = [
-        to_dashboard("service", "tenant-service in depth", "job", "tenant-service"),
-        to_traces("tenant-service"),
-        to_logs("tenant-service"),
-    ]
+    follow = of_service("tenant-service")
     return [
         number(
             "Tenants activated",
             "In the time shown.",
             "short",
-            query('sum(increase(tenants_provisioned_total{outcome="active"}[$__range]))'),
+            latest(total("tenants_provisioned_total", 'outcome="active"')),
+            height=8,
         ),
         number(
             "Tenants closed",
             "In the time shown: a service could not prepare them, or not in time.",
             "short",
-            query('sum(increase(tenants_provisioned_total{outcome="closed"}[$__range]))'),
+            latest(total("tenants_provisioned_total", 'outcome="closed"')),
             limits=[(1, "red")],
             links=follow,
+            height=8,
         ),
         graph(
             "Provisioning",
@@ -115,13 +112,9 @@ def tenants():
     ]
 
 
-def budget():
+def budget() -> Panels:
     """Money: asked for, decided, spent."""
-    follow = [
-        to_dashboard("service", "budget-service in depth", "job", "budget-service"),
-        to_traces("budget-service"),
-        to_logs("budget-service"),
-    ]
+    follow = of_service("budget-service")
     refused, asked = (rate("budget_expenditures_total", f'decision="{each}"') for each in ("refused", "requested"))
     return [
         graph(
@@ -139,26 +132,29 @@ def budget():
             none="none",
             limits=[(0.5, "orange")],
             links=follow,
+            height=8,
         ),
         number(
             "Committed",
             "By approvals, in the time shown, in units of the currencies.",
             "short",
-            query("sum(increase(budget_committed_amount_total[$__range]))"),
+            latest(total("budget_committed_amount_total")),
+            height=8,
         ),
         number(
             "Approvals",
             "In the time shown.",
             "short",
-            query('sum(increase(budget_expenditures_total{decision="approved"}[$__range]))'),
+            latest(total("budget_expenditures_total", 'decision="approved"')),
+            height=8,
         ),
     ]
 
 
-def people():
+def people() -> Panels:
     """Hires, and what the audit trail has heard."""
     return [
-        number("People hired", "In the time shown.", "short", query("sum(increase(personnel_hires_total[$__range]))")),
+        number("People hired", "In the time shown.", "short", latest(total("personnel_hires_total")), height=8),
         graph("Hires", "People hired per second.", "ops", query(rate("personnel_hires_total"), "Hires"), width=8),
         graph(
             "Audit trail",

@@ -1,6 +1,6 @@
 """Host: the machine below it all, with what Node Exporter Full (id 1860) shows first."""
 
-from grafana_dashboards.board import alerts, board, targets
+from grafana_dashboards.board import Panels, alerts, board, targets
 from grafana_dashboards.panels import graph, number, query
 from grafana_dashboards.promql import rate
 
@@ -23,10 +23,10 @@ def build() -> str:
     )
 
 
-def quick_look():
+def quick_look() -> Panels:
     """Gauges first, then what the machine is."""
 
-    def pressure(what: str, state: str = "waiting"):
+    def pressure(what: str, state: str = "waiting") -> str:
         return rate(f"node_pressure_{what}_{state}_seconds_total", HOST)
 
     root = f'1 - max(node_filesystem_avail_bytes{{{HOST}, mountpoint="/"}}) / max(node_filesystem_size_bytes{{{HOST}, mountpoint="/"}})'
@@ -100,7 +100,7 @@ def quick_look():
     ]
 
 
-def cpu_and_memory():
+def cpu_and_memory() -> Panels:
     """Where time and memory go."""
     modes = f'sum by (mode) (rate(node_cpu_seconds_total{{{HOST}, mode!="idle"}}[$__rate_interval])) / scalar(count(count by (instance, cpu) (node_cpu_seconds_total{{{HOST}}})))'
     total, available, buffers, cached = (
@@ -151,7 +151,7 @@ def cpu_and_memory():
     ]
 
 
-def disk():
+def disk() -> Panels:
     """Space and speed."""
     used = f"1 - max by (instance, mountpoint) (node_filesystem_avail_bytes{{{DISK}}}) / max by (instance, mountpoint) (node_filesystem_size_bytes{{{DISK}}})"
     return [
@@ -185,7 +185,7 @@ def disk():
     ]
 
 
-def network():
+def network() -> Panels:
     """What goes in and out."""
     return [
         graph(

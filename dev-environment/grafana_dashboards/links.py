@@ -5,6 +5,7 @@ Grafana fills in `${…}` when somebody clicks; the rest of an address is encode
 
 import json
 import re
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from grafana_foundation_sdk.builders.dashboard import DashboardLink
@@ -17,6 +18,11 @@ RANGE = {"from": "${__from}", "to": "${__to}"}
 def to_dashboard(uid: str, title: str, variable: str, value: str = CLICKED_SERVICE) -> DashboardLink:
     """To another dashboard, with one of its variables set and the time range kept."""
     return DashboardLink(title).url(f"/d/{uid}?var-{variable}={value}&${{__url_time_range}}")
+
+
+def to_same(uid: str, title: str, variable: str) -> DashboardLink:
+    """To another dashboard, with what is chosen here chosen there."""
+    return DashboardLink(title).url(f"/d/{uid}?${{{variable}:queryparam}}&${{__url_time_range}}")
 
 
 def to_traces(service: str = CLICKED_SERVICE) -> DashboardLink:
@@ -52,7 +58,7 @@ def to_jaeger(service: str) -> DashboardLink:
     return DashboardLink("Jaeger").url(f"${{jaeger}}/search?{search}").target_blank(True)
 
 
-def _explore(title: str, uid: str, query: dict[str, object]) -> DashboardLink:
+def _explore(title: str, uid: str, query: Mapping[str, object]) -> DashboardLink:
     first = {"refId": "A", "datasource": {"type": uid, "uid": uid}, **query}
     panes = {"left": {"datasource": uid, "queries": [first], "range": RANGE}}
     encoded = quote(json.dumps(panes, separators=(",", ":")))

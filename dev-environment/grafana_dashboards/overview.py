@@ -1,8 +1,8 @@
 """Overview: are the five services well? Rate, errors and duration side by side, and what moves between them."""
 
-from grafana_dashboards.board import alerts, board, chosen, restarts
-from grafana_dashboards.links import CLICKED_CELL, of_service, to_dashboard
-from grafana_dashboards.panels import graph, grid, number, query
+from grafana_dashboards.board import Panels, alerts, board, chosen, restarts
+from grafana_dashboards.links import CLICKED_CELL, of_service, to_same
+from grafana_dashboards.panels import Query, graph, grid, number, query
 from grafana_dashboards.promql import quantile, rate, share
 
 JOB = 'job=~"$job"'
@@ -30,7 +30,7 @@ def build() -> str:
     )
 
 
-def at_a_glance():
+def at_a_glance() -> Panels:
     """One line of numbers, then a row for each service and each firing alert."""
     requests, errors = rate("http_requests_total", JOB), rate("http_requests_total", f'{JOB}, status="5xx"')
     p95 = quantile(0.95, "http_request_duration_seconds", JOB)
@@ -61,7 +61,7 @@ def at_a_glance():
             query(f"min(slo:error_budget_remaining:ratio7d{{{JOB}}})"),
             limits=BUDGET,
             below="red",
-            links=[to_dashboard("slo", "Service levels", "job", "$job")],
+            links=[to_same("slo", "Service levels", "job")],
         ),
         number(
             "Firing alerts",
@@ -100,7 +100,7 @@ def at_a_glance():
     ]
 
 
-def requests():
+def requests() -> Panels:
     """The R of RED."""
     return [
         graph(
@@ -121,7 +121,7 @@ def requests():
     ]
 
 
-def errors():
+def errors() -> Panels:
     """The E of RED."""
     whole = rate("http_requests_total", JOB, "job")
     server, client = (rate("http_requests_total", f'{JOB}, status="{group}"', "job") for group in ("5xx", "4xx"))
@@ -144,10 +144,10 @@ def errors():
     ]
 
 
-def durations():
+def durations() -> Panels:
     """The D of RED."""
 
-    def line(q: float):
+    def line(q: float) -> Query:
         return query(quantile(q, "http_request_duration_seconds", JOB, "job"), "{{job}}", exemplars=True)
 
     return [
@@ -169,7 +169,7 @@ def durations():
     ]
 
 
-def events():
+def events() -> Panels:
     """What the services tell one another, and what gets stuck."""
     handled, failed = rate("events_consumed_total", JOB, "job"), rate("events_failed_total", JOB, "job")
     oldest = f"max by (job, destination) (outbox_oldest_unsent_seconds{{{JOB}}})"

@@ -17,7 +17,9 @@ from grafana_foundation_sdk.builders.dashboard import DashboardLink, ThresholdsC
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
+    BigValueTextMode,
     DataSourceRef,
+    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
     LogsSortOrder,
@@ -63,23 +65,26 @@ def graph(
     width: int = 12,
     stacked: bool = False,
     top: float | None = None,
+    below_zero: bool = False,
     limits: Limits = (),
     links: Sequence[DashboardLink] = (),
 ) -> timeseries.Panel:
-    """Lines over time. A `top` fixes the upper end of the axis; `limits` are drawn as dashed lines."""
+    """Lines over time, from 0 up unless they can be `below_zero`, to `top` if given; `limits` are dashed lines."""
     panel = timeseries.Panel().title(title).description(description).unit(unit).datasource(PROMETHEUS)
-    panel.span(width).height(8).min(0).targets(_named(queries)).data_links(list(links))
+    panel.span(width).height(8).targets(_named(queries)).data_links(list(links))
     panel.fill_opacity(30 if stacked else 10).show_points(VisibilityMode.NEVER).span_nulls(60_000)
     legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
     panel.legend(legend.show_legend(True))
     panel.tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
     if stacked:
         panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+    if not below_zero:
+        panel.min(0)
     if top is not None:
         panel.max(top)
     if limits:
         panel.thresholds(_thresholds(limits))
-        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode("dashed"))
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     return panel
 
 
@@ -90,6 +95,7 @@ def number(
     asked: Query,
     *,
     width: int = 4,
+    height: int = 4,
     limits: Limits = (),
     below: str = "green",
     links: Sequence[DashboardLink] = (),
@@ -97,10 +103,16 @@ def number(
 ) -> stat.Panel:
     """One number, coloured by `limits` (`below` the first), over its history. `none` is shown when there is no value."""
     panel = stat.Panel().title(title).description(description).unit(unit).datasource(PROMETHEUS)
-    panel.span(width).height(4).targets(_named([asked])).data_links(list(links))
+    panel.span(width).height(height).targets(_named([asked])).data_links(list(links))
     panel.thresholds(_thresholds(limits, below)).color_mode(BigValueColorMode.VALUE).graph_mode(BigValueGraphMode.AREA)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     return panel.no_value(none) if none is not None else panel
+
+
+def word(title: str, description: str, asked: Query, *, width: int = 4) -> stat.Panel:
+    """The legend of a series, where it says more than its value."""
+    panel = number(title, description, "short", asked, width=width)
+    return panel.text_mode(BigValueTextMode.NAME).graph_mode(BigValueGraphMode.NONE).color_mode(BigValueColorMode.NONE)
 
 
 def heat(

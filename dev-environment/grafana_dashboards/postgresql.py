@@ -1,6 +1,6 @@
 """PostgreSQL: connections, work, waiting and space of the server that holds the five databases."""
 
-from grafana_dashboards.board import alerts, board, chosen, targets
+from grafana_dashboards.board import Panels, alerts, board, chosen, targets
 from grafana_dashboards.panels import graph, number, query
 from grafana_dashboards.promql import rate, share
 
@@ -25,7 +25,7 @@ def build() -> str:
     )
 
 
-def at_a_glance():
+def at_a_glance() -> Panels:
     """One line of numbers."""
     hit, missed = (rate(f"pg_stat_database_blks_{each}", DATABASE) for each in ("hit", "read"))
     taken = f"sum(pg_stat_activity_count{{{SERVER}}}) / sum(pg_settings_max_connections{{{SERVER}}})"
@@ -65,7 +65,7 @@ def at_a_glance():
     ]
 
 
-def work():
+def work() -> Panels:
     """What the server does."""
     changed = [
         query(rate(f"pg_stat_database_tup_{each}", DATABASE), each) for each in ("inserted", "updated", "deleted")
@@ -111,7 +111,7 @@ def work():
     ]
 
 
-def waiting():
+def waiting() -> Panels:
     """Who is connected, and who waits for whom."""
     return [
         graph(
@@ -154,7 +154,7 @@ def waiting():
     ]
 
 
-def space():
+def space() -> Panels:
     """What it takes up."""
     return [
         graph(

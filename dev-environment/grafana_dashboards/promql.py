@@ -6,6 +6,11 @@ def rate(metric: str, matchers: str = "", by: str = "") -> str:
     return f"{_sum(by)} (rate({metric}{_braces(matchers)}[$__rate_interval]))"
 
 
+def total(metric: str, matchers: str = "") -> str:
+    """By how much a counter has grown in the time shown, summed."""
+    return f"sum(increase({metric}{_braces(matchers)}[$__range]))"
+
+
 def quantile(q: float, histogram: str, matchers: str = "", by: str = "") -> str:
     """The value that the share `q` of the observations does not exceed, from classic buckets."""
     labels = f"{by}, le" if by else "le"

@@ -1,7 +1,9 @@
 """RabbitMQ: what waits in which queue, how events flow, and whether the broker has room."""
 
-from grafana_dashboards.board import alerts, board, targets
-from grafana_dashboards.panels import graph, number, query
+from typing import Any
+
+from grafana_dashboards.board import Panels, alerts, board, targets
+from grafana_dashboards.panels import Query, graph, number, query
 from grafana_dashboards.promql import rate
 
 BROKER = 'job=~"$job", instance=~"$instance"'
@@ -20,7 +22,7 @@ def build() -> str:
     )
 
 
-def at_a_glance():
+def at_a_glance() -> Panels:
     """One line of numbers."""
     alarms = f"max(rabbitmq_alarms_memory_used_watermark{{{BROKER}}}) + max(rabbitmq_alarms_free_disk_space_watermark{{{BROKER}}})"
     return [
@@ -63,10 +65,10 @@ def at_a_glance():
     ]
 
 
-def queues():
+def queues() -> Panels:
     """One queue for each service that hears events, and one for what it could not bear."""
 
-    def each(metric: str, matchers: str):
+    def each(metric: str, matchers: str) -> Query:
         return query(f"sum by (queue) (rabbitmq_detailed_queue_{metric}{{{matchers}}})", "{{queue}}")
 
     return [
@@ -90,10 +92,10 @@ def queues():
     ]
 
 
-def flow():
+def flow() -> Panels:
     """From publishers to consumers."""
 
-    def total(name: str, legend: str):
+    def total(name: str, legend: str) -> Query:
         return query(rate(f"rabbitmq_global_messages_{name}_total", BROKER), legend)
 
     dead = [
@@ -129,10 +131,10 @@ def flow():
     ]
 
 
-def room():
+def room() -> Panels:
     """Memory, disk and the rest that a broker can run out of."""
 
-    def of(used: str, limit: str, title: str, description: str):
+    def of(used: str, limit: str, title: str, description: str) -> Any:
         expr = f"max by (instance) (rabbitmq_{used}{{{BROKER}}}) / max by (instance) (rabbitmq_{limit}{{{BROKER}}})"
         return graph(title, description, "percentunit", query(expr, "{{instance}}"), width=6, top=1)
 

@@ -1,13 +1,12 @@
-"""Service: one of the five in depth, from its requests down to its process, its events and its log lines."""
+"""Service: one of the five in depth: its requests and its log lines here, what is inside it next door."""
 
-from grafana_dashboards.board import alerts, board, chosen, constant, restarts
-from grafana_dashboards.links import to_dashboard, to_jaeger, to_kibana, to_logs, to_traces
-from grafana_dashboards.panels import graph, grid, heat, lines, number, query
+from grafana_dashboards.board import Panels, alerts, board, chosen, constant, restarts
+from grafana_dashboards.links import to_jaeger, to_kibana, to_same
+from grafana_dashboards.panels import graph, heat, latest, lines, number, query, word
 from grafana_dashboards.promql import quantile, rate, share
+from grafana_dashboards.service_inside import FOLLOW, PROCESS, inside
 
-PROCESS = 'job=~"$job", instance=~"$instance"'
 ROUTES = f'{PROCESS}, handler=~"$handler"'
-FOLLOW = [to_traces("$job"), to_logs("$job")]
 
 
 def build() -> str:
@@ -21,9 +20,7 @@ def build() -> str:
             ("Rate", requests()),
             ("Errors", errors()),
             ("Duration", durations()),
-            ("The process", process()),
-            ("Database connections and calls", dependencies()),
-            ("Events", events()),
+            *inside(),
             ("Log", log()),
         ],
         variables=[
@@ -34,11 +31,11 @@ def build() -> str:
             constant("jaeger", "http://localhost:16686"),
         ],
         annotations=[restarts(PROCESS), alerts("$job")],
-        links=[to_jaeger("$job"), to_kibana("$job")],
+        links=[to_jaeger("${job}"), to_kibana("${job}")],
     )
 
 
-def at_a_glance():
+def at_a_glance() -> Panels:
     """One line of numbers."""
     requests, errors = rate("http_requests_total", ROUTES), rate("http_requests_total", f'{ROUTES}, status="5xx"')
     budget = 'min(slo:error_budget_remaining:ratio7d{job=~"$job"})'
@@ -86,20 +83,13 @@ def at_a_glance():
             width=3,
             below="red",
             limits=[(0, "orange"), (0.25, "green")],
-            links=[to_dashboard("slo", "Service levels", "job", "$job")],
+            links=[to_same("slo", "Service levels", "job")],
         ),
-        grid(
-            "Version",
-            "What runs.",
-            [("version", "Version"), ("environment", "Environment")],
-            ("Instances", f"count by (version, environment) (service_info{{{PROCESS}}})", "short", ()),
-            width=3,
-            height=4,
-        ),
+        word("Version", "What runs.", latest(f"service_info{{{PROCESS}}}", "{{version}}"), width=3),
     ]
 
 
-def requests():
+def requests() -> Panels:
     """The R of RED."""
     return [
         graph(
@@ -121,7 +111,7 @@ def requests():
     ]
 
 
-def errors():
+def errors() -> Panels:
     """The E of RED."""
     whole = rate("http_requests_total", ROUTES, "handler")
     failed, refused = (
@@ -146,7 +136,7 @@ def errors():
     ]
 
 
-def durations():
+def durations() -> Panels:
     """The D of RED."""
     name = "http_request_duration_seconds"
     return [
@@ -178,134 +168,7 @@ def durations():
     ]
 
 
-def process():
-    """What the process uses, and whether that is enough."""
-    lag = quantile(0.99, "event_loop_lag_seconds", PROCESS, "instance")
-    return [
-        graph(
-            "CPU",
-            "Share of one core. A Python process uses no more than one, plus what runs on threads.",
-            "percentunit",
-            query(rate("process_cpu_seconds_total", PROCESS, "instance"), "{{instance}}"),
-            width=6,
-            limits=[(0.8, "red")],
-        ),
-        graph(
-            "Memory",
-            "Resident: what it takes from the machine.",
-            "bytes",
-            query(f"process_resident_memory_bytes{{{PROCESS}}}", "{{instance}}"),
-            width=6,
-        ),
-        graph(
-            "Event loop lag, 99 %",
-            "How late the loop runs what is due. High: something blocks it, and every request waits.",
-            "s",
-            query(lag, "{{instance}}"),
-            width=6,
-            limits=[(0.1, "red")],
-        ),
-        graph(
-            "Open files",
-            "Share of the file descriptors that it may open; sockets count.",
-            "percentunit",
-            query(f"process_open_fds{{{PROCESS}}} / process_max_fds{{{PROCESS}}}", "{{instance}}"),
-            width=6,
-            top=1,
-        ),
-    ]
-
-
-def dependencies():
-    """What requests wait for: connections of the pool, and other services."""
-    used = f"sum by (instance, pool, state) (db_pool_connections{{{PROCESS}}})"
-    limit = f"sum by (instance, pool) (db_pool_limit{{{PROCESS}}})"
-    state = f"max by (target, circuit_breaker_state) (circuit_breaker_state{{{PROCESS}}} == 1)"
-    return [
-        graph(
-            "Connections of the pool",
-            "All in use: requests wait for one. The limit is what the pool may open.",
-            "short",
-            query(used, "{{instance}} {{state}}"),
-            query(limit, "{{instance}} limit"),
-        ),
-        graph(
-            "Circuit breakers",
-            "1 in the state that the breaker towards a service is in: closed is well.",
-            "short",
-            query(state, "{{target}} {{circuit_breaker_state}}"),
-            top=1,
-        ),
-    ]
-
-
-def events():
-    """What goes out through the outbox, what comes in, what is lost."""
-
-    def per_type(metric: str):
-        return query(rate(metric, PROCESS, "event_type"), "{{event_type}}")
-
-    dead = f"sum by (event_type, destination) (increase(events_dead_total{{{PROCESS}}}[$__rate_interval]))"
-    return [
-        graph(
-            "Published",
-            "Handed to the transport per second.",
-            "eps",
-            per_type("events_published_total"),
-            width=6,
-            stacked=True,
-        ),
-        graph(
-            "Handled",
-            "Events of others that were handled, per second.",
-            "eps",
-            per_type("events_consumed_total"),
-            width=6,
-            stacked=True,
-        ),
-        graph(
-            "Failed attempts",
-            "Per second. A failed event is tried again, with growing pauses.",
-            "eps",
-            per_type("events_failed_total"),
-            width=6,
-            links=FOLLOW,
-        ),
-        graph(
-            "Given up",
-            "Events that nobody will try again: the operator lists and replays them.",
-            "short",
-            query(dead, "{{event_type}} to {{destination}}"),
-            width=6,
-            links=FOLLOW,
-        ),
-        graph(
-            "Unsent events",
-            "Rows waiting in the outbox.",
-            "short",
-            query(f"max by (destination) (outbox_unsent_rows{{{PROCESS}}})", "{{destination}}"),
-            width=8,
-        ),
-        graph(
-            "Oldest unsent event",
-            "How long it has been waiting.",
-            "s",
-            query(f"max by (destination) (outbox_oldest_unsent_seconds{{{PROCESS}}})", "{{destination}}"),
-            width=8,
-            limits=[(120, "red")],
-        ),
-        graph(
-            "Connected to the broker",
-            "1 while it is. Without a broker, when events go by HTTP, there is nothing to show.",
-            "short",
-            query(f"max by (instance) (broker_connected{{{PROCESS}}})", "{{instance}}"),
-            width=8,
-            top=1,
-        ),
-    ]
-
-
-def log():
+def log() -> Panels:
     """The lines themselves."""
     return [
         lines(

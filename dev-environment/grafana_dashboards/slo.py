@@ -1,6 +1,6 @@
 """Service levels: what was promised over seven days, how much of it may still go wrong, how fast it is being used up."""
 
-from grafana_dashboards.board import alerts, board, chosen
+from grafana_dashboards.board import Panels, alerts, board, chosen
 from grafana_dashboards.links import of_service
 from grafana_dashboards.panels import graph, grid, number, query
 
@@ -25,7 +25,7 @@ def build() -> str:
     )
 
 
-def now():
+def now() -> Panels:
     """Every promise in one table, the worst ones as numbers."""
     by = "by (job, slo)"
     level = f"max {by} (slo:attained:ratio7d{{{LEVEL}}})"
@@ -78,7 +78,7 @@ def now():
     ]
 
 
-def burn_rates():
+def burn_rates() -> Panels:
     """A pair of windows for each alert: it fires while both are above the line."""
     pairs = [
         ("An hour and five minutes", "13.44 uses up 8 % of the week's budget in an hour.", ("1h", "5m"), 13.44),
@@ -99,7 +99,7 @@ def burn_rates():
     ]
 
 
-def week():
+def week() -> Panels:
     """How the budget has gone."""
     left = query(f"slo:error_budget_remaining:ratio7d{{{LEVEL}}}", "{{job}} {{slo}}")
     bad = query(f"slo:bad_events:rate1m{{{LEVEL}}}", "{{job}} {{slo}}")
@@ -110,8 +110,9 @@ def week():
             "percentunit",
             left,
             top=1,
+            below_zero=True,
             links=of_service(),
-        ).min(None),
+        ),
         graph(
             "What used it up",
             "Bad events per second: 5xx, answers later than half a second, scrapes that found nobody.",

@@ -1,9 +1,9 @@
 """Telemetry: do those who watch see everything? Targets, loss, and what metrics, traces, logs and alerts cost."""
 
-from grafana_dashboards.board import alerts, board, restarts, targets
+from grafana_dashboards.board import Panels, alerts, board, restarts, targets
 from grafana_dashboards.links import of_service
-from grafana_dashboards.panels import graph, grid, number, query
-from grafana_dashboards.promql import quantile, rate
+from grafana_dashboards.panels import Query, graph, grid, latest, number, query
+from grafana_dashboards.promql import quantile, rate, total
 
 JOB = 'job=~"$job"'
 TARGET = 'job=~"$job", instance=~"$instance"'
@@ -27,11 +27,12 @@ def build() -> str:
     )
 
 
-def at_a_glance():
+def at_a_glance() -> Panels:
     """One line of numbers, then every target."""
-    lost = f'sum(increase(spans_dropped_total{{{TARGET}, reason!="shutdown"}}[$__range])) + sum(increase(log_lines_dropped_total{{{TARGET}}}[$__range]))'
-    rules = f"sum(increase(prometheus_rule_evaluation_failures_total{{{TARGET}}}[$__range]))"
-    silent = f"sum(increase(alertmanager_notifications_failed_total{{{TARGET}}}[$__range]))"
+    spans = total("spans_dropped_total", f'{TARGET}, reason!="shutdown"')
+    lost = f"{spans} + {total('log_lines_dropped_total', TARGET)}"
+    rules = total("prometheus_rule_evaluation_failures_total", TARGET)
+    silent = total("alertmanager_notifications_failed_total", TARGET)
     return [
         number(
             "Targets down",
@@ -41,10 +42,14 @@ def at_a_glance():
             limits=[(1, "red")],
         ),
         number(
-            "Spans and log lines lost", "By the services, in the time shown.", "short", query(lost), limits=[(1, "red")]
+            "Spans and log lines lost",
+            "By the services, in the time shown.",
+            "short",
+            latest(lost),
+            limits=[(1, "red")],
         ),
-        number("Rules that failed", "Evaluations, in the time shown.", "short", query(rules), limits=[(1, "red")]),
-        number("Notifications that failed", "In the time shown.", "short", query(silent), limits=[(1, "red")]),
+        number("Rules that failed", "Evaluations, in the time shown.", "short", latest(rules), limits=[(1, "red")]),
+        number("Notifications that failed", "In the time shown.", "short", latest(silent), limits=[(1, "red")]),
         number(
             "Series", "In the memory of Prometheus.", "short", query(f"sum(prometheus_tsdb_head_series{{{TARGET}}})")
         ),
@@ -77,7 +82,7 @@ def at_a_glance():
     ]
 
 
-def loss():
+def loss() -> Panels:
     """What the services could not get rid of."""
     return [
         graph(
@@ -108,7 +113,7 @@ def loss():
     ]
 
 
-def metrics():
+def metrics() -> Panels:
     """Prometheus itself."""
     stored = [
         query(f"sum(prometheus_tsdb_{each}_bytes{{{TARGET}}})", legend)
@@ -145,10 +150,10 @@ def metrics():
     ]
 
 
-def traces():
+def traces() -> Panels:
     """Jaeger: what comes in, what is kept, and what it derives from spans."""
 
-    def spans(metric: str, legend: str):
+    def spans(metric: str, legend: str) -> Query:
         return query(rate(f"otelcol_{metric}_total", TARGET), legend)
 
     name = "traces_span_metrics_duration_milliseconds"
@@ -181,7 +186,7 @@ def traces():
     ]
 
 
-def watchers():
+def watchers() -> Panels:
     """Who tells people."""
     sent, failed = (rate(f"alertmanager_notifications{each}_total", TARGET, "integration") for each in ("", "_failed"))
     asked = rate("grafana_http_request_duration_seconds_count", TARGET, "status_code")
