@@ -67,6 +67,7 @@ def logins() -> Panels:
             "In the time shown: logged out, password changed, token reused, user disabled.",
             "short",
             latest(total("auth_sessions_revoked_total")),
+            decimals=0,
             width=8,
         ),
     ]
@@ -82,6 +83,7 @@ def tenants() -> Panels:
             "In the time shown.",
             "short",
             latest(total("tenants_provisioned_total", 'outcome="active"')),
+            decimals=0,
             height=8,
         ),
         number(
@@ -89,6 +91,7 @@ def tenants() -> Panels:
             "In the time shown: a service could not prepare them, or not in time.",
             "short",
             latest(total("tenants_provisioned_total", 'outcome="closed"')),
+            decimals=0,
             limits=[(1, "red")],
             links=follow,
             height=8,
@@ -139,6 +142,7 @@ def budget() -> Panels:
             "By approvals, in the time shown, in units of the currencies.",
             "short",
             latest(total("budget_committed_amount_total")),
+            decimals=0,
             height=8,
         ),
         number(
@@ -146,6 +150,7 @@ def budget() -> Panels:
             "In the time shown.",
             "short",
             latest(total("budget_expenditures_total", 'decision="approved"')),
+            decimals=0,
             height=8,
         ),
     ]
@@ -154,7 +159,9 @@ def budget() -> Panels:
 def people() -> Panels:
     """Hires, and what the audit trail has heard."""
     return [
-        number("People hired", "In the time shown.", "short", latest(total("personnel_hires_total")), height=8),
+        number(
+            "People hired", "In the time shown.", "short", latest(total("personnel_hires_total")), decimals=0, height=8
+        ),
         graph("Hires", "People hired per second.", "ops", query(rate("personnel_hires_total"), "Hires"), width=8),
         graph(
             "Audit trail",

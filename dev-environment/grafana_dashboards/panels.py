@@ -98,6 +98,7 @@ def number(
     height: int = 4,
     limits: Limits = (),
     below: str = "green",
+    decimals: int | None = None,
     links: Sequence[DashboardLink] = (),
     none: str | None = None,
 ) -> stat.Panel:
@@ -106,6 +107,8 @@ def number(
     panel.span(width).height(height).targets(_named([asked])).data_links(list(links))
     panel.thresholds(_thresholds(limits, below)).color_mode(BigValueColorMode.VALUE).graph_mode(BigValueGraphMode.AREA)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    if decimals is not None:
+        panel.decimals(decimals)
     return panel.no_value(none) if none is not None else panel
 
 
@@ -139,7 +142,10 @@ def grid(
     height: int = 7,
     links: Sequence[DashboardLink] = (),
 ) -> table.Panel:
-    """A row for each value of the labels `by` (label, heading), a column for each expression; each yields only those labels."""
+    """A row for each value of the labels `by` (label, heading), a column for each expression.
+
+    An expression must yield those labels and no other, not even a name: Grafana joins the rows by all there are.
+    """
     panel = table.Panel().title(title).description(description).unit("short").datasource(PROMETHEUS)
     asked = [latest(expr).format(PromQueryFormat.TABLE) for _, expr, _, _ in columns]
     panel.span(width).height(height).targets(_named(asked))

@@ -46,10 +46,20 @@ def at_a_glance() -> Panels:
             "By the services, in the time shown.",
             "short",
             latest(lost),
+            decimals=0,
             limits=[(1, "red")],
         ),
-        number("Rules that failed", "Evaluations, in the time shown.", "short", latest(rules), limits=[(1, "red")]),
-        number("Notifications that failed", "In the time shown.", "short", latest(silent), limits=[(1, "red")]),
+        number(
+            "Rules that failed",
+            "Evaluations, in the time shown.",
+            "short",
+            latest(rules),
+            decimals=0,
+            limits=[(1, "red")],
+        ),
+        number(
+            "Notifications that failed", "In the time shown.", "short", latest(silent), decimals=0, limits=[(1, "red")]
+        ),
         number(
             "Series", "In the memory of Prometheus.", "short", query(f"sum(prometheus_tsdb_head_series{{{TARGET}}})")
         ),

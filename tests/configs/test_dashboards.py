@@ -16,6 +16,7 @@ from tests.configs import exporters, promql
 from tests.configs.dashboards import (
     DASHBOARDS,
     DEV,
+    MAY_BE_EMPTY,
     RULES,
     Query,
     filled_in,
@@ -127,6 +128,21 @@ def test_a_panel_says_what_it_shows(panel):
     assert panel["type"] == "logs" or panel["fieldConfig"]["defaults"]["unit"]
     source = {"logs": "elasticsearch"}.get(panel["type"], "${datasource}")
     assert {panel["datasource"]["uid"], *(each["datasource"]["uid"] for each in panel["targets"])} == {source}
+
+
+@pytest.mark.parametrize("panel", [each for each in PANELS if each[1]["type"] == "table"], ids=named)
+def test_the_columns_of_a_table_have_the_same_labels(panel):
+    """Grafana joins rows by every label, and a selector alone still has the name of its metric."""
+    organized = next(each for each in panel[1]["transformations"] if each["id"] == "organize")["options"]
+    rows = {name for name in organized["renameByName"] if not name.startswith("Value")}
+    for target in panel[1]["targets"]:
+        grouped = [set(re.split(r",\s*", labels)) for labels in re.findall(r"\bby \(([\w, ]+)\)", target["expr"])]
+        assert rows in grouped, target["expr"]
+
+
+def test_what_may_be_empty_is_asked_for():
+    asked = "\n".join(query.expr for query in ALL_QUERIES)
+    assert [part for part in MAY_BE_EMPTY if part not in asked] == []
 
 
 @every_panel
