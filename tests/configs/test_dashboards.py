@@ -11,6 +11,7 @@ import pytest
 import yaml
 from grafana_dashboards.__main__ import DASHBOARDS as BUILT
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from local import settings as local_settings
 
 from tests.configs import exporters, promql
 from tests.configs.dashboards import (
@@ -216,6 +217,13 @@ def test_a_duration_of_requests_over_time_leads_to_traces(panel):
 def test_an_exemplar_names_its_trace_as_the_services_do():
     exemplars = SOURCES["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     assert [(each["name"], each["datasourceUid"]) for each in exemplars] == [("trace_id", "jaeger")]
+
+
+def test_the_links_out_of_grafana_use_the_default_ports():
+    variables = {each["name"]: each["query"] for each in DASHBOARDS["service"]["templating"]["list"]}
+    ports = {"KIBANA_PORT": "5601", **local_settings.DEFAULTS}
+    assert variables["kibana"] == f"http://localhost:{ports['KIBANA_PORT']}"
+    assert variables["jaeger"] == f"http://localhost:{ports['JAEGER_UI_PORT']}"
 
 
 def test_data_sources_lead_to_each_other():
