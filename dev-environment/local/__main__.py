@@ -61,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
 def up(settings: Settings, given: argparse.Namespace) -> int:
     """Choose the mode, then start."""
     chosen, why = mode.choose(settings, given.mode)
+    last = mode.remembered(settings)
+    if last != chosen and BACKENDS[last].is_running(settings):
+        raise stack.StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
     say(f"Mode: {chosen} ({why})")
     mode.remember(settings, chosen)
     BACKENDS[chosen].up(settings)

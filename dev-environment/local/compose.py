@@ -24,6 +24,15 @@ def up(settings: Settings) -> None:
     report.summary(settings, docker=True)
 
 
+def is_running(settings: Settings) -> bool:
+    """Whether any container runs; False where there is no Docker to run it."""
+    try:
+        _must_answer()
+    except StackError:
+        return False
+    return bool(_compose("ps", "--quiet", capture=True).strip())
+
+
 def down(settings: Settings) -> None:
     """Stop and remove the containers; data stays in its volumes."""
     _compose("down")

@@ -6,10 +6,11 @@ MODES = ("local", "docker")
 
 
 def choose(settings: Settings, asked: str | None) -> tuple[str, str]:
-    """The mode to start in, and why; `asked` comes before the variable MODE."""
+    """The mode to start in, and why: what is asked for, else the variable MODE, else the mode of the last start."""
     wanted = asked or settings.values["MODE"]
     if not wanted:
-        return "local", "MODE=docker would use containers"
+        last = remembered(settings)
+        return last, f"as the last time; MODE={next(each for each in MODES if each != last)} is the other one"
     if wanted not in MODES:
         raise SettingError(f"MODE must be local or docker, not {wanted!r}")
     return wanted, "MODE says so"

@@ -42,6 +42,11 @@ def up(settings: Settings) -> None:
         report.summary(settings)
 
 
+def is_running(settings: Settings) -> bool:
+    """Whether anything of the stack runs."""
+    return supervisor.is_running(settings) or bool(processes.of_stack(settings.state))
+
+
 def down(settings: Settings) -> None:
     """Stop all processes, the services first; data, logs and traces stay."""
     with _alone(settings):

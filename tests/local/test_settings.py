@@ -57,8 +57,13 @@ def test_a_mode_that_is_asked_for_comes_before_the_variable(tmp_path, asked, var
     assert mode.choose(read(tmp_path, MODE=variable), asked)[0] == chosen
 
 
-def test_without_a_word_the_stack_runs_without_docker(tmp_path):
-    assert mode.choose(read(tmp_path), None)[0] == "local"
+def test_without_a_word_the_stack_runs_as_the_last_time_and_at_first_without_docker(tmp_path):
+    current = read(tmp_path, STATE_DIR=str(tmp_path))
+    assert mode.choose(current, None)[0] == "local"
+    mode.remember(current, "docker")
+    assert mode.choose(current, None)[0] == "docker"
+    mode.forget(current)
+    assert mode.choose(current, None)[0] == "local"
 
 
 def test_an_unknown_mode_is_refused(tmp_path):

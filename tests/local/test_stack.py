@@ -53,6 +53,12 @@ def test_a_second_up_changes_nothing(environment, stack):
     assert {name: each["pid"] for name, each in supervisor.states(stack).items()} == before
 
 
+def test_the_other_mode_is_refused_while_this_one_runs(environment, stack):
+    done = verb(environment, "up", "--mode", "docker")
+    assert (done.returncode, "runs in local mode" in done.stderr) == (1, True)
+    assert verb(environment, "status").returncode == 0
+
+
 def test_the_table_names_every_service_and_the_login(environment, stack):
     table = verb(environment, "up").stdout
     for service in settings.SERVICES:
