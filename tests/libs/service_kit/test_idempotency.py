@@ -110,3 +110,13 @@ async def test_while_the_first_request_runs_the_second_is_told_to_come_again(
 async def test_a_key_that_is_none_is_refused(client: httpx.AsyncClient, key: str) -> None:
     answer = await client.post(NOTES, json=NOTE, headers={"idempotency-key": key})
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-idempotency-key")
+
+
+@pytest.mark.parametrize("body", ["[]", '"text"', "null", "NaN", '{"code": "\\ud800"}', '{"code": NaN}'])
+async def test_a_body_that_is_no_object_is_refused_with_a_key_as_without(
+    client: httpx.AsyncClient, count_notes: Callable[[], Any], body: str
+) -> None:
+    headers = KEY | {"content-type": "application/json"}
+    answer = await client.post(NOTES, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-input")
+    assert await count_notes() == 0
