@@ -34,6 +34,7 @@ async def consume(
     committed. `system` is the `messaging.system` of the spans.
     """
     async with sessions.begin() as session:
+        await session.connection()  # fails here and for all: that there is no database is no event's fault
         return [await _consume_one(session, handlers, envelope, system) for envelope in envelopes]
 
 

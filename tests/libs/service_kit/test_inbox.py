@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.service_kit.client import ServiceAccount, ServiceClient
-from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.database import Sessions, create_engine, create_sessions, transaction
 from libs.service_kit.inbox import EVENTS_PATH, Handlers, consume
 from libs.service_kit.outbox import Outbox, publish
 from libs.service_kit.relay import Relay
-from libs.service_kit.settings import EventSettings
+from libs.service_kit.settings import DatabaseSettings, EventSettings
 from libs.service_kit.transport import HttpTransport
 from tests.libs.service_kit.probe.main import Settings, create_app
 from tests.libs.service_kit.probe.notes import Note
@@ -290,3 +291,12 @@ async def test_from_outbox_to_inbox_over_http(
     await superuser.execute("update outbox set published_at = null where destination = $1", destination)
     await relay.relay_batch()
     assert await superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id) == 2
+
+
+async def test_a_database_that_is_away_is_no_events_fault(outbox: Outbox, tenant_id: UUID, free_tcp_port: int) -> None:
+    """A refusal would use up attempts, and end in giving the event up."""
+    away = DatabaseSettings(url=SecretStr(f"postgresql://probe_app@127.0.0.1:{free_tcp_port}/probe"))
+    engine = create_engine(away)
+    with pytest.raises(OSError):
+        await consume(create_sessions(engine, outbox), HANDLERS, [envelope(tenant_id)], "test")
+    await engine.dispose()
