@@ -41,7 +41,8 @@ async def consume(
 async def _consume_one(session: AsyncSession, handlers: Handlers, envelope: CloudEvent, system: str) -> str | None:
     context = {"traceparent": envelope.traceparent, "tracestate": envelope.tracestate, "request_id": envelope.requestid}
     received = {name: value for name, value in context.items() if value}
-    bound = {"tenant_id": str(envelope.tenantid), "user_id": str(envelope.actorid), "event_id": str(envelope.id)}
+    actor = str(envelope.actorid) if envelope.actorid else None
+    bound = {"tenant_id": str(envelope.tenantid), "user_id": actor, "event_id": str(envelope.id)}
     try:
         with processing(envelope.type, envelope.source, system, received, **bound):
             async with session.begin_nested():
