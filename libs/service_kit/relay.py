@@ -77,7 +77,7 @@ class Relay:
                 failures += 1
                 full = False
                 log.warning("events could not be sent", destination=self.destination, failures=failures, error=error)
-                await asyncio.sleep(min(2.0 ** (failures - 1), LONGEST_PAUSE_SECONDS))
+                await asyncio.sleep(min(2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS))
             if not full:
                 await self._pause()
 
