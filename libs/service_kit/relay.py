@@ -25,18 +25,19 @@ log = get_logger(__name__)
 
 POLL_SECONDS = 1.0
 CLEAN_SECONDS = 60.0
+CLEAN_ROWS = 1000
 LONGEST_PAUSE_SECONDS = 30.0
 
 UNSENT = Gauge("outbox_unsent_rows", "Events waiting in the outbox", ["destination"])
 OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event waiting in the outbox", ["destination"])
 DEAD = Counter("events_dead_total", "Events given up after the last attempt", ["event_type", "destination"])
 
-# Kept for replay and for late duplicates; then removed, across tenants, a thousand rows at a time.
+# Kept for replay and for late duplicates; then removed, across tenants, so many rows in a transaction.
 CLEANING = (
-    "delete from outbox where ctid in (select ctid from outbox where published_at < now() - interval '7 days' limit 1000)",
-    "delete from inbox where ctid in (select ctid from inbox where received_at < now() - interval '30 days' limit 1000)",
+    "delete from outbox where ctid in (select ctid from outbox where published_at < now() - interval '7 days' limit :rows)",
+    "delete from inbox where ctid in (select ctid from inbox where received_at < now() - interval '30 days' limit :rows)",
     "delete from idempotency_keys where ctid in"
-    " (select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit 1000)",
+    " (select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit :rows)",
 )
 
 
@@ -161,8 +162,14 @@ class Relay:
 async def clean(service: str, sessions: Sessions) -> None:
     """Remove what is kept no longer, once a minute, until cancelled."""
     while True:
-        async with sessions.begin() as session:
-            await session.execute(text(f"set local role {service}_relay"))
-            for statement in CLEANING:
-                await session.execute(text(statement))
+        for statement in CLEANING:
+            while await _remove(service, sessions, statement) == CLEAN_ROWS:
+                pass
         await asyncio.sleep(CLEAN_SECONDS)
+
+
+async def _remove(service: str, sessions: Sessions, statement: str) -> int:
+    async with sessions.begin() as session:
+        await session.execute(text(f"set local role {service}_relay"))
+        removed = await session.execute(text(f"{statement} returning 1"), {"rows": CLEAN_ROWS})
+        return len(removed.all())

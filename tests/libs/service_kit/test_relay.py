@@ -290,10 +290,15 @@ async def test_the_trace_goes_on_in_what_is_sent(
 
 
 async def test_what_is_old_is_removed_and_what_waits_is_kept(
-    sessions: Sessions, superuser: asyncpg.Connection, tenant_id: UUID, destination: str
+    sessions: Sessions,
+    superuser: asyncpg.Connection,
+    tenant_id: UUID,
+    destination: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(kit, "CLEAN_ROWS", 1)  # so more is old than one transaction removes
     old, new = "now() - interval '31 days'", "now()"
-    for at in (old, new):
+    for at in (old, old, new):
         await superuser.execute(
             "insert into outbox (event_id, destination, tenant_id, envelope, carrier, created_at, published_at)"
             f" values (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, {at}), (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, null)",
@@ -311,7 +316,7 @@ async def test_what_is_old_is_removed_and_what_waits_is_kept(
         return [await superuser.fetchval(f"select count(*) from {t} where tenant_id = $1", tenant_id) for t in tables]
 
     async with asyncio.timeout(5):
-        while await left() != [3, 1, 1]:
+        while await left() != [4, 1, 1]:
             assert not cleaning.done()
             await asyncio.sleep(0.01)
     cleaning.cancel()
