@@ -35,6 +35,8 @@ EXCHANGE, DEAD_EXCHANGE = "erp.events", "erp.dead"
 CONTENT_TYPE = "application/cloudevents+json"
 RECONNECT_SECONDS = 1.0
 PUBLISH_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+"""The pause after which an event is tried again when the service's own database does not answer."""
 TRAVELLING = ("traceparent", "tracestate", "requestid")
 
 # A second after the first refusal, a second more after each further one; the ninth refusal is the last. In the queue's
@@ -145,6 +147,7 @@ class Consumer:
         self._sessions = sessions
         self._handlers = handlers
         self._running: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
 
     async def run(self, queue: AbstractRobustQueue) -> None:
         """Consume until cancelled; then finish what has begun, so that nothing of it comes again."""
@@ -153,6 +156,7 @@ class Consumer:
             await asyncio.Event().wait()
         finally:
             await queue.cancel(tag)
+            self._stopping.set()
             if self._running:
                 await asyncio.wait(self._running)
 
@@ -168,12 +172,23 @@ class Consumer:
             log.error("message is no CloudEvent", message_id=message.message_id)
             await message.reject(requeue=False)
             return
-        try:
-            [refusal] = await consume(self._sessions, self._handlers, [envelope], SYSTEM)
-        except Exception as error:
-            refusal = f"{type(error).__name__}: {error}"
-            log.warning("event could not be committed", event_id=str(envelope.id), error=error)
+        while True:
+            try:
+                [refusal] = await consume(self._sessions, self._handlers, [envelope], SYSTEM)
+                break
+            except Exception as error:
+                # Not the event's fault: nothing could be committed at all. Held back, since a reject would count.
+                log.warning("event could not be committed", event_id=str(envelope.id), error=error)
+            if await self._stops_within(RETRY_SECONDS):
+                return  # never acknowledged, so it comes again
         if refusal is None:
             await message.ack()
         else:
             await message.reject(requeue=True)
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._stopping.wait()
+        except TimeoutError:
+            return False

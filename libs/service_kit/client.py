@@ -140,3 +140,7 @@ class ServiceAccount:
             answer = await self._auth.post("/api/v1/auth/token", json=self._credentials)
             self._token, self._renew_at = answer["access_token"], time.monotonic() + answer["expires_in"] / 2
         return self._token
+
+    def forget(self) -> None:
+        """Ask for a new token the next time: this one was refused."""
+        self._renew_at = float("-inf")

@@ -1,7 +1,7 @@
 """The relay: takes committed events out of the outbox and hands them to a transport, in order, at least once.
 
 One relay per destination works at a time, whichever replica holds its lock, so the events of one entity keep their
-order. It is woken by a commit in its own process and looks once a second besides.
+order; only one that its consumer refuses waits behind later ones until it is tried again. The relay is woken by a commit in its own process and looks once a second besides.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.client import Refused, ServiceAccount, ServiceClient
 from libs.service_kit.inbox import EVENTS_PATH
 
 
@@ -24,10 +24,15 @@ class HttpTransport:
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
         """See `relay.Transport`."""
         with suppress_instrumentation():
-            answer = await self._clients[destination].post(
-                EVENTS_PATH,
-                token=await self._account.token(),
-                json=list(envelopes),
-                content_type="application/cloudevents-batch+json",
-            )
+            try:
+                answer = await self._clients[destination].post(
+                    EVENTS_PATH,
+                    token=await self._account.token(),
+                    json=list(envelopes),
+                    content_type="application/cloudevents-batch+json",
+                )
+            except Refused as error:
+                if error.status == 401:
+                    self._account.forget()
+                raise
         return answer["refusals"]

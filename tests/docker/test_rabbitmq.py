@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from aio_pika.abc import AbstractRobustConnection
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
@@ -130,6 +131,27 @@ async def test_a_failing_event_is_tried_again_and_then_laid_aside_with_its_heade
     assert dead.headers["traceparent"] == event["traceparent"]
     assert CloudEvent.model_validate_json(dead.body).id == UUID(event["id"])
     await dead.ack()
+
+
+async def test_while_the_database_is_away_an_event_is_held_and_no_attempt_is_counted(
+    transport, connection, consuming, superuser, tenant_id
+):
+    away = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    channel = await connection.channel()
+    held = asyncio.create_task(
+        broker.Consumer(async_sessionmaker(away), {TenantCreated: on_tenant_created}).run(
+            await broker.queue_of(channel, "personnel")
+        )
+    )
+    before = await waiting(connection, "personnel.dead")
+    await transport.send("broker", [created(tenant_id)])
+    await asyncio.sleep(2.5)  # more tries than an event has attempts
+    held.cancel()
+    await asyncio.gather(held, return_exceptions=True)
+    await channel.close()
+    await consuming(on_tenant_created)
+    await until(lambda: _is(departments(superuser, tenant_id), 1))
+    assert await waiting(connection, "personnel.dead") == before
 
 
 async def test_what_is_no_event_is_laid_aside_at_once(connection, consuming, rabbit):
