@@ -1,7 +1,7 @@
 # Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
 # into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status restart logs trace demo load migrate clean test test-docker fuzz check lint typecheck format lock dashboards
+.PHONY: help setup up down status restart logs trace demo load migrate clean test test-docker test-logstash fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -9,7 +9,7 @@ LOCAL  := $(RUN) -m local
 need    = @$(PYTHON) dev-environment/install.py $(1)
 
 help:       ## list the verbs (what plain `make` does)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:      ## install everything, for all verbs
 	$(call need,runtime local test lint load)
@@ -63,6 +63,10 @@ test:       ## run the tests [T=tests/libs]
 test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
+
+test-logstash: ## pass log lines of every kind through the official Logstash, where it can be had [STRICT=1]
+	$(call need,runtime local test)
+	@$(RUN) -m pytest tests/docker/test_logstash.py -rs $(PYTEST)
 
 fuzz:       ## generated requests against the five OpenAPI documents, many more than in `make test`
 	$(call need,runtime local test)

@@ -1,4 +1,4 @@
-"""A real RabbitMQ in a container of the tests."""
+"""What several of these tests start: a real RabbitMQ; Elasticsearch stands in elastic.py."""
 
 import shutil
 import subprocess
@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from libs.service_kit import broker
+from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F401
 from tests.fixtures.database import free_port
 
 IMAGE = "rabbitmq:4.3"

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Gives Kibana the data view of the logs, three saved searches and a dashboard, all under fixed ids, so that running it
+# again changes nothing but what somebody has changed of these by hand. Runs in Elasticsearch's image: bash and curl.
+set -euo pipefail
+
+url=${KIBANA_URL:-http://kibana:5601}
+jaeger=${JAEGER_URL:-http://localhost:16686} # as the browser reaches it
+here=$(dirname "${BASH_SOURCE[0]}")
+
+say() { echo "kibana-setup: $*"; }
+die() { say "$*" >&2; exit 1; }
+
+# METHOD PATH [CURL OPTION…]: prints the answer; fails, with the answer, unless it is a success.
+ask() {
+    curl -sS --fail-with-body --max-time 120 --retry 5 --retry-connrefused -H "kbn-xsrf: true" -X "$1" "$url/$2" "${@:3}"
+}
+json=(-H "Content-Type: application/json" --data-binary)
+
+ask GET api/status >/dev/null || die "$url does not answer; docker compose -f docker-compose.devops.yml logs kibana tells why"
+
+view=$(sed "s|http://localhost:16686|$jaeger|" "$here/data-view.json")
+answer=$(ask POST api/data_views/data_view "${json[@]}" "$view") || die "could not put the data view: $answer"
+answer=$(ask POST api/data_views/default "${json[@]}" '{"data_view_id": "app-logs", "force": true}') \
+    || die "could not make the data view the default: $answer"
+say "the data view logs-* is there and the default; a trace id leads to $jaeger"
+
+# It answers 200 also when it has refused objects.
+answer=$(ask POST "api/saved_objects/_import?overwrite=true" -F "file=@$here/saved-searches.ndjson") \
+    || die "could not import the saved searches: $answer"
+case $answer in
+    *'"success":true,"successCount":3'* | *'"successCount":3,"success":true'*) say "the three saved searches are there" ;;
+    *) die "Kibana refused saved searches: $answer" ;;
+esac
+
+answer=$(ask PUT api/dashboards/app-logs "${json[@]}" "@$here/dashboard.json") || die "could not put the dashboard: $answer"
+say "the dashboard Application logs is there: /app/dashboards#/view/app-logs"

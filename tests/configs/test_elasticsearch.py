@@ -1,0 +1,107 @@
+"""The index template maps what the services write; template, retention, data view, searches and dashboard fit each other."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs.observability.lines import FIRST_FIELDS, OWN_FIELDS
+
+DEV = Path(__file__).parents[2] / "dev-environment"
+TEMPLATE = json.loads((DEV / "elasticsearch/template.json").read_text())
+PROPERTIES = TEMPLATE["template"]["mappings"]["properties"]
+VIEW = json.loads((DEV / "kibana/data-view.json").read_text())["data_view"]
+SEARCHES = [json.loads(text) for text in (DEV / "kibana/saved-searches.ndjson").read_text().splitlines()]
+DASHBOARD = json.loads((DEV / "kibana/dashboard.json").read_text())
+
+
+def fields(properties: dict[str, Any], before: str = "") -> Iterator[str]:
+    """Every field that can be asked for, `service` and `service.keyword` alike."""
+    for name, mapping in properties.items():
+        if "properties" in mapping:
+            yield from fields(mapping["properties"], f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
+            yield from (f"{before}{name}.{each}" for each in mapping.get("fields", ()))
+
+
+FIELDS = set(fields(PROPERTIES))
+
+
+def test_each_field_of_a_line_has_a_mapping_of_its_own():
+    assert set(PROPERTIES) >= OWN_FIELDS | set(FIRST_FIELDS)
+    assert {"http.method", "http.route", "http.path", "http.status_code", "http.client_ip"} <= FIELDS
+    assert {"error.type", "error.message", "error.stack"} <= FIELDS
+
+
+def test_the_filters_that_people_know_work():
+    assert {"service.keyword", "level.keyword", "@timestamp"} <= FIELDS
+    assert {PROPERTIES[name]["type"] for name in ("trace_id", "span_id", "request_id", "tenant_id", "user_id")} == {
+        "keyword"
+    }
+
+
+def test_the_template_wins_over_the_built_in_ones_and_makes_plain_indices():
+    assert TEMPLATE["priority"] > 500  # what Elastic's own packages use ends there
+    assert "data_stream" not in TEMPLATE
+    (pattern,) = TEMPLATE["index_patterns"]
+    glob = re.compile(re.escape(pattern).replace(r"\*", ".*"))
+    assert glob.fullmatch("logs-auth-service-2026.11.23")
+    assert glob.fullmatch("logs-dead-letter-2026.11.23")
+    assert not glob.fullmatch("logs-nginx.access-default")  # a data stream of somebody else's
+
+
+def test_an_index_lives_on_one_node_and_as_long_as_the_policy_says():
+    settings = TEMPLATE["template"]["settings"]["index"]
+    assert settings["number_of_replicas"] == 0
+    setup = (DEV / "elasticsearch/setup.sh").read_text()
+    assert f"_ilm/policy/{settings['lifecycle']['name']} " in setup
+    phases = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]
+    assert phases["delete"] == {"min_age": "7d", "actions": {"delete": {}}}
+    # A daily index has no alias to roll over, and an index that is read-only refuses lines that come late.
+    actions = {action for phase in phases.values() for action in phase["actions"]}
+    assert actions <= {"set_priority", "delete"}
+
+
+def test_the_data_view_is_the_one_that_was_asked_for():
+    assert (VIEW["title"], VIEW["timeFieldName"]) == ("logs-*", "@timestamp")
+    assert VIEW["allowNoIndex"] is True
+    assert set(VIEW["fieldFormats"]) <= FIELDS
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search["id"])
+def test_a_saved_search_asks_for_fields_that_exist_in_a_view_that_exists(search):
+    attributes = search["attributes"]
+    source = json.loads(attributes["kibanaSavedObjectMeta"]["searchSourceJSON"])
+    asked = set(re.findall(r"([\w.@]+) ?:", source["query"]["query"]))
+    asked |= {each["meta"]["key"] for each in source["filter"]}
+    assert asked | set(attributes["columns"]) | {name for name, _ in attributes["sort"]} <= FIELDS
+    wanted = {source["indexRefName"], *(each["meta"]["indexRefName"] for each in source["filter"])}
+    assert {(each["name"], each["id"]) for each in search["references"]} == {(name, VIEW["id"]) for name in wanted}
+    assert attributes["timeRange"] == {"from": "now-1h", "to": "now"}
+    assert attributes["timeRestore"] is True
+
+
+def test_the_dashboard_asks_for_fields_and_objects_that_exist():
+    text = json.dumps(DASHBOARD)
+    asked = set(re.findall(r'"(?:field|field_name)": "([^"]+)"', text))
+    asked |= {name for names in re.findall(r'"fields": \[([^\]]+)\]', text) for name in json.loads(f"[{names}]")}
+    assert asked
+    assert asked <= FIELDS
+    known = {VIEW["id"], *(search["id"] for search in SEARCHES)}
+    assert set(re.findall(r'"(?:ref_id|data_view_id)": "([^"]+)"', text)) <= known
+
+
+def test_the_panels_of_the_dashboard_lie_beside_each_other():
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        grid = panel["grid"]
+        cells = {
+            (x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])
+        }
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 48
+        taken |= cells

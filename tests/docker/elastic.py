@@ -1,0 +1,45 @@
+"""An Elasticsearch in a container of the tests, with and without its set-up."""
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.docker.images import ROOT
+from tests.docker.waiting import eventually
+
+IMAGE = "docker.elastic.co/elasticsearch/elasticsearch:9.5.2"
+
+
+@pytest.fixture(scope="module")
+def elasticsearch(docker: Callable[..., str]) -> Iterator[tuple[httpx.Client, str]]:
+    """An empty Elasticsearch: a client of it, and the name of its network, where it is called elasticsearch."""
+    name = f"all-erp-test-{uuid4().hex[:8]}"
+    docker("network", "create", name)
+    try:
+        docker(
+            "run", "-d", "--name", name, "--network", name, "--network-alias", "elasticsearch",
+            "-p", "127.0.0.1::9200", "-e", "discovery.type=single-node", "-e", "xpack.security.enabled=false",
+            "-e", "ES_JAVA_OPTS=-Xms384m -Xmx384m", IMAGE,
+        )  # fmt: skip
+        with httpx.Client(base_url=f"http://{docker('port', name, '9200/tcp')}", timeout=30) as client:
+            eventually(lambda: client.get("/_cluster/health?wait_for_status=yellow&timeout=5s").is_success, 120)
+            yield client, name
+    finally:
+        docker("rm", "-f", "-v", name)
+        docker("network", "rm", name)
+
+
+@pytest.fixture(scope="module")
+def set_up_elasticsearch(docker: Callable[..., str], elasticsearch: tuple[httpx.Client, str]) -> Callable[..., str]:
+    """Run the set-up and get what it says."""
+    _, network = elasticsearch
+
+    def run(*options: str) -> str:
+        return docker(
+            "run", "--rm", "--network", network, "-v", f"{ROOT}/dev-environment/elasticsearch:/setup:ro", *options,
+            "--entrypoint", "bash", IMAGE, "/setup/setup.sh",
+        )  # fmt: skip
+
+    return run

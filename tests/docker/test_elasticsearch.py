@@ -1,0 +1,123 @@
+"""The real Elasticsearch takes the set-up, twice, and after it every kind of document, and finds it as people look for it."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.configs.test_elasticsearch import FIELDS
+from tests.fixtures.golden_lines import ERROR, FILE, GOLDEN, HTTP, TRACE, line
+
+pipeline = pytest.importorskip("tests.fixtures.pipeline", exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def search(
+    elasticsearch: tuple[httpx.Client, str], set_up_elasticsearch: Callable[..., str]
+) -> Callable[[str], list[Any]]:
+    """Search by a Lucene query, as Grafana does, among the documents of the golden lines."""
+    client, _ = elasticsearch
+    set_up_elasticsearch()
+    lines = []
+    for golden in GOLDEN:
+        for index, identity, document in pipeline.documents(golden.line, FILE if "file" in golden.by else None):
+            lines += [json.dumps({"create": {"_index": index, "_id": identity}}), json.dumps(document)]
+    answer = client.post(
+        "/_bulk?refresh=true", content="\n".join([*lines, ""]), headers={"Content-Type": "application/x-ndjson"}
+    ).json()
+    refused = [item["create"]["error"] for item in answer["items"] if "error" in item["create"]]
+    assert refused == []
+
+    def find(query: str, **more: Any) -> list[Any]:
+        body = {"query": {"query_string": {"query": query}}, "size": 100, **more}
+        return client.post("/logs-*/_search", json=body).raise_for_status().json()["hits"]["hits"]
+
+    return find
+
+
+def test_the_set_up_can_run_again_and_says_what_it_did(set_up_elasticsearch):
+    set_up_elasticsearch()
+    said = set_up_elasticsearch()
+    assert "replaced the retention policy" in said
+    assert "replaced the index template" in said
+    assert "a new index such as logs-auth-service-2026.01.31 follows both" in said
+
+
+def test_the_set_up_fails_when_another_template_wins(elasticsearch, set_up_elasticsearch):
+    client, _ = elasticsearch
+    client.put("/_index_template/rival", json={"index_patterns": ["logs-*"], "priority": 900}).raise_for_status()
+    try:
+        with pytest.raises(subprocess.CalledProcessError) as failure:
+            set_up_elasticsearch()
+    finally:
+        client.delete("/_index_template/rival").raise_for_status()
+    assert "another index template wins" in failure.value.stderr
+
+
+def test_an_index_follows_the_template_and_the_policy(elasticsearch, search):
+    client, _ = elasticsearch
+    answer = client.get("/logs-auth-service-2026.11.23").json()["logs-auth-service-2026.11.23"]
+    settings = answer["settings"]["index"]
+    assert settings["lifecycle"] == {"name": "app-logs", "parse_origination_date": "true"}
+    assert settings["number_of_replicas"] == "0"
+    assert client.get("/_ilm/policy/app-logs").json()["app-logs"]["policy"]["phases"]["delete"]["min_age"] == "7d"
+    assert client.get("/_cluster/health/logs-*?wait_for_status=green&timeout=10s").json()["status"] == "green"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ('service.keyword:"auth-service" AND level.keyword:"error"', {"login failed", "capitals"}),
+        (f'trace_id:"{TRACE}"', {"request handled", "ecs nested", "ecs dotted"}),
+        (f'trace.id:"{TRACE}"', {"request handled", "ecs nested", "ecs dotted"}),
+        ("http.status_code:[200 TO 299] AND http.client_ip:\"10.0.0.0/8\"", {"request handled"}),
+        ("error.type:ValueError AND error.message:account", {"login failed"}),
+        ("duration_ms:>3", {"request handled"}),
+        ("message_json.order:7", {' {"order": 7}'}),
+        ("tags:billing", {"ecs nested"}),
+        ("message:승인", {"예산 승인 ✓"}),
+    ],
+)  # fmt: skip
+def test_people_find_what_they_look_for(search, query, found):
+    assert {hit["_source"]["message"] for hit in search(query)} == found
+
+
+def test_what_happened_within_a_millisecond_stays_in_order(elasticsearch, search):
+    client, _ = elasticsearch
+    trace = uuid4().hex
+    for microsecond in (124, 123, 122):
+        written = line(f"step {microsecond}", trace_id=trace, timestamp=f"2026-11-23T05:37:21.500{microsecond}Z")
+        ((index, identity, document),) = pipeline.documents(written, FILE)
+        client.put(f"/{index}/_create/{identity}?refresh=true", json=document).raise_for_status()
+    steps = [hit["_source"]["message"] for hit in search(f"trace_id:{trace}", sort=[{"timestamp": "asc"}])]
+    assert steps == ["step 122", "step 123", "step 124"]
+
+
+def test_a_line_that_was_stored_is_not_stored_again(elasticsearch, search):
+    client, _ = elasticsearch
+    ((index, identity, document),) = pipeline.documents(GOLDEN[0].line, None)
+    assert client.put(f"/{index}/_create/{identity}", json=document).status_code == 409
+
+
+def test_every_field_of_the_searches_and_the_dashboard_can_be_counted_or_shown(elasticsearch, search):
+    client, _ = elasticsearch
+    known = client.get("/logs-*/_field_caps?fields=*").json()["fields"]
+    assert set(known) >= FIELDS
+    assert all(
+        next(iter(known[name].values()))["aggregatable"] for name in ("service.keyword", "level.keyword", "trace_id")
+    )
+
+
+def test_a_free_field_has_room_for_whatever_it_holds(elasticsearch, search):
+    client, _ = elasticsearch
+    values = [7, "seven", 7.5, True]
+    for value in values:
+        ((index, identity, document),) = pipeline.documents(
+            line(f"free {value}", attempts=value, http=HTTP, error=ERROR)
+        )
+        client.put(f"/{index}/_create/{identity}?refresh=true", json=document).raise_for_status()
+    assert len(search("message:free")) == len(values)

@@ -1,0 +1,57 @@
+"""The official Kibana takes the set-up, twice, and has then what people click on."""
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.docker.elastic import IMAGE as ELASTICSEARCH
+from tests.docker.images import ROOT
+from tests.docker.official import official
+from tests.docker.waiting import eventually
+
+IMAGE = "docker.elastic.co/kibana/kibana:9.5.2"
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def kibana(docker: Callable[..., str], request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """A Kibana that has been set up twice."""
+    image = official(docker, IMAGE)
+    _, network = request.getfixturevalue("elasticsearch")
+    name = f"all-erp-test-{uuid4().hex[:8]}"
+    try:
+        docker(
+            "run", "-d", "--name", name, "--network", network, "--network-alias", "kibana",
+            "-p", "127.0.0.1::5601", "-e", "ELASTICSEARCH_HOSTS=http://elasticsearch:9200", image,
+        )  # fmt: skip
+        with httpx.Client(base_url=f"http://{docker('port', name, '5601/tcp')}", timeout=30) as client:
+            eventually(lambda: client.get("/api/status").is_success, 300)
+            for _ in range(2):
+                docker(
+                    "run", "--rm", "--network", network, "-e", "JAEGER_URL=http://localhost:26686",
+                    "-v", f"{ROOT}/dev-environment/kibana:/setup:ro",
+                    "--entrypoint", "bash", ELASTICSEARCH, "/setup/setup.sh",
+                )  # fmt: skip
+            yield client
+    finally:
+        docker("rm", "-f", "-v", name)
+
+
+def test_the_data_view_is_the_default_and_leads_from_a_line_to_its_trace(kibana):
+    view = kibana.get("/api/data_views/data_view/app-logs").raise_for_status().json()["data_view"]
+    assert (view["title"], view["timeFieldName"]) == ("logs-*", "@timestamp")
+    assert "http://localhost:26686/trace/" in view["fieldFormats"]["trace_id"]["params"]["urlTemplate"]
+    assert kibana.get("/api/data_views/default").json() == {"data_view_id": "app-logs"}
+
+
+def test_the_searches_and_the_dashboard_are_there_once(kibana):
+    found = kibana.get("/api/saved_objects/_find", params={"type": ["search", "dashboard"]}).raise_for_status().json()
+    assert sorted(each["id"] for each in found["saved_objects"]) == [
+        "app-logs",
+        "app-logs-errors",
+        "app-logs-service-errors",
+        "app-logs-trace",
+    ]
