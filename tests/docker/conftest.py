@@ -11,7 +11,7 @@ import pytest
 
 from libs.service_kit import broker
 from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F401
-from tests.fixtures.database import free_port
+from tests.fixtures.ports import free_port
 
 IMAGE = "rabbitmq:4.3"
 ROOT = Path(__file__).parents[2]

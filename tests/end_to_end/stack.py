@@ -15,7 +15,7 @@ import httpx
 from local import environment, postgres
 from local.settings import DEFAULTS, ROOT, SERVICES, Settings, service_named
 
-from tests.fixtures.database import free_port
+from tests.fixtures.ports import free_port
 
 Found = TypeVar("Found")
 

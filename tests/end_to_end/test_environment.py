@@ -13,7 +13,7 @@ import pytest
 from local.settings import ROOT
 
 from tests.end_to_end.stack import until
-from tests.fixtures.database import free_port
+from tests.fixtures.ports import free_port
 
 # What the operating system gives, and a folder to write to: the tests keep out of /var/log.
 AROUND = {"PATH": os.environ["PATH"]}

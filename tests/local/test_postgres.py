@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from local import databases, postgres
 
-from tests.fixtures.database import free_port
+from tests.fixtures.ports import free_port
 
 ROLES = """
 select rolname, rolcanlogin, rolsuper or rolbypassrls or rolcreatedb or rolcreaterole as mighty

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from local import processes, readiness, settings, supervisor
 
-from tests.fixtures.database import free_port
+from tests.fixtures.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

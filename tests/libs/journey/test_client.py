@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer, Unreachable, urls
-from tests.fixtures.database import free_port
+from tests.fixtures.ports import free_port
 
 Reply = tuple[int, Any]
 DROP = (0, None)

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -112,10 +111,3 @@ def run(variables: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.C
 def read_lines(folder: Path, name: str = "combined.log") -> list[dict[str, Any]]:
     """The lines of a log file, each of which has to parse."""
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.libs.observability.conftest import free_port, read_lines
+from tests.fixtures.ports import free_port
+from tests.libs.observability.conftest import read_lines
 from tests.libs.observability.receivers import decode_packet, http_collector, udp_agent
 
 APP = """

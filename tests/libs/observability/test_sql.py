@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.observability.sql import instrument_engine, summary_of
 from libs.observability.tracing import quietly
-from tests.libs.observability.conftest import free_port
+from tests.fixtures.ports import free_port
 
 tracer = trace.get_tracer("test")
 

@@ -24,7 +24,7 @@ from libs.service_kit.database import Sessions, transaction
 from libs.service_kit.outbox import Outbox, publish
 from libs.service_kit.settings import ServiceSettings
 from tests.fixtures.app import serving
-from tests.fixtures.database import free_port
+from tests.fixtures.ports import free_port
 from tests.libs.service_kit.conftest import until_somebody_waits
 from tests.libs.service_kit.probe.main import Settings, create_app
 from tests.libs.service_kit.sockets import answer, running_peer

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from libs.service_kit import migrations
 from libs.service_kit.settings import load
-from tests.fixtures.database import free_port
+from tests.fixtures.ports import free_port
 from tests.libs.service_kit.probe.main import Settings
 
 ROOT = Path(migrations.__file__).parents[2]
