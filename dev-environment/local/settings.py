@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # .env.example explains each of them; a test keeps the two in step.
 DEFAULTS = {
     "MODE": "",
+    "PARTS": "",
     "STATE_DIR": ".local",
     "AUTH_PORT": "3001",
     "TENANT_PORT": "3002",
@@ -29,6 +30,10 @@ DEFAULTS = {
     "ALERTMANAGER_PORT": "9093",
     "MAILPIT_PORT": "8025",
     "POSTGRES_EXPORTER_PORT": "9187",
+    "GRAFANA_PORT": "3000",
+    "ELASTICSEARCH_PORT": "9200",
+    "KIBANA_PORT": "5601",
+    "LOGSTASH_PORT": "5000",
     "POSTGRES_PASSWORD": "all-erp-postgres",
     "RABBITMQ_USER": "all-erp",
     "RABBITMQ_PASSWORD": "all-erp-rabbitmq",
@@ -42,7 +47,9 @@ DEFAULTS = {
     "SMTP_USERNAME": "",
     "SMTP_PASSWORD_FILE": "./dev-environment/alertmanager/no-secret",
     "SLACK_WEBHOOK_URL_FILE": "./dev-environment/alertmanager/no-secret",
-    "GRAFANA_URL": "http://localhost:3000",
+    "GRAFANA_ADMIN_PASSWORD": "admin",
+    "GRAFANA_URL": "http://localhost:${GRAFANA_PORT:-3000}",
+    "LOGSTASH_STDOUT": "off",
 }
 
 
