@@ -1,11 +1,12 @@
 # Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
 # into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status restart logs trace demo load migrate clean test test-docker test-logstash fuzz check lint typecheck format lock dashboards
+.PHONY: help setup up doctor down status restart logs trace demo load migrate clean test test-docker test-logstash fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
 LOCAL  := $(RUN) -m local
+CHOICE  = $(if $(MODE),--mode "$(MODE)") $(if $(PARTS),--parts "$(PARTS)")
 need    = @$(PYTHON) dev-environment/install.py $(1)
 
 help:       ## list the verbs (what plain `make` does)
@@ -14,9 +15,13 @@ help:       ## list the verbs (what plain `make` does)
 setup:      ## install everything, for all verbs
 	$(call need,runtime local test lint load)
 
-up:         ## start the stack and wait until it is ready [MODE=local]
+up:         ## start the stack and wait until it is ready [MODE=local|docker] [PARTS="metrics logs traces"]
 	$(call need,runtime local)
-	@$(LOCAL) up $(if $(MODE),--mode $(MODE))
+	@$(LOCAL) up $(CHOICE)
+
+doctor:     ## what on this machine would keep the stack from starting, and the cure [MODE=] [PARTS=]
+	$(call need,runtime local)
+	@$(LOCAL) doctor $(CHOICE)
 
 down:       ## stop the stack; data stays
 	$(call need,runtime local)

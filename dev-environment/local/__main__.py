@@ -40,7 +40,13 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    verb("up", up, "start the stack and wait until it is ready").add_argument("--mode", help="local or docker")
+    start = verb("up", up, "start the stack and wait until it is ready")
+    check = verb("doctor", doctor, "what on this machine would keep the stack from starting, and the cure")
+    for each in (start, check):
+        each.add_argument("--mode", help="local or docker; else as the last time, else docker where it can be had")
+        each.add_argument(
+            "--parts", help="docker: metrics, logs, traces or containers; else as the last time, else all"
+        )
     verb("down", down, "stop the stack; data stays")
     verb("status", status, "what runs where, and is it ready")
     verb("restart", restart, "restart services").add_argument("service", nargs="*", metavar="SERVICE")
@@ -59,15 +65,30 @@ def parser() -> argparse.ArgumentParser:
 
 
 def up(settings: Settings, given: argparse.Namespace) -> int:
-    """Choose the mode, then start."""
-    chosen, why = mode.choose(settings, given.mode)
+    """Choose the mode and the parts, then start."""
+    chosen, chosen_parts = _choice(settings, given)
     last = mode.remembered(settings)
     if last != chosen and BACKENDS[last].is_running(settings):
         raise stack.StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
-    say(f"Mode: {chosen} ({why})")
-    mode.remember(settings, chosen)
+    mode.remember(settings, chosen, chosen_parts)
     BACKENDS[chosen].up(settings)
     return 0
+
+
+def doctor(settings: Settings, given: argparse.Namespace) -> int:
+    """Look at the machine; 1 if the stack could not start."""
+    from local import doctor, engine, parts
+
+    chosen, chosen_parts = _choice(settings, given)
+    if chosen == "local":
+        if stack.is_running(settings):
+            say("The stack runs: `make status` tells how it does.")
+            return 0
+        return 0 if doctor.report(doctor.for_local(settings)) else 1
+    compose.must_answer()
+    model = engine.model()
+    names = parts.chosen(chosen_parts, model)
+    return 0 if doctor.report(doctor.for_docker(settings, names, model)) else 1
 
 
 def down(settings: Settings, given: argparse.Namespace) -> int:
@@ -102,7 +123,12 @@ def clean(settings: Settings, given: argparse.Namespace) -> int:
 def logs(settings: Settings, given: argparse.Namespace) -> int:
     """Print or follow log lines."""
     if mode.remembered(settings) == "docker":
-        compose.logs(_services(given.service), follow=given.follow)
+        if given.level or given.trace:
+            raise SettingError(
+                "LEVEL and TRACE are for local mode. Here Kibana finds them: "
+                f"http://127.0.0.1:{settings.values['KIBANA_PORT']}/app/discover"
+            )
+        compose.logs(settings, _services(given.service), follow=given.follow)
         return 0
     from local import logs  # with libs.observability behind it, which `up` and `down` need not wait for
 
@@ -147,6 +173,19 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     if command[:1] == ["python"]:
         command[0] = sys.executable
     return subprocess.run(command, env=environment.of_client(settings), check=False).returncode
+
+
+def _choice(settings: Settings, given: argparse.Namespace) -> tuple[str, str]:
+    chosen, why = mode.choose(settings, given.mode)
+    say(f"Mode: {chosen} ({why})")
+    if chosen == "local":
+        if given.parts:
+            raise SettingError("PARTS is for Docker mode: in local mode nothing watches the services.")
+        return chosen, ""
+    parts = given.parts or settings.values["PARTS"] or mode.parts(settings)
+    if parts:
+        say(f"Parts: {parts} (PARTS=all is everything)")
+    return chosen, parts
 
 
 def _services(names: Sequence[str]) -> Sequence[Service]:

@@ -45,16 +45,23 @@ def end(pids: Iterable[int], seconds: float = 10.0) -> None:
             time.sleep(0.05)
 
 
-def is_free(port: int) -> bool:
+def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     """Whether a server could listen on this port of 127.0.0.1."""
-    with socket.socket() as probe:
+    with socket.socket(type=kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-            probe.listen(1)
+            if kind == socket.SOCK_STREAM:
+                probe.listen(1)
         except OSError:
             return False
-    return True
+    return kind == socket.SOCK_DGRAM or not _answers(port)
+
+
+def _answers(port: int) -> bool:
+    # macOS lets one listen beside a server that listens on all addresses, as AirPlay does.
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def holder(port: int) -> str:

@@ -38,39 +38,53 @@ def tail(lines: Sequence[str], count: int = 20) -> str:
     return "\n".join(f"    {line}" for line in lines[-count:]) or "    (nothing was printed)"
 
 
-def summary(settings: Settings, *, docker: bool = False) -> None:
-    """Print what runs where, who may log in, and what to try next."""
+# The pages of the watchers, in the order in which one wants them: the container, its name, its port.
+PAGES = (
+    ("grafana", "Grafana: dashboards", "GRAFANA_PORT"),
+    ("kibana", "Kibana: log lines", "KIBANA_PORT"),
+    ("jaeger", "Jaeger: traces", "JAEGER_UI_PORT"),
+    ("prometheus", "Prometheus: metrics, rules", "PROMETHEUS_PORT"),
+    ("alertmanager", "Alertmanager: silences", "ALERTMANAGER_PORT"),
+    ("mailpit", "Mailpit: the alerts sent", "MAILPIT_PORT"),
+    ("elasticsearch", "Elasticsearch", "ELASTICSEARCH_PORT"),
+)
+
+
+def summary(settings: Settings, *, containers: Sequence[str] = ()) -> None:
+    """Print what runs where, who may log in, and what to try next; in Docker mode for the containers named."""
     out = console()
     table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
+    values, docker = settings.values, bool(containers)
     for service in SERVICES:
-        table.add_row(service.name, f"{environment.url(service, settings)}/docs")
-    values = settings.values
+        if not docker or service.name in containers:
+            table.add_row(service.name, f"{environment.url(service, settings)}/docs")
     table.add_row("platform administrator (tenant `platform`)", "auth-service", values["BOOTSTRAP__ADMIN_EMAIL"],
                   values["BOOTSTRAP__ADMIN_PASSWORD"])  # fmt: skip
     table.add_row("PostgreSQL", f"127.0.0.1:{values['POSTGRES_PORT']}", "postgres", values["POSTGRES_PASSWORD"])
     if docker:
         where = f"127.0.0.1:{values['RABBITMQ_PORT']}"
         table.add_row("RabbitMQ", where, values["RABBITMQ_USER"], values["RABBITMQ_PASSWORD"])
-        for name, variable in (("Jaeger", "JAEGER_UI_PORT"), ("Prometheus", "PROMETHEUS_PORT"),
-                               ("Alertmanager", "ALERTMANAGER_PORT"), ("Mailpit: alerts sent", "MAILPIT_PORT")):  # fmt: skip
-            table.add_row(name, f"http://127.0.0.1:{values[variable]}")
+        for name, what, variable in PAGES:
+            if name in containers:
+                login = ("admin", values["GRAFANA_ADMIN_PASSWORD"]) if name == "grafana" else ()
+                table.add_row(what, f"http://127.0.0.1:{values[variable]}", *login)
     else:
         table.add_row("logs and traces", str(settings.state))
     out.print(table)
-    look = (
-        "  make trace                where Jaeger shows the last requests\n"
-        "  make logs                 what the services say\n"
-        if docker
-        else "  make trace                the last request as a tree through the services, with its log lines\n"
-        "  make logs LEVEL=warning   what is worth a look\n"
-    )
     out.print(
-        "Try next:\n"
-        "  make demo                 two tenants' story through all services\n"
-        f"{look}"
-        f"  curl {environment.url(SERVICES[0], settings)}/metrics\n"
-        "  make down                 stop it; the data stays"
+        "These passwords are for development: choose your own in .env before anybody else can reach this machine.\n"
     )
+    tries = [("make demo", "two tenants' story through all services")]
+    if not docker:
+        tries += [("make trace", "the last request as a tree through the services, with its log lines"),
+                  ("make logs LEVEL=warning", "what is worth a look")]  # fmt: skip
+    else:
+        tries += [("make trace", "where Jaeger shows the last requests")] if "jaeger" in containers else []
+        tries += [("make logs", "what the services say"),
+                  ("make test-stack", "does every watcher see what it should?")]  # fmt: skip
+    tries += [(f"curl {environment.url(SERVICES[0], settings)}/metrics", "what Prometheus reads"),
+              ("make down", "stop it; the data stays")]  # fmt: skip
+    out.print("Try next:\n" + "\n".join(f"  {command:<36} {what}" for command, what in tries))
 
 
 def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiting: Mapping[Service, str]) -> None:

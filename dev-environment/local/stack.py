@@ -11,13 +11,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from local import environment, launch, postgres, processes, readiness, report, supervisor
+from local import doctor, environment, launch, postgres, processes, readiness, report, supervisor
 from local.report import say
 from local.settings import ROOT, SERVICES, Service, Settings
 
 SECONDS_TO_BE_READY = 60.0
-# The server's own files take 60 MB, its write-ahead log up to a gigabyte under load.
-LEAST_FREE_BYTES = 500_000_000
 
 
 class StackError(Exception):
@@ -108,9 +106,8 @@ def _start_from_nothing(settings: Settings) -> None:
     if processes.of_stack(settings.state):
         say("Ending what is left of an earlier start")
     _stop(settings)
-    _check_ports(settings)
+    doctor.require(doctor.for_local(settings))
     server = server_of(settings)
-    _check_disk(server.folder)
     if not server.data.exists():
         say(f"Creating the database server in {server.folder}")
     postgres.create(server)
@@ -174,27 +171,6 @@ def _stop(settings: Settings) -> None:
     with contextlib.suppress(PermissionError, postgres.PostgresError):
         if (postgres.home(settings.state / "postgres") / "data" / "postmaster.pid").exists():
             postgres.stop(server_of(settings))
-
-
-def _check_ports(settings: Settings) -> None:
-    names = {service.port_variable: service.name for service in SERVICES} | {"POSTGRES_PORT": "PostgreSQL"}
-    taken = [variable for variable in names if not processes.is_free(settings.port(variable))]
-    if taken:
-        lines = [
-            f"Port {settings.port(variable)}, wanted for {names[variable]}, is used by "
-            f"{processes.holder(settings.port(variable))}. Stop that, or set {variable} in .env to a free port."
-            for variable in taken
-        ]
-        raise StackError("\n".join(lines))
-
-
-def _check_disk(folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE_BYTES:
-        raise StackError(
-            f"Only {free // 1_000_000} MB are free for {folder}, and {LEAST_FREE_BYTES // 1_000_000} are needed. "
-            "Make room; `make clean` removes the stack's own data, logs and traces."
-        )
 
 
 def _must_run(settings: Settings) -> None:

@@ -65,7 +65,7 @@ def test_every_one_shot_is_waited_for_but_the_one_that_make_up_runs():
 
 def test_every_variable_has_the_default_that_env_example_shows():
     used = dict(re.findall(r"\$\{(\w+):-((?:\$\{[^}]*\}|[^}])*)\}", TEXT))
-    of_services = {"NODE_ENV", "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    of_services = {"NODE_ENV", "LOG_LEVEL", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"}
     assert {name: used[name] for name in used.keys() - of_services} == {
         name: local_settings.DEFAULTS[name] for name in used.keys() - of_services
     }

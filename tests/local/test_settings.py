@@ -1,5 +1,5 @@
 import pytest
-from local import environment, mode, settings
+from local import environment, settings
 from local.settings import SERVICES, SettingError
 
 
@@ -50,22 +50,3 @@ def test_each_service_gets_its_own_folders_port_and_database_and_what_the_file_a
 def test_a_password_may_hold_anything(tmp_path):
     current = read(tmp_path, POSTGRES_PASSWORD="p@ss:w/rd%")
     assert "p%40ss%3Aw%2Frd%25@127.0.0.1" in environment.superuser_url(current)
-
-
-@pytest.mark.parametrize(("asked", "variable", "chosen"), [("docker", "local", "docker"), (None, "docker", "docker")])
-def test_a_mode_that_is_asked_for_comes_before_the_variable(tmp_path, asked, variable, chosen):
-    assert mode.choose(read(tmp_path, MODE=variable), asked)[0] == chosen
-
-
-def test_without_a_word_the_stack_runs_as_the_last_time_and_at_first_without_docker(tmp_path):
-    current = read(tmp_path, STATE_DIR=str(tmp_path))
-    assert mode.choose(current, None)[0] == "local"
-    mode.remember(current, "docker")
-    assert mode.choose(current, None)[0] == "docker"
-    mode.forget(current)
-    assert mode.choose(current, None)[0] == "local"
-
-
-def test_an_unknown_mode_is_refused(tmp_path):
-    with pytest.raises(SettingError, match="'podman'"):
-        mode.choose(read(tmp_path), "podman")

@@ -81,7 +81,7 @@ def test_a_taken_port_is_named_with_its_variable(environment, stack, tmp_path):
         "TENANT_PORT": str(free_port()),
         "POSTGRES_PORT": str(free_port()),
     }
-    done = verb(other, "up")
+    done = verb(other, "up", "--mode", "local")
     assert done.returncode == 1
     assert f"Port {environment['AUTH_PORT']}, wanted for auth-service" in done.stderr
     assert "AUTH_PORT in .env" in done.stderr
@@ -90,7 +90,7 @@ def test_a_taken_port_is_named_with_its_variable(environment, stack, tmp_path):
 
 def test_a_state_folder_that_cannot_be_is_named_in_words(environment, tmp_path):
     (tmp_path / "file").touch()
-    done = verb(environment | {"STATE_DIR": str(tmp_path / "file" / "state")}, "up")
+    done = verb(environment | {"STATE_DIR": str(tmp_path / "file" / "state")}, "up", "--mode", "local")
     assert done.returncode == 1
     assert f"STATE_DIR is {tmp_path / 'file' / 'state'}, which cannot be created: Not a directory" in done.stderr
     assert "Traceback" not in done.stderr

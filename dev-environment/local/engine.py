@@ -1,0 +1,89 @@
+"""Docker, as far as the stack uses it: whether an engine can be had, and docker compose over the two files."""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from local.settings import ROOT, SettingError
+
+FILES = ("docker-compose.dev.yml", "docker-compose.devops.yml")
+# The first ones that know `start_interval` of a health check.
+LEAST_ENGINE, LEAST_COMPOSE = (25, 0), (2, 20)
+
+
+class EngineError(SettingError):
+    """Docker could not do what was asked; the message says why and what to do."""
+
+
+@functools.cache
+def lacking() -> str:
+    """Why the stack cannot run in containers here; empty where it can."""
+    if not shutil.which("docker"):
+        return "Docker is not installed"
+    engine = _output("docker", "version", "--format", "{{.Server.Version}}")
+    if engine.returncode:
+        if "permission denied" in engine.stderr:
+            return f"this user may not use the Docker Engine: {engine.stderr.strip().splitlines()[-1]}"
+        return "no Docker Engine answers: is it started?"
+    compose = _output("docker", "compose", "version", "--short")
+    if compose.returncode:
+        return "docker has no compose plugin"
+    for what, text, least in (("Engine", engine.stdout, LEAST_ENGINE), ("compose", compose.stdout, LEAST_COMPOSE)):
+        if _version(text) < least:
+            return f"Docker {what} is {text.strip()}, and {'.'.join(map(str, least))} or later is needed"
+    return ""
+
+
+def compose(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run docker compose on the terminal; `EngineError` if it fails."""
+    command = _command(*arguments)
+    if subprocess.run(command, cwd=ROOT, env=os.environ | dict(environment or {}), check=False).returncode:
+        raise EngineError(
+            f"`{' '.join(command)}` failed (see above). `make logs` shows what the containers say, `make doctor` what "
+            "may be wrong with this machine."
+        )
+
+
+def answer(*arguments: str) -> str:
+    """What docker compose prints; `EngineError` holds its complaint if it fails."""
+    done = _output(*_command(*arguments))
+    if done.returncode:
+        raise EngineError(done.stderr.strip())
+    return done.stdout
+
+
+def model() -> dict[str, Any]:
+    """The services of both files as compose understands them, by name."""
+    return json.loads(answer("config", "--format", "json"))["services"]
+
+
+def containers() -> list[dict[str, Any]]:
+    """The containers that there are, with `Service`, `State` and `Health`."""
+    return [json.loads(line) for line in answer("ps", "--all", "--format", "json").splitlines()]
+
+
+def info() -> dict[str, Any]:
+    """What the engine tells of its machine: `MemTotal` in bytes, `DockerRootDir`, `OperatingSystem`."""
+    return json.loads(_output("docker", "info", "--format", "{{json .}}").stdout)
+
+
+def has_image(reference: str) -> bool:
+    """Whether an image is here already."""
+    return not _output("docker", "image", "inspect", reference).returncode
+
+
+def _command(*arguments: str) -> list[str]:
+    return ["docker", "compose", *(part for file in FILES for part in ("--file", file)), *arguments]
+
+
+def _output(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"\d+", text)[:2])
