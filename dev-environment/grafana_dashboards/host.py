@@ -157,7 +157,7 @@ def disk() -> Panels:
     return [
         graph(
             "Space used",
-            "By file system. At 90 % Elasticsearch moves its data away, at 95 % it refuses to write.",
+            "By file system. With less than 1 GB free Elasticsearch takes no more log lines.",
             "percentunit",
             query(used, "{{mountpoint}}"),
             width=8,

@@ -14,16 +14,17 @@ def build() -> str:
     return board(
         "telemetry",
         "Telemetry",
-        "Whether everything is seen: targets, loss, and the health of Prometheus, Jaeger, Alertmanager and Grafana.",
+        "Whether everything is seen: targets, loss, and the health of Prometheus, Jaeger, Elasticsearch, Alertmanager and Grafana.",
         [
             ("At a glance", at_a_glance()),
             ("Loss", loss()),
             ("Metrics", metrics()),
             ("Traces", traces()),
+            ("Logs", logs()),
             ("Alerts and dashboards", watchers()),
         ],
         variables=targets("up"),
-        annotations=[restarts(TARGET), alerts("$job|prometheus|alertmanager")],
+        annotations=[restarts(TARGET), alerts("$job|prometheus|alertmanager|elasticsearch")],
     )
 
 
@@ -192,6 +193,46 @@ def traces() -> Panels:
             "ms",
             query(quantile(0.95, name, TARGET, "span_kind"), "{{span_kind}}"),
             width=8,
+        ),
+    ]
+
+
+def logs() -> Panels:
+    """Elasticsearch, the store of the log lines."""
+    used, most = (f'sum(elasticsearch_jvm_memory_{each}_bytes{{{TARGET}, area="heap"}})' for each in ("used", "max"))
+    refused = rate("elasticsearch_thread_pool_rejected_count", f'{TARGET}, type="write"')
+    return [
+        graph(
+            "Lines stored",
+            "Documents per second. Refused: more at a time than it can take; Logstash tries them again.",
+            "ops",
+            query(rate("elasticsearch_indices_indexing_index_total", TARGET), "stored"),
+            query(refused, "refused"),
+            width=6,
+        ),
+        graph(
+            "Shards without a place",
+            "One is enough for an index that takes no lines.",
+            "short",
+            query(f"sum(elasticsearch_cluster_health_unassigned_shards{{{TARGET}}})", "unassigned"),
+            width=6,
+            limits=[(1, "red")],
+        ),
+        graph(
+            "Disk of Elasticsearch",
+            "Free, and the mark below which it gives a new index no place and takes no more lines.",
+            "bytes",
+            query(f"min(elasticsearch_filesystem_data_available_bytes{{{TARGET}}})", "free"),
+            query(f"max(elasticsearch_clustersettings_allocation_watermark_low_bytes{{{TARGET}}})", "no more lines"),
+            width=6,
+        ),
+        graph(
+            "Heap of Elasticsearch",
+            "Of what it may use. Near 1 all the time: it collects garbage instead of answering.",
+            "percentunit",
+            query(f"{used} / {most}", "used"),
+            width=6,
+            top=1,
         ),
     ]
 

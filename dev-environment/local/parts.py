@@ -8,7 +8,7 @@ from local.settings import SERVICES, SettingError
 
 GROUPS = {
     "metrics": ("prometheus", "alertmanager", "mailpit", "grafana", "node-exporter", "postgres-exporter"),
-    "logs": ("elasticsearch", "elasticsearch-setup", "logstash", "kibana", "kibana-setup"),
+    "logs": ("elasticsearch", "elasticsearch-setup", "elasticsearch-exporter", "logstash", "kibana", "kibana-setup"),
     "traces": ("jaeger",),
 }
 ALL = "all"

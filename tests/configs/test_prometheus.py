@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.configs.exporters import EXPORTERS, PROMETHEUS_ITSELF
 from tests.configs.promql import exported_by_services, selectors
 
 ROOT = Path(__file__).parents[2]
@@ -24,26 +25,6 @@ REQUIRED_JOBS = {
     "budget-service": "budget-service:3010",
     "postgres": "postgres-exporter:9187",
     "rabbitmq": "rabbitmq:15692",
-}
-# Read off the exporters' own pages; `make test-stack` asks a running Prometheus for each.
-EXPORTERS = {
-    "prometheus itself": {"up"},
-    "node-exporter": {
-        "node_cpu_seconds_total",
-        "node_filesystem_avail_bytes",
-        "node_filesystem_readonly",
-        "node_filesystem_size_bytes",
-        "node_memory_MemAvailable_bytes",
-        "node_memory_MemTotal_bytes",
-    },
-    "postgres-exporter": {"pg_settings_max_connections", "pg_stat_activity_count", "pg_up"},
-    "rabbitmq": {
-        "rabbitmq_alarms_free_disk_space_watermark",
-        "rabbitmq_alarms_memory_used_watermark",
-        "rabbitmq_detailed_queue_messages_ready",
-    },
-    "jaeger": {"otelcol_exporter_send_failed_spans_total", "otelcol_receiver_refused_spans_total"},
-    "alertmanager": {"alertmanager_notifications_failed_total"},
 }
 NO_SELECTOR = {"Watchdog": "asks for nothing: it always fires", "slo:objective:ratio": "a number that we choose"}
 
@@ -98,7 +79,8 @@ def test_no_target_is_asked_twice_for_one_page():
 def test_a_rule_uses_only_metrics_that_exist(rule: dict[str, Any]):
     names = {selector.name for selector in selectors(rule["expr"])}
     assert names or name_of(rule) in NO_SELECTOR
-    assert names - exported_by_services() - RECORDS - set().union(*EXPORTERS.values()) == set()
+    others = set(PROMETHEUS_ITSELF).union(*EXPORTERS.values())
+    assert names - exported_by_services() - RECORDS - others == set()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=name_of)
