@@ -8,6 +8,7 @@ RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
 LOCAL  := $(RUN) -m local
 CHOICE  = $(if $(MODE),--mode "$(MODE)") $(if $(PARTS),--parts "$(PARTS)")
 need    = @$(PYTHON) dev-environment/install.py $(1)
+SCRIPTS = .ci/run $(wildcard dev-environment/*/*.sh)
 
 help:       ## list the verbs (what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,9 +80,12 @@ fuzz:       ## generated requests against the five OpenAPI documents, many more 
 
 check: lint typecheck test  ## everything that must pass before a change lands
 
-lint:       ## style, formatting, and who may import whom
+lint:       ## style, formatting, who may import whom; the Dockerfile, YAML and shell scripts
 	$(call need,runtime local test lint)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports
+	@.venv/bin/hadolint services/Dockerfile && .venv/bin/yamllint --strict .
+	@if [ -x .venv/bin/shellcheck ]; then .venv/bin/shellcheck $(SCRIPTS); \
+	else echo "There is no wheel of shellcheck for this machine: $(SCRIPTS) are not checked"; fi
 
 typecheck:  ## strict types in libs and services
 	$(call need,runtime local test lint)
