@@ -11,9 +11,9 @@ import pytest
 
 from libs.service_kit import broker
 from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F401
+from tests.docker.images import image
 from tests.fixtures.ports import free_port
 
-IMAGE = "rabbitmq:4.3"
 ROOT = Path(__file__).parents[2]
 # In tenths of a second, and with two retries.
 QUICK = {"x-delivery-limit": 2, "x-delayed-retry-min": 100, "x-delayed-retry-max": 300}
@@ -35,7 +35,7 @@ def docker() -> Callable[..., str]:
 def rabbit(docker: Callable[..., str]) -> Iterator[tuple[str, Callable[..., str]]]:
     """A broker with quick retries: its URL, and a way to run commands in its container."""
     name, port = f"all-erp-test-{uuid4().hex[:8]}", free_port()
-    docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:5672", IMAGE)
+    docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:5672", image("rabbitmq"))
     try:
         until_it_answers(docker, name)
         with pytest.MonkeyPatch.context() as patch:

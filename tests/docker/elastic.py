@@ -6,10 +6,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.docker.images import ROOT
+from tests.docker.images import ROOT, image
 from tests.docker.waiting import eventually
-
-IMAGE = "docker.elastic.co/elasticsearch/elasticsearch:9.5.2"
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +19,7 @@ def elasticsearch(docker: Callable[..., str]) -> Iterator[tuple[httpx.Client, st
         docker(
             "run", "-d", "--name", name, "--network", name, "--network-alias", "elasticsearch",
             "-p", "127.0.0.1::9200", "-e", "discovery.type=single-node", "-e", "xpack.security.enabled=false",
-            "-e", "ES_JAVA_OPTS=-Xms384m -Xmx384m", IMAGE,
+            "-e", "ES_JAVA_OPTS=-Xms384m -Xmx384m", image("elasticsearch"),
         )  # fmt: skip
         with httpx.Client(base_url=f"http://{docker('port', name, '9200/tcp')}", timeout=30) as client:
             eventually(lambda: client.get("/_cluster/health?wait_for_status=yellow&timeout=5s").is_success, 120)
@@ -39,7 +37,7 @@ def set_up_elasticsearch(docker: Callable[..., str], elasticsearch: tuple[httpx.
     def run(*options: str) -> str:
         return docker(
             "run", "--rm", "--network", network, "-v", f"{ROOT}/dev-environment/elasticsearch:/setup:ro", *options,
-            "--entrypoint", "bash", IMAGE, "/setup/setup.sh",
+            "--entrypoint", "bash", image("elasticsearch-setup"), "/setup/setup.sh",
         )  # fmt: skip
 
     return run

@@ -6,12 +6,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.docker.elastic import IMAGE as ELASTICSEARCH
-from tests.docker.images import ROOT
+from tests.docker.images import ROOT, image
 from tests.docker.official import official
 from tests.docker.waiting import eventually
-
-IMAGE = "docker.elastic.co/kibana/kibana:9.5.2"
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -19,13 +16,13 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def kibana(docker: Callable[..., str], request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     """A Kibana that has been set up twice."""
-    image = official(docker, IMAGE)
+    reference = official(docker, image("kibana"))
     _, network = request.getfixturevalue("elasticsearch")
     name = f"all-erp-test-{uuid4().hex[:8]}"
     try:
         docker(
             "run", "-d", "--name", name, "--network", network, "--network-alias", "kibana",
-            "-p", "127.0.0.1::5601", "-e", "ELASTICSEARCH_HOSTS=http://elasticsearch:9200", image,
+            "-p", "127.0.0.1::5601", "-e", "ELASTICSEARCH_HOSTS=http://elasticsearch:9200", reference,
         )  # fmt: skip
         with httpx.Client(base_url=f"http://{docker('port', name, '5601/tcp')}", timeout=30) as client:
             eventually(lambda: client.get("/api/status").is_success, 300)
@@ -33,7 +30,7 @@ def kibana(docker: Callable[..., str], request: pytest.FixtureRequest) -> Iterat
                 docker(
                     "run", "--rm", "--network", network, "-e", "JAEGER_URL=http://localhost:26686",
                     "-v", f"{ROOT}/dev-environment/kibana:/setup:ro",
-                    "--entrypoint", "bash", ELASTICSEARCH, "/setup/setup.sh",
+                    "--entrypoint", "bash", image("kibana-setup"), "/setup/setup.sh",
                 )  # fmt: skip
             yield client
     finally:

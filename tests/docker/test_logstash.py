@@ -11,12 +11,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.docker.images import ROOT
+from tests.docker.images import ROOT, image
 from tests.docker.official import official
 from tests.docker.waiting import eventually
 from tests.fixtures.golden_lines import GOLDEN, Golden, line
 
-IMAGE = "docker.elastic.co/logstash/logstash:9.5.2"
 CONFIG = ROOT / "dev-environment/logstash"
 HOME = "/usr/share/logstash"
 
@@ -62,7 +61,7 @@ def mounts() -> list[str]:
 
 @pytest.fixture(scope="module")
 def logstash(docker, mounts, tmp_path_factory, request) -> Iterator[Logstash]:
-    image = official(docker, IMAGE)
+    reference = official(docker, image("logstash"))
     client, network = request.getfixturevalue("elasticsearch")
     request.getfixturevalue("set_up_elasticsearch")()
     logs = tmp_path_factory.mktemp("logs")
@@ -71,7 +70,7 @@ def logstash(docker, mounts, tmp_path_factory, request) -> Iterator[Logstash]:
     try:
         docker(
             "run", "-d", "--name", name, "--network", network, "-e", "LS_JAVA_OPTS=-Xms384m -Xmx384m",
-            "-p", "127.0.0.1::5000", "-p", "127.0.0.1::9600", "-v", f"{logs}:/var/log/app:ro", *mounts, image,
+            "-p", "127.0.0.1::5000", "-p", "127.0.0.1::9600", "-v", f"{logs}:/var/log/app:ro", *mounts, reference,
             "bash", "-c", "mkdir -p data/dead_letter_queue/app-logs && exec logstash",
         )  # fmt: skip
 
@@ -102,7 +101,7 @@ def golden_documents(logstash: Logstash) -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("file", ["logstash.conf", "dead-letters.conf"])
 def test_logstash_accepts_the_pipeline(docker, mounts, file):
-    said = docker("run", "--rm", *mounts, official(docker, IMAGE), "-t", "-f", f"{HOME}/pipeline/{file}")
+    said = docker("run", "--rm", *mounts, official(docker, image("logstash")), "-t", "-f", f"{HOME}/pipeline/{file}")
     assert "Configuration OK" in said
 
 
