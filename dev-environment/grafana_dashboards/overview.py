@@ -4,11 +4,9 @@ from grafana_dashboards.board import Panels, alerts, board, chosen, restarts
 from grafana_dashboards.links import CLICKED_CELL, of_service, to_same
 from grafana_dashboards.panels import Query, graph, grid, number, query
 from grafana_dashboards.promql import quantile, rate, share
+from grafana_dashboards.red import BUDGET, ERRORS, SECONDS, red
 
 JOB = 'job=~"$job"'
-ERRORS = ((0.001, "orange"), (0.01, "red"))
-SECONDS = ((0.25, "orange"), (0.5, "red"))
-BUDGET = ((0, "orange"), (0.25, "green"))
 FIRING = 'ALERTS{alertstate="firing", severity!="none"}'
 
 
@@ -32,8 +30,6 @@ def build() -> str:
 
 def at_a_glance() -> Panels:
     """One line of numbers, then a row for each service and each firing alert."""
-    requests, errors = rate("http_requests_total", JOB), rate("http_requests_total", f'{JOB}, status="5xx"')
-    p95 = quantile(0.95, "http_request_duration_seconds", JOB)
     return [
         number(
             "Services up",
@@ -44,16 +40,7 @@ def at_a_glance() -> Panels:
             limits=[(1, "green")],
             none="0",
         ),
-        number("Requests", "Answered per second, by all services.", "reqps", query(requests)),
-        number(
-            "Errors",
-            "Share of requests that ended in a 5xx.",
-            "percentunit",
-            query(share(errors, requests)),
-            none="no traffic",
-            limits=ERRORS,
-        ),
-        number("Duration", "95 of 100 requests took no longer.", "s", query(p95), limits=SECONDS),
+        *red(JOB, "by all services"),
         number(
             "Error budget left",
             "Of the service level that is worst off, over seven days. Below zero it is broken.",

@@ -4,6 +4,7 @@ from grafana_dashboards.board import Panels, alerts, board, chosen, constant, re
 from grafana_dashboards.links import to_jaeger, to_kibana, to_same
 from grafana_dashboards.panels import graph, heat, latest, lines, number, query, word
 from grafana_dashboards.promql import quantile, rate, share
+from grafana_dashboards.red import BUDGET, red
 from grafana_dashboards.service_inside import FOLLOW, PROCESS, inside
 
 ROUTES = f'{PROCESS}, handler=~"$handler"'
@@ -37,7 +38,6 @@ def build() -> str:
 
 def at_a_glance() -> Panels:
     """One line of numbers."""
-    requests, errors = rate("http_requests_total", ROUTES), rate("http_requests_total", f'{ROUTES}, status="5xx"')
     budget = 'min(slo:error_budget_remaining:ratio7d{job=~"$job"})'
     return [
         number(
@@ -57,24 +57,7 @@ def at_a_glance() -> Panels:
             query(f"time() - max(process_start_time_seconds{{{PROCESS}}})"),
             width=3,
         ),
-        number("Requests", "Answered per second, on the chosen routes.", "reqps", query(requests)),
-        number(
-            "Errors",
-            "Share of requests that ended in a 5xx.",
-            "percentunit",
-            query(share(errors, requests)),
-            none="no traffic",
-            limits=[(0.001, "orange"), (0.01, "red")],
-            links=FOLLOW,
-        ),
-        number(
-            "Duration, 95 %",
-            "95 of 100 requests took no longer.",
-            "s",
-            query(quantile(0.95, "http_request_duration_seconds", ROUTES)),
-            limits=[(0.25, "orange"), (0.5, "red")],
-            links=FOLLOW,
-        ),
+        *red(ROUTES, "on the chosen routes", FOLLOW),
         number(
             "Error budget left",
             "Of the worst of its three service levels, over seven days.",
@@ -82,7 +65,7 @@ def at_a_glance() -> Panels:
             query(budget),
             width=3,
             below="red",
-            limits=[(0, "orange"), (0.25, "green")],
+            limits=BUDGET,
             links=[to_same("slo", "Service levels", "job")],
         ),
         word("Version", "What runs.", latest(f"service_info{{{PROCESS}}}", "{{version}}"), width=3),

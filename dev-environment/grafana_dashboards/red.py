@@ -1,0 +1,38 @@
+"""Rate, errors and duration as the three numbers that Overview and Service begin with, and when they are bad."""
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders.dashboard import DashboardLink
+
+from grafana_dashboards.board import Panels
+from grafana_dashboards.panels import number, query
+from grafana_dashboards.promql import quantile, rate, share
+
+ERRORS = ((0.001, "orange"), (0.01, "red"))
+SECONDS = ((0.25, "orange"), (0.5, "red"))
+BUDGET = ((0, "orange"), (0.25, "green"))
+
+
+def red(matchers: str, whose: str, links: Sequence[DashboardLink] = ()) -> Panels:
+    """The numbers for the requests that `matchers` choose, and `whose` they are in words."""
+    requests, errors = rate("http_requests_total", matchers), rate("http_requests_total", f'{matchers}, status="5xx"')
+    return [
+        number("Requests", f"Answered per second, {whose}.", "reqps", query(requests)),
+        number(
+            "Errors",
+            "Share of requests that ended in a 5xx.",
+            "percentunit",
+            query(share(errors, requests)),
+            none="no traffic",
+            limits=ERRORS,
+            links=links,
+        ),
+        number(
+            "Duration, 95 %",
+            "95 of 100 requests took no longer.",
+            "s",
+            query(quantile(0.95, "http_request_duration_seconds", matchers)),
+            limits=SECONDS,
+            links=links,
+        ),
+    ]
