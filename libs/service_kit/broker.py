@@ -47,6 +47,9 @@ RETRIES = {
     "x-delayed-retry-min": 1_000,
     "x-delayed-retry-max": 60_000,
 }
+# Whoever looks at dead letters takes them and gives them back. A look that is cut short counts as a failed delivery, and
+# after the twentieth the broker would throw the message away.
+KEPT = {"x-queue-type": "quorum", "x-delivery-limit": -1}
 
 CONNECTED = Gauge("broker_connected", "1 while the service is connected to the message broker")
 
@@ -118,12 +121,17 @@ async def declare(channel: AbstractRobustChannel) -> AbstractExchange:
     exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     await channel.declare_exchange(DEAD_EXCHANGE, ExchangeType.DIRECT, durable=True)
     for service, types in SUBSCRIPTIONS.items():
-        dead = await channel.declare_queue(f"{service}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+        dead = await channel.declare_queue(dead_queue_name(service), durable=True, arguments=KEPT)
         await dead.bind(DEAD_EXCHANGE, service)
         queue = await queue_of(channel, service)
         for event_type in types:
             await queue.bind(exchange, event_type)
     return exchange
+
+
+def dead_queue_name(service: str) -> str:
+    """Where the messages lie that a service has refused at every attempt."""
+    return f"{service}.dead"
 
 
 async def queue_of(channel: AbstractRobustChannel, service: str) -> AbstractRobustQueue:

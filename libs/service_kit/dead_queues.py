@@ -1,0 +1,150 @@
+"""The dead letters of a broker, listed and replayed: what lies in `<service>.dead`, which no consumer takes.
+
+A quorum queue can only be read by taking its messages and giving them back, and what comes back goes to its end. So all
+are taken, and given back in their order. When that is cut short the broker gives them back by itself: none is lost, but
+those that had been taken may then stand behind the others.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from pydantic import ValidationError
+
+from libs.contracts import CloudEvent
+from libs.service_kit.broker import PUBLISH_SECONDS, dead_queue_name
+from libs.service_kit.dead_events import DeadEvent, Wanted, trace_of
+
+MOST_TAKEN = 10_000
+"""How many messages of a queue are looked at to list it. The order of a longer one is not kept."""
+# The broker keeps the order of so many that are given back at once, and of more only if it has time for each lot.
+LOT = 32
+LOT_SECONDS = 2.0
+# What the broker notes down about the life before: with it a message would not get all its attempts again.
+OF_THE_LIFE_BEFORE = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+
+Tell = Callable[[DeadEvent], None]
+
+
+async def in_queue(connection: AbstractConnection, service: str, limit: int) -> tuple[list[DeadEvent], int]:
+    """A service's dead letters, in the order of the queue: at most `limit`, and their count. All stay where they are.
+
+    Raises `aio_pika.exceptions.ChannelNotFoundEntity` when no service has declared the queue yet; `replay_queue` too.
+    """
+    async with _open(connection, service) as (_, queue, count):
+        held: list[AbstractIncomingMessage] = []
+        try:
+            while len(held) < min(count, MOST_TAKEN) and (message := await queue.get(fail=False)):
+                held.append(message)
+        finally:
+            await _give_back(queue, held)
+    return [_told(service, message) for message in held[:limit]], count
+
+
+async def replay_queue(connection: AbstractConnection, service: str, wanted: Wanted, tell: Tell) -> None:
+    """Move dead letters to the service's own queue, for which they are new; `tell` hears of each that has been moved.
+
+    Each is published with a confirm before its dead one is removed: an end in between leaves both, and the inbox lets
+    the second do nothing. Raises `aio_pika.exceptions.DeliveryError` when the queue does not take one, which then stays.
+    """
+    if wanted.destination not in (None, service):
+        return
+    async with _open(connection, service) as (channel, queue, count):
+        held: list[AbstractIncomingMessage] = []
+        try:
+            for _ in range(count):  # and no more: what is refused again comes back to this queue
+                message = await queue.get(fail=False)
+                if message is None:
+                    break
+                held.append(message)
+                told = _told(service, message)
+                if wanted.event_id in (None, told.event_id):
+                    # Not to the exchange, which would give it to the other services too.
+                    await channel.default_exchange.publish(
+                        _anew(message), service, mandatory=True, timeout=PUBLISH_SECONDS
+                    )
+                    await message.ack()
+                    held.pop()
+                    tell(told)
+        finally:
+            await _give_back(queue, held)
+
+
+@asynccontextmanager
+async def _open(
+    connection: AbstractConnection, service: str
+) -> AsyncGenerator[tuple[AbstractChannel, AbstractQueue, int]]:
+    """A channel with confirms and returns, the dead queue, and how many messages it holds."""
+    async with connection.channel(publisher_confirms=True, on_return_raises=True) as channel:
+        queue = await channel.get_queue(dead_queue_name(service))
+        yield channel, queue, queue.declaration_result.message_count or 0
+
+
+async def _give_back(queue: AbstractQueue, held: Sequence[AbstractIncomingMessage]) -> None:
+    """Return what was taken. Never by closing the channel only, which would count as a failed delivery."""
+    if not held:
+        return
+    there = await _count(queue)
+    for first in range(0, len(held), LOT):
+        lot = held[first : first + LOT]
+        await lot[-1].nack(multiple=True, requeue=True)
+        there += len(lot)
+        await _until_there(queue, there)
+
+
+async def _until_there(queue: AbstractQueue, count: int) -> None:
+    """Wait until the queue holds so many again; not for ever, since somebody else may be taking from it."""
+    try:
+        async with asyncio.timeout(LOT_SECONDS):
+            while await _count(queue) < count:
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        pass
+
+
+async def _count(queue: AbstractQueue) -> int:
+    return (await queue.declare()).message_count or 0
+
+
+def _anew(message: AbstractIncomingMessage) -> Message:
+    """The message as it was first sent."""
+    return Message(
+        message.body,
+        headers={name: value for name, value in message.headers.items() if not name.startswith(OF_THE_LIFE_BEFORE)},
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        correlation_id=message.correlation_id,
+        message_id=message.message_id,
+        timestamp=message.timestamp,
+        type=message.type,
+        app_id=message.app_id,
+    )
+
+
+def _told(service: str, message: AbstractIncomingMessage) -> DeadEvent:
+    try:
+        event = CloudEvent.model_validate_json(message.body)
+    except ValidationError:
+        event = None
+    headers: dict[str, Any] = dict(message.headers)
+    deaths: list[dict[str, Any]] = headers.get("x-death") or [{}]
+    death = deaths[0]
+    reason = str(death.get("reason", ""))
+    attempts = headers.get("x-delivery-count", 0)
+    return DeadEvent(
+        place=f"queue {dead_queue_name(service)}",
+        event_id=str(event.id) if event else message.message_id,
+        type=event.type if event else message.type,
+        source=event.source if event else message.app_id,
+        destination=service,
+        tenant_id=str(event.tenantid) if event else None,
+        happened_at=event.time if event else message.timestamp,
+        died_at=death.get("time"),
+        attempts=max(int(attempts), 1),
+        reason=reason if event else f"{reason}: no CloudEvent",
+        trace_id=trace_of(event.traceparent if event else headers.get("traceparent")),
+    )
