@@ -49,6 +49,14 @@ def newest(folders: Sequence[Path]) -> str | None:
     return max(roots, key=lambda span: span.start).trace_id if roots else None
 
 
+def of_request(request: dict[str, Any]) -> Iterator[Span]:
+    """The spans of one OTLP-JSON export request, which is also how Jaeger answers."""
+    for resource in request.get("resourceSpans", ()):
+        service = _attributes(resource.get("resource", {})).get("service.name", "?")
+        for scope in resource.get("scopeSpans", ()):
+            yield from (_span(str(service), span) for span in scope.get("spans", ()))
+
+
 def _texts(folder: Path) -> Iterator[str]:
     path = folder / "spans.jsonl"
     for file in [*rotated(path), path]:
@@ -72,10 +80,7 @@ def _spans(texts: Iterable[str]) -> Iterator[Span]:
             request = json.loads(text)
         except ValueError:  # the first line of a part, or one torn by a full disk
             continue
-        for resource in request.get("resourceSpans", ()):
-            service = _attributes(resource.get("resource", {})).get("service.name", "?")
-            for scope in resource.get("scopeSpans", ()):
-                yield from (_span(str(service), span) for span in scope.get("spans", ()))
+        yield from of_request(request)
 
 
 def _span(service: str, span: dict[str, Any]) -> Span:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.docker.images import ROOT, image
-from tests.docker.waiting import eventually
+from tests.fixtures.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,14 @@
 """An alert reaches people: from the real rules through the real Alertmanager into an inbox, and to Slack's address."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from tests.docker.images import ROOT, image
+from tests.fixtures.waiting import eventually
 
 SERVICE = "trial-service"  # a name that no rule fires for
 
@@ -65,19 +64,6 @@ PYTHON = next(
     for line in (ROOT / "services/Dockerfile").read_text().splitlines()
     if line.startswith("FROM python:")
 )
-
-
-def eventually(probe: Callable[[], Any], seconds: float = 60) -> Any:
-    """What the probe finds as soon as it finds something."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if found := probe():
-                return found
-        except httpx.TransportError:
-            pass
-        time.sleep(0.5)
-    pytest.fail(f"nothing was found in {seconds:.0f} seconds")
 
 
 def mail(stack: dict[str, str], subject: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.docker.images import ROOT, image
 from tests.docker.official import official
-from tests.docker.waiting import eventually
+from tests.fixtures.waiting import eventually
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.docker.images import ROOT, image
 from tests.docker.official import official
-from tests.docker.waiting import eventually
 from tests.fixtures.golden_lines import GOLDEN, Golden, line
+from tests.fixtures.waiting import eventually
 
 CONFIG = ROOT / "dev-environment/logstash"
 HOME = "/usr/share/logstash"

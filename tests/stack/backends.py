@@ -1,0 +1,53 @@
+"""The back ends that may run beside the services: where each answers, and what it means when one does not."""
+
+import os
+from dataclasses import dataclass
+from typing import NoReturn
+
+import httpx
+import pytest
+from local.settings import Settings
+
+ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class BackEnd:
+    """One of them: its name, the variable of its port, and the path that says whether it is well."""
+
+    name: str
+    port_variable: str
+    health: str
+
+    def url(self, settings: Settings) -> str:
+        """Where it answers, if it runs."""
+        return f"http://127.0.0.1:{settings.port(self.port_variable)}"
+
+
+PROMETHEUS = BackEnd("Prometheus", "PROMETHEUS_PORT", "/-/ready")
+ALERTMANAGER = BackEnd("Alertmanager", "ALERTMANAGER_PORT", "/-/ready")
+GRAFANA = BackEnd("Grafana", "GRAFANA_PORT", "/api/health")
+JAEGER = BackEnd("Jaeger", "JAEGER_UI_PORT", "/api/v3/services")
+ELASTICSEARCH = BackEnd("Elasticsearch", "ELASTICSEARCH_PORT", "/_cluster/health")
+KIBANA = BackEnd("Kibana", "KIBANA_PORT", "/api/status")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip what needs a part that does not run, and say which; with STRICT=1 it fails."""
+    if os.environ.get("STRICT", "") in ("", "0"):
+        pytest.skip(reason)
+    pytest.fail(reason, pytrace=False)
+
+
+def client(back_end: BackEnd, settings: Settings, auth: tuple[str, str] | None = None) -> httpx.Client:
+    """A client of a back end that runs. One that answers, but not that it is well, is a failure and no reason to skip."""
+    url = back_end.url(settings)
+    try:
+        status = httpx.get(url + back_end.health, timeout=ANSWER_SECONDS).status_code
+    except httpx.ConnectError:
+        missing(f"{back_end.name} does not answer at {url}")
+    except httpx.TransportError as error:
+        pytest.fail(f"{back_end.name} at {url} is not well: {type(error).__name__}", pytrace=False)
+    if status != 200:
+        pytest.fail(f"{back_end.name} at {url} is not well: {status} from {back_end.health}", pytrace=False)
+    return httpx.Client(base_url=url, auth=auth, timeout=30)

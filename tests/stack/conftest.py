@@ -1,0 +1,157 @@
+"""What runs, the traffic that the tests make on it, and how they look at what that has left behind.
+
+A part that does not run is skipped by name. The services have to run: without them there is nothing to look at.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import httpx
+import pytest
+from local import engine, environment, stack
+from local.logs import Line
+from local.settings import SERVICES, Settings, read
+from local.traces import Span
+
+from libs.journey.client import Api, Unreachable
+from tests.stack import backends, signals, traffic
+from tests.stack.backends import BackEnd, missing
+from tests.stack.measured import SETTLED_SECONDS, Measured
+from tests.stack.traffic import Traffic
+
+# As the messaging.system of spans.
+TRANSPORTS = {"local": "http", "docker": "rabbitmq"}
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """Where everything is, as `make up` was told."""
+    return read()
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Print a line at once, so that nobody wonders what takes so long."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def line(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", flush=True)
+
+    return line
+
+
+@pytest.fixture(scope="session")
+def api(settings: Settings) -> Iterator[Api]:
+    """The public API of the five services. Ends the run when they are not there."""
+    api = Api({each.short: environment.url(each, settings) for each in SERVICES})
+    try:
+        api.check_ready()
+    except Unreachable as error:
+        pytest.exit(str(error), returncode=1)
+    yield api
+    api.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made(api: Api, settings: Settings, tell: Callable[[str], None]) -> Traffic:
+    """The traffic, made once and before everything else."""
+    tell("Telling the story of two tenants, and what goes wrong for them")
+    return traffic.make(api, settings.values)
+
+
+@pytest.fixture(scope="session")
+def mode(settings: Settings) -> str:
+    """`local` or `docker`, whichever has the services."""
+    return "local" if stack.is_running(settings) else "docker"
+
+
+@pytest.fixture(scope="session")
+def running() -> set[str] | None:
+    """The containers of the stack that run, or None where no engine can be asked."""
+    if engine.lacking():
+        return None
+    return {each["Service"] for each in engine.containers() if each["State"] == "running"}
+
+
+def client_of(back_end: BackEnd, name: str) -> Callable[..., Iterator[httpx.Client]]:
+    """A fixture: a client of a back end, where that runs."""
+
+    @pytest.fixture(scope="session", name=name)
+    def given(settings: Settings) -> Iterator[httpx.Client]:
+        with backends.client(back_end, settings) as client:
+            yield client
+
+    return given
+
+
+prometheus = client_of(backends.PROMETHEUS, "prometheus")
+alertmanager = client_of(backends.ALERTMANAGER, "alertmanager")
+jaeger = client_of(backends.JAEGER, "jaeger")
+elasticsearch = client_of(backends.ELASTICSEARCH, "elasticsearch")
+kibana = client_of(backends.KIBANA, "kibana")
+
+
+@pytest.fixture(scope="session")
+def grafana(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of Grafana as its administrator, where that runs."""
+    login = ("admin", settings.values["GRAFANA_ADMIN_PASSWORD"])
+    with backends.client(backends.GRAFANA, settings, login) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def logstash(settings: Settings) -> tuple[str, int]:
+    """The address that takes JSON lines, where Logstash runs. Its own API is not published."""
+    address = ("127.0.0.1", settings.port("LOGSTASH_PORT"))
+    try:
+        socket.create_connection(address, backends.ANSWER_SECONDS).close()
+    except OSError:
+        missing(f"Logstash does not answer at {address[0]}:{address[1]}")
+    return address
+
+
+@pytest.fixture(scope="session")
+def measured(
+    prometheus: httpx.Client,
+    running: set[str] | None,
+    made: Traffic,
+    api: Api,
+    settings: Settings,
+    tell: Callable[[str], None],
+) -> Measured:
+    """Prometheus, which sees more of the traffic before long.
+
+    A rate begins with the second number of a series, and of the first traffic of a new stack there is only one. So the
+    same happens once more, after everybody has been asked.
+    """
+    measured = Measured(prometheus, running)
+    tell("Waiting until Prometheus has asked the services, which it does every 15 seconds; then once more the same")
+    measured.wait_for_scrape(made.ended)
+    measured.settle(traffic.make(api, settings.values).ended + SETTLED_SECONDS)
+    tell(f"What it does not show yet is waited for, {SETTLED_SECONDS:.0f} seconds in all")
+    return measured
+
+
+@pytest.fixture(scope="session")
+def read_spans(mode: str, settings: Settings, request: pytest.FixtureRequest) -> Callable[[str], list[Span]]:
+    """The spans of a trace so far."""
+    if mode == "local":
+        return partial(signals.spans_in_files, settings)
+    return partial(signals.spans_in_jaeger, request.getfixturevalue("jaeger"))
+
+
+@pytest.fixture(scope="session")
+def read_lines(mode: str, settings: Settings, request: pytest.FixtureRequest) -> Callable[[str], list[Line]]:
+    """The log lines of a trace so far."""
+    if mode == "local":
+        return partial(signals.lines_in_files, settings)
+    request.getfixturevalue("logstash")
+    return partial(signals.lines_in_elasticsearch, request.getfixturevalue("elasticsearch"))
+
+
+@pytest.fixture(scope="session")
+def transport(mode: str) -> str:
+    """How events travel, as spans name it."""
+    return TRANSPORTS[mode]

@@ -1,0 +1,41 @@
+"""One trace and its log lines, read from wherever the stack keeps them: files in local mode, back ends in Docker mode."""
+
+from pathlib import Path
+
+import httpx
+from local import logs, traces
+from local.settings import SERVICES, Settings
+
+
+def spans_in_files(settings: Settings, trace_id: str) -> list[traces.Span]:
+    """The spans that the services have written."""
+    return traces.of_trace(_folders(settings, "traces"), trace_id).get(trace_id, [])
+
+
+def lines_in_files(settings: Settings, trace_id: str) -> list[logs.Line]:
+    """The log lines that the services have written."""
+    return logs.of_trace(_folders(settings, "logs"), trace_id)
+
+
+def spans_in_jaeger(jaeger: httpx.Client, trace_id: str) -> list[traces.Span]:
+    """The spans that Jaeger has stored."""
+    answer = jaeger.get(f"/api/v3/traces/{trace_id}")
+    if answer.status_code == 404:
+        return []
+    return list(traces.of_request(answer.raise_for_status().json()["result"]))
+
+
+def hits_in_elasticsearch(elasticsearch: httpx.Client, trace_id: str) -> list[dict]:
+    """The log lines that Elasticsearch has stored, each with its index: `_index`, and the line under `_source`."""
+    wanted = {"query": {"term": {"trace_id": trace_id}}, "sort": ["timestamp"], "size": 1000}
+    answer = elasticsearch.post("/logs-*/_search", json=wanted).raise_for_status().json()
+    return answer["hits"]["hits"]
+
+
+def lines_in_elasticsearch(elasticsearch: httpx.Client, trace_id: str) -> list[logs.Line]:
+    """As `lines_in_files`, from Elasticsearch."""
+    return [hit["_source"] for hit in hits_in_elasticsearch(elasticsearch, trace_id)]
+
+
+def _folders(settings: Settings, kind: str) -> list[Path]:
+    return [settings.state / kind / service.name for service in SERVICES]

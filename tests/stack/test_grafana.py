@@ -1,0 +1,70 @@
+"""Grafana is provisioned: its data sources answer, its dashboards are there, and it shows Prometheus's alerts."""
+
+import pytest
+import yaml
+
+from tests.configs.dashboards import DASHBOARDS, DEV, RULES
+from tests.fixtures.waiting import eventually
+
+SOURCES = {
+    each["uid"]: each["type"]
+    for each in yaml.safe_load((DEV / "grafana/provisioning/datasources/all.yml").read_text())["datasources"]
+}
+# Alertmanager's data source has no part in Grafana's server, which alone can answer for its health.
+WITHOUT_HEALTH = {"alertmanager"}
+
+
+def test_grafana_and_its_database_are_well(grafana):
+    assert grafana.get("/api/health").raise_for_status().json()["database"] == "ok"
+
+
+def test_the_data_sources_are_those_of_the_file(grafana):
+    there = {each["uid"]: each["type"] for each in grafana.get("/api/datasources").raise_for_status().json()}
+    assert there == SOURCES
+
+
+@pytest.mark.parametrize("uid", sorted(SOURCES.keys() - WITHOUT_HEALTH))
+def test_a_data_source_is_healthy(grafana, request, uid):
+    request.getfixturevalue(uid)  # what it asks has to run
+    answer = grafana.get(f"/api/datasources/uid/{uid}/health")
+    assert (answer.status_code, answer.json().get("status")) == (200, "OK"), answer.text
+
+
+def test_alertmanager_answers_through_grafana(grafana, alertmanager):
+    alerts = eventually(
+        lambda: grafana.get("/api/datasources/proxy/uid/alertmanager/api/v2/alerts").raise_for_status().json(),
+        60,
+        "no alert is shown, not even Watchdog",
+    )
+    assert "Watchdog" in {each["labels"]["alertname"] for each in alerts}
+
+
+def test_a_query_of_a_panel_returns_data(grafana, measured):
+    target = {"refId": "A", "datasource": {"uid": "prometheus"}, "expr": "up", "instant": True}
+    body = {"queries": [target | {"intervalMs": 15_000, "maxDataPoints": 100}], "from": "now-5m", "to": "now"}
+    result = grafana.post("/api/ds/query", json=body).raise_for_status().json()["results"]["A"]
+    assert "error" not in result
+    assert sum(len(frame["data"]["values"][0]) for frame in result["frames"]) > 0
+
+
+def test_the_plugin_of_elasticsearch_is_there(grafana):
+    """It comes with the image, and an update at the start can break it."""
+    assert grafana.get("/api/plugins/elasticsearch/settings").status_code == 200
+
+
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_a_dashboard_is_there_as_committed(grafana, uid):
+    answer = grafana.get(f"/api/dashboards/uid/{uid}").raise_for_status().json()
+    assert answer["meta"]["provisioned"] is True
+    assert answer["dashboard"]["title"] == DASHBOARDS[uid]["title"]
+    shown, committed = ([panel["title"] for panel in each["panels"]] for each in (answer["dashboard"], DASHBOARDS[uid]))
+    assert shown == committed
+
+
+def test_grafana_shows_the_alerts_of_prometheus_without_an_error(grafana, prometheus):
+    groups = grafana.get("/api/prometheus/prometheus/api/v1/rules").raise_for_status().json()["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {rule["name"] for rule in rules if rule["type"] == "alerting"} == {
+        rule["alert"] for rule in RULES if "alert" in rule
+    }
+    assert [rule["name"] for rule in rules if rule["health"] == "err"] == []

@@ -1,0 +1,43 @@
+"""Prometheus asks everybody that runs, has the rules as committed, and computes each of them."""
+
+import pytest
+
+from tests.configs.dashboards import RULES
+from tests.fixtures.waiting import eventually
+from tests.stack.measured import TARGETS, container
+
+NAMES = sorted({rule.get("alert") or rule["record"] for rule in RULES})
+
+
+@pytest.mark.parametrize("job", TARGETS)
+def test_a_target_is_up(measured, job):
+    measured.must_run(container(job))
+
+    def target() -> dict[str, str]:
+        (found,) = [
+            each for each in measured.get("/api/v1/targets")["activeTargets"] if each["labels"]["job"] == job
+        ]  # fmt: skip
+        return found
+
+    eventually(lambda: target()["health"] == "up", 30, f"{TARGETS[job]} is not up: {target()['lastError']}: not up")
+    assert target()["labels"]["instance"] == TARGETS[job]
+
+
+def test_nobody_else_is_asked(measured):
+    asked = {each["labels"]["job"] for each in measured.get("/api/v1/targets")["activeTargets"]}
+    assert asked == set(TARGETS)
+
+
+def test_the_rules_are_those_of_the_files(measured):
+    loaded = [rule["name"] for group in measured.get("/api/v1/rules")["groups"] for rule in group["rules"]]
+    assert sorted(set(loaded)) == NAMES
+    assert len(loaded) == len(RULES)
+
+
+def test_no_rule_is_in_error(measured):
+    def judged() -> list[dict[str, str]]:
+        rules = [rule for group in measured.get("/api/v1/rules")["groups"] for rule in group["rules"]]
+        return rules if all(rule["health"] != "unknown" for rule in rules) else []
+
+    rules = eventually(judged, 60, "a rule has not been computed")
+    assert [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"] == []

@@ -1,0 +1,41 @@
+"""A number leads to the request behind it: an exemplar names a trace, and the trace is there."""
+
+import re
+
+import httpx
+import pytest
+from local import environment
+from local.settings import SERVICES, service_named
+
+from tests.fixtures.waiting import eventually
+from tests.stack.measured import SERVICES as JOBS
+
+SECONDS = 30
+
+
+@pytest.mark.parametrize("service", sorted(service.name for service in SERVICES))
+def test_an_exemplar_of_a_service_names_a_trace_that_is_kept(read_spans, settings, service):
+    url = environment.url(service_named(service.removesuffix("-service")), settings)
+    accept = {"accept": "application/openmetrics-text; version=1.0.0"}
+    page = httpx.get(f"{url}/metrics", headers=accept).raise_for_status().text
+    named = re.findall(r'^http_request_duration_seconds_bucket.*# \{trace_id="([0-9a-f]{32})"\} \S+ (\S+)$', page, re.M)
+    assert named, f"no exemplar in {url}/metrics"
+    trace_id, _ = max(named, key=lambda exemplar: float(exemplar[1]))
+    assert service in eventually(
+        lambda: {span.service for span in read_spans(trace_id)}, SECONDS, f"trace {trace_id} is not kept"
+    )
+
+
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_an_exemplar_in_prometheus_leads_to_its_trace_in_jaeger(measured, made, read_spans, job):
+    measured.must_run(job, "jaeger")
+    query = f'http_request_duration_seconds_bucket{{job="{job}"}}'
+
+    def newest() -> str:
+        series = measured.get("/api/v1/query_exemplars", query=query, start=made.began, end=made.ended + 60)
+        exemplars = [exemplar for each in series for exemplar in each["exemplars"]]
+        return max(exemplars, key=lambda each: each["timestamp"])["labels"]["trace_id"] if exemplars else ""
+
+    trace_id = eventually(newest, SECONDS, f"no exemplar of {job}")
+    spans = eventually(lambda: read_spans(trace_id), SECONDS, f"trace {trace_id} is not in Jaeger")
+    assert job in {span.service for span in spans}

@@ -1,0 +1,51 @@
+"""What the tests do to the stack before they look at it: the demo's story, and what else a panel or a rule asks for."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from libs.journey import people, steps, story
+from libs.journey.client import Answer, Api
+from libs.journey.story import Told
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What has happened, with times in seconds since 1970."""
+
+    told: Told
+    approved: Answer
+    """A request through budget and personnel, with an event for system."""
+    began: float
+    ended: float
+
+    @property
+    def created(self) -> str:
+        """The trace in which a tenant was created, which all five services take part in."""
+        return self.told.traces[0]
+
+
+def make(api: Api, logins: Mapping[str, str]) -> Traffic:
+    """Tell the story of two tenants, then fail in every way that is worth a panel. Takes some seconds."""
+    began = time.time()
+    platform = steps.log_in_to_platform(api, logins)
+    told, other = (story.tell(api, platform, people.company(seed, secrets.token_hex(3))) for seed in (1, 2))
+    admin = told.admin
+    allocation = next(iter(told.allocations.values()))
+    other.manager.get("budget", f"/api/v1/allocations/{allocation}", expect=404)
+    api.call("auth", "GET", "/no/such/page", expect=404)
+    wrong = {"tenant": told.company.code, "email": told.company.admin.email, "password": "not-this-one-at-all"}
+    api.call("auth", "POST", "/api/v1/auth/login", json=wrong, expect=401)
+    api.call("budget", "GET", "/api/v1/allocations", expect=401)
+    admin.call("personnel", "POST", "/api/v1/departments", json={"name": ""}, expect=422)
+    key = secrets.token_hex(8)
+    night = {"code": "night-shift", "name": "Night shift"}
+    for _ in range(2):  # the second time its first answer is repeated
+        admin.call("personnel", "POST", "/api/v1/departments", json=night, key=key, expect=201)
+    admin.call("personnel", "POST", "/api/v1/departments", json=night, expect=409)
+    admin.renew()
+    approved = story.spend(told, Random(1))
+    steps.wait_for_audit(admin, [*told.traces, approved.trace_id])
+    return Traffic(told, approved, began, time.time())
