@@ -1,7 +1,7 @@
 # Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
 # into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace demo load migrate clean test test-docker test-logstash fuzz check lint typecheck format lock dashboards
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load migrate clean test test-docker test-logstash fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -44,6 +44,14 @@ logs:       ## follow the log lines of all services [SERVICE=auth] [LEVEL=warnin
 trace:      ## draw one trace with its log lines, the last one if none is named [ID=first-digits]
 	$(call need,runtime local)
 	@$(LOCAL) trace $(ID)
+
+events-dead: ## list the events that nobody tries again [JSON=1] [LIMIT=100]
+	$(call need,runtime local)
+	@$(LOCAL) events-dead $(if $(filter 1,$(JSON)),--json) $(if $(LIMIT),--limit "$(LIMIT)")
+
+events-replay: ## send dead events again: ID=event, SERVICE=budget (those that it has not taken) or ALL=1
+	$(call need,runtime local)
+	@$(LOCAL) events-replay $(if $(ID),--id "$(ID)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(filter 1,$(ALL)),--all)
 
 demo:       ## play the story of two tenants against the running stack
 	$(call need,runtime local)

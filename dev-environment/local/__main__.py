@@ -60,6 +60,13 @@ def parser() -> argparse.ArgumentParser:
     verb("trace", trace, "draw a trace with its log lines").add_argument(
         "id", nargs="?", help="how it begins; else the last"
     )
+    dead = verb("events-dead", events_dead, "list the events that nobody tries again")
+    dead.add_argument("--json", action="store_true", help="for machines")
+    dead.add_argument("--limit", type=int, default=100, help="so many of each outbox and queue; 100 if not given")
+    again = verb("events-replay", events_replay, "send dead events again")
+    again.add_argument("--id", help="the event with this id")
+    again.add_argument("--service", help="those that this service has not taken; with --id only of that event")
+    again.add_argument("--all", action="store_true", help="all of them")
     verb("run", run, "run a command that is told where the stack is").add_argument("command", nargs=argparse.REMAINDER)
     return top
 
@@ -164,6 +171,24 @@ def trace(settings: Settings, given: argparse.Namespace) -> int:
     out = report.console()
     for row in drawing.draw(spans, lines, width=min(out.width, 140), coloured=_is_coloured()):
         out.print(row, no_wrap=True)
+    return 0
+
+
+def events_dead(settings: Settings, given: argparse.Namespace) -> int:
+    """List the dead events."""
+    from local import dead_events
+
+    if given.limit < 1:
+        raise SettingError(f"LIMIT must be 1 or more, not {given.limit}")
+    dead_events.show(settings, as_json=given.json, limit=given.limit)
+    return 0
+
+
+def events_replay(settings: Settings, given: argparse.Namespace) -> int:
+    """Send dead events again."""
+    from local import dead_events
+
+    dead_events.replay(settings, dead_events.wanted(given.id, given.service, everything=given.all))
     return 0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from libs.service_kit import broker
 from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F401
+from tests.docker.events import connection, consuming, service_name, transport  # noqa: F401
 from tests.docker.images import image
 from tests.fixtures.ports import free_port
 

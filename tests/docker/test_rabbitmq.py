@@ -1,88 +1,20 @@
 """Events through a real broker: each effect once, a failing one retried and then laid aside, nothing lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
-import pytest
-from aio_pika.abc import AbstractRobustConnection
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
 from libs.service_kit import broker
-from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.database import transaction
 from libs.service_kit.outbox import Outbox, publish
 from libs.service_kit.relay import Relay
 from libs.service_kit.settings import EventSettings
 from services.personnel.departments.consumers import on_tenant_created
-
-SECONDS = 20
-
-
-@pytest.fixture(scope="session")
-def service_name() -> str:
-    return "personnel"
-
-
-@pytest.fixture
-async def connection(rabbit: tuple[str, Any]) -> AsyncIterator[AbstractRobustConnection]:
-    async with await broker.connect(rabbit[0]) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def transport(connection: AbstractRobustConnection) -> broker.RabbitTransport:
-    return broker.RabbitTransport(await broker.declare(await connection.channel(on_return_raises=True)))
-
-
-@pytest.fixture
-async def consuming(
-    connection: AbstractRobustConnection, transport: broker.RabbitTransport, sessions: Sessions
-) -> AsyncIterator[Callable[[Any], Awaitable[asyncio.Task[None]]]]:
-    """Let personnel's queue be consumed with this handler."""
-    tasks: list[asyncio.Task[None]] = []
-
-    async def begin(handler: Any) -> asyncio.Task[None]:
-        channel = await connection.channel()
-        await channel.set_qos(prefetch_count=4)
-        queue = await broker.queue_of(channel, "personnel")
-        tasks.append(asyncio.create_task(broker.Consumer(sessions, {TenantCreated: handler}).run(queue)))
-        return tasks[-1]
-
-    yield begin
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def created(tenant_id: UUID, **more: Any) -> dict[str, Any]:
-    data = TenantCreated(tenant_id=tenant_id, code="shop", name="Shop").model_dump(mode="json")
-    event = CloudEvent(
-        id=uuid4(), source="tenant-service", type=TenantCreated.type, subject=f"tenant/{tenant_id}",
-        time=datetime.now(UTC), tenantid=tenant_id, data=data,
-    )  # fmt: skip
-    return event.model_dump(mode="json", exclude_none=True) | more
-
-
-async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not await look():
-            await asyncio.sleep(0.05)
-
-
-async def departments(superuser: asyncpg.Connection, tenant_id: UUID) -> int:
-    return await superuser.fetchval("select count(*) from departments where tenant_id = $1", tenant_id)
-
-
-async def waiting(connection: AbstractRobustConnection, queue: str) -> int:
-    channel = await connection.channel()
-    found = await channel.declare_queue(queue, passive=True)
-    await channel.close()
-    return found.declaration_result.message_count or 0
+from tests.docker.events import SECONDS, created, departments, is_, until, waiting
 
 
 async def test_an_event_goes_from_the_outbox_through_the_broker_and_has_its_effect_once(
@@ -96,7 +28,7 @@ async def test_an_event_goes_from_the_outbox_through_the_broker_and_has_its_effe
         publish(session, TenantCreated(tenant_id=tenant_id, code="shop", name="Shop"))
     relay = Relay("personnel", "broker", sessions, transport, EventSettings(), asyncio.Event())
     assert await relay.relay_batch() >= 1
-    await until(lambda: _is(departments(superuser, tenant_id), 1))
+    await until(lambda: is_(departments(superuser, tenant_id), 1))
     assert await relay.relay_batch() == 0
 
 
@@ -104,8 +36,8 @@ async def test_a_message_that_comes_twice_has_one_effect(transport, consuming, s
     event = created(tenant_id)
     assert await transport.send("broker", [event, event]) == [None, None]
     await consuming(on_tenant_created)
-    await until(lambda: _is(departments(superuser, tenant_id), 1))
-    await until(lambda: _is(waiting(connection, "personnel"), 0))
+    await until(lambda: is_(departments(superuser, tenant_id), 1))
+    await until(lambda: is_(waiting(connection, "personnel"), 0))
     assert await departments(superuser, tenant_id) == 1
 
 
@@ -123,7 +55,7 @@ async def test_a_failing_event_is_tried_again_and_then_laid_aside_with_its_heade
     event = created(tenant_id, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     await transport.send("broker", [event])
     await consuming(refuse)
-    await until(lambda: _is(waiting(connection, "personnel.dead"), before + 1))
+    await until(lambda: is_(waiting(connection, "personnel.dead"), before + 1))
     assert tries == [tenant_id] * 3
     assert await departments(superuser, tenant_id) == 0
     channel = await connection.channel()
@@ -150,7 +82,7 @@ async def test_while_the_database_is_away_an_event_is_held_and_no_attempt_is_cou
     await asyncio.gather(held, return_exceptions=True)
     await channel.close()
     await consuming(on_tenant_created)
-    await until(lambda: _is(departments(superuser, tenant_id), 1))
+    await until(lambda: is_(departments(superuser, tenant_id), 1))
     assert await waiting(connection, "personnel.dead") == before
 
 
@@ -160,7 +92,7 @@ async def test_what_is_no_event_is_laid_aside_at_once(connection, consuming, rab
     from aio_pika import Message
 
     await channel.default_exchange.publish(Message(b"{}"), "personnel")
-    await until(lambda: _is(waiting(connection, "personnel.dead"), 1))
+    await until(lambda: is_(waiting(connection, "personnel.dead"), 1))
     await (await (await channel.declare_queue("personnel.dead", passive=True)).get()).ack()
 
 
@@ -215,7 +147,3 @@ async def test_a_broker_that_goes_away_loses_and_doubles_nothing(rabbit, transpo
         return await superuser.fetchval("select count(*) from departments where tenant_id = any($1)", tenants) == 60
 
     await until(all_there)
-
-
-async def _is(found: Awaitable[int], wanted: int) -> bool:
-    return await found == wanted

@@ -1,0 +1,84 @@
+"""Events on their way through RabbitMQ to personnel: what the tests of the broker and of its dead letters begin with."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from aio_pika.abc import AbstractRobustConnection
+
+from libs.contracts import CloudEvent
+from libs.contracts.tenant import TenantCreated
+from libs.service_kit import broker
+from libs.service_kit.database import Sessions
+
+SECONDS = 20
+
+
+@pytest.fixture(scope="session")
+def service_name() -> str:
+    return "personnel"
+
+
+@pytest.fixture
+async def connection(rabbit: tuple[str, Any]) -> AsyncIterator[AbstractRobustConnection]:
+    async with await broker.connect(rabbit[0]) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def transport(connection: AbstractRobustConnection) -> broker.RabbitTransport:
+    return broker.RabbitTransport(await broker.declare(await connection.channel(on_return_raises=True)))
+
+
+@pytest.fixture
+async def consuming(
+    connection: AbstractRobustConnection, transport: broker.RabbitTransport, sessions: Sessions
+) -> AsyncIterator[Callable[[Any], Awaitable[asyncio.Task[None]]]]:
+    """Let personnel's queue be consumed with this handler."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def begin(handler: Any) -> asyncio.Task[None]:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=4)
+        queue = await broker.queue_of(channel, "personnel")
+        tasks.append(asyncio.create_task(broker.Consumer(sessions, {TenantCreated: handler}).run(queue)))
+        return tasks[-1]
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def created(tenant_id: UUID, **more: Any) -> dict[str, Any]:
+    data = TenantCreated(tenant_id=tenant_id, code="shop", name="Shop").model_dump(mode="json")
+    event = CloudEvent(
+        id=uuid4(), source="tenant-service", type=TenantCreated.type, subject=f"tenant/{tenant_id}",
+        time=datetime.now(UTC), tenantid=tenant_id, data=data,
+    )  # fmt: skip
+    return event.model_dump(mode="json", exclude_none=True) | more
+
+
+async def until(look: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not await look():
+            await asyncio.sleep(0.05)
+
+
+async def departments(superuser: asyncpg.Connection, tenant_id: UUID) -> int:
+    return await superuser.fetchval("select count(*) from departments where tenant_id = $1", tenant_id)
+
+
+async def waiting(connection: AbstractRobustConnection, queue: str) -> int:
+    channel = await connection.channel()
+    found = await channel.declare_queue(queue, passive=True)
+    await channel.close()
+    return found.declaration_result.message_count or 0
+
+
+async def is_(found: Awaitable[int], wanted: int) -> bool:
+    return await found == wanted
