@@ -1,7 +1,7 @@
 # Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
 # into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load migrate clean test test-docker test-logstash fuzz check lint typecheck format lock dashboards
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load migrate clean test test-docker test-logstash test-stack fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -72,7 +72,7 @@ clean:      ## stop the stack and remove its data, logs and traces
 
 test:       ## run the tests [T=tests/libs]
 	$(call need,runtime local test)
-	@$(RUN) -m pytest $(if $(T),$(T),-n auto --maxprocesses 4 --dist loadfile --ignore tests/docker) $(PYTEST)
+	@$(RUN) -m pytest $(if $(T),$(T),-n auto --maxprocesses 4 --dist loadfile --ignore tests/docker --ignore tests/stack) $(PYTEST)
 
 test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
@@ -81,6 +81,10 @@ test-docker: ## run the tests that need a Docker Engine
 test-logstash: ## pass log lines of every kind through the official Logstash, where it can be had [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker/test_logstash.py -rs $(PYTEST)
+
+test-stack: ## test whatever runs now, through its own interfaces [STRICT=1]
+	$(call need,runtime local test)
+	@$(RUN) -m pytest tests/stack -v -rs $(PYTEST)
 
 fuzz:       ## generated requests against the five OpenAPI documents, many more than in `make test`
 	$(call need,runtime local test)
