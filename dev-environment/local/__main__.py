@@ -129,19 +129,18 @@ def clean(settings: Settings, given: argparse.Namespace) -> int:
 
 def logs(settings: Settings, given: argparse.Namespace) -> int:
     """Print or follow log lines."""
-    if mode.remembered(settings) == "docker":
-        if given.level or given.trace:
-            raise SettingError(
-                "LEVEL and TRACE are for local mode. Here Kibana finds them: "
-                f"http://127.0.0.1:{settings.values['KIBANA_PORT']}/app/discover"
-            )
-        compose.logs(settings, _services(given.service), follow=given.follow)
+    in_docker, services = mode.remembered(settings) == "docker", _services(given.service)
+    if in_docker and not (given.level or given.trace):
+        compose.logs(settings, services, follow=given.follow)
         return 0
     from local import logs  # with libs.observability behind it, which `up` and `down` need not wait for
 
-    folders = _folders(settings, "logs", _services(given.service))
     keep = logs.keeps(level=given.level, trace=given.trace)
-    lines = logs.followed(folders, keep) if given.follow else filter(keep, logs.stored(folders))
+    if in_docker:  # what is there, not followed: the files lie in a volume
+        lines = filter(keep, logs.in_order(compose.log_files(services)))
+    else:
+        folders = _folders(settings, "logs", services)
+        lines = logs.followed(folders, keep) if given.follow else filter(keep, logs.stored(folders))
     try:
         for line in lines:
             print(logs.readable(line, coloured=_is_coloured()), flush=given.follow)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from local import doctor, engine, mode, parts, report
 from local.report import say
-from local.settings import Service, Settings
+from local.settings import SERVICES, Service, Settings
 
 SECONDS_TO_BE_READY = 300
 
@@ -74,6 +74,15 @@ def clean(settings: Settings) -> None:
 def logs(settings: Settings, services: Sequence[Service], *, follow: bool) -> None:
     """The containers' own output."""
     _compose(settings, "logs", *(["--follow"] if follow else []), *(each.name for each in services))
+
+
+def log_files(services: Sequence[Service]) -> str:
+    """The log files of services, which lie in a volume, through a container that has it; one that runs is needed."""
+    running = sorted(_running() & {each.name for each in SERVICES})
+    if not running:
+        raise engine.EngineError("No service runs, and through one the log files are read: `make up` starts them.")
+    files = " ".join(f"/var/log/app/{each.name}/combined.log*" for each in services)
+    return engine.answer("exec", "-T", running[0], "sh", "-c", f"cat {files} 2>/dev/null || true")
 
 
 def trace(settings: Settings, trace_id: str | None) -> None:

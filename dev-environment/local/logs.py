@@ -41,6 +41,11 @@ def stored(folders: Sequence[Path]) -> Iterator[Line]:
     yield from heapq.merge(*(_lines_of(folder / "combined.log") for folder in folders), key=_time)
 
 
+def in_order(text: str) -> list[Line]:
+    """The lines of several files that were read one after the other, in the order of time."""
+    return sorted((line for each in text.splitlines() for line in _parsed(each)), key=_time)
+
+
 def of_trace(folders: Sequence[Path], trace_id: str) -> list[Line]:
     """The lines of one trace, in the order of time."""
     lines = (line for folder in folders for line in _lines_of(folder / "combined.log", containing=trace_id))
