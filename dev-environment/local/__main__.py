@@ -122,8 +122,10 @@ def migrate(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def clean(settings: Settings, given: argparse.Namespace) -> int:
-    """Remove."""
-    BACKENDS[mode.remembered(settings)].clean(settings)
+    """Remove what every mode that was used has left."""
+    for used in mode.used(settings) or ["local"]:
+        BACKENDS[used].clean(settings)
+    mode.forget(settings)
     return 0
 
 

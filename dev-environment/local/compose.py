@@ -66,8 +66,8 @@ def migrate(settings: Settings, services: Sequence[Service]) -> None:
 
 def clean(settings: Settings) -> None:
     """Remove the containers, their data and the images that were built, and say so."""
-    _compose(settings, "down", "--volumes", "--rmi", "local")
-    mode.forget(settings)
+    _compose(settings, "down", "--volumes")
+    engine.remove_images(each["image"] for each in engine.model().values() if "build" in each)
     say("Removed the containers, their volumes and the images that were built here")
 
 

@@ -158,7 +158,7 @@ def _table(events: list[DeadEvent]) -> Table:
         table.add_row(
             _cell(event.event_id, event.type),
             _cell(f"{event.source} → {event.destination}", f"{when}, in {event.place}"),
-            _cell(times, IN_WORDS.get(event.reason, event.reason)),
+            _cell(times, IN_WORDS.get(event.reason, event.reason.partition("\n")[0])),
             _cell(event.tenant_id, event.trace_id),
         )
     return table

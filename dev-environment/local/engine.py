@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from local.settings import ROOT, SettingError
@@ -75,6 +75,12 @@ def info() -> dict[str, Any]:
 def has_image(reference: str) -> bool:
     """Whether an image is here already."""
     return not _output("docker", "image", "inspect", reference).returncode
+
+
+def remove_images(references: Iterable[str]) -> None:
+    """Remove those of the images that are here."""
+    if here := [each for each in references if has_image(each)]:
+        _output("docker", "image", "rm", *here)
 
 
 def _command(*arguments: str) -> list[str]:

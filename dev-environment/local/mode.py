@@ -1,6 +1,8 @@
 """Which way the stack runs: chosen by `make up`, remembered for the other verbs."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from local import engine
 from local.settings import SettingError, Settings
@@ -24,19 +26,25 @@ def choose(settings: Settings, asked: str | None) -> tuple[str, str]:
 
 
 def remember(settings: Settings, mode: str, parts: str = "") -> None:
-    """Keep the mode for `down`, `status`, `restart`, `logs` and `clean`, and which parts of it run."""
+    """Keep the mode, and which parts of it run, for the verbs that follow."""
     settings.make_state()
-    _file(settings).write_text(f"{mode}\n{parts}\n")
+    used = sorted({*_kept(settings)["used"], mode})
+    _file(settings).write_text(json.dumps({"mode": mode, "parts": parts, "used": used}))
 
 
 def remembered(settings: Settings) -> str:
     """The mode of the last `make up` of this checkout."""
-    return _lines(settings)[0]
+    return _kept(settings)["mode"]
 
 
 def parts(settings: Settings) -> str:
     """The PARTS of the last `make up` of this checkout."""
-    return _lines(settings)[1]
+    return _kept(settings)["parts"]
+
+
+def used(settings: Settings) -> list[str]:
+    """The modes that have left something behind."""
+    return _kept(settings)["used"]
 
 
 def forget(settings: Settings) -> None:
@@ -44,10 +52,10 @@ def forget(settings: Settings) -> None:
     _file(settings).unlink(missing_ok=True)
 
 
-def _lines(settings: Settings) -> tuple[str, str]:
-    mode, _, parts = (_file(settings).read_text() if _file(settings).exists() else "local").partition("\n")
-    return mode, parts.strip()
+def _kept(settings: Settings) -> dict[str, Any]:
+    file = _file(settings)
+    return json.loads(file.read_text()) if file.exists() else {"mode": "local", "parts": "", "used": []}
 
 
 def _file(settings: Settings) -> Path:
-    return settings.state / "mode"
+    return settings.state / "mode.json"

@@ -87,10 +87,10 @@ def clean(settings: Settings) -> None:
     folders = [settings.state / name for name in ("postgres", "logs", "traces", "run")]
     with contextlib.suppress(postgres.PostgresError):
         folders.append(postgres.home(settings.state / "postgres"))
-    folders += [supervisor.socket(settings).parent, settings.state / "mode"]
+    folders.append(supervisor.socket(settings).parent)
     removed = [path for path in dict.fromkeys(folders) if path.exists()]
     for path in removed:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path)
         say(f"Removed {path}")
     if not removed:
         say("There was nothing to remove")

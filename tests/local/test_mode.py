@@ -32,8 +32,10 @@ def test_the_last_mode_and_its_parts_are_kept(settings):
     mode.remember(settings, "docker", "metrics traces")
     assert mode.choose(settings, None)[0] == mode.remembered(settings) == "docker"
     assert mode.parts(settings) == "metrics traces"
+    mode.remember(settings, "local")
+    assert (mode.remembered(settings), mode.used(settings)) == ("local", ["docker", "local"])
     mode.forget(settings)
-    assert (mode.remembered(settings), mode.parts(settings)) == ("local", "")
+    assert (mode.remembered(settings), mode.parts(settings), mode.used(settings)) == ("local", "", [])
 
 
 def test_what_is_asked_for_wins_and_must_exist(settings):
