@@ -102,7 +102,7 @@ async def connect(url: str, tell: Callable[[bool], None] = lambda _: None) -> Ab
 
     def lost(_: object, error: BaseException | None) -> None:
         note(False)
-        if error is not None:
+        if error is not None and not connection.close_called:
             log.warning("broker connection lost", reason=f"{type(error).__name__}: {error}")
 
     def restored(_: object) -> None:
