@@ -114,7 +114,7 @@ async def test_looking_changes_neither_what_is_there_nor_its_order(die, operator
 
 
 @pytest.mark.parametrize("seconds", [0.002, 0.01, 0.03, 0.06])
-async def test_a_look_that_is_cut_short_changes_nothing(die, operator, seconds):
+async def test_a_look_that_is_cut_short_loses_nothing(die, operator, seconds):
     await die(*(uuid4() for _ in range(dead_queues.LOT + 8)))
     first = [event.event_id for event in await dead(operator)]
     cut = asyncio.create_task(replayed(operator, event_id="of none of them"))
