@@ -70,7 +70,7 @@ def check_python():
 
 def create_environment():
     """Create .venv if it is missing, unfinished, moved or made by another Python than today's."""
-    mark, mine = VENV / ".created", f"{VENV} {VERSION}"
+    mark, mine = VENV / ".created", f"{VENV.resolve()} {VERSION}"
     if mark.exists() and mark.read_text() == mine and PYTHON.exists():
         return
     say(f"Creating .venv with Python {VERSION}")
