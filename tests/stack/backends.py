@@ -42,12 +42,19 @@ def missing(reason: str) -> NoReturn:
 def client(back_end: BackEnd, settings: Settings, auth: tuple[str, str] | None = None) -> httpx.Client:
     """A client of a back end that runs. One that answers, but not that it is well, is a failure and no reason to skip."""
     url = back_end.url(settings)
-    try:
-        status = httpx.get(url + back_end.health, timeout=ANSWER_SECONDS).status_code
-    except httpx.ConnectError:
+    state = _state(url + back_end.health)
+    if not state:
         missing(f"{back_end.name} does not answer at {url}")
-    except httpx.TransportError as error:
-        pytest.fail(f"{back_end.name} at {url} is not well: {type(error).__name__}", pytrace=False)
-    if status != 200:
-        pytest.fail(f"{back_end.name} at {url} is not well: {status} from {back_end.health}", pytrace=False)
+    if state != "200":
+        pytest.fail(f"{back_end.name} at {url} is not well: {state} from {back_end.health}", pytrace=False)
     return httpx.Client(base_url=url, auth=auth, timeout=30)
+
+
+def _state(url: str) -> str:
+    """The status of the answer, or what has come in its place; nothing where nobody listens."""
+    try:
+        return str(httpx.get(url, timeout=ANSWER_SECONDS).status_code)
+    except httpx.ConnectError:
+        return ""
+    except httpx.TransportError as error:
+        return type(error).__name__

@@ -105,10 +105,10 @@ def grafana(settings: Settings) -> Iterator[httpx.Client]:
 def logstash(settings: Settings) -> tuple[str, int]:
     """The address that takes JSON lines, where Logstash runs. Its own API is not published."""
     address = ("127.0.0.1", settings.port("LOGSTASH_PORT"))
-    try:
-        socket.create_connection(address, backends.ANSWER_SECONDS).close()
-    except OSError:
-        missing(f"Logstash does not answer at {address[0]}:{address[1]}")
+    with socket.socket() as probe:
+        probe.settimeout(backends.ANSWER_SECONDS)
+        if probe.connect_ex(address):
+            missing(f"Logstash does not answer at {address[0]}:{address[1]}")
     return address
 
 

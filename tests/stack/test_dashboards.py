@@ -1,8 +1,13 @@
 """Every panel has something to show: each query and each recording rule returns data, once there has been traffic."""
 
+import httpx
 import pytest
+from local import environment
+from local.settings import SERVICES
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.configs.dashboards import MAY_BE_EMPTY, RULES, Query, filled_in, other_queries, queries
+from tests.configs.promql import exported_by_services, selectors
 from tests.stack.measured import Measured, sources
 
 RECORDED = [rule for rule in RULES if "record" in rule]
@@ -25,3 +30,17 @@ def test_a_recording_rule_returns_data(measured: Measured, rule):
     measured.must_run(*sources(rule["expr"]))
     labels = ", ".join(f'{name}="{value}"' for name, value in rule.get("labels", {}).items())
     measured.eventually(f"{rule['record']}{{{labels}}}")
+
+
+def test_what_panels_and_rules_ask_of_the_services_is_on_their_pages(settings):
+    """Also where no Prometheus runs."""
+    asked = [filled_in(query.expr) for query in [*queries(), *other_queries()]] + [rule["expr"] for rule in RULES]
+    names = {selector.name for expr in asked for selector in selectors(expr)} & exported_by_services()
+    shown = {
+        sample.name
+        for service in SERVICES
+        for family in text_string_to_metric_families(httpx.get(f"{environment.url(service, settings)}/metrics").text)
+        for sample in family.samples
+    }
+    assert len(names) > 20
+    assert sorted(name for name in names - shown if name not in MAY_BE_EMPTY) == []

@@ -26,8 +26,12 @@ def test_the_data_sources_are_those_of_the_file(grafana):
 @pytest.mark.parametrize("uid", sorted(SOURCES.keys() - WITHOUT_HEALTH))
 def test_a_data_source_is_healthy(grafana, request, uid):
     request.getfixturevalue(uid)  # what it asks has to run
-    answer = grafana.get(f"/api/datasources/uid/{uid}/health")
-    assert (answer.status_code, answer.json().get("status")) == (200, "OK"), answer.text
+
+    def health() -> dict:
+        return grafana.get(f"/api/datasources/uid/{uid}/health").json()
+
+    # Elasticsearch's is not before there is an index.
+    eventually(lambda: health().get("status") == "OK", 60, lambda: f"{uid} is not healthy: {health()}")
 
 
 def test_alertmanager_answers_through_grafana(grafana, alertmanager):

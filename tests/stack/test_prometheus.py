@@ -19,7 +19,7 @@ def test_a_target_is_up(measured, job):
         ]  # fmt: skip
         return found
 
-    eventually(lambda: target()["health"] == "up", 30, f"{TARGETS[job]} is not up: {target()['lastError']}: not up")
+    eventually(lambda: target()["health"] == "up", 30, lambda: f"{TARGETS[job]} is not up: {target()['lastError']}")
     assert target()["labels"]["instance"] == TARGETS[job]
 
 

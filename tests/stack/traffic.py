@@ -45,7 +45,15 @@ def make(api: Api, logins: Mapping[str, str]) -> Traffic:
     for _ in range(2):  # the second time its first answer is repeated
         admin.call("personnel", "POST", "/api/v1/departments", json=night, key=key, expect=201)
     admin.call("personnel", "POST", "/api/v1/departments", json=night, expect=409)
-    admin.renew()
+    _use_a_refresh_token_twice(api, other)
     approved = story.spend(told, Random(1))
     steps.wait_for_audit(admin, [*told.traces, approved.trace_id])
     return Traffic(told, approved, began, time.time())
+
+
+def _use_a_refresh_token_twice(api: Api, told: Told) -> None:
+    """What a thief would do: the session ends, and a line warns of it."""
+    member = steps.log_in(api, told.company.code, told.company.member)
+    used = {"refresh_token": member.refresh_token}
+    member.renew()
+    api.call("auth", "POST", "/api/v1/auth/refresh", json=used, expect=401)
