@@ -1,5 +1,6 @@
 """What keeps a stack from starting is found and comes with its cure."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def test_a_taken_port_is_named_with_its_variable_and_its_holder(settings):
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", settings.port("BUDGET_PORT")))
         squatter.listen()
-        with pytest.raises(SettingError, match=r"wanted for budget-service, is used by .*pytest.*set BUDGET_PORT in"):
+        holder = rf"wanted for budget-service, is used by .*\(process {os.getpid()}\). .*set BUDGET_PORT in"
+        with pytest.raises(SettingError, match=holder):
             doctor.require(doctor.for_local(settings))
 
 
