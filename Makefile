@@ -41,7 +41,7 @@ logs:       ## follow the log lines of all services [SERVICE=auth] [LEVEL=warnin
 	@$(LOCAL) logs $(if $(SERVICE),--service $(SERVICE)) $(if $(LEVEL),--level $(LEVEL)) \
 	    $(if $(TRACE),--trace $(TRACE)) $(if $(filter 0,$(FOLLOW)),--no-follow) $(if $(filter 1,$(FOLLOW)),--follow)
 
-trace:      ## draw one trace with its log lines, the last one if none is named [ID=first-digits]
+trace:      ## draw one trace with its log lines, or say where Jaeger shows it; the last one if none is named [ID=first-digits]
 	$(call need,runtime local)
 	@$(LOCAL) trace $(ID)
 
@@ -72,7 +72,7 @@ clean:      ## stop the stack and remove its data, logs and traces
 
 test:       ## run the tests [T=tests/libs]
 	$(call need,runtime local test)
-	@$(RUN) -m pytest $(if $(T),$(T),-n auto --maxprocesses 4 --dist loadfile --ignore tests/docker --ignore tests/stack) $(PYTEST)
+	@$(RUN) -m pytest $(if $(T),$(T),-n auto --maxprocesses 4 --dist loadfile) $(PYTEST)
 
 test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)

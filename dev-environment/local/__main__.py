@@ -77,6 +77,8 @@ def up(settings: Settings, given: argparse.Namespace) -> int:
     last = mode.remembered(settings)
     if last != chosen and BACKENDS[last].is_running(settings):
         raise stack.StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
+    if chosen == "docker":
+        compose.check(chosen_parts)
     mode.remember(settings, chosen, chosen_parts)
     BACKENDS[chosen].up(settings)
     return 0
@@ -123,27 +125,35 @@ def migrate(settings: Settings, given: argparse.Namespace) -> int:
 
 def clean(settings: Settings, given: argparse.Namespace) -> int:
     """Remove what every mode that was used has left."""
-    for used in mode.used(settings) or ["local"]:
-        BACKENDS[used].clean(settings)
-    mode.forget(settings)
+    problems = []
+    for used in mode.used(settings):
+        try:
+            BACKENDS[used].clean(settings)
+            mode.forget(settings, [used])
+        except (SettingError, stack.StackError) as error:  # the other one is cleaned all the same
+            problems.append(str(error))
+    if problems:
+        raise stack.StackError("\n".join(problems))
     return 0
 
 
 def logs(settings: Settings, given: argparse.Namespace) -> int:
     """Print or follow log lines."""
-    in_docker, services = mode.remembered(settings) == "docker", _services(given.service)
-    if in_docker and not (given.level or given.trace):
-        compose.logs(settings, services, follow=given.follow)
-        return 0
-    from local import logs  # with libs.observability behind it, which `up` and `down` need not wait for
-
-    keep = logs.keeps(level=given.level, trace=given.trace)
-    if in_docker:  # what is there, not followed: the files lie in a volume
-        lines = filter(keep, logs.in_order(compose.log_files(services)))
-    else:
-        folders = _folders(settings, "logs", services)
-        lines = logs.followed(folders, keep) if given.follow else filter(keep, logs.stored(folders))
+    in_docker = mode.remembered(settings) == "docker"
     try:
+        if in_docker and not (given.level or given.trace):
+            compose.logs(given.service, follow=given.follow)
+            return 0
+        from local import logs  # with libs.observability behind it, which `up` and `down` need not wait for
+
+        services = _services(given.service)
+        keep = logs.keeps(level=given.level, trace=given.trace)
+        folders = _folders(settings, "logs", services)
+        if in_docker:
+            read = logs.parsed(compose.log_files(services, follow=given.follow))
+            lines = filter(keep, read if given.follow else sorted(read, key=logs.time_of))
+        else:
+            lines = logs.followed(folders, keep) if given.follow else filter(keep, logs.stored(folders))
         for line in lines:
             print(logs.readable(line, coloured=_is_coloured()), flush=given.follow)
     except KeyboardInterrupt:  # how one leaves a follower

@@ -45,6 +45,8 @@ def require(findings: Iterable[Finding]) -> list[Finding]:
 
 def for_local(settings: Settings) -> Iterator[Finding]:
     """What local mode needs: free ports and room."""
+    if (lacking := engine.lacking()) and shutil.which("docker"):
+        yield Finding("warning", f"Docker cannot be used: {lacking}", "Then `make up` can bring the watchers too.")
     wanted = {service.port_variable: service.name for service in SERVICES} | {"POSTGRES_PORT": "PostgreSQL"}
     yield from _ports({name: (settings.port(name), what) for name, what in wanted.items()}, socket.SOCK_STREAM)
     free, folder = _free(settings.state)
@@ -66,7 +68,10 @@ def for_docker(settings: Settings, names: Sequence[str], model: Mapping[str, Any
         image for image in dict.fromkeys(model[name]["image"] for name in names) if not engine.has_image(image)
     ]  # fmt: skip
     if missing:
-        yield Finding("ok", f"{len(missing)} of the images are not here yet: pulling and building them takes minutes")
+        yield Finding(
+            "ok",
+            f"{len(missing)} of the images are not here yet: pulling and building them takes minutes, and what is interrupted is continued by the next `make up`",
+        )
     yield from _room(Path(host["DockerRootDir"]), first=bool(missing))
     if "elasticsearch" in names:
         yield from maps(Path("/proc/sys/vm/max_map_count"))
@@ -90,8 +95,11 @@ def memory(total: int, names: Sequence[str], model: Mapping[str, Any]) -> Findin
 
 
 def _room(folder: Path, *, first: bool) -> Iterator[Finding]:
-    if not folder.exists():  # the engine runs in a machine of its own, as Docker Desktop's does
-        return
+    try:
+        if not folder.exists():  # the engine runs in a machine of its own, as Docker Desktop's does
+            return
+    except PermissionError:  # it is there, and is root's own
+        folder = folder.parents[-2]
     free, folder = _free(folder)
     least = LEAST_FREE_FOR_IMAGES if first else LEAST_FREE_FOR_DATA
     if free < least:
@@ -124,7 +132,7 @@ def _ports_of_containers(settings: Settings, names: Sequence[str], model: Mappin
     variables = {settings.values[name]: name for name in DEFAULTS if name.endswith("_PORT")}
     for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)):
         wanted = {
-            variables[port["published"]]: (int(port["published"]), name)
+            variables.get(port["published"], "its port"): (int(port["published"]), name)
             for name in names
             if name not in ours
             for port in model[name].get("ports", ())
@@ -139,7 +147,7 @@ def _ports(wanted: Mapping[str, tuple[int, str]], kind: socket.SocketKind) -> It
         airplay = " On macOS that may be AirPlay: System Settings, General, AirDrop & Handoff, AirPlay Receiver."
         yield Finding(
             "error",
-            f"Port {port}, wanted for {what}, is used by {processes.holder(port)}",
+            f"Port {port}, wanted for {what}, is used by {processes.holder(port, kind)}",
             f"Stop that, or set {variable} in .env to a free port."
             + (airplay if sys.platform == "darwin" and port in (5000, 7000) else ""),
         )
@@ -152,18 +160,16 @@ def readable(names: Sequence[str], model: Mapping[str, Any]) -> Finding:
     mounts = [mount for name in names for mount in model[name].get("volumes", ()) if mount["type"] == "bind"]
     ours = {path for mount in mounts if (path := Path(mount["source"])).is_relative_to(ROOT)}
     for file in sorted(each for path in ours for each in (path, *path.rglob("*"))):
-        if not file.stat().st_mode & stat.S_IROTH:
+        if file.exists() and not file.stat().st_mode & stat.S_IROTH:
             cure = "chmod -R o+rX dev-environment"
             return Finding("error", f"{file} is closed to other users, and containers must read it", cure)
     return Finding("ok", "The containers can read their configuration")
 
 
 def _free(folder: Path) -> tuple[int, Path]:
-    while not folder.exists():
-        folder = folder.parent
     try:
         return shutil.disk_usage(folder).free, folder
-    except PermissionError:
+    except (FileNotFoundError, PermissionError):
         return _free(folder.parent)
 
 

@@ -1,12 +1,13 @@
 """Docker, as far as the stack uses it: whether an engine can be had, and docker compose over the two files."""
 
+import contextlib
 import functools
 import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from local.settings import ROOT, SettingError
@@ -29,7 +30,7 @@ def lacking() -> str:
     if engine.returncode:
         if "permission denied" in engine.stderr:
             return f"this user may not use the Docker Engine: {engine.stderr.strip().splitlines()[-1]}"
-        return "no Docker Engine answers: is it started?"
+        return "no Docker Engine answers"
     compose = _output("docker", "compose", "version", "--short")
     if compose.returncode:
         return "docker has no compose plugin"
@@ -44,8 +45,8 @@ def compose(*arguments: str, environment: Mapping[str, str] | None = None) -> No
     command = _command(*arguments)
     if subprocess.run(command, cwd=ROOT, env=os.environ | dict(environment or {}), check=False).returncode:
         raise EngineError(
-            f"`{' '.join(command)}` failed (see above). `make logs` shows what the containers say, `make doctor` what "
-            "may be wrong with this machine."
+            f"`{' '.join(command)}` failed (see above). `make logs SERVICE=<container>` shows what one says, "
+            "`make doctor` what may be wrong with this machine."
         )
 
 
@@ -60,6 +61,27 @@ def answer(*arguments: str) -> str:
 def model() -> dict[str, Any]:
     """The services of both files as compose understands them, by name."""
     return json.loads(answer("config", "--format", "json"))["services"]
+
+
+def lines(*arguments: str) -> Iterator[str]:
+    """What docker compose prints, line by line, for as long as it runs."""
+    with subprocess.Popen(
+        _command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield from process.stdout
+        finally:
+            process.terminate()
+
+
+def running() -> set[str]:
+    """The containers that run; none where there is no Docker to run them."""
+    if lacking():
+        return set()
+    with contextlib.suppress(EngineError):
+        return {each["Service"] for each in containers() if each["State"] == "running"}
+    return set()
 
 
 def containers() -> list[dict[str, Any]]:
@@ -78,9 +100,10 @@ def has_image(reference: str) -> bool:
 
 
 def remove_images(references: Iterable[str]) -> None:
-    """Remove those of the images that are here."""
-    if here := [each for each in references if has_image(each)]:
-        _output("docker", "image", "rm", *here)
+    """Remove those of the images that are here; `EngineError` if one is still in use."""
+    here = [each for each in references if has_image(each)]
+    if here and (done := _output("docker", "image", "rm", *here)).returncode:
+        raise EngineError(done.stderr.strip())
 
 
 def _command(*arguments: str) -> list[str]:

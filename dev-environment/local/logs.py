@@ -3,7 +3,7 @@
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -38,29 +38,35 @@ def keeps(*, level: str = "", trace: str = "") -> Callable[[Line], bool]:
 
 def stored(folders: Sequence[Path]) -> Iterator[Line]:
     """Every line that the services' log folders hold, in the order of time."""
-    yield from heapq.merge(*(_lines_of(folder / "combined.log") for folder in folders), key=_time)
+    yield from heapq.merge(*(_lines_of(folder / "combined.log") for folder in folders), key=time_of)
 
 
-def in_order(text: str) -> list[Line]:
-    """The lines of several files that were read one after the other, in the order of time."""
-    return sorted((line for each in text.splitlines() for line in _parsed(each)), key=_time)
+def parsed(texts: Iterable[str]) -> Iterator[Line]:
+    """The lines among texts, without those that are none."""
+    for text in texts:
+        yield from _parsed(text)
+
+
+def time_of(line: Line) -> str:
+    """What lines are put in order by."""
+    return str(line.get("timestamp", ""))
 
 
 def of_trace(folders: Sequence[Path], trace_id: str) -> list[Line]:
     """The lines of one trace, in the order of time."""
     lines = (line for folder in folders for line in _lines_of(folder / "combined.log", containing=trace_id))
-    return sorted((line for line in lines if line.get("trace_id") == trace_id), key=_time)
+    return sorted((line for line in lines if line.get("trace_id") == trace_id), key=time_of)
 
 
 def followed(folders: Sequence[Path], keep: Callable[[Line], bool]) -> Iterator[Line]:
     """The last lines of each service, then each new one as it is written, without an end."""
     followers = [Follower(folder / "combined.log") for folder in folders]
     recent = [[line for line in follower.new() if keep(line)][-LINES_BEFORE:] for follower in followers]
-    yield from heapq.merge(*recent, key=_time)
+    yield from heapq.merge(*recent, key=time_of)
     while True:
         time.sleep(PAUSE_SECONDS)
         new = [line for follower in followers for line in follower.new() if keep(line)]
-        yield from sorted(new, key=_time)
+        yield from sorted(new, key=time_of)
 
 
 class Follower:
@@ -125,10 +131,6 @@ def _parsed(text: str) -> Iterator[Line]:
         return
     if isinstance(line, dict):
         yield line
-
-
-def _time(line: Line) -> str:
-    return str(line.get("timestamp", ""))
 
 
 def _harmless(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Which way the stack runs: chosen by `make up`, remembered for the other verbs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +44,26 @@ def parts(settings: Settings) -> str:
 
 
 def used(settings: Settings) -> list[str]:
-    """The modes that have left something behind."""
-    return _kept(settings)["used"]
+    """The modes that may have left something behind."""
+    kept = _kept(settings)
+    return kept["used"] or [kept["mode"]]
 
 
-def forget(settings: Settings) -> None:
-    """Begin as if the stack had never been started."""
+def forget(settings: Settings, modes: Sequence[str] = MODES) -> None:
+    """Begin as if the stack had never been started in these modes."""
+    left = [each for each in used(settings) if each not in modes]
     _file(settings).unlink(missing_ok=True)
+    for each in left:
+        remember(settings, each)
 
 
 def _kept(settings: Settings) -> dict[str, Any]:
     file = _file(settings)
-    return json.loads(file.read_text()) if file.exists() else {"mode": "local", "parts": "", "used": []}
+    if file.exists():
+        return json.loads(file.read_text())
+    # Somebody may have started the containers by plain docker compose.
+    mode = settings.values["MODE"] or ("docker" if engine.running() else "local")
+    return {"mode": mode, "parts": "", "used": []}
 
 
 def _file(settings: Settings) -> Path:

@@ -64,21 +64,24 @@ def _answers(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def holder(port: int) -> str:
+def holder(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
     """Who listens on a port, as well as can be seen: `nginx (process 812)`."""
-    pids = _listeners_by_proc(port) if (PROC / "net" / "tcp").exists() else _listeners_by_lsof(port)
+    has_proc = (PROC / "net" / "tcp").exists()
+    pids = _listeners_by_proc(port, kind) if has_proc else _listeners_by_lsof(port, kind)
     commands = running()
     # A command line may hold line breaks: `python -c` with a program.
     named = [f"{' '.join(' '.join(commands.get(pid, ['?'])).split())[:80]} (process {pid})" for pid in pids]
     return ", ".join(named) or "a process that only root can see"
 
 
-def _listeners_by_proc(port: int) -> list[int]:
+def _listeners_by_proc(port: int, kind: socket.SocketKind) -> list[int]:
     sockets = set()
-    for table in (PROC / "net" / "tcp", PROC / "net" / "tcp6"):
+    # As the kernel numbers them: a TCP socket that listens, a UDP socket that is open.
+    name, state = ("tcp", "0A") if kind == socket.SOCK_STREAM else ("udp", "07")
+    for table in (PROC / "net" / name, PROC / "net" / f"{name}6"):
         for line in table.read_text().splitlines()[1:] if table.exists() else ():
             columns = line.split()
-            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
+            if columns[3] == state and int(columns[1].rpartition(":")[2], 16) == port:
                 sockets.add(f"socket:[{columns[9]}]")
     found = []
     for folder in PROC.glob("[0-9]*"):
@@ -90,11 +93,10 @@ def _listeners_by_proc(port: int) -> list[int]:
     return found
 
 
-def _listeners_by_lsof(port: int) -> list[int]:
+def _listeners_by_lsof(port: int, kind: socket.SocketKind) -> list[int]:
+    which = [f"-iTCP:{port}", "-sTCP:LISTEN"] if kind == socket.SOCK_STREAM else [f"-iUDP:{port}"]
     try:
-        listed = subprocess.run(
-            ["lsof", "-nP", "-t", f"-iTCP:{port}", "-sTCP:LISTEN"], capture_output=True, text=True, check=False
-        ).stdout
+        listed = subprocess.run(["lsof", "-nP", "-t", *which], capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:
         return []
     return [int(pid) for pid in re.findall(r"\d+", listed)]

@@ -74,14 +74,15 @@ def summary(settings: Settings, *, containers: Sequence[str] = ()) -> None:
     out.print(
         "These passwords are for development: choose your own in .env before anybody else can reach this machine.\n"
     )
-    tries = [("make demo", "two tenants' story through all services")]
+    all_run = not docker or all(service.name in containers for service in SERVICES)
+    tries = [("make demo", "two tenants' story through all services")] if all_run else []
     if not docker:
         tries += [("make trace", "the last request as a tree through the services, with its log lines"),
                   ("make logs LEVEL=warning", "what is worth a look")]  # fmt: skip
     else:
         tries += [("make trace", "where Jaeger shows the last requests")] if "jaeger" in containers else []
-        tries += [("make logs", "what the services say"),
-                  ("make test-stack", "does every watcher see what it should?")]  # fmt: skip
+        tries += [("make logs", "what the services say")]
+        tries += [("make test-stack", "does every watcher see what it should?")] if all_run else []
     tries += [(f"curl {environment.url(SERVICES[0], settings)}/metrics", "what Prometheus reads"),
               ("make down", "stop it; the data stays")]  # fmt: skip
     out.print("Try next:\n" + "\n".join(f"  {command:<36} {what}" for command, what in tries))

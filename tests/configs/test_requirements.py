@@ -42,3 +42,11 @@ def test_a_package_has_one_version_in_all_files():
     for file in FILES:
         for name, version in pins(file).items():
             assert runtime.get(name, version) == version, (file, name)
+
+
+def test_every_folder_of_tests_is_run_by_make_test_or_has_a_target_of_its_own():
+    by_make_test = PROJECT["tool"]["pytest"]["ini_options"]["testpaths"]
+    own_target = re.findall(r"-m pytest (tests/\w+)", (ROOT / "Makefile").read_text())
+    folders = {str(file.parent.relative_to(ROOT)) for file in (ROOT / "tests").rglob("test_*.py")}
+    run = (*by_make_test, *own_target)
+    assert sorted(folder for folder in folders if not folder.startswith(run)) == []

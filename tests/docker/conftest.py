@@ -14,6 +14,7 @@ from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F4
 from tests.docker.events import connection, consuming, service_name, transport  # noqa: F401
 from tests.docker.images import image
 from tests.fixtures.ports import free_port
+from tests.fixtures.strict import missing
 
 ROOT = Path(__file__).parents[2]
 # In tenths of a second, and with two retries.
@@ -24,7 +25,7 @@ QUICK = {"x-delivery-limit": 2, "x-delayed-retry-min": 100, "x-delayed-retry-max
 def docker() -> Callable[..., str]:
     """Run a docker command and get what it prints."""
     if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        pytest.skip("no Docker Engine answers")
+        missing("no Docker Engine answers")
 
     def run(*arguments: str) -> str:
         return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()

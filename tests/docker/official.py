@@ -1,10 +1,9 @@
 """Images that not every machine can get: what needs one is skipped by its name, or fails with STRICT=1."""
 
-import os
 import subprocess
 from collections.abc import Callable
 
-import pytest
+from tests.fixtures.strict import missing
 
 
 def official(docker: Callable[..., str], reference: str) -> str:
@@ -15,8 +14,5 @@ def official(docker: Callable[..., str], reference: str) -> str:
         try:
             docker("pull", "--quiet", reference)
         except subprocess.CalledProcessError as error:
-            reason = f"NOT RUN, {reference} cannot be had here: {error.stderr.strip()}"
-            if os.environ.get("STRICT") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
+            missing(f"NOT RUN, {reference} cannot be had here: {error.stderr.strip()}")
     return reference

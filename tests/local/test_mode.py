@@ -16,7 +16,8 @@ BASE = {"postgres", "rabbitmq", "prepare", "log-volume"}
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "running", set)
     return Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)}, {})
 
 
@@ -35,7 +36,7 @@ def test_the_last_mode_and_its_parts_are_kept(settings):
     mode.remember(settings, "local")
     assert (mode.remembered(settings), mode.used(settings)) == ("local", ["docker", "local"])
     mode.forget(settings)
-    assert (mode.remembered(settings), mode.parts(settings), mode.used(settings)) == ("local", "", [])
+    assert (mode.remembered(settings), mode.parts(settings), mode.used(settings)) == ("local", "", ["local"])
 
 
 def test_what_is_asked_for_wins_and_must_exist(settings):

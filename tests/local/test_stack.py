@@ -5,13 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from local import processes, readiness, settings, supervisor
 
 from tests.fixtures.ports import free_port
+from tests.fixtures.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 def environment(tmp_path_factory):
     ports = {name: str(free_port()) for name in settings.DEFAULTS if name.endswith("_PORT")}
     state = tmp_path_factory.mktemp("stack")
-    paths = {"STATE_DIR": str(state), "PYTHONPATH": f"{ROOT}:{ROOT / 'dev-environment'}"}
+    # A .env of the developer's may say otherwise.
+    paths = {"MODE": "local", "STATE_DIR": str(state), "PYTHONPATH": f"{ROOT}:{ROOT / 'dev-environment'}"}
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment = kept | ports | paths
     yield environment
@@ -37,13 +38,6 @@ def stack(environment):
 def verb(environment, *arguments):
     command = [sys.executable, "-m", "local", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 def test_a_second_up_changes_nothing(environment, stack):
@@ -70,8 +64,8 @@ def test_the_table_names_every_service_and_the_login(environment, stack):
 def test_what_is_killed_comes_back(environment, stack, name):
     killed = supervisor.states(stack)[name]["pid"]
     os.kill(killed, signal.SIGKILL)
-    until(lambda: supervisor.states(stack)[name]["pid"] not in (0, killed))
-    until(lambda: not readiness.not_ready(stack, settings.SERVICES))
+    eventually(lambda: supervisor.states(stack)[name]["pid"] not in (0, killed))
+    eventually(lambda: not readiness.not_ready(stack, settings.SERVICES))
     assert verb(environment, "status").returncode == 0
 
 

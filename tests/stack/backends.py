@@ -1,12 +1,12 @@
 """The back ends that may run beside the services: where each answers, and what it means when one does not."""
 
-import os
 from dataclasses import dataclass
-from typing import NoReturn
 
 import httpx
 import pytest
 from local.settings import Settings
+
+from tests.fixtures.strict import missing
 
 ANSWER_SECONDS = 5.0
 
@@ -30,13 +30,6 @@ GRAFANA = BackEnd("Grafana", "GRAFANA_PORT", "/api/health")
 JAEGER = BackEnd("Jaeger", "JAEGER_UI_PORT", "/api/v3/services")
 ELASTICSEARCH = BackEnd("Elasticsearch", "ELASTICSEARCH_PORT", "/_cluster/health")
 KIBANA = BackEnd("Kibana", "KIBANA_PORT", "/api/status")
-
-
-def missing(reason: str) -> NoReturn:
-    """Skip what needs a part that does not run, and say which; with STRICT=1 it fails."""
-    if os.environ.get("STRICT", "") in ("", "0"):
-        pytest.skip(reason)
-    pytest.fail(reason, pytrace=False)
 
 
 def client(back_end: BackEnd, settings: Settings, auth: tuple[str, str] | None = None) -> httpx.Client:

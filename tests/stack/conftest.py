@@ -15,8 +15,9 @@ from local.settings import SERVICES, Settings, read
 from local.traces import Span
 
 from libs.journey.client import Api, Unreachable
+from tests.fixtures.strict import missing
 from tests.stack import backends, signals, traffic
-from tests.stack.backends import BackEnd, missing
+from tests.stack.backends import BackEnd
 from tests.stack.measured import SETTLED_SECONDS, Measured
 from tests.stack.traffic import Traffic
 
@@ -70,9 +71,7 @@ def mode(settings: Settings) -> str:
 @pytest.fixture(scope="session")
 def running() -> set[str] | None:
     """The containers of the stack that run, or None where no engine can be asked."""
-    if engine.lacking():
-        return None
-    return {each["Service"] for each in engine.containers() if each["State"] == "running"}
+    return None if engine.lacking() else engine.running()
 
 
 def client_of(back_end: BackEnd, name: str) -> Callable[..., Iterator[httpx.Client]]:
