@@ -8,6 +8,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.observability import get_logger, instrument
@@ -66,7 +67,8 @@ def create_app(
             await stack.enter_async_context(_beside(settings.name, engine, sessions, work))
             yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "link": link}
 
-    app = FastAPI(
+    # FastAPI's own /docs loads its scripts from another host, and stays empty without a network.
+    app = FastAPIOffline(
         title=f"{settings.name}-service",
         description=description,
         version=settings.telemetry.service_version,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -209,6 +210,14 @@ async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Proces
     finally:
         with contextlib.suppress(ProcessLookupError):
             started.kill()
+
+
+async def test_the_docs_load_nothing_from_other_hosts(anonymous: httpx.AsyncClient) -> None:
+    page = (await anonymous.get("/docs")).text
+    sources = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+    assert len(sources) >= 2
+    for source in sources:
+        assert (await anonymous.get(source)).status_code == 200, source
 
 
 async def test_a_service_that_is_told_to_stop_answers_first(
