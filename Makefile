@@ -1,7 +1,7 @@
 # Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
 # into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load migrate clean test test-docker test-logstash test-stack fuzz check lint typecheck format lock dashboards
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry migrate clean test test-docker test-logstash test-stack fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -61,6 +61,10 @@ load:       ## keep believable traffic going until Ctrl-C [USERS=8] [RATE=1] [DU
 	$(call need,runtime local load)
 	@$(LOCAL) run -- python -m locust -f dev-environment/load/locustfile.py --headless --only-summary \
 	    -u $(or $(USERS),8) -r 2 $(if $(DURATION),-t $(DURATION))
+
+bench-telemetry: ## what telemetry costs on this machine, against none and against the tutorials' [ARGS="--json --help"]
+	$(call need,runtime local bench)
+	@$(RUN) -m bench $(ARGS)
 
 migrate:    ## bring the databases up to date, of one service or of all [SERVICE=auth]
 	$(call need,runtime local)

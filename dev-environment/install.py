@@ -23,6 +23,7 @@ GROUPS = {
     "test": "tests/requirements.txt",
     "lint": "dev-environment/requirements.txt",
     "load": "dev-environment/load/requirements.txt",
+    "bench": "dev-environment/bench/requirements.txt",
 }
 OLDEST, NEWEST = (3, 11), (3, 14)
 VERSION = ".".join(str(number) for number in sys.version_info[:2])

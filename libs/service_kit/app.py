@@ -1,6 +1,7 @@
 """The composition of every service: middleware, routers, errors, health and the resources of its lifetime, on one screen."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -29,6 +30,8 @@ from libs.service_kit.settings import Loaded, ServiceSettings, load
 log = get_logger(__name__)
 
 RESTART_SECONDS = 1.0
+# Fewer and later collections than by default (700, 10, 10): the objects of a request go without any, by their counts.
+GC_THRESHOLDS = (10_000, 20, 50)
 
 
 def create_app(
@@ -91,10 +94,19 @@ def create_app(
 def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
     """Run a service until it is told to stop: the whole of `python -m services.<name>.main`."""
     loaded = load(settings)
+    run(create(loaded), host=loaded.host, port=loaded.port)
+
+
+def run(app: FastAPI, *, host: str, port: int) -> None:
+    """Run an app until it is told to stop."""
+    # What has been imported and built stays until the end: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     uvicorn.run(
-        create(loaded),
-        host=loaded.host,
-        port=loaded.port,
+        app,
+        host=host,
+        port=port,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -14,6 +14,7 @@ FILES = {
     "tests/requirements.txt": PROJECT["dependency-groups"]["test"],
     "dev-environment/requirements.txt": PROJECT["dependency-groups"]["lint"],
     "dev-environment/load/requirements.txt": PROJECT["dependency-groups"]["load"],
+    "dev-environment/bench/requirements.txt": PROJECT["dependency-groups"]["bench"],
 }
 
 

@@ -1,0 +1,1 @@
+"""What telemetry costs, measured on this machine: `make bench-telemetry`."""

@@ -1,0 +1,132 @@
+"""The application that is measured, with no telemetry, with that of the tutorials and with ours: `python -m bench.apps ours`."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from libs.service_kit.app import run
+
+# Every connection of the client finds one of the pool free: what waiting for one costs is not telemetry.
+CONNECTIONS = 16
+
+
+class Base(DeclarativeBase):
+    """The table of the endpoint with a database."""
+
+
+class Product(Base):
+    """One row of it."""
+
+    __tablename__ = "products"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    price: Mapped[int]
+
+
+def build(engine: AsyncEngine, routes: int = 0) -> FastAPI:
+    """The application: a small endpoint, one that reads a row by the ORM, and before them as many others as wanted."""
+    app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    for number in range(routes):
+        app.add_api_route(f"/other-{number}/{{id}}", read_item)
+
+    app.add_api_route("/items/{id}", read_item)
+
+    @app.get("/products/{id}")
+    async def read_product(id: int) -> dict[str, object]:
+        async with sessions() as session:
+            product = await session.get(Product, id)
+        assert product is not None
+        return {"id": product.id, "name": product.name, "price": product.price}
+
+    return app
+
+
+async def read_item(id: int) -> dict[str, object]:
+    """The small endpoint."""
+    return {"id": id, "name": "thing"}
+
+
+def bare(app: FastAPI, engine: AsyncEngine) -> None:
+    """No telemetry at all."""
+
+
+def tutorial(app: FastAPI, engine: AsyncEngine) -> None:
+    """What most tutorials show: an instrumentation for each library, everything else as it comes."""
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from prometheus_fastapi_instrumentator import Instrumentator
+    from pythonjsonlogger.json import JsonFormatter
+
+    handler = logging.FileHandler(Path(os.environ["LOG_DIR"]) / "combined.log")
+    handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    log = logging.getLogger("access")
+
+    @app.middleware("http")
+    async def log_request(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        started = time.perf_counter()
+        response = await proceed(request)
+        log.info(
+            "request handled",
+            extra={
+                "method": request.method,
+                "path": request.url.path,
+                "status_code": response.status_code,
+                "client_ip": request.client.host if request.client else None,
+                "duration_ms": (time.perf_counter() - started) * 1000,
+            },
+        )
+        return response
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    FastAPIInstrumentor.instrument_app(app)
+    # It does nothing with SQLAlchemy 2.1 unless it is told not to look at the version.
+    SQLAlchemyInstrumentor().instrument(engine=engine.sync_engine, skip_dep_check=True)
+    Instrumentator().instrument(app).expose(app)
+
+
+def ours(app: FastAPI, engine: AsyncEngine) -> None:
+    """As `libs.service_kit.app.create_app` wires a service."""
+    from libs.observability import instrument
+    from libs.observability.sql import instrument_engine
+
+    instrument_engine(engine)
+    instrument(app)
+
+
+def ours_without_metrics(app: FastAPI, engine: AsyncEngine) -> None:
+    """The same, counting nothing. Lines and spans have variables that switch them off; the metrics have none."""
+    from libs.observability.metrics import HttpMetrics
+
+    HttpMetrics.observe = lambda *_: None
+    ours(app, engine)
+
+
+WIRINGS = {"bare": bare, "tutorial": tutorial, "ours": ours, "ours_without_metrics": ours_without_metrics}
+
+
+def main(wiring: str, routes: str = "0") -> None:
+    """Serve until told to stop, on `PORT`, with the database at `DATABASE__URL`."""
+    engine = create_async_engine(os.environ["DATABASE__URL"], pool_size=CONNECTIONS, max_overflow=0)
+    app = build(engine, int(routes))
+    WIRINGS[wiring](app, engine)
+    run(app, host="127.0.0.1", port=int(os.environ["PORT"]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

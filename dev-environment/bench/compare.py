@@ -1,0 +1,120 @@
+"""The same two endpoints with no telemetry, with that of the tutorials and with ours, in interleaved rounds."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+
+from bench import client
+from bench.processes import Process, Stage
+
+ENDPOINTS = {"trivial": "/items/7", "database": "/products/1"}
+CONNECTIONS = 16
+WARM_UP_SECONDS = 0.7
+
+# How each variant is wired (`bench.apps`), and what its environment switches off.
+NO_LINES = {"LOG_LEVEL": "error"}
+NO_SPANS = {"OTEL_SDK_DISABLED": "true"}
+VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
+    "bare": ("bare", {}),
+    "tutorial": ("tutorial", {}),
+    "ours": ("ours", {}),
+    "ours_traces": ("ours_without_metrics", NO_LINES),
+    "ours_metrics": ("ours", NO_LINES | NO_SPANS),
+    "ours_logs": ("ours_without_metrics", NO_SPANS),
+}
+
+Say = Callable[[str], None]
+
+
+class LostError(Exception):
+    """A request left less, or more, than it should."""
+
+
+@dataclass
+class Rounds:
+    """What the rounds of one variant at one endpoint have measured."""
+
+    rps: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
+    rss_mib: list[float] = field(default_factory=list)
+
+    def add(self, server: Process, path: str, seconds: float) -> int:
+        """One more round; returns how many requests were answered."""
+        before = server.cpu_seconds()
+        seen = client.load(server.port, path, connections=CONNECTIONS, seconds=seconds)
+        self.cpu_us.append((server.cpu_seconds() - before) / seen.answers * 1_000_000)
+        self.rps.append(seen.rps)
+        self.p50_ms.append(seen.p50_ms)
+        self.p99_ms.append(seen.p99_ms)
+        self.rss_mib.append(server.rss_mib())
+        return seen.answers
+
+    def medians(self) -> dict[str, float]:
+        """By the names of the JSON object."""
+        return {
+            "rps": round(median(self.rps)),
+            "p50_ms": round(median(self.p50_ms), 2),
+            "p99_ms": round(median(self.p99_ms), 2),
+            "cpu_us": round(median(self.cpu_us)),
+            "rss_mib": round(median(self.rss_mib)),
+        }
+
+
+def run(stage: Stage, say: Say, *, rounds: int, seconds: float) -> dict[str, dict[str, dict[str, float]]]:
+    """Medians by endpoint and variant. Raises `LostError` when ours has not left one of each for each request."""
+    stage.start_sink()
+    stage.start_database()
+    servers = {name: stage.start_server(name, wiring, **given) for name, (wiring, given) in VARIANTS.items()}
+    answered = dict.fromkeys(servers, 1)  # the one that showed that it is ready
+    measured = {endpoint: {name: Rounds() for name in servers} for endpoint in ENDPOINTS}
+    for endpoint, path in ENDPOINTS.items():
+        for name, server in servers.items():
+            say(f"warming up: {endpoint}, {name}")
+            answered[name] += Rounds().add(server, path, WARM_UP_SECONDS)
+    for number in range(rounds):
+        for endpoint, path in ENDPOINTS.items():
+            for name, server in servers.items():
+                say(f"round {number + 1} of {rounds}: {endpoint}, {name}")
+                answered[name] += measured[endpoint][name].add(server, path, seconds)
+    say("counting what was left behind")
+    verify(stage, servers["ours"], answered["ours"])
+    return {
+        endpoint: {name: each.medians() for name, each in variants.items()} for endpoint, variants in measured.items()
+    }
+
+
+def verify(stage: Stage, server: Process, answered: int) -> None:
+    """One span, one line and one count for each answered request, and one span for each statement; stops the server."""
+    page = server.get("/metrics")
+    counted = sum(int(float(value)) for value in re.findall(r"(?m)^http_requests_total\{.*\} (\S+)", page))
+    server.stop()
+    lines = left_lines(server)
+    spans = stage.spans(server.name)
+    found = {
+        "answered requests": answered,
+        "counted requests": counted,
+        "access lines": sum(lines.values()),
+        "server spans": sum(number for name, number in spans.items() if name.startswith("GET ")),
+    }
+    # wrk hangs up on the answers that are under way when its time is over.
+    surplus = 0 if client.is_exact() else counted - answered
+    expected = answered + max(0, surplus)
+    statements = spans.get("SELECT products", 0)
+    if set(list(found.values())[1:]) != {expected} or statements != lines.get("/products/{id}", 0):
+        raise LostError(f"not all is there: {found}, statements {statements}, lines {lines}")
+
+
+def left_lines(server: Process) -> dict[str, int]:
+    """The access lines of a server by route."""
+    routes: dict[str, int] = {}
+    for path in server.folder.glob("combined.log*"):
+        with path.open("rb") as file:
+            for line in file:
+                if b'"request handled"' in line:
+                    route = json.loads(line)["http"]["route"]
+                    routes[route] = routes.get(route, 0) + 1
+    return routes

@@ -1,0 +1,203 @@
+"""The processes of a run: servers on one core, everything else on another, with what they cost; all of them end with it."""
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local import postgres
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30
+STOP_SECONDS = 20
+TICK = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class StartError(Exception):
+    """A process did not start or did not stop as it should."""
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which core is the servers', and which everybody else's; none of both where processes cannot be pinned."""
+
+    server: int | None
+    client: int | None
+
+
+def pin() -> Cores:
+    """Puts this process, and with it every process it starts, on the first core; returns the last one for the servers."""
+    if not hasattr(os, "sched_setaffinity"):
+        return Cores(None, None)
+    available = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, available[:1])
+    return Cores(available[-1], available[0])
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+@dataclass
+class Process:
+    """A process of ours that listens on `port`."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    folder: Path
+    stopped: bool = field(default=False)
+
+    def get(self, path: str, port: int | None = None, **headers: str) -> str:
+        """The body of the answer to a request."""
+        request = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read().decode()
+
+    def cpu_seconds(self) -> float:
+        """What it has used so far."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
+            return (int(fields[11]) + int(fields[12])) / TICK
+        except FileNotFoundError:
+            return _seconds(self._ps("time"))
+
+    def rss_mib(self) -> float:
+        """The memory that it holds now."""
+        try:
+            return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE / 2**20
+        except FileNotFoundError:
+            return int(self._ps("rss")) / 1024
+
+    def _ps(self, what: str) -> str:
+        return subprocess.check_output(["ps", "-o", f"{what}=", "-p", str(self.process.pid)], text=True).strip()
+
+    def stop(self) -> None:
+        """By SIGTERM, as an orchestrator does it."""
+        if not self.stopped:
+            self.stopped = True
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise StartError(f"{self.name} did not stop within {STOP_SECONDS} seconds") from None
+
+
+def _seconds(text: str) -> float:
+    """`1:02.34` or `0-00:01:02` in seconds."""
+    days, _, clock = text.rpartition("-")
+    total = 0.0
+    for part in clock.split(":"):
+        total = total * 60 + float(part)
+    return total + (int(days) * 86_400 if days else 0)
+
+
+class Stage:
+    """What one run starts, below one folder: a collector, a database, servers."""
+
+    def __init__(self, folder: Path, cores: Cores) -> None:
+        self.folder = folder
+        self._cores = cores
+        self._stack = ExitStack()
+        self._database_url = ""
+        self._sink_port = self._control_port = 0
+        self._sink: Process | None = None
+
+    def __enter__(self) -> "Stage":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start_sink(self) -> None:
+        """The collector that every later server sends its spans to."""
+        self._sink_port, self._control_port = free_port(), free_port()
+        given = {"CONTROL_PORT": str(self._control_port)}
+        self._sink = self._start("sink", ["bench.sink"], self._sink_port, given, core=self._cores.client)
+        self._wait(self._sink, "/counts", self._control_port)
+
+    def be(self, behaviour: str) -> None:
+        """How the collector behaves from now on; see `bench.sink`."""
+        assert self._sink
+        self._sink.get(f"/be/{behaviour}", self._control_port)
+
+    def spans(self, service: str) -> dict[str, int]:
+        """How many spans of a service have arrived, by name."""
+        assert self._sink
+        return json.loads(self._sink.get("/counts", self._control_port)).get(service, {})
+
+    def start_database(self) -> None:
+        """A PostgreSQL with one row, for every later server."""
+        server = postgres.at(self.folder / "postgres", port=free_port(), password="only-for-the-bench")
+        self._stack.callback(postgres.remove, server)
+        self._stack.callback(postgres.stop, server)
+        postgres.start(server)
+        self._database_url = postgres.url(server, driver="postgresql+asyncpg")
+        subprocess.run([sys.executable, "-m", "bench.fill"], env=self._environment("fill", {}), cwd=ROOT, check=True)
+
+    def start_server(self, name: str, wiring: str, *arguments: str, **given: str) -> Process:
+        """A server of `bench.apps`, ready to be asked; its name is also that of its service and its folder."""
+        server = self._start(name, ["bench.apps", wiring, *arguments], free_port(), given, core=self._cores.server)
+        self._wait(server, "/items/1", server.port)
+        return server
+
+    def _start(self, name: str, module: list[str], port: int, given: Mapping[str, str], *, core: int | None) -> Process:
+        environment = self._environment(name, given) | {"PORT": str(port)}
+        folder = Path(environment["LOG_DIR"])
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "console").open("ab") as console:
+            process = Process(
+                name,
+                subprocess.Popen(
+                    [sys.executable, "-m", *module], env=environment, cwd=ROOT, stdout=console, stderr=console
+                ),
+                port,
+                folder,
+            )
+        self._stack.callback(process.stop)
+        if core is not None:
+            os.sched_setaffinity(process.process.pid, {core})
+        return process
+
+    def _environment(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
+        """Nothing of ours but the path: a variable of the caller must not change what is measured."""
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dev-environment"))),
+            "SERVICE_NAME": name,
+            "OTEL_SERVICE_NAME": name,
+            "LOG_DIR": str(self.folder / name),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._sink_port}",
+            "DATABASE__URL": self._database_url,
+            **given,
+        }
+
+    def _wait(self, process: Process, path: str, port: int) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and process.process.poll() is None:
+            try:
+                process.get(path, port)
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+        raise StartError(f"{process.name} does not answer:\n{(process.folder / 'console').read_text()[-2000:]}")
