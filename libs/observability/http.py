@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.observability.context import begin, end
 from libs.observability.errors import ErrorFields, describe, record_error
+from libs.observability.lean import LeanTracer
 from libs.observability.logging import get_logger, write
 from libs.observability.metrics import HTTP, HttpMetrics
 from libs.observability.redaction import redact_text
@@ -58,7 +59,7 @@ class RequestTelemetry:
     ) -> None:
         self.app = app
         self._quiet = frozenset(quiet)
-        self._tracer = trace.get_tracer("libs.observability.http", tracer_provider=provider)
+        self._tracer = LeanTracer("libs.observability.http", provider)
         self._metrics = metrics
         self._travelling = frozenset(name.encode() for name in propagate.get_global_textmap().fields)
 

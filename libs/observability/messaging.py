@@ -6,17 +6,18 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from opentelemetry import context as otel
-from opentelemetry import propagate, trace
+from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, set_span_in_context
 
 from libs.observability.context import bound, working
 from libs.observability.errors import record_error
+from libs.observability.lean import LeanTracer
 from libs.observability.logging import get_logger, write
 from libs.observability.metrics import EVENTS_CONSUMED, EVENTS_FAILED, EVENTS_PUBLISHED
 from libs.observability.redaction import redact
 
 log = get_logger("messaging")
-_tracer = trace.get_tracer("libs.observability.messaging")
+_tracer = LeanTracer("libs.observability.messaging")
 
 
 def carrier() -> dict[str, str]:

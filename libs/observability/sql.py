@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from libs.observability.errors import type_name
+from libs.observability.lean import LeanTracer
 from libs.observability.metrics import DB_POOL_CONNECTIONS, DB_POOL_LIMIT
 
 LONGEST_STATEMENT = 4096
@@ -28,7 +29,7 @@ def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = Non
     A statement becomes a span only within a trace: what a background task asks every second would be noise. The text
     is recorded, the parameters are not.
     """
-    hooks = _Hooks(engine.sync_engine, trace.get_tracer("libs.observability.sql", tracer_provider=provider))
+    hooks = _Hooks(engine.sync_engine, LeanTracer("libs.observability.sql", provider))
     event.listen(engine.sync_engine, "before_cursor_execute", hooks.begin)
     event.listen(engine.sync_engine, "after_cursor_execute", hooks.end)
     event.listen(engine.sync_engine, "handle_error", hooks.fail)
@@ -36,7 +37,7 @@ def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = Non
 
 
 class _Hooks:
-    def __init__(self, engine: Engine, tracer: trace.Tracer) -> None:
+    def __init__(self, engine: Engine, tracer: LeanTracer) -> None:
         self._tracer = tracer
         url = engine.url
         known = {

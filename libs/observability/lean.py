@@ -1,0 +1,158 @@
+"""Spans at a fraction of the SDK's price, for what every request starts: behind the same API, to the same processors.
+
+What makes a span of the SDK expensive is that it takes values of any type and watches limits that a request does not
+reach. A `LeanSpan` keeps plain values in a plain dict, and goes on as the SDK's own does once anything else is asked of it.
+"""
+
+# What is made cheaper here, the SDK keeps private; the versions are pinned.
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
+import sys
+from collections.abc import Mapping
+from functools import cache
+from threading import Lock
+from time import time_ns
+
+from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.util.types import AnyValue
+
+# These keep every span unless the parent was not kept. Any other sampler is asked by the SDK.
+KEEP_ALL = frozenset(sampler.get_description() for sampler in (ALWAYS_ON, DEFAULT_ON))
+SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+SAMPLED_AND_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
+UNSET = Status(StatusCode.UNSET)
+NUMBERS = frozenset((int, bool, float))
+
+
+class LeanTracer:
+    """Starts lean spans; spans of the SDK under a sampler that chooses, and under a parent that is not sampled."""
+
+    def __init__(self, name: str, provider: trace.TracerProvider | None = None) -> None:
+        """Like `trace.get_tracer`: without a `provider` the global one is used, also one that is set later."""
+        self._name = name
+        self._provider = provider
+        self._any = trace.get_tracer(name, tracer_provider=provider)
+        self._sdk: sdk.Tracer | None = None
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, AnyValue] | None = None,
+    ) -> trace.Span:
+        """As `Tracer.start_span` of the API."""
+        tracer = self._sdk or self._find_sdk()
+        parent = trace.get_current_span(context).get_span_context()
+        if tracer is None or (parent.is_valid and not parent.trace_flags.sampled):
+            return self._any.start_span(name, context, kind, attributes)
+        ids = tracer.id_generator
+        if parent.is_valid:
+            trace_id, state, is_random = parent.trace_id, parent.trace_state, parent.trace_flags.random_trace_id
+        else:
+            trace_id, state, is_random = ids.generate_trace_id(), None, ids.is_trace_id_random()
+        flags = SAMPLED_AND_RANDOM if is_random else SAMPLED
+        own = SpanContext(trace_id, ids.generate_span_id(), False, flags, state)
+        span = LeanSpan(tracer, name, own, parent if parent.is_valid else None, kind, attributes)
+        tracer.span_processor.on_start(span, parent_context=context)
+        return span
+
+    def _find_sdk(self) -> sdk.Tracer | None:
+        """The SDK's tracer of our name, once there is one and it keeps every span."""
+        provider = self._provider or trace.get_tracer_provider()
+        tracer = provider.get_tracer(self._name) if isinstance(provider, sdk.TracerProvider) else None
+        if isinstance(tracer, sdk.Tracer) and tracer.sampler.get_description() in KEEP_ALL:
+            self._sdk = tracer
+        return self._sdk
+
+
+class LeanSpan(sdk.Span):
+    """A span of the SDK that is made, filled and ended in fewer steps; what is not written here is the SDK's."""
+
+    _record_exception = _set_status_on_exception = True
+    _instrumentation_info = None
+    _end_time = None
+    _status = UNSET
+    _events = _links = ()
+
+    def __init__(
+        self,
+        tracer: sdk.Tracer,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        attributes: Mapping[str, AnyValue] | None,
+    ) -> None:
+        """Instead of the SDK's, not on top of it: that one costs more than all the rest."""
+        self._start_time = time_ns()
+        self._name = name
+        self._context = context
+        self._parent = parent
+        self._kind = kind
+        self._resource = tracer.resource
+        self._instrumentation_scope = tracer._instrumentation_scope
+        self._span_processor = tracer.span_processor
+        self._limits = tracer._span_limits
+        self._most, self._longest = _bounds(self._limits)
+        self._lock = Lock()
+        self._attributes = {}
+        if attributes:
+            self.set_attributes(attributes)
+
+    def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def set_attribute(self, key: str, value: AnyValue) -> None:
+        kept = self._attributes
+        if (
+            type(kept) is dict
+            and key
+            and self._end_time is None
+            and (type(value) in NUMBERS or (type(value) is str and len(value) <= self._longest))
+            and len(kept) < self._most
+        ):
+            kept[key] = value
+            return
+        self._attributes = self._bounded()
+        super().set_attribute(key, value)
+
+    def _bounded(self) -> BoundedAttributes:
+        if isinstance(self._attributes, BoundedAttributes):
+            return self._attributes
+        limits = self._limits
+        return BoundedAttributes(
+            limits.max_span_attributes,
+            self._attributes,
+            immutable=False,
+            max_value_len=limits.max_span_attribute_length,
+        )
+
+    def _add_event(self, event: sdk.EventBase) -> None:
+        self._events = self._events or self._new_events()
+        super()._add_event(event)
+
+    def _add_link(self, link: Link) -> None:
+        self._links = self._links or self._new_links(())
+        super()._add_link(link)
+
+    def end(self, end_time: int | None = None) -> None:
+        """Ends it; a span that has ended is its own readable copy, for nothing can be added to it any more."""
+        with self._lock:
+            if self._end_time is not None:
+                return
+            self._end_time = time_ns() if end_time is None else end_time
+        self._span_processor.on_end(self)
+
+
+@cache
+def _bounds(limits: sdk.SpanLimits) -> tuple[int, int]:
+    """How many attributes, and how long a text; no limit is a very large one."""
+    given = limits.max_span_attributes, limits.max_span_attribute_length
+    return tuple(sys.maxsize if limit is None else limit for limit in given)
