@@ -111,7 +111,7 @@ def ours(app: FastAPI, engine: AsyncEngine) -> None:
 
 def ours_without_metrics(app: FastAPI, engine: AsyncEngine) -> None:
     """The same, counting nothing. Lines and spans have variables that switch them off; the metrics have none."""
-    from libs.observability.metrics import HttpMetrics
+    from libs.observability.http_metrics import HttpMetrics
 
     HttpMetrics.observe = lambda *_: None
     ours(app, engine)

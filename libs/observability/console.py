@@ -24,41 +24,42 @@ def columns(line: Mapping[str, object], *, coloured: bool) -> str:
 
     Nothing in a value can forge a line or steer the terminal.
     """
-    level = str(line["level"])
-    time, context = str(line["timestamp"])[11:23], _harmless(line["context"])
-    message = _indented(line["message"])
-    facts = " ".join(_facts(line))
+    time, level, facts = str(line["timestamp"])[11:23], str(line["level"]), _facts(line)
+    context, message = str(line["context"]), str(line["message"])
+    if not (facts + context + message).isprintable():
+        context, message, facts = _harmless(context), _indented(message), _harmless(facts)
     if coloured:
         time, facts = f"{DIM}{time}{RESET}", f"{DIM}{facts}{RESET}" if facts else ""
         level = f"{COLOURS.get(level, '')}{level:<8}{RESET}"
     text = f"{time} {level:<8} {context:<28} {message}  {facts}".rstrip()
-    if stack := _object(line, "error").get("stack"):
-        text += "\n    " + _indented(stack).rstrip()
+    if "error" in line and (stack := _object(line, "error").get("stack")):
+        text += "\n    " + _indented(str(stack)).rstrip()
     return text
 
 
-def _facts(line: Mapping[str, object]) -> list[str]:
+def _facts(line: Mapping[str, object]) -> str:
     facts: list[str] = []
-    if http := _object(line, "http"):
+    if "http" in line:
+        http = _object(line, "http")
         facts.append(f"{http.get('method')} {http.get('path')} {http.get('status_code')}")
     if "duration_ms" in line:
         facts.append(f"{line['duration_ms']} ms")
-    if error := _object(line, "error"):
+    if "error" in line:
+        error = _object(line, "error")
         facts.append(f"{error.get('type', 'error')}: {error.get('message')}")
-    facts.extend(f"{name}={value}" for name, value in line.items() if name not in IN_COLUMNS)
-    return [_harmless(fact) for fact in facts]
+    facts += [f"{name}={line[name]}" for name in line if name not in IN_COLUMNS]
+    return " ".join(facts)
 
 
 def _object(line: Mapping[str, object], name: str) -> Mapping[str, object]:
-    value = line.get(name)
-    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
+    """`lines` has made sure that it is one."""
+    return cast("Mapping[str, object]", line[name])
 
 
-def _harmless(value: object) -> str:
-    text = str(value)
+def _harmless(text: str) -> str:
     return text if text.isprintable() else text.translate(CONTROLS)
 
 
-def _indented(value: object) -> str:
+def _indented(text: str) -> str:
     """Several lines stay several lines, of which only the first begins at the margin."""
-    return "\n    ".join(_harmless(part) for part in str(value).split("\n"))
+    return "\n    ".join(_harmless(part) for part in text.split("\n"))

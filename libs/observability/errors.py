@@ -31,9 +31,8 @@ def describe(error: BaseException) -> ErrorFields:
     return {"type": type_name(error), "message": redact_text(str(error)), "stack": redact_text(stack)}
 
 
-def record_error(span: Span, error: BaseException) -> ErrorFields:
-    """Marks the span as failed and adds the event `exception` to it; returns the same facts for the log line."""
-    facts = describe(error)
+def record_error(span: Span, facts: ErrorFields) -> None:
+    """Marks the span as failed and adds the event `exception` to it, with the facts of the log line."""
     span.set_status(Status(StatusCode.ERROR, facts["message"]))
     span.set_attribute("error.type", facts["type"])
     span.add_event(
@@ -44,4 +43,3 @@ def record_error(span: Span, error: BaseException) -> ErrorFields:
             "exception.stacktrace": facts["stack"],
         },
     )
-    return facts

@@ -3,9 +3,9 @@
 import json
 import logging
 import re
-from collections.abc import Awaitable, Collection, Iterable
+from collections.abc import Awaitable, Collection
 from functools import lru_cache
-from random import getrandbits
+from random import randbytes
 from time import perf_counter, time_ns
 
 from opentelemetry import context as otel
@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.observability.context import begin, end
 from libs.observability.errors import ErrorFields, describe, record_error
+from libs.observability.http_metrics import HttpMetrics
 from libs.observability.lean import LeanTracer
 from libs.observability.logging import get_logger, write
-from libs.observability.metrics import HTTP, HttpMetrics
+from libs.observability.metrics import HTTP
 from libs.observability.redaction import redact_text
 from libs.observability.routes import UNMATCHED, route_template
 from libs.observability.tracing import quietly
@@ -28,6 +29,7 @@ log = get_logger("http")
 QUIET = ("/health/live", "/health/ready", "/metrics")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 OTHER = "_OTHER"
+NOTHING = otel.Context()
 LONGEST_AGENT = 256
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -65,31 +67,27 @@ class RequestTelemetry:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-        elif scope["path"] in self._quiet:
+            return await self.app(scope, receive, send)
+        if scope["path"] in self._quiet:
             with quietly():
-                await self.app(scope, receive, send)
-        else:
-            await self._observe(scope, receive, send)
-
-    async def _observe(self, scope: Scope, receive: Receive, send: Send) -> None:
+                return await self.app(scope, receive, send)
         seen = _Seen(scope, self._travelling)
-        parent = propagate.extract(seen.travelling, otel.Context())
-        span = self._start_span(scope, seen, parent)
+        parent = propagate.extract(seen.travelling, NOTHING) if seen.travelling else NOTHING
+        span = self._tracer.start_span(seen.span_method, parent, SpanKind.SERVER)
         token = otel.attach(trace.set_span_in_context(span, parent))
-        identity = (b"x-request-id", seen.request_id.encode())
+        work = begin(span, {"request_id": seen.request_id})
 
         # A plain function that returns the coroutine of the server: one frame less for each message.
         def note(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 seen.status = message["status"]
+                identity = (b"x-request-id", seen.request_id.encode())
                 message = {**message, "headers": [*message.get("headers", ()), identity]}
             elif message["type"] == "http.response.body" and not message.get("more_body"):
                 # Now and not when the application returns: background tasks are not latency.
                 seen.answer()
             return send(message)
 
-        work = begin(span, {"request_id": seen.request_id})
         try:
             await self.app(scope, receive, note)
         except ClientDisconnect:
@@ -108,22 +106,7 @@ class RequestTelemetry:
                 log.error("telemetry of a request failed", error=error)
             end(work)
             otel.detach(token)
-
-    def _start_span(self, scope: Scope, seen: "_Seen", parent: otel.Context) -> Span:
-        attributes: dict[str, str | int] = {
-            "http.request.method": seen.method,
-            "url.scheme": scope.get("scheme", "http"),
-            "network.protocol.version": scope.get("http_version", "1.1"),
-        }
-        if seen.client_ip:
-            attributes["client.address"] = seen.client_ip
-        if seen.user_agent:
-            attributes["user_agent.original"] = _safe_agent(seen.user_agent[:LONGEST_AGENT])
-        if server := scope.get("server"):
-            attributes["server.address"] = server[0]
-            if server[1]:
-                attributes["server.port"] = server[1]
-        return self._tracer.start_span(seen.span_method, parent, SpanKind.SERVER, attributes)
+        return None
 
     def _leave_behind(self, scope: Scope, seen: "_Seen", span: Span) -> None:
         seen.answer()
@@ -131,10 +114,13 @@ class RequestTelemetry:
         status = seen.status or 500
         # Where the template has no variable part, the path cannot hold anything of a client's.
         path = seen.path if route == seen.path else redact_text(seen.path)
-        error = self._end_span(span, seen, route, status, path)
+        error = describe(seen.error) if seen.error else None
+        if span.is_recording():
+            _fill(span, scope, seen, route, status, path, error)
+        span.end(seen.ended_at)
         context = span.get_span_context()
-        exemplar = {"trace_id": format_trace_id(context.trace_id)} if context.trace_flags.sampled else None
-        self._metrics.observe(route, seen.method, status, seen.seconds, exemplar)
+        kept = context.trace_id if context.trace_flags.sampled else None
+        self._metrics.observe(route, seen.method, status, seen.seconds, kept)
         http = {
             "method": seen.method,
             "route": route,
@@ -146,22 +132,35 @@ class RequestTelemetry:
         level = logging.ERROR if error else logging.WARNING if status >= 500 else logging.INFO
         write(log, level, "request handled", fields, error)
 
-    def _end_span(self, span: Span, seen: "_Seen", route: str, status: int, path: str) -> ErrorFields | None:
-        error = None
-        if span.is_recording():
-            span.set_attributes({"url.path": path, "http.response.status_code": status})
-            if route != UNMATCHED:
-                span.update_name(f"{seen.span_method} {route}")
-                span.set_attribute("http.route", route)
-            if seen.error is not None:
-                error = record_error(span, seen.error)
-            elif status >= 500:
-                span.set_status(Status(StatusCode.ERROR))
-                span.set_attribute("error.type", str(status))
-        elif seen.error is not None:
-            error = describe(seen.error)
-        span.end(seen.ended_at)
-        return error
+
+def _fill(
+    span: Span, scope: Scope, seen: "_Seen", route: str, status: int, path: str, error: ErrorFields | None
+) -> None:
+    """Name, attributes and status of the span, by the semantic conventions of HTTP servers."""
+    facts: dict[str, str | int] = {
+        "http.request.method": seen.method,
+        "http.response.status_code": status,
+        "url.path": path,
+        "url.scheme": scope.get("scheme", "http"),
+        "network.protocol.version": scope.get("http_version", "1.1"),
+    }
+    if route != UNMATCHED:
+        span.update_name(f"{seen.span_method} {route}")
+        facts["http.route"] = route
+    if seen.client_ip:
+        facts["client.address"] = seen.client_ip
+    if seen.user_agent:
+        facts["user_agent.original"] = _safe_agent(seen.user_agent[:LONGEST_AGENT])
+    if server := scope.get("server"):
+        facts["server.address"] = server[0]
+        if server[1]:
+            facts["server.port"] = server[1]
+    if error is None and status >= 500:
+        span.set_status(Status(StatusCode.ERROR))
+        facts["error.type"] = str(status)
+    span.set_attributes(facts)
+    if error is not None:
+        record_error(span, error)
 
 
 class _Seen:
@@ -194,24 +193,23 @@ class _Seen:
         self.app = scope.get("app")
         self.root_path = scope.get("root_path", "")
         self.path: str = scope["path"]
-        method = scope["method"]
-        self.method: str = method if method in METHODS else OTHER
-        self.span_method = self.method if self.method != OTHER else "HTTP"
+        self.method: str = scope["method"]
+        self.span_method = self.method
+        if self.method not in METHODS:
+            self.method, self.span_method = OTHER, "HTTP"
         client = scope.get("client")
         self.client_ip: str | None = client[0] if client else None
-        self._read(scope["headers"], travelling)
-
-    def _read(self, headers: Iterable[tuple[bytes, bytes]], travelling: frozenset[bytes]) -> None:
         self.travelling: dict[str, str] = {}
         self.user_agent = request_id = ""
-        for name, value in headers:
+        for name, value in scope["headers"]:
             if name in travelling:
                 self.travelling[name.decode()] = value.decode("latin-1")
-            elif name == b"x-request-id":
-                request_id = value.decode("latin-1")
             elif name == b"user-agent":
                 self.user_agent = value.decode("latin-1")
-        self.request_id = request_id if SANE_REQUEST_ID.fullmatch(request_id) else f"{getrandbits(128):032x}"
+            elif name == b"x-request-id":
+                request_id = value.decode("latin-1")
+        sane = request_id and SANE_REQUEST_ID.fullmatch(request_id)
+        self.request_id = request_id if sane else randbytes(16).hex()
 
     def answer(self) -> None:
         """The last byte has been handed to the server; only the first call counts."""

@@ -106,33 +106,23 @@ class LeanSpan(sdk.Span):
             self.set_attributes(attributes)
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
-        for key, value in attributes.items():
-            self.set_attribute(key, value)
+        kept = self._attributes
+        if type(kept) is dict and self._end_time is None:
+            if len(kept) + len(attributes) <= self._most and _are_plain(attributes, self._longest):
+                kept.update(attributes)
+                return
+            limits = self._limits
+            self._attributes = BoundedAttributes(
+                limits.max_span_attributes, kept, immutable=False, max_value_len=limits.max_span_attribute_length
+            )
+        super().set_attributes(attributes)
 
     def set_attribute(self, key: str, value: AnyValue) -> None:
-        kept = self._attributes
-        if (
-            type(kept) is dict
-            and key
-            and self._end_time is None
-            and (type(value) in NUMBERS or (type(value) is str and len(value) <= self._longest))
-            and len(kept) < self._most
-        ):
-            kept[key] = value
-            return
-        self._attributes = self._bounded()
-        super().set_attribute(key, value)
+        self.set_attributes({key: value})
 
-    def _bounded(self) -> BoundedAttributes:
-        if isinstance(self._attributes, BoundedAttributes):
-            return self._attributes
-        limits = self._limits
-        return BoundedAttributes(
-            limits.max_span_attributes,
-            self._attributes,
-            immutable=False,
-            max_value_len=limits.max_span_attribute_length,
-        )
+    def update_name(self, name: str) -> None:
+        if self._end_time is None:
+            self._name = name
 
     def _add_event(self, event: sdk.EventBase) -> None:
         self._events = self._events or self._new_events()
@@ -149,6 +139,16 @@ class LeanSpan(sdk.Span):
                 return
             self._end_time = time_ns() if end_time is None else end_time
         self._span_processor.on_end(self)
+
+
+def _are_plain(attributes: Mapping[str, AnyValue], longest: int) -> bool:
+    for value in attributes.values():
+        if type(value) is str:
+            if len(value) > longest:
+                return False
+        elif type(value) not in NUMBERS:
+            return False
+    return True
 
 
 @cache

@@ -5,18 +5,14 @@ import time
 from collections.abc import Mapping
 from typing import Final, cast
 
-from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from libs.observability.context import bound
+from libs.observability.context import bound, ids_of_current_span, own_name
 from libs.observability.errors import ErrorFields, describe
 from libs.observability.redaction import plain_key, redact, redact_text
 from libs.observability.settings import LEVELS, TelemetrySettings
 
-# What every line has; a free field of such a name gets an underscore behind it.
-OWN_FIELDS: Final = frozenset(("timestamp", "level", "service", "environment", "version", "message", "context"))
-FIRST_FIELDS: Final = ("trace_id", "span_id", "request_id", "tenant_id", "user_id", "http", "duration_ms", "error")
 # Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
 NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
 
@@ -44,7 +40,9 @@ class LineFormatter(OrjsonFormatter):
         error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
         if record.stack_info:
             fields["stack_info"] = record.stack_info
-        plain = {(key := plain_key(each)): redact(key, value) for each, value in fields.items()}
+        plain = ids_of_current_span()
+        plain |= {own_name(key := plain_key(each)): redact(key, value) for each, value in fields.items()}
+        _keep_objects(plain)
         context = redact_text(str(values.get("_context") or record.name))
         return self.line(
             record.created, level_name(record.levelno), redact_text(_message(record)), context, plain, error
@@ -59,29 +57,27 @@ class LineFormatter(OrjsonFormatter):
         fields: Mapping[str, object],
         error: ErrorFields | None = None,
     ) -> dict[str, object]:
-        """A line of values that need no redaction, with what is bound and the ids of the current span."""
-        line: dict[str, object] = {"timestamp": self._timestamp(created), "level": level, **self._static}
-        line["message"] = message
-        line["context"] = context
-        rest: dict[str, object] = {**_span_ids(), **bound(), **fields}
+        """A line of values that need no redaction, under names of their own, with what is bound to the request or message."""
+        line: dict[str, object] = {
+            "timestamp": self._timestamp(created),
+            "level": level,
+            **self._static,
+            "message": message,
+            "context": context,
+            **bound(),
+            **fields,
+        }
         if error is not None:
-            rest["error"] = error
-        for name in FIRST_FIELDS:
-            if name in rest:
-                line[name] = rest.pop(name)
-        for name, value in rest.items():
-            line[f"{name}_" if name in OWN_FIELDS else name] = value
-        _keep_objects(line)
+            line["error"] = error
         return line
 
     def _timestamp(self, created: float) -> str:
         second = int(created)
-        if self._second[0] != second:
-            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
         # The pair is read once: another thread may be replacing it.
         cached, text = self._second
         if cached != second:
             text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = (second, text)
         return f"{text}.{int((created - second) * 1_000_000):06d}Z"
 
 
@@ -97,16 +93,9 @@ def _message(record: logging.LogRecord) -> str:
         return f"{record.msg} {record.args!r}"
 
 
-def _span_ids() -> dict[str, object]:
-    span = get_current_span().get_span_context()
-    if not span.is_valid:
-        return {}
-    return {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
-
-
-def _keep_objects(line: dict[str, object]) -> None:
+def _keep_objects(fields: dict[str, object]) -> None:
     """`http` and `error` are objects in the index: a free field of that name must not be anything else."""
-    if not isinstance(line.get("http", {}), Mapping):
-        line["http_"] = line.pop("http")
-    if not isinstance(error := line.get("error", {}), Mapping):
-        line["error"] = {"message": str(error)}
+    if "http" in fields and not isinstance(fields["http"], dict):
+        fields["http_"] = fields.pop("http")
+    if "error" in fields and not isinstance(fields["error"], dict):
+        fields["error"] = {"message": str(fields["error"])}

@@ -139,20 +139,19 @@ class LineWriter:
     def add(self, sink: Sink, line: str, *, urgent: bool = False) -> None:
         """Takes one line, which ends with a newline."""
         with self._lock:
-            if self._waiting_bytes + len(line) > self._max_bytes:
-                lost = True
-            else:
-                lost = False
-                self._waiting.append((sink, line))
+            waiting = self._waiting
+            first, fits = not waiting, self._waiting_bytes + len(line) <= self._max_bytes
+            if fits:
+                waiting.append((sink, line))
                 self._waiting_bytes += len(line)
-        if lost:
+        if not fits:
             self._on_loss(1)
         if self._thread is None:
             self._write_waiting()
         elif urgent:
             self._urgent.set()
             self._some.set()
-        elif not self._some.is_set():
+        elif first:
             self._some.set()
 
     def buffer(self) -> None:

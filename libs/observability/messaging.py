@@ -10,7 +10,7 @@ from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, set_span_in_context
 
 from libs.observability.context import bound, working
-from libs.observability.errors import record_error
+from libs.observability.errors import describe, record_error
 from libs.observability.lean import LeanTracer
 from libs.observability.logging import get_logger, write
 from libs.observability.metrics import EVENTS_CONSUMED, EVENTS_FAILED, EVENTS_PUBLISHED
@@ -47,7 +47,7 @@ def sending(event_type: str, destination: str, system: str, stored: Mapping[str,
         yield travelling
         EVENTS_PUBLISHED.labels(event_type).inc()
     except Exception as error:
-        record_error(span, error)
+        record_error(span, describe(error))
         raise
     finally:
         span.end()
@@ -75,7 +75,9 @@ def processing(
             except Exception as error:
                 EVENTS_FAILED.labels(event_type).inc()
                 facts["duration_ms"] = _milliseconds(started)
-                write(log, logging.ERROR, "event failed", facts, record_error(span, error))
+                described = describe(error)
+                record_error(span, described)
+                write(log, logging.ERROR, "event failed", facts, described)
                 raise
             EVENTS_CONSUMED.labels(event_type).inc()
             facts["duration_ms"] = _milliseconds(started)

@@ -4,11 +4,9 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from functools import cache
 
 from prometheus_client import (
     REGISTRY,
-    CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
@@ -20,43 +18,14 @@ from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
 
+from libs.observability.http_metrics import HttpMetrics
 from libs.observability.settings import TelemetrySettings
 
 # A `_created` series beside every counter and histogram would double what Prometheus stores, and nothing reads it.
 disable_created_metrics()
 
-# From a cached read to the longest wait of a user; the service levels are measured at 0.25, 0.5 and 1 second.
-DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 LAG_PROBE_SECONDS = 0.25
-
-
-class HttpMetrics:
-    """The HTTP families under the names, labels and grouping of prometheus-fastapi-instrumentator."""
-
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self.requests = Counter(
-            "http_requests_total",
-            "Total number of requests by method, status and handler.",
-            ("handler", "method", "status"),
-            registry=registry,
-        )
-        self.duration = Histogram(
-            "http_request_duration_seconds",
-            "Duration of requests until the last byte of the answer, in seconds.",
-            ("handler", "method"),
-            buckets=DURATION_BUCKETS,
-            registry=registry,
-        )
-        # Looking a child up by its labels costs more than counting: each is looked up once. The keys are bounded by
-        # the route templates, the known methods and the status groups.
-        self._counter = cache(self.requests.labels)
-        self._histogram = cache(self.duration.labels)
-
-    def observe(self, handler: str, method: str, status: int, seconds: float, exemplar: dict[str, str] | None) -> None:
-        """Counts one answered request; `exemplar` carries its trace id when the trace is kept."""
-        self._counter(handler, method, f"{status // 100}xx").inc(1, exemplar)
-        self._histogram(handler, method).observe(seconds, exemplar)
 
 
 HTTP = HttpMetrics()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from libs.observability.lines import FIRST_FIELDS, OWN_FIELDS
+from libs.observability.context import OWN_FIELDS
 
 DEV = Path(__file__).parents[2] / "dev-environment"
 TEMPLATE = json.loads((DEV / "elasticsearch/template.json").read_text())
@@ -32,7 +32,9 @@ FIELDS = set(fields(PROPERTIES))
 
 
 def test_each_field_of_a_line_has_a_mapping_of_its_own():
-    assert set(PROPERTIES) >= OWN_FIELDS | set(FIRST_FIELDS)
+    assert set(PROPERTIES) >= OWN_FIELDS
+    assert set(PROPERTIES) >= {"trace_id", "span_id", "request_id", "tenant_id", "user_id"}
+    assert set(PROPERTIES) >= {"http", "duration_ms", "error"}
     assert {"http.method", "http.route", "http.path", "http.status_code", "http.client_ip"} <= FIELDS
     assert {"error.type", "error.message", "error.stack"} <= FIELDS
 

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 
 from libs.observability import bind, get_logger
 from libs.observability.http import RequestTelemetry, trace_id
-from libs.observability.metrics import HttpMetrics
+from libs.observability.http_metrics import HttpMetrics
 
 log = get_logger("items")
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
