@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Mapping
-from typing import cast
 
 COLOURS = {"debug": "\033[2m", "info": "\033[32m", "warning": "\033[33m", "error": "\033[31m", "critical": "\033[1;31m"}
 DIM, RESET = "\033[2m", "\033[0m"
@@ -24,9 +23,9 @@ def columns(line: Mapping[str, object], *, coloured: bool) -> str:
 
     Nothing in a value can forge a line or steer the terminal.
     """
-    time, level, facts = str(line["timestamp"])[11:23], str(line["level"]), _facts(line)
-    context, message = str(line["context"]), str(line["message"])
-    if not (facts + context + message).isprintable():
+    level, context, message = str(line["level"]), str(line["context"]), str(line["message"])
+    time, facts = str(line["timestamp"])[11:23], " ".join(_facts(line))
+    if not (facts.isprintable() and message.isprintable() and context.isprintable()):
         context, message, facts = _harmless(context), _indented(message), _harmless(facts)
     if coloured:
         time, facts = f"{DIM}{time}{RESET}", f"{DIM}{facts}{RESET}" if facts else ""
@@ -37,23 +36,22 @@ def columns(line: Mapping[str, object], *, coloured: bool) -> str:
     return text
 
 
-def _facts(line: Mapping[str, object]) -> str:
-    facts: list[str] = []
-    if "http" in line:
-        http = _object(line, "http")
-        facts.append(f"{http.get('method')} {http.get('path')} {http.get('status_code')}")
-    if "duration_ms" in line:
-        facts.append(f"{line['duration_ms']} ms")
+def _facts(line: Mapping[str, object]) -> list[str]:
+    facts = [f"{name}={line[name]}" for name in line if name not in IN_COLUMNS]
     if "error" in line:
         error = _object(line, "error")
-        facts.append(f"{error.get('type', 'error')}: {error.get('message')}")
-    facts += [f"{name}={line[name]}" for name in line if name not in IN_COLUMNS]
-    return " ".join(facts)
+        facts.insert(0, f"{error.get('type', 'error')}: {error.get('message')}")
+    if "duration_ms" in line:
+        facts.insert(0, f"{line['duration_ms']} ms")
+    if "http" in line:
+        http = _object(line, "http")
+        facts.insert(0, f"{http.get('method')} {http.get('path')} {http.get('status_code')}")
+    return facts
 
 
-def _object(line: Mapping[str, object], name: str) -> Mapping[str, object]:
+def _object(line: Mapping[str, object], name: str) -> dict[str, object]:
     """`lines` has made sure that it is one."""
-    return cast("Mapping[str, object]", line[name])
+    return line[name]  # pyright: ignore[reportReturnType]
 
 
 def _harmless(text: str) -> str:

@@ -63,7 +63,7 @@ def bound() -> dict[str, object]:
 
 def begin(span: Span, fields: dict[str, object]) -> Token[Work | None]:
     """Begins a request or message with these fields, which need no redaction, and nothing of what was bound before."""
-    return _current.set(Work(span, ids_of(span) | fields))
+    return _current.set(Work(span, fields))
 
 
 def ids_of(span: Span) -> dict[str, object]:
@@ -89,7 +89,7 @@ def end(token: Token[Work | None]) -> None:
 @contextmanager
 def working(span: Span, **fields: object) -> Generator[None]:
     """A request or message with these fields, redacted, and nothing of what was bound before."""
-    token = begin(span, {})
+    token = begin(span, ids_of(span))
     try:
         bind(**fields)
         yield

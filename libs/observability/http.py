@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Mapping
 from functools import lru_cache
 from random import randbytes
 from time import perf_counter, time_ns
@@ -14,8 +14,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.observability.context import begin, end
-from libs.observability.errors import ErrorFields, describe, record_error
+from libs.observability.context import begin, end, ids_of
+from libs.observability.errors import describe, record_error
 from libs.observability.http_metrics import HttpMetrics
 from libs.observability.lean import LeanTracer
 from libs.observability.logging import get_logger, write
@@ -71,11 +71,15 @@ class RequestTelemetry:
         if scope["path"] in self._quiet:
             with quietly():
                 return await self.app(scope, receive, send)
-        seen = _Seen(scope, self._travelling)
-        parent = propagate.extract(seen.travelling, NOTHING) if seen.travelling else NOTHING
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        parent = NOTHING
+        if not self._travelling.isdisjoint(headers):
+            found = {name.decode(): headers[name].decode("latin-1") for name in self._travelling & headers.keys()}
+            parent = propagate.extract(found, NOTHING)
+        seen = _Seen(scope, headers)
         span = self._tracer.start_span(seen.span_method, parent, SpanKind.SERVER)
         token = otel.attach(trace.set_span_in_context(span, parent))
-        work = begin(span, {"request_id": seen.request_id})
+        work = begin(span, {**ids_of(span), "request_id": seen.request_id})
 
         # A plain function that returns the coroutine of the server: one frame less for each message.
         def note(message: Message) -> Awaitable[None]:
@@ -96,7 +100,7 @@ class RequestTelemetry:
             seen.error = error
             if seen.status is None:
                 await _send_problem(note)
-            elif seen.ended_at is None:
+            elif not seen.ended_at:
                 raise  # too late for another answer, too early for a whole one: the server closes the connection
         finally:
             try:
@@ -116,28 +120,35 @@ class RequestTelemetry:
         path = seen.path if route == seen.path else redact_text(seen.path)
         error = describe(seen.error) if seen.error else None
         if span.is_recording():
-            _fill(span, scope, seen, route, status, path, error)
+            span.set_attributes(_attributes(scope, seen, route, status, path))
+            if route != UNMATCHED:
+                span.update_name(f"{seen.span_method} {route}")
+            if error is not None:
+                record_error(span, error)
+            elif status >= 500:
+                span.set_status(Status(StatusCode.ERROR))
         span.end(seen.ended_at)
         context = span.get_span_context()
         kept = context.trace_id if context.trace_flags.sampled else None
         self._metrics.observe(route, seen.method, status, seen.seconds, kept)
-        http = {
-            "method": seen.method,
-            "route": route,
-            "path": path,
-            "status_code": status,
-            "client_ip": seen.client_ip,
+        client = scope.get("client")
+        fields = {
+            "http": {
+                "method": seen.method,
+                "route": route,
+                "path": path,
+                "status_code": status,
+                "client_ip": client[0] if client else None,
+            },
+            "duration_ms": round(seen.seconds * 1000, 3),
         }
-        fields = {"http": http, "duration_ms": round(seen.seconds * 1000, 3)}
         level = logging.ERROR if error else logging.WARNING if status >= 500 else logging.INFO
         write(log, level, "request handled", fields, error)
 
 
-def _fill(
-    span: Span, scope: Scope, seen: "_Seen", route: str, status: int, path: str, error: ErrorFields | None
-) -> None:
-    """Name, attributes and status of the span, by the semantic conventions of HTTP servers."""
-    facts: dict[str, str | int] = {
+def _attributes(scope: Scope, seen: "_Seen", route: str, status: int, path: str) -> dict[str, str | int]:
+    """By the semantic conventions of HTTP servers."""
+    attributes: dict[str, str | int] = {
         "http.request.method": seen.method,
         "http.response.status_code": status,
         "url.path": path,
@@ -145,75 +156,47 @@ def _fill(
         "network.protocol.version": scope.get("http_version", "1.1"),
     }
     if route != UNMATCHED:
-        span.update_name(f"{seen.span_method} {route}")
-        facts["http.route"] = route
-    if seen.client_ip:
-        facts["client.address"] = seen.client_ip
+        attributes["http.route"] = route
+    if client := scope.get("client"):
+        attributes["client.address"] = client[0]
     if seen.user_agent:
-        facts["user_agent.original"] = _safe_agent(seen.user_agent[:LONGEST_AGENT])
+        attributes["user_agent.original"] = _safe_agent(seen.user_agent)
     if server := scope.get("server"):
-        facts["server.address"] = server[0]
+        attributes["server.address"] = server[0]
         if server[1]:
-            facts["server.port"] = server[1]
-    if error is None and status >= 500:
-        span.set_status(Status(StatusCode.ERROR))
-        facts["error.type"] = str(status)
-    span.set_attributes(facts)
-    if error is not None:
-        record_error(span, error)
+            attributes["server.port"] = server[1]
+    if status >= 500 and seen.error is None:
+        attributes["error.type"] = str(status)
+    return attributes
 
 
 class _Seen:
     """What has been seen of one request so far."""
 
-    __slots__ = (
-        "app",
-        "client_ip",
-        "ended_at",
-        "error",
-        "method",
-        "path",
-        "request_id",
-        "root_path",
-        "seconds",
-        "span_method",
-        "started",
-        "status",
-        "travelling",
-        "user_agent",
-    )
+    __slots__ = ("app", "ended_at", "error", "method", "path", "request_id", "root_path", "seconds", "span_method",
+                 "started", "status", "user_agent")  # fmt: skip
 
-    def __init__(self, scope: Scope, travelling: frozenset[bytes]) -> None:
+    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         self.started = perf_counter()
         self.seconds = 0.0
-        self.ended_at: int | None = None
+        self.ended_at = 0
         self.status: int | None = None
         self.error: Exception | None = None
         # A mount replaces both in the scope.
         self.app = scope.get("app")
         self.root_path = scope.get("root_path", "")
         self.path: str = scope["path"]
-        self.method: str = scope["method"]
-        self.span_method = self.method
-        if self.method not in METHODS:
-            self.method, self.span_method = OTHER, "HTTP"
-        client = scope.get("client")
-        self.client_ip: str | None = client[0] if client else None
-        self.travelling: dict[str, str] = {}
-        self.user_agent = request_id = ""
-        for name, value in scope["headers"]:
-            if name in travelling:
-                self.travelling[name.decode()] = value.decode("latin-1")
-            elif name == b"user-agent":
-                self.user_agent = value.decode("latin-1")
-            elif name == b"x-request-id":
-                request_id = value.decode("latin-1")
+        method = scope["method"]
+        self.method: str = method if method in METHODS else OTHER
+        self.span_method = self.method if self.method != OTHER else "HTTP"
+        self.user_agent = headers.get(b"user-agent", b"")[:LONGEST_AGENT].decode("latin-1")
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         sane = request_id and SANE_REQUEST_ID.fullmatch(request_id)
         self.request_id = request_id if sane else randbytes(16).hex()
 
     def answer(self) -> None:
         """The last byte has been handed to the server; only the first call counts."""
-        if self.ended_at is None:
+        if not self.ended_at:
             self.seconds = perf_counter() - self.started
             self.ended_at = time_ns()
 

@@ -40,7 +40,7 @@ class LineFormatter(OrjsonFormatter):
         error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
         if record.stack_info:
             fields["stack_info"] = record.stack_info
-        plain = ids_of_current_span()
+        plain = bound() | ids_of_current_span()
         plain |= {own_name(key := plain_key(each)): redact(key, value) for each, value in fields.items()}
         _keep_objects(plain)
         context = redact_text(str(values.get("_context") or record.name))
@@ -57,14 +57,13 @@ class LineFormatter(OrjsonFormatter):
         fields: Mapping[str, object],
         error: ErrorFields | None = None,
     ) -> dict[str, object]:
-        """A line of values that need no redaction, under names of their own, with what is bound to the request or message."""
+        """A line of values that need no redaction, under names of their own."""
         line: dict[str, object] = {
             "timestamp": self._timestamp(created),
             "level": level,
             **self._static,
             "message": message,
             "context": context,
-            **bound(),
             **fields,
         }
         if error is not None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from libs.observability.console import columns, is_coloured
+from libs.observability.context import bound
 from libs.observability.errors import ErrorFields
 from libs.observability.lines import LineFormatter, level_name
 from libs.observability.log_files import LineWriter, RotatingFile, Stream
@@ -185,13 +186,13 @@ def configure(settings: TelemetrySettings) -> LineHandler:
 def write(
     logger: Logger, level: int, message: str, fields: Mapping[str, object], error: ErrorFields | None = None
 ) -> None:
-    """Writes a line whose fields the caller has chosen and made safe.
+    """Writes a line whose fields the caller has chosen and made safe, with what is bound to the request or message.
 
     It skips the LogRecord and the search for secrets, and so costs a small part of `Logger.info`: for the one line
     that every request writes.
     """
     if _handler is not None and logger.is_enabled_for(level):
-        line = _handler.lines.line(time.time(), level_name(level), message, logger.name, fields, error)
+        line = _handler.lines.line(time.time(), level_name(level), message, logger.name, {**bound(), **fields}, error)
         _handler.deliver(line, level)
 
 

@@ -12,6 +12,7 @@ other, are one request that holds the spans of both.
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from struct import Struct
+from time import sleep
 
 from opentelemetry.exporter.otlp.proto.common._internal import (
     _encode_attributes,
@@ -24,6 +25,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+PORTION = 64
 # Bits 8 and 9 of the flags say whether the parent is known to be of another process.
 LOCAL, REMOTE = 0x100, 0x300
 # Tag and value of each: start time and end time, kind; flags.
@@ -57,7 +59,9 @@ def encode(spans: Iterable[ReadableSpan]) -> bytes:
 def _resource_spans(spans: Sequence[ReadableSpan]) -> bytes:
     resource, scope = spans[0].resource, spans[0].instrumentation_scope
     fields = [_field(1, _encode_instrumentation_scope(scope).SerializeToString())]
-    fields.extend(_field(2, _span(span)) for span in spans)
+    for first in range(0, len(spans), PORTION):
+        fields.extend(_field(2, _span(span)) for span in spans[first : first + PORTION])
+        sleep(0)  # lets requests go on that wait for the interpreter
     if scope and scope.schema_url:
         fields.append(_text(3, scope.schema_url))
     described = _field(1, _encode_resource(resource).SerializeToString()) + _field(2, b"".join(fields))
@@ -84,7 +88,10 @@ def _span(span: ReadableSpan) -> bytes:
     for key, value in (span._attributes or {}).items():
         try:
             parts.append(_attribute(key, value))
-        except (TypeError, ValueError):  # it cannot be remembered, or not even encoded: the library leaves such a one out
+        except (
+            TypeError,
+            ValueError,
+        ):  # it cannot be remembered, or not even encoded: the library leaves such a one out
             parts.extend(_field(9, each.SerializeToString()) for each in _encode_attributes({key: value}))
     if dropped := span.dropped_attributes:
         parts.append(b"\x50" + _varint(dropped))

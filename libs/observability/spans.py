@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import TraceFlags
 
 from libs.observability.metrics import SPANS_DROPPED, SPANS_EXPORTED
 
@@ -74,15 +75,19 @@ class BoundedBatch(BatchSpanProcessor):
         super().__init__(self._exporter, max_queue_size=self._limit + HEADROOM)
 
     def on_end(self, span: ReadableSpan) -> None:
-        if not (span.context and span.context.trace_flags.sampled):
+        if not (span._context and span._context.trace_flags & TraceFlags.SAMPLED):
             return
         batch = self._batch_processor
+        waiting = len(batch._queue)
         if batch._shutdown:
             SPANS_DROPPED.labels("shutdown").inc()
-        elif len(batch._queue) >= self._limit:
+        elif waiting >= self._limit:
             SPANS_DROPPED.labels("queue_full").inc()
         else:
-            batch.emit(span)
+            # As its `emit` does, which looks at more that cannot be the case here.
+            batch._queue.appendleft(span)
+            if waiting + 1 >= batch._max_export_batch_size and not batch._worker_awaken.is_set():
+                batch._worker_awaken.set()
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
         """Exports what is queued; False when that takes longer than the timeout (4 seconds when none is given)."""
