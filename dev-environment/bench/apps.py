@@ -1,5 +1,6 @@
 """The application that is measured, with no telemetry, with that of the tutorials and with ours: `python -m bench.apps ours`."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from libs.service_kit.app import run
+from libs.service_kit.routing import NounRouter
 
 # Every connection of the client finds one of the pool free: what waiting for one costs is not telemetry.
 CONNECTIONS = 16
@@ -31,12 +33,20 @@ class Product(Base):
 
 
 def build(engine: AsyncEngine, routes: int = 0) -> FastAPI:
-    """The application: a small endpoint, one that reads a row by the ORM, and before them as many others as wanted."""
+    """The application: a small endpoint, one that reads a row by the ORM, and before them `routes` others.
+
+    Their number below zero puts them into five routers of the kit, as a service has its nouns.
+    """
     app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
     sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     for number in range(routes):
         app.add_api_route(f"/other-{number}/{{id}}", read_item)
+    for noun in range(5 if routes < 0 else 0):
+        router = NounRouter(prefix=f"/noun-{noun}")
+        for number in range(-routes // 5):
+            router.add_api_route(f"/other-{number}/{{id}}", read_item)
+        app.include_router(router)
 
     app.add_api_route("/items/{id}", read_item)
 
@@ -117,7 +127,31 @@ def ours_without_metrics(app: FastAPI, engine: AsyncEngine) -> None:
     ours(app, engine)
 
 
-WIRINGS = {"bare": bare, "tutorial": tutorial, "ours": ours, "ours_without_metrics": ours_without_metrics}
+def ours_with_many_metrics(app: FastAPI, engine: AsyncEngine) -> None:
+    """The same with two thousand sample lines on `/metrics`, and a probe of the event loop behind `/lag`."""
+    from prometheus_client import Histogram
+
+    from bench.lag import Lag
+    from libs.observability.http_metrics import DURATION_BUCKETS
+
+    durations = Histogram("bench_seconds", "Durations.", ("kind", "place"), buckets=DURATION_BUCKETS)
+    for number in range(140):
+        durations.labels(f"kind-{number % 10}", f"place-{number}").observe(0.2, {"trace_id": f"{number:032x}"})
+    lag = Lag()
+    running: list[asyncio.Task[None]] = []
+
+    @app.get("/lag")
+    async def tell_lag() -> float:
+        if not running:
+            running.append(asyncio.create_task(lag.probe()))
+        return lag.p99_ms()
+
+    ours(app, engine)
+
+
+WIRINGS: dict[str, Callable[[FastAPI, AsyncEngine], None]] = {
+    wire.__name__: wire for wire in (bare, tutorial, ours, ours_without_metrics, ours_with_many_metrics)
+}
 
 
 def main(wiring: str, routes: str = "0") -> None:

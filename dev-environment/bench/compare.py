@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from bench import client
-from bench.processes import Process, Stage
+from bench.processes import Process, Sink, Stage
 
 ENDPOINTS = {"trivial": "/items/7", "database": "/products/1"}
 CONNECTIONS = 16
@@ -66,9 +66,9 @@ class Rounds:
 
 def run(stage: Stage, say: Say, *, rounds: int, seconds: float) -> dict[str, dict[str, dict[str, float]]]:
     """Medians by endpoint and variant. Raises `LostError` when ours has not left one of each for each request."""
-    stage.start_sink()
+    sink = stage.start_sink()
     stage.start_database()
-    servers = {name: stage.start_server(name, wiring, **given) for name, (wiring, given) in VARIANTS.items()}
+    servers = {name: stage.start_server(name, sink, wiring, **given) for name, (wiring, given) in VARIANTS.items()}
     answered = dict.fromkeys(servers, 1)  # the one that showed that it is ready
     measured = {endpoint: {name: Rounds() for name in servers} for endpoint in ENDPOINTS}
     for endpoint, path in ENDPOINTS.items():
@@ -81,19 +81,19 @@ def run(stage: Stage, say: Say, *, rounds: int, seconds: float) -> dict[str, dic
                 say(f"round {number + 1} of {rounds}: {endpoint}, {name}")
                 answered[name] += measured[endpoint][name].add(server, path, seconds)
     say("counting what was left behind")
-    verify(stage, servers["ours"], answered["ours"])
+    verify(sink, servers["ours"], answered["ours"])
     return {
         endpoint: {name: each.medians() for name, each in variants.items()} for endpoint, variants in measured.items()
     }
 
 
-def verify(stage: Stage, server: Process, answered: int) -> None:
+def verify(sink: Sink, server: Process, answered: int) -> None:
     """One span, one line and one count for each answered request, and one span for each statement; stops the server."""
     page = server.get("/metrics")
     counted = sum(int(float(value)) for value in re.findall(r"(?m)^http_requests_total\{.*\} (\S+)", page))
     server.stop()
     lines = left_lines(server)
-    spans = stage.spans(server.name)
+    spans = sink.spans(server.name)
     found = {
         "answered requests": answered,
         "counted requests": counted,

@@ -90,6 +90,12 @@ class Process:
     def _ps(self, what: str) -> str:
         return subprocess.check_output(["ps", "-o", f"{what}=", "-p", str(self.process.pid)], text=True).strip()
 
+    def kill(self) -> None:
+        """By SIGKILL, which no program hears."""
+        self.stopped = True
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> None:
         """By SIGTERM, as an orchestrator does it."""
         if not self.stopped:
@@ -112,16 +118,30 @@ def _seconds(text: str) -> float:
     return total + (int(days) * 86_400 if days else 0)
 
 
+@dataclass(frozen=True)
+class Sink:
+    """A collector of ours; see `bench.sink`."""
+
+    process: Process
+    control_port: int
+
+    def be(self, behaviour: str) -> None:
+        """How it behaves from now on."""
+        self.process.get(f"/be/{behaviour}", self.control_port)
+
+    def spans(self, service: str) -> dict[str, int]:
+        """How many spans of a service have arrived, by name."""
+        return json.loads(self.process.get("/counts", self.control_port)).get(service, {})
+
+
 class Stage:
-    """What one run starts, below one folder: a collector, a database, servers."""
+    """What one run starts, below one folder: collectors, a database, servers. All of it ends with the stage."""
 
     def __init__(self, folder: Path, cores: Cores) -> None:
         self.folder = folder
         self._cores = cores
         self._stack = ExitStack()
-        self._database_url = ""
-        self._sink_port = self._control_port = 0
-        self._sink: Process | None = None
+        self._database_url = "postgresql+asyncpg://127.0.0.1:9/none"
 
     def __enter__(self) -> "Stage":
         return self
@@ -129,22 +149,13 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def start_sink(self) -> None:
-        """The collector that every later server sends its spans to."""
-        self._sink_port, self._control_port = free_port(), free_port()
-        given = {"CONTROL_PORT": str(self._control_port)}
-        self._sink = self._start("sink", ["bench.sink"], self._sink_port, given, core=self._cores.client)
-        self._wait(self._sink, "/counts", self._control_port)
-
-    def be(self, behaviour: str) -> None:
-        """How the collector behaves from now on; see `bench.sink`."""
-        assert self._sink
-        self._sink.get(f"/be/{behaviour}", self._control_port)
-
-    def spans(self, service: str) -> dict[str, int]:
-        """How many spans of a service have arrived, by name."""
-        assert self._sink
-        return json.loads(self._sink.get("/counts", self._control_port)).get(service, {})
+    def start_sink(self, name: str = "sink") -> Sink:
+        """A collector that behaves well until it is told otherwise."""
+        control_port = free_port()
+        given = {"CONTROL_PORT": str(control_port)}
+        process = self._start(name, ["bench.sink"], free_port(), given, core=self._cores.client)
+        self._wait(process, "/counts", control_port)
+        return Sink(process, control_port)
 
     def start_database(self) -> None:
         """A PostgreSQL with one row, for every later server."""
@@ -155,10 +166,15 @@ class Stage:
         self._database_url = postgres.url(server, driver="postgresql+asyncpg")
         subprocess.run([sys.executable, "-m", "bench.fill"], env=self._environment("fill", {}), cwd=ROOT, check=True)
 
-    def start_server(self, name: str, wiring: str, *arguments: str, **given: str) -> Process:
+    def start_server(self, name: str, sink: Sink, wiring: str, *arguments: str, **given: str) -> Process:
         """A server of `bench.apps`, ready to be asked; its name is also that of its service and its folder."""
-        server = self._start(name, ["bench.apps", wiring, *arguments], free_port(), given, core=self._cores.server)
-        self._wait(server, "/items/1", server.port)
+        given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{sink.process.port}"
+        return self.start_program(name, "bench.apps", wiring, *arguments, ready="/items/1", **given)
+
+    def start_program(self, name: str, module: str, *arguments: str, ready: str, **given: str) -> Process:
+        """Any module of ours, on the servers' core, that answers to the path `ready` when it is ready."""
+        server = self._start(name, [module, *arguments], free_port(), given, core=self._cores.server)
+        self._wait(server, ready, server.port)
         return server
 
     def _start(self, name: str, module: list[str], port: int, given: Mapping[str, str], *, core: int | None) -> Process:
@@ -187,7 +203,6 @@ class Stage:
             "SERVICE_NAME": name,
             "OTEL_SERVICE_NAME": name,
             "LOG_DIR": str(self.folder / name),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._sink_port}",
             "DATABASE__URL": self._database_url,
             **given,
         }

@@ -16,3 +16,13 @@ def compared(result: Compared) -> str:
                      tail, seen["cpu_us"], seen["rss_mib"])  # fmt: skip
             rows.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(rows)
+
+
+def plain(result: dict[str, dict[str, float]]) -> str:
+    """A row for each entry; a column for each value that any of them has."""
+    names = list(dict.fromkeys(name for values in result.values() for name in values))
+    rows = ["| | " + " | ".join(name.replace("_", " ") for name in names) + " |", "| --- |" + " ---: |" * len(names)]
+    for entry, values in result.items():
+        cells = (f"{values[name]:,}" if name in values else "" for name in names)
+        rows.append(f"| {entry.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)

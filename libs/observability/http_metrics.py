@@ -9,16 +9,16 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from threading import Lock
 from time import time
+from typing import Any
 
 from opentelemetry.trace import format_trace_id
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.samples import Exemplar
-from prometheus_client.utils import floatToGoString
 
 # From a cached read to the longest wait of a user; the service levels are measured at 0.25, 0.5 and 1 second.
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-BOUNDS = (*map(floatToGoString, DURATION_BUCKETS), "+Inf")
+BOUNDS = (*(str(bound) for bound in DURATION_BUCKETS), "+Inf")
 
 Seen = tuple[int, float, float]
 """The trace id, duration and end of one request."""
@@ -92,10 +92,10 @@ def latest(seen: "tuple[Seen | None, ...] | list[Seen | None]") -> Seen | None:
     return max(filter(None, seen), key=lambda each: each[2], default=None)
 
 
-def _buckets(series: _Series) -> list[tuple[str, float, Exemplar | None]]:
+def _buckets(series: _Series) -> list[tuple[str, float, Any]]:
     """With what each bucket holds and all below it."""
     total = 0
-    buckets: list[tuple[str, float, Exemplar | None]] = []
+    buckets: list[tuple[str, float, Any]] = []
     for bound, count, shown in zip(BOUNDS, series.counts, series.shown, strict=True):
         total += count
         buckets.append((bound, total, _exemplar(shown) if shown else None))

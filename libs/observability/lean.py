@@ -5,7 +5,7 @@ reach. A `LeanSpan` keeps plain values in a plain dict, and goes on as the SDK's
 """
 
 # What is made cheaper here, the SDK keeps private; the versions are pinned.
-# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 import sys
 from collections.abc import Mapping
@@ -154,5 +154,5 @@ def _are_plain(attributes: Mapping[str, AnyValue], longest: int) -> bool:
 @cache
 def _bounds(limits: sdk.SpanLimits) -> tuple[int, int]:
     """How many attributes, and how long a text; no limit is a very large one."""
-    given = limits.max_span_attributes, limits.max_span_attribute_length
-    return tuple(sys.maxsize if limit is None else limit for limit in given)
+    most, longest = limits.max_span_attributes, limits.max_span_attribute_length
+    return sys.maxsize if most is None else most, sys.maxsize if longest is None else longest

@@ -7,7 +7,7 @@ other, are one request that holds the spans of both.
 """
 
 # What is made faster here, the SDK keeps private; the versions are pinned.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportArgumentType=false
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache

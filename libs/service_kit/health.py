@@ -7,13 +7,14 @@ from sqlalchemy import text
 
 from libs.service_kit import migrations
 from libs.service_kit.errors import problem
+from libs.service_kit.routing import NounRouter
 
 CHECK_SECONDS = 2.0
 
 
 def health_router(service: str) -> APIRouter:
     """`/health/live` and `/health/ready`; the shared layer makes no spans or lines for them."""
-    router = APIRouter(prefix="/health", include_in_schema=False)
+    router = NounRouter(prefix="/health", include_in_schema=False)
 
     @router.get("/live")
     async def live() -> dict[str, str]:

@@ -16,6 +16,7 @@ from libs.observability.messaging import processing
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import Sessions, bind_tenant
 from libs.service_kit.outbox import InboxRow
+from libs.service_kit.routing import NounRouter
 
 log = get_logger(__name__)
 
@@ -82,7 +83,7 @@ def _read(document: dict[str, Any]) -> CloudEvent | str:
 
 def events_router(handlers: Handlers) -> APIRouter:
     """The door through which other services' relays hand over events when there is no broker."""
-    router = APIRouter(prefix=EVENTS_PATH, include_in_schema=False)
+    router = NounRouter(prefix=EVENTS_PATH, include_in_schema=False)
 
     @router.post("")
     async def receive(

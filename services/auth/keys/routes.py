@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.service_kit.database import Sessions, get_sessions
+from libs.service_kit.routing import NounRouter
 from services.auth.keys import service
 
-router = APIRouter(prefix="/.well-known", tags=["keys"])
+router = NounRouter(prefix="/.well-known", tags=["keys"])
 
 
 @router.get("/jwks.json")

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.service_kit.database import Sessions, get_sessions
 from libs.service_kit.errors import problems
+from libs.service_kit.routing import NounRouter
 from services.auth.logins import service
 from services.auth.logins.errors import InvalidCredentials, InvalidRefreshToken, TenantNotActive
 from services.auth.logins.schemas import Login, RefreshTokenIn, TokensOut
@@ -13,7 +14,7 @@ from services.auth.logins.service import Tokens
 from services.auth.metrics import measured_login
 from services.auth.passwords import PasswordChecksBusy
 
-router = APIRouter(prefix="/api/v1/auth", tags=["logins"])
+router = NounRouter(prefix="/api/v1/auth", tags=["logins"])
 # No caller is known yet, and a password must not be checked inside a transaction: the rules open their own.
 OwnTransactions = Annotated[Sessions, Depends(get_sessions)]
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import DatabaseSession
@@ -11,12 +11,13 @@ from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, pr
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.routing import NounRouter
 from services.auth.roles import queries, service
 from services.auth.roles.errors import BuiltinRole, CannotGrant, RoleNameTaken, RoleNotFound
 from services.auth.roles.models import Role
 from services.auth.roles.schemas import RoleCreate, RoleOut, RoleUpdate
 
-router = APIRouter(prefix="/api/v1/roles", tags=["roles"])
+router = NounRouter(prefix="/api/v1/roles", tags=["roles"])
 Reader = Annotated[Principal, Depends(requires("roles:read"))]
 Writer = Annotated[Principal, Depends(requires("roles:write"))]
 

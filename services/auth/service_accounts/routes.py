@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.database import Sessions, get_sessions, transaction
 from libs.service_kit.errors import problems
+from libs.service_kit.routing import NounRouter
 from services.auth.service_accounts import service
 from services.auth.service_accounts.errors import InvalidClient
 from services.auth.service_accounts.schemas import ClientCredentials, ServiceTokenOut
 
-router = APIRouter(prefix="/api/v1/auth/token", tags=["service accounts"])
+router = NounRouter(prefix="/api/v1/auth/token", tags=["service accounts"])
 
 
 @router.post("", responses=problems(InvalidClient))

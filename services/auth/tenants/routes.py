@@ -3,13 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.routing import NounRouter
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
 from services.auth.tenants import service
 from services.auth.tenants.errors import PlatformOnly, TenantNotFound
@@ -18,7 +19,7 @@ from services.auth.users import service as users
 from services.auth.users.errors import EmailTaken
 from services.auth.users.schemas import UserOut
 
-router = APIRouter(prefix="/api/v1/tenants", tags=["tenants"])
+router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
 
 async def of_platform(caller: Annotated[Principal, Depends(requires("tenants:write"))]) -> Principal:

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
@@ -11,6 +11,7 @@ from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, pr
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.routing import NounRouter
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
 from services.auth.roles.errors import CannotGrant, UnknownRole
 from services.auth.users import queries, service
@@ -18,7 +19,7 @@ from services.auth.users.errors import EmailTaken, LastAdministrator, UserNotFou
 from services.auth.users.models import User
 from services.auth.users.schemas import UserCreate, UserOut, UserUpdate
 
-router = APIRouter(prefix="/api/v1/users", tags=["users"])
+router = NounRouter(prefix="/api/v1/users", tags=["users"])
 Reader = Annotated[Principal, Depends(requires("users:read"))]
 Writer = Annotated[Principal, Depends(requires("users:write"))]
 

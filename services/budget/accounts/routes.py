@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import DatabaseSession
@@ -11,12 +11,13 @@ from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, pr
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.routing import NounRouter
 from services.budget.accounts import queries, service
 from services.budget.accounts.errors import AccountCodeTaken, AccountNotFound
 from services.budget.accounts.models import Account
 from services.budget.accounts.schemas import AccountCreate, AccountOut, AccountUpdate
 
-router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"])
+router = NounRouter(prefix="/api/v1/accounts", tags=["accounts"])
 Reader = Annotated[Principal, Depends(requires("budget:read"))]
 Writer = Annotated[Principal, Depends(requires("budget:write"))]
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import DatabaseSession
@@ -11,6 +11,7 @@ from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, pr
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.routing import NounRouter
 from services.budget.allocations import queries, service
 from services.budget.allocations.errors import (
     AllocationExists,
@@ -22,7 +23,7 @@ from services.budget.allocations.errors import (
 from services.budget.allocations.models import Allocation
 from services.budget.allocations.schemas import AllocationCreate, AllocationOut, AllocationUpdate
 
-router = APIRouter(prefix="/api/v1/allocations", tags=["allocations"])
+router = NounRouter(prefix="/api/v1/allocations", tags=["allocations"])
 Reader = Annotated[Principal, Depends(requires("budget:read"))]
 Writer = Annotated[Principal, Depends(requires("budget:write"))]
 

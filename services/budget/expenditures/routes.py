@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import ServiceClient
@@ -12,6 +12,7 @@ from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, Un
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.routing import NounRouter
 from services.budget import metrics
 from services.budget.expenditures import employees, queries, service
 from services.budget.expenditures.employees import Employee
@@ -27,7 +28,7 @@ from services.budget.expenditures.errors import (
 from services.budget.expenditures.models import Expenditure
 from services.budget.expenditures.schemas import ExpenditureCreate, ExpenditureOut, Rejection, Status
 
-router = APIRouter(prefix="/api/v1/expenditures", tags=["expenditures"])
+router = NounRouter(prefix="/api/v1/expenditures", tags=["expenditures"])
 Reader = Annotated[Principal, Depends(requires("budget:read"))]
 Requester = Annotated[Principal, Depends(requires("budget:request"))]
 # Personnel shows the requester's record only to who may see it.

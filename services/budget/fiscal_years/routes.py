@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import DatabaseSession
@@ -11,12 +11,13 @@ from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import etag
+from libs.service_kit.routing import NounRouter
 from services.budget.fiscal_years import queries, service
 from services.budget.fiscal_years.errors import FiscalYearNotFound, FiscalYearOverlap
 from services.budget.fiscal_years.models import FiscalYear
 from services.budget.fiscal_years.schemas import FiscalYearCreate, FiscalYearOut
 
-router = APIRouter(prefix="/api/v1/fiscal-years", tags=["fiscal years"])
+router = NounRouter(prefix="/api/v1/fiscal-years", tags=["fiscal years"])
 Reader = Annotated[Principal, Depends(requires("budget:read"))]
 Writer = Annotated[Principal, Depends(requires("budget:write"))]
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import DatabaseSession
@@ -11,6 +11,7 @@ from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, pr
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.routing import NounRouter
 from services.personnel.departments import queries, service
 from services.personnel.departments.errors import (
     DepartmentCodeTaken,
@@ -21,7 +22,7 @@ from services.personnel.departments.errors import (
 from services.personnel.departments.models import Department
 from services.personnel.departments.schemas import DepartmentCreate, DepartmentOut, DepartmentUpdate
 
-router = APIRouter(prefix="/api/v1/departments", tags=["departments"])
+router = NounRouter(prefix="/api/v1/departments", tags=["departments"])
 Reader = Annotated[Principal, Depends(requires("personnel:read"))]
 Writer = Annotated[Principal, Depends(requires("personnel:write"))]
 

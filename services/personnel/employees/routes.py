@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from libs.service_kit.auth import Caller, Principal, requires
 from libs.service_kit.database import DatabaseSession
@@ -11,6 +11,7 @@ from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, pr
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.routing import NounRouter
 from services.personnel.employees import queries, service
 from services.personnel.employees.errors import (
     AppointmentOverlap,
@@ -23,7 +24,7 @@ from services.personnel.employees.errors import (
 from services.personnel.employees.models import Employee
 from services.personnel.employees.schemas import AppointmentCreate, EmployeeCreate, EmployeeOut, EmployeeUpdate
 
-router = APIRouter(prefix="/api/v1/employees", tags=["employees"])
+router = NounRouter(prefix="/api/v1/employees", tags=["employees"])
 Reader = Annotated[Principal, Depends(requires("personnel:read"))]
 Writer = Annotated[Principal, Depends(requires("personnel:write"))]
 

@@ -3,18 +3,19 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import DatabaseSession
 from libs.service_kit.errors import problems
 from libs.service_kit.pages import BadCursor, Page
+from libs.service_kit.routing import NounRouter
 from services.system.audit import service
 from services.system.audit.errors import AuditEntryNotFound
 from services.system.audit.models import AuditEntry
 from services.system.audit.schemas import AuditEntryOut, AuditSearch
 
-router = APIRouter(prefix="/api/v1/audit-entries", tags=["audit"])
+router = NounRouter(prefix="/api/v1/audit-entries", tags=["audit"])
 
 Reader = Annotated[Principal, Depends(requires("audit:read"))]
 

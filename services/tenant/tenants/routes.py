@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.auth import Principal, requires
@@ -13,12 +13,13 @@ from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, pr
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.routing import NounRouter
 from services.tenant.tenants import queries, service
 from services.tenant.tenants.errors import PlatformOnly, TenantCodeTaken, TenantIsClosed, TenantNotFound
 from services.tenant.tenants.models import Tenant
 from services.tenant.tenants.schemas import TenantCreate, TenantOut, TenantUpdate
 
-router = APIRouter(prefix="/api/v1/tenants", tags=["tenants"])
+router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
 
 def platform(permission: str) -> Callable[[Principal], Awaitable[Principal]]:

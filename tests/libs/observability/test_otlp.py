@@ -18,7 +18,26 @@ from libs.observability.lean import LeanTracer
 from libs.observability.otlp import FastExporter, encode
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
-VALUES = [True, False, 0, 1, -1, 2**62, 0.0, 1.0, -1.5, "", "1", "ü" * 200, "🎉", ("a", "b"), (1, 2), b"ab", {"a": 1}, None]
+VALUES = [
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2**62,
+    0.0,
+    1.0,
+    -1.5,
+    "",
+    "1",
+    "ü" * 200,
+    "🎉",
+    ("a", "b"),
+    (1, 2),
+    b"ab",
+    {"a": 1},
+    None,
+]
 
 
 def some_spans(count: int, *, seed: int = 1, plain: bool = False):
@@ -37,7 +56,9 @@ def some_spans(count: int, *, seed: int = 1, plain: bool = False):
         context = Context()
         if chance.random() < 0.5:
             state = TraceState([("k", "v"), ("l", "w")]) if chance.random() < 0.3 else None
-            parent = SpanContext(chance.getrandbits(128), chance.getrandbits(64), chance.random() < 0.5, TraceFlags(1), state)
+            parent = SpanContext(
+                chance.getrandbits(128), chance.getrandbits(64), chance.random() < 0.5, TraceFlags(1), state
+            )
             context = trace.set_span_in_context(NonRecordingSpan(parent), context)
         span = tracer.start_span("".join(chance.choices(string.printable, k=9)), context, chance.choice(list(SpanKind)))
         for number in range(chance.randrange(16)):
