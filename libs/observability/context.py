@@ -61,7 +61,7 @@ def bound() -> dict[str, object]:
     return {} if work is None else work.fields
 
 
-def begin(span: Span, fields: dict[str, object]) -> Token[Work | None]:
+def begin(span: Span | None, fields: dict[str, object]) -> Token[Work | None]:
     """Begins a request or message with these fields, which need no redaction, and nothing of what was bound before."""
     return _current.set(Work(span, fields))
 
@@ -71,7 +71,7 @@ def ids_of(span: Span) -> dict[str, object]:
     context = span.get_span_context()
     if not context.is_valid:
         return {}
-    # The API's own way of writing them, `format(id, "032x")`, takes three times as long.
+    # The API's own way of writing them, `format(id, "032x")`, takes half as long again.
     return {"trace_id": context.trace_id.to_bytes(16, "big").hex(), "span_id": context.span_id.to_bytes(8, "big").hex()}
 
 
@@ -87,9 +87,9 @@ def end(token: Token[Work | None]) -> None:
 
 
 @contextmanager
-def working(span: Span, **fields: object) -> Generator[None]:
+def working(span: Span | None, **fields: object) -> Generator[None]:
     """A request or message with these fields, redacted, and nothing of what was bound before."""
-    token = begin(span, ids_of(span))
+    token = begin(span, ids_of(span) if span is not None else {})
     try:
         bind(**fields)
         yield

@@ -1,6 +1,7 @@
 """A span for each SQL statement and gauges for the pool, by hooks of the SQLAlchemy engine."""
 
 import re
+from functools import lru_cache
 from typing import Any
 from weakref import ref
 
@@ -47,6 +48,8 @@ class _Hooks:
             "server.port": url.port,
         }
         self._attributes = {name: value for name, value in known.items() if value is not None}
+        # A service says the same few statements again and again.
+        self._described = lru_cache(maxsize=512)(self._describe)
 
     def begin(
         self,
@@ -59,9 +62,17 @@ class _Hooks:
     ) -> None:
         if not is_instrumentation_enabled() or not trace.get_current_span().get_span_context().is_valid:
             return
+        if described := self._described(statement):
+            name, attributes = described
+            if executemany:
+                attributes = {**attributes, "db.operation.batch.size": len(parameters)}
+            _spans(context)["span"] = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+
+    def _describe(self, statement: str) -> tuple[str, dict[str, Any]] | None:
+        """Name and attributes of its span; None for what gets none."""
         operation, table = summary_of(statement)
         if operation in TRANSACTION_CONTROL:
-            return
+            return None
         attributes = {
             **self._attributes,
             "db.operation.name": operation,
@@ -69,10 +80,7 @@ class _Hooks:
         }
         if table:
             attributes["db.collection.name"] = table
-        if executemany:
-            attributes["db.operation.batch.size"] = len(parameters)
-        name = f"{operation} {table or self._attributes.get('db.namespace', '')}".rstrip()
-        _spans(context)["span"] = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        return f"{operation} {table or self._attributes.get('db.namespace', '')}".rstrip(), attributes
 
     def end(
         self,

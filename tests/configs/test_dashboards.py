@@ -13,6 +13,7 @@ from grafana_dashboards.__main__ import DASHBOARDS as BUILT
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from local import settings as local_settings
 
+from libs.observability.metrics import HTTP
 from tests.configs import exporters, promql
 from tests.configs.dashboards import (
     DASHBOARDS,
@@ -74,6 +75,8 @@ def ours() -> dict[str, set[str]]:
         "service_info": {"service", "version", "environment"},
         "circuit_breaker_state": {"circuit_breaker_state"},
     }
+    for family in HTTP.collect():
+        special |= {family.name + suffix: set(family._labelnames) for suffix in ("_total", "_bucket", "_count", "_sum")}
     return {
         name: {*getattr(collector, "_labelnames", ()), *special.get(name, ()), "le"}
         for name, collector in prometheus_client.REGISTRY._names_to_collectors.items()

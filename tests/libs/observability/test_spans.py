@@ -1,12 +1,16 @@
 import threading
 
 import pytest
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import REGISTRY
 
+from libs.observability.lean import LeanTracer
+from libs.observability.otlp import FastExporter
 from libs.observability.spans import BoundedBatch
+from tests.libs.observability.receivers import decode_otlp, http_collector
 
 SERIES = {
     "exported": ("spans_exported_total", {}),
@@ -106,3 +110,31 @@ def test_a_span_that_is_not_sampled_is_no_loss(counted):
     end_spans(provider, 3)
     provider.shutdown()
     assert counted() == {}
+
+
+def test_all_that_ends_is_exported_or_counted_as_lost_whatever_the_collector_does(counted, monkeypatch):
+    """The whole way of a request's span: lean, queued, encoded by us, over HTTP."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "150")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+    with http_collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        provider, batch = provider_of(FastExporter())
+        tracer = LeanTracer("test", provider)
+        ended = 0
+        for status in (200, 400, 200):
+            collector.status = status
+            for _ in range(150):
+                tracer.start_span(f"span {status}", Context()).end()
+                ended += 1
+            assert batch.force_flush()
+    received = [name for status, request in zip((200, 400, 200), collector.requests, strict=True)
+                for name in decode_otlp(request[2]) if status == 200]  # fmt: skip
+    tracer.start_span("nobody listens any more", Context()).end()
+    monkeypatch.setattr("libs.observability.spans.STOP_SECONDS", 0.1)
+    provider.shutdown()
+    tracer.start_span("too late", Context()).end()
+    lost = counted()
+    assert lost.pop("exported") == len(received) == 200
+    assert lost == {"queue_full": 150, "export_failed": 101, "shutdown": 1}
+    assert sum(lost.values()) + len(received) == ended + 2
