@@ -37,6 +37,7 @@ class LeanTracer:
         self._name = name
         self._provider = provider
         self._any = trace.get_tracer(name, tracer_provider=provider)
+        self._asked: trace.TracerProvider | None = None
         self._sdk: sdk.Tracer | None = None
 
     def start_span(
@@ -63,11 +64,13 @@ class LeanTracer:
         return span
 
     def _find_sdk(self) -> sdk.Tracer | None:
-        """The SDK's tracer of our name, once there is one and it keeps every span."""
+        """The SDK's tracer of our name, once there is one and it keeps every span. Each provider is asked once."""
         provider = self._provider or trace.get_tracer_provider()
-        tracer = provider.get_tracer(self._name) if isinstance(provider, sdk.TracerProvider) else None
-        if isinstance(tracer, sdk.Tracer) and tracer.sampler.get_description() in KEEP_ALL:
-            self._sdk = tracer
+        if provider is not self._asked:
+            self._asked = provider
+            tracer = provider.get_tracer(self._name) if isinstance(provider, sdk.TracerProvider) else None
+            if isinstance(tracer, sdk.Tracer) and tracer.sampler.get_description() in KEEP_ALL:
+                self._sdk = tracer
         return self._sdk
 
 
