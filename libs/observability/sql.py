@@ -1,6 +1,7 @@
 """A span for each SQL statement and gauges for the pool, by hooks of the SQLAlchemy engine."""
 
 import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from weakref import ref
@@ -8,8 +9,8 @@ from weakref import ref
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import ExceptionContext, ExecutionContext
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExecutionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
@@ -30,10 +31,11 @@ def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = Non
     A statement becomes a span only within a trace: what a background task asks every second would be noise. The text
     is recorded, the parameters are not.
     """
+    # Events of the dialect, not of the engine: those make SQLAlchemy prepare for listeners at each connection and
+    # transaction too, which costs several times what the spans do.
     hooks = _Hooks(engine.sync_engine, LeanTracer("libs.observability.sql", provider))
-    event.listen(engine.sync_engine, "before_cursor_execute", hooks.begin)
-    event.listen(engine.sync_engine, "after_cursor_execute", hooks.end)
-    event.listen(engine.sync_engine, "handle_error", hooks.fail)
+    for name in ("do_execute", "do_execute_no_params", "do_executemany"):
+        event.listen(engine.sync_engine, name, getattr(hooks, name))
     _show_pool(engine.sync_engine)
 
 
@@ -51,22 +53,32 @@ class _Hooks:
         # A service says the same few statements again and again.
         self._described = lru_cache(maxsize=512)(self._describe)
 
-    def begin(
-        self,
-        conn: Connection,
-        cursor: Any,
-        statement: str,
-        parameters: Any,
-        context: ExecutionContext,
-        executemany: bool,
-    ) -> None:
+    # Each executes the statement itself when it gets a span: True tells SQLAlchemy that this has happened.
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool:
+        span = self._start(context, statement)
+        return span is not None and _run(span, context.dialect.do_execute, cursor, statement, parameters, context)
+
+    def do_execute_no_params(self, cursor: Any, statement: str, context: ExecutionContext) -> bool:
+        span = self._start(context, statement)
+        return span is not None and _run(span, context.dialect.do_execute_no_params, cursor, statement, context)
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool:
+        span = self._start(context, statement, {"db.operation.batch.size": len(parameters)})
+        return span is not None and _run(span, context.dialect.do_executemany, cursor, statement, parameters, context)
+
+    def _start(self, context: ExecutionContext, statement: str, more: Mapping[str, int] | None = None) -> Span | None:
         if not is_instrumentation_enabled() or not trace.get_current_span().get_span_context().is_valid:
-            return
-        if described := self._described(statement):
-            name, attributes = described
-            if executemany:
-                attributes = {**attributes, "db.operation.batch.size": len(parameters)}
-            _spans(context)["span"] = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+            return None
+        # The dialect getting to know the server, once, at the first connection.
+        if not context.root_connection._allow_autobegin:  # pyright: ignore[reportPrivateUsage]
+            return None
+        if (described := self._described(statement)) is None:
+            return None
+        name, attributes = described
+        if more:
+            attributes = {**attributes, **more}
+        return self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
 
     def _describe(self, statement: str) -> tuple[str, dict[str, Any]] | None:
         """Name and attributes of its span; None for what gets none."""
@@ -82,34 +94,20 @@ class _Hooks:
             attributes["db.collection.name"] = table
         return f"{operation} {table or self._attributes.get('db.namespace', '')}".rstrip(), attributes
 
-    def end(
-        self,
-        conn: Connection,
-        cursor: Any,
-        statement: str,
-        parameters: Any,
-        context: ExecutionContext,
-        executemany: bool,
-    ) -> None:
-        if span := _spans(context).pop("span", None):
-            span.end()
 
-    def fail(self, failure: ExceptionContext) -> None:
-        context = failure.execution_context
-        span = _spans(context).pop("span", None) if context is not None else None
-        if span is None:
-            return
-        error = failure.original_exception
+def _run(span: Span, execute: Callable[..., None], *arguments: Any) -> bool:
+    try:
+        execute(*arguments)
+    except BaseException as error:
         span.set_status(Status(StatusCode.ERROR))
         state = getattr(error, "sqlstate", None)
         span.set_attribute("error.type", str(state or type_name(error)))
         if state:
             span.set_attribute("db.response.status_code", str(state))
+        raise
+    finally:
         span.end()
-
-
-def _spans(context: ExecutionContext) -> dict[str, Span]:
-    return context.__dict__.setdefault("observability", {})
+    return True
 
 
 def summary_of(statement: str) -> tuple[str, str]:
