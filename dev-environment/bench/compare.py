@@ -12,6 +12,7 @@ from bench.processes import Process, Sink, Stage
 ENDPOINTS = {"trivial": "/items/7", "database": "/products/1"}
 CONNECTIONS = 16
 WARM_UP_SECONDS = 0.7
+MOST_BY_OTHERS = 0.08
 
 # How each variant is wired (`bench.apps`), and what its environment switches off.
 NO_LINES = {"LOG_LEVEL": "error"}
@@ -32,6 +33,21 @@ class LostError(Exception):
     """A request left less, or more, than it should."""
 
 
+@dataclass(frozen=True)
+class _Round:
+    load: client.Load
+    cpu: float
+    by_others: float
+    """Which share of the time the server's core worked for others."""
+
+
+def _play(server: Process, path: str, seconds: float) -> _Round:
+    core, own = server.core_seconds(), server.cpu_seconds()
+    load = client.load(server.port, path, connections=CONNECTIONS, seconds=seconds)
+    core, own = server.core_seconds() - core, server.cpu_seconds() - own
+    return _Round(load, own, (core - own) / load.seconds)
+
+
 @dataclass
 class Rounds:
     """What the rounds of one variant at one endpoint have measured."""
@@ -43,15 +59,19 @@ class Rounds:
     rss_mib: list[float] = field(default_factory=list)
 
     def add(self, server: Process, path: str, seconds: float) -> int:
-        """One more round; returns how many requests were answered."""
-        before = server.cpu_seconds()
-        seen = client.load(server.port, path, connections=CONNECTIONS, seconds=seconds)
-        self.cpu_us.append((server.cpu_seconds() - before) / seen.answers * 1_000_000)
-        self.rps.append(seen.rps)
-        self.p50_ms.append(seen.p50_ms)
-        self.p99_ms.append(seen.p99_ms)
+        """One more round; returns how many requests were answered.
+
+        A round in which others took much of the server's core is played again, and the quieter of the two counts.
+        """
+        first = _play(server, path, seconds)
+        played = [first, _play(server, path, seconds)] if first.by_others > MOST_BY_OTHERS else [first]
+        kept = min(played, key=lambda each: each.by_others)
+        self.rps.append(kept.load.rps)
+        self.p50_ms.append(kept.load.p50_ms)
+        self.p99_ms.append(kept.load.p99_ms)
+        self.cpu_us.append(kept.cpu / kept.load.answers * 1_000_000)
         self.rss_mib.append(server.rss_mib())
-        return seen.answers
+        return sum(each.load.answers for each in played)
 
     def medians(self) -> dict[str, float]:
         """By the names of the JSON object."""

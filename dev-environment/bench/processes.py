@@ -80,6 +80,16 @@ class Process:
         except FileNotFoundError:
             return _seconds(self._ps("time"))
 
+    def core_seconds(self) -> float:
+        """What anybody has used so far of the core that it runs on; nothing where that is not known."""
+        try:
+            [core] = os.sched_getaffinity(self.process.pid)
+            line = next(each for each in Path("/proc/stat").read_text().splitlines() if each.startswith(f"cpu{core} "))
+        except (AttributeError, ValueError, FileNotFoundError):
+            return 0.0
+        user, nice, system, _, _, irq, softirq = (int(value) for value in line.split()[1:8])
+        return (user + nice + system + irq + softirq) / TICK
+
     def rss_mib(self) -> float:
         """The memory that it holds now."""
         try:
