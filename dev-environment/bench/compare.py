@@ -57,6 +57,7 @@ class Rounds:
     p99_ms: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
     rss_mib: list[float] = field(default_factory=list)
+    by_others: list[float] = field(default_factory=list)
 
     def add(self, server: Process, path: str, seconds: float) -> int:
         """One more round; returns how many requests were answered.
@@ -71,6 +72,7 @@ class Rounds:
         self.p99_ms.append(kept.load.p99_ms)
         self.cpu_us.append(kept.cpu / kept.load.answers * 1_000_000)
         self.rss_mib.append(server.rss_mib())
+        self.by_others.append(kept.by_others)
         return sum(each.load.answers for each in played)
 
     def medians(self) -> dict[str, float]:
@@ -100,6 +102,11 @@ def run(stage: Stage, say: Say, *, rounds: int, seconds: float) -> dict[str, dic
             for name, server in servers.items():
                 say(f"round {number + 1} of {rounds}: {endpoint}, {name}")
                 answered[name] += measured[endpoint][name].add(server, path, seconds)
+    others = max(max(each.by_others) for variants in measured.values() for each in variants.values())
+    if others > MOST_BY_OTHERS:
+        say(
+            f"Others took up to {others:.0%} of the servers' core: requests/s and ms are worth little, CPU µs are right."
+        )
     say("counting what was left behind")
     verify(sink, servers["ours"], answered["ours"])
     return {
