@@ -1,0 +1,90 @@
+"""What the service kit costs, measured on this machine: `python -m bench_kit`, as `make bench-kit` calls it."""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from local.postgres import PostgresError
+
+from bench_kit import events, tax
+from bench_kit.machine import BenchError, Machine
+
+
+def main() -> int:
+    """Measure and print; returns the exit code."""
+    given = parser().parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="bench-kit-"))
+    if hasattr(os, "sched_setaffinity"):  # servers are put on the last core, the client and PostgreSQL stay here
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[: max(1, len(cores) - 1)])
+    try:
+        with Machine(folder) as machine:
+            result = asyncio.run(measure(machine, given))
+        print(json.dumps(result, indent=2) if given.json else table(result))
+        return 0
+    except (BenchError, PostgresError) as error:
+        say(f"\n{error}")
+        return 1
+    except KeyboardInterrupt:
+        say("\nInterrupted.")
+        return 130
+    finally:
+        if given.keep:
+            say(f"logs: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(prog="make bench-kit ARGS=…", description=__doc__)
+    options.add_argument("--json", action="store_true", help="one JSON object and nothing else on standard output")
+    options.add_argument("--rounds", type=int, default=5, help="rounds of each measurement (default: 5)")
+    options.add_argument("--seconds", type=float, default=3.0, help="seconds of each round of requests (default: 3)")
+    options.add_argument("--events", type=int, default=3000, help="events of each round (default: 3000)")
+    options.add_argument("--only", choices=["requests", "events"], help="half of it")
+    options.add_argument("--keep", action="store_true", help="keep the folder with all logs")
+    return options
+
+
+async def measure(machine: Machine, given: argparse.Namespace) -> dict[str, Any]:
+    """Both halves. Events first: the requests leave theirs in the same outbox."""
+    result: dict[str, Any] = {}
+    if given.only != "requests":
+        say("Events, from one service's outbox to another's effect, over HTTP")
+        result["events"] = await events.run(machine, say, rounds=given.rounds, count=given.events)
+    if given.only != "events":
+        say("A creating POST, without the kit and with it")
+        result["requests"] = await tax.run(machine, say, rounds=given.rounds, seconds=given.seconds)
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for people, as Markdown."""
+    lines: list[str] = []
+    if requests := result.get("requests"):
+        lines += ["| a creating POST | requests/s | p50 ms | p99 ms | CPU µs | throughput |", "| --- " * 6 + "|"]
+        for kind, share in (("plain", 1.0), ("kit", requests["throughput_kept"])):
+            row = requests[kind]
+            numbers = f"{row['rps']:,.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {row['cpu_us']:,.0f}"
+            lines.append(f"| {kind} | {numbers} | {share:.0%} |")
+    if arrived := result.get("events"):
+        lines += ["", "| events end to end | events/s | lost | doubled |", "| --- " * 4 + "|"]
+        rate = f"{arrived['events_per_second']:,.0f}"
+        lines.append(f"| {arrived['events']:,} | {rate} | {arrived['lost']} | {arrived['doubled']} |")
+    return "\n".join(lines)
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

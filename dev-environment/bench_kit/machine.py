@@ -1,0 +1,193 @@
+"""What a run needs on this machine: a PostgreSQL, who signs tokens, and processes on cores of their own."""
+
+import asyncio
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import uuid4
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from local import databases, postgres
+
+from libs.service_kit import migrations
+from libs.service_kit.auth import ALGORITHM, AUDIENCE, ISSUER
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+PASSWORD = "only-for-the-bench"
+SECRET = "of-the-bench"
+
+
+class BenchError(Exception):
+    """The run cannot go on; the message says why."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+class Signer:
+    """Stands in for the auth service: its key set, and a token for whoever asks."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
+        self.keys = {"keys": [public | {"kid": "bench", "use": "sig", "alg": ALGORITHM}]}
+
+    def token(self, tenant_id: str, *permissions: str) -> str:
+        """A token of an hour."""
+        now = int(time.time())
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(uuid4()), "tenant_id": tenant_id, "jti": str(uuid4())}
+        claims |= {"scope": " ".join(permissions)}
+        return jwt.encode(
+            {**claims, "iat": now, "exp": now + 3600}, self._key, ALGORITHM, {"typ": "at+jwt", "kid": "bench"}
+        )
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """The base URL at which the keys and a token to deliver events are given out."""
+        signer = self
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer(signer.keys)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                token = signer.token(str(uuid4()), "events:deliver")
+                self._answer({"access_token": token, "expires_in": 3600})
+
+            def _answer(self, document: object) -> None:
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.end_headers()
+                self.wfile.write(json.dumps(document).encode())
+
+            def log_message(self, *_: object) -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@dataclass
+class Process:
+    """A server of ours."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def cpu_seconds(self) -> float:
+        """What it has used so far, where the system tells."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
+        except FileNotFoundError:
+            return float("nan")
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Machine:
+    """Everything that one run starts, below one folder; all of it ends with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.signer = Signer()
+        self._stack = ExitStack()
+        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+
+    def __enter__(self) -> "Machine":
+        """Start PostgreSQL, as it comes: what is committed is on the disk."""
+        try:
+            self.auth_url = self._stack.enter_context(self.signer.serving())
+            self.server = postgres.at(self.folder / "postgres", port=free_port(), password=PASSWORD)
+            self._stack.callback(postgres.remove, self.server)
+            self._stack.callback(postgres.stop, self.server)
+            postgres.start(self.server)
+            asyncio.run(databases.create(postgres.url(self.server), ("measured", "system"), password=PASSWORD))
+            own, services = Path(__file__).parent, migrations.SERVICES
+            for service, migrations.SERVICES in (("measured", own), ("system", services)):
+                asyncio.run(migrations.upgrade_all([service], self.database_url("{service}", "owner")))
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def database_url(self, service: str, role: str) -> str:
+        """Where a service's database is, for the role `app` or `owner`."""
+        url = f"postgresql+asyncpg://{service}_{role}:{PASSWORD}@127.0.0.1:{self.server.port}/{service}"
+        return url
+
+    def environment(self, name: str, service: str, **given: str) -> dict[str, str]:
+        """Of a process: nothing of the caller's but the path. Lines and spans go to files, as in the local stack."""
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dev-environment"))),
+            "SERVICE_NAME": name,
+            "LOG_DIR": str(self.folder / name / "logs"),
+            "TRACES_DIR": str(self.folder / name / "traces"),
+            "DATABASE__URL": self.database_url(service, "app"),
+            "SERVICES__AUTH": self.auth_url,
+            "EVENTS__CLIENT_SECRET": SECRET,
+            **given,
+        }
+
+    @contextmanager
+    def serving(self, module: str, *arguments: str, name: str, service: str, **given: str) -> Iterator[Process]:
+        """A server, ready to be asked, on the last core; everything else is on the others."""
+        port = free_port()
+        environment = self.environment(name, service, PORT=str(port), **given)
+        console = self.folder / f"{name}.console"
+        with console.open("ab") as out:
+            command = [sys.executable, "-m", module, *arguments]
+            process = Process(port, subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=out))
+        try:
+            self._pin(process)
+            self._wait(process, name, console)
+            yield process
+        finally:
+            process.process.terminate()
+            try:
+                process.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.process.kill()
+                process.process.wait()
+
+    def _pin(self, process: Process) -> None:
+        if len(self._cores) > 1:
+            os.sched_setaffinity(process.process.pid, self._cores[-1:])
+
+    def _wait(self, process: Process, name: str, console: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and process.process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/health/ready", timeout=5):
+                    return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+        raise BenchError(f"{name} does not answer:\n{console.read_text()[-2000:]}")

@@ -1,0 +1,1 @@
+"""The service that is measured: one table and one endpoint, with the kit and without."""

@@ -1,0 +1,37 @@
+"""Serves the measured endpoint: `python -m bench_kit.measured.main kit`, or `plain`."""
+
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import uvicorn
+from pydantic import Field
+
+from bench_kit.measured import notes, plain
+from libs.service_kit import app, migrations
+from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database, load
+
+migrations.SERVICES = Path(__file__).parents[1]
+
+
+class Settings(ServiceSettings):
+    """What the measured service reads."""
+
+    name: ClassVar[str] = "measured"
+    port: int = Field(default=3999, ge=1, le=65535)
+    database: DatabaseSettings = default_database("measured")
+
+
+def main(kind: str) -> None:
+    """Serve until told to stop."""
+    settings = load(Settings)
+    if kind == "plain":
+        application = plain.create_app(settings.database.pool_size)
+    else:
+        conflicts = {"uq_notes_tenant_id_code": notes.NoteCodeTaken}
+        application = app.create_app(settings, description="", routers=[notes.router], conflicts=conflicts)
+    uvicorn.run(application, host=settings.host, port=settings.port, log_config=None, access_log=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,65 @@
+"""The sending side of the measurement of events: `python -m bench_kit.sender COUNT`, a process of its own.
+
+It commits the events, then lets one relay of the kit work until the outbox is empty, and prints how long that took.
+"""
+
+import asyncio
+import json
+import sys
+from time import perf_counter
+from uuid import UUID, uuid4
+
+from libs.contracts.budget import AccountOpened
+from libs.observability import start
+from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.database import Sessions, create_engine, create_sessions, transaction
+from libs.service_kit.events import EVENT_DEADLINE_SECONDS
+from libs.service_kit.outbox import Outbox, publish
+from libs.service_kit.relay import Relay
+from libs.service_kit.settings import load
+from libs.service_kit.transport import HttpTransport
+
+from bench_kit.measured.main import Settings
+
+DESTINATION = "system"
+TENANTS = 10
+EVENTS_A_TRANSACTION = 50
+
+
+async def commit(sessions: Sessions, count: int) -> None:
+    """Publish as rules do, for several tenants in turn."""
+    tenants = [uuid4() for _ in range(TENANTS)]
+    for number in range(0, count, EVENTS_A_TRANSACTION):
+        async with transaction(sessions, tenants[number // EVENTS_A_TRANSACTION % TENANTS], UUID(int=1)) as session:
+            for each in range(number, min(number + EVENTS_A_TRANSACTION, count)):
+                publish(session, AccountOpened(account_id=uuid4(), code=f"a-{each}", name="An account"))
+
+
+async def main(count: int) -> None:
+    """Commit, relay, tell."""
+    settings = load(Settings)
+    start(settings.telemetry)
+    engine = create_engine(settings.database)
+    waker = asyncio.Event()
+    sessions = create_sessions(engine, Outbox("measured-service", lambda _: [DESTINATION], [waker]))
+    begun = perf_counter()
+    await commit(sessions, count)
+    committed = perf_counter() - begun
+    secret = settings.events.client_secret
+    assert secret
+    async with (
+        ServiceClient("auth", settings.services.of("auth")) as auth,
+        ServiceClient(DESTINATION, settings.services.of(DESTINATION), EVENT_DEADLINE_SECONDS) as client,
+    ):
+        transport = HttpTransport({DESTINATION: client}, ServiceAccount(auth, "measured-service", secret.get_secret_value()))
+        relay = Relay(settings.name, DESTINATION, sessions, transport, settings.events, waker)
+        begun = perf_counter()
+        while await relay.relay_batch():
+            pass
+        relayed = perf_counter() - begun
+    await engine.dispose()
+    print(json.dumps({"committed_seconds": committed, "relayed_seconds": relayed}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))

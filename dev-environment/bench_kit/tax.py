@@ -1,0 +1,87 @@
+"""What the kit costs a request: the same creating POST with it and without it, in rounds that take turns."""
+
+import itertools
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from statistics import median
+from uuid import uuid4
+
+import asyncpg
+from local import postgres
+
+from bench_kit import client
+from bench_kit.client import Load
+from bench_kit.machine import BenchError, Machine, Process
+
+PATH = "/api/v1/notes"
+CONNECTIONS = 8
+POOL = {"DATABASE__POOL_SIZE": "10"}
+WARM_UP_SECONDS = 1.0
+KINDS = ("plain", "kit")
+
+
+def bodies(kind: str, tenant_id: str, token: str, port: int) -> Callable[[], bytes]:
+    """Requests, each with a note, and with the kit a key, of its own."""
+    numbers, run = itertools.count(), uuid4().hex[:12]
+
+    def make() -> bytes:
+        code = f"{run}-{next(numbers)}"
+        note = {"code": code, "text": "A note about an amount", "amount": "12.50"}
+        if kind == "plain":
+            return client.request(port, PATH, json.dumps({"tenant_id": tenant_id, **note}).encode())
+        headers = {"authorization": f"Bearer {token}", "idempotency_key": code}
+        return client.request(port, PATH, json.dumps(note).encode(), **headers)
+
+    return make
+
+
+async def statements(machine: Machine, kind: str) -> dict[str, int]:
+    """How many rows each table holds, to see that every answer has left what it should."""
+    connection = await asyncpg.connect(postgres.url(machine.server, database="measured"))
+    try:
+        tables = ("plain_notes",) if kind == "plain" else ("notes", "idempotency_keys", "outbox")
+        return {table: await connection.fetchval(f"select count(*) from {table}") for table in tables}
+    finally:
+        await connection.close()
+
+
+async def run(machine: Machine, say: Callable[[str], None], *, rounds: int, seconds: float) -> dict[str, object]:
+    """Medians of the rounds of both, and what share of its throughput the kit keeps."""
+    tenant_id = str(uuid4())
+    token = machine.signer.token(tenant_id, "budget:write")
+    loads: dict[str, list[Load]] = {kind: [] for kind in KINDS}
+    cpu: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    answers = dict.fromkeys(KINDS, 0)
+    with ExitStack() as stack:
+        servers: dict[str, Process] = {}
+        makers: dict[str, Callable[[], bytes]] = {}
+        for kind in KINDS:
+            serving = machine.serving("bench_kit.measured.main", kind, name=kind, service="measured", **POOL)
+            servers[kind] = stack.enter_context(serving)
+            makers[kind] = bodies(kind, tenant_id, token, servers[kind].port)
+        for number in range(rounds + 1):
+            for kind in KINDS:
+                before = servers[kind].cpu_seconds()
+                duration = seconds if number else WARM_UP_SECONDS
+                load = client.load(servers[kind].port, makers[kind], connections=CONNECTIONS, seconds=duration)
+                answers[kind] += load.answers
+                if number:
+                    loads[kind].append(load)
+                    cpu[kind].append((servers[kind].cpu_seconds() - before) / load.answers * 1e6)
+                    say(f"  round {number}: {kind:5} {load.answers / load.seconds:7,.0f} requests/s")
+        for kind in KINDS:
+            kept = await statements(machine, kind)
+            if set(kept.values()) != {answers[kind]}:
+                raise BenchError(f"{kind}: {answers[kind]} answers, but {kept} rows")
+    result: dict[str, dict[str, float]] = {}
+    for kind in KINDS:
+        result[kind] = {
+            "rps": round(median(load.answers / load.seconds for load in loads[kind]), 1),
+            "p50_ms": round(median(load.p50_ms for load in loads[kind]), 2),
+            "p99_ms": round(median(load.p99_ms for load in loads[kind]), 2),
+            "cpu_us": round(median(cpu[kind]), 0),
+        }
+    pairs = zip(loads["kit"], loads["plain"], strict=True)
+    share = median((kit.answers / kit.seconds) / (plain.answers / plain.seconds) for kit, plain in pairs)
+    return {**result, "throughput_kept": round(share, 3)}
