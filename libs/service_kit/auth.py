@@ -22,6 +22,7 @@ ALGORITHM = "ES256"  # small keys, known everywhere; taken from here and never f
 LEEWAY_SECONDS = 5
 REFRESH_SECONDS = 300
 FORCED_REFRESH_SECONDS = 30
+MOST_PROOFS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,15 @@ class Principal:
     """The token itself, to call other services on the caller's behalf."""
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A token whose signature and claims were found right: with which key, until when, and whom it stands for."""
+
+    kid: str
+    expires_at: float
+    principal: Principal
+
+
 class KeySet:
     """The public keys of the auth service, by `kid`, fetched when needed and kept when auth is away.
 
@@ -47,6 +57,7 @@ class KeySet:
     def __init__(self, fetch: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
         self._fetch = fetch
         self._keys: dict[str, jwt.PyJWK] = {}
+        self._proofs: dict[str, Proof] = {}
         self._fetched_at = self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -62,6 +73,20 @@ class KeySet:
             raise Unavailable("The keys that prove a token cannot be had now.", headers={"Retry-After": "1"})
         raise _refused("the token is signed with an unknown key")
 
+    def remember(self, proof: Proof) -> None:
+        """Keep what a key has just proved, so that the token's next request need not pay for it again."""
+        if len(self._proofs) >= MOST_PROOFS:
+            self._proofs.clear()
+        self._proofs[proof.principal.token] = proof
+
+    async def proved(self, token: str) -> Principal | None:
+        """Whom a token stands for that these keys have proved before and that has not expired since."""
+        if known := self._proofs.get(token):
+            await self.find(known.kid)  # when the keys are old this renews them, and forgets all proofs
+            if token in self._proofs and time.time() < known.expires_at + LEEWAY_SECONDS:
+                return known.principal
+        return None
+
     async def _refresh(self, asked_at: float) -> None:
         async with self._lock:
             if self._asked_at > asked_at:  # another request has just asked
@@ -73,6 +98,7 @@ class KeySet:
                 log.warning("token keys could not be fetched", error=error)
                 return
             self._keys = {key.key_id: key for key in found.keys if key.key_id}
+            self._proofs.clear()  # a key that is withdrawn takes what it has proved with it
             self._fetched_at = time.monotonic()
 
 
@@ -82,6 +108,8 @@ def _refused(reason: str) -> Unauthorized:
 
 async def verify(token: str, keys: KeySet) -> Principal:
     """The principal that a token stands for. Raises `Unauthorized` for anything but a valid access token of ours."""
+    if known := await keys.proved(token):
+        return known
     try:
         header = jwt.get_unverified_header(token)
         if header.get("typ") != "at+jwt" or not isinstance(header.get("kid"), str):
@@ -96,13 +124,15 @@ async def verify(token: str, keys: KeySet) -> Principal:
             leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "iat", "sub", "aud", "iss", "tenant_id", "scope"]},
         )
-        return Principal(
+        principal = Principal(
             id=UUID(claims["sub"]),
             tenant_id=UUID(claims["tenant_id"]),
             permissions=frozenset(str(claims["scope"]).split()),
             client_id=claims.get("client_id"),
             token=token,
         )
+        keys.remember(Proof(header["kid"], claims["exp"], principal))
+        return principal
     except jwt.ExpiredSignatureError:
         raise _refused("the token has expired") from None
     except (jwt.PyJWTError, ValueError, AttributeError, TypeError):

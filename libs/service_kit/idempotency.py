@@ -7,21 +7,22 @@ and then finds its answer, and a request that fails leaves no key behind. Only s
 import hashlib
 import json
 from typing import Annotated, Any, cast
+from uuid import UUID
 
 import orjson
 from fastapi import Depends, Header, Request, Response
-from sqlalchemy import select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability.redaction import is_secret
 from libs.service_kit.auth import Caller, Principal
-from libs.service_kit.database import DatabaseSession
+from libs.service_kit.database import DatabaseSession, execute
 from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
-from libs.service_kit.outbox import IdempotencyKey
 
-_WAIT = text("set local lock_timeout = '2s'")
+_CLAIM = """insert into idempotency_keys (tenant_id, key, fingerprint) values ($1, $2, $3)
+on conflict do nothing returning key"""
+_REMEMBER = "update idempotency_keys set status = 201, headers = $3, body = $4 where tenant_id = $1 and key = $2"
+_FIND = "select fingerprint, status, headers, body from idempotency_keys where tenant_id = $1 and key = $2"
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -60,13 +61,12 @@ class Once:
     async def created(self, body: dict[str, Any], location: str, version: int | None = None) -> Response:
         """The 201 answer: flushed, remembered, with `Location` and, for a versioned thing, its `ETag`."""
         headers = {"location": location} | ({"etag": f'"{version}"'} if version is not None else {})
+        await self._session.flush()
+        answer = orjson.dumps(body)
         if self._key:
-            await self._session.execute(
-                update(IdempotencyKey)
-                .where(IdempotencyKey.tenant_id == self._caller.tenant_id, IdempotencyKey.key == self._key)
-                .values(status=201, headers=headers, body=body)
-            )
-        return Response(orjson.dumps(body), 201, headers, "application/json")
+            what = (orjson.dumps(headers).decode(), answer.decode())
+            await execute(self._session, _REMEMBER, self._caller.tenant_id, self._key, *what)
+        return Response(answer, 201, headers, "application/json")
 
 
 async def claim(
@@ -81,12 +81,10 @@ async def claim(
     key = idempotency_key.strip().strip('"')
     if not 1 <= len(key) <= 200 or not key.isprintable():
         raise InvalidIdempotencyKey(str(InvalidIdempotencyKey.__doc__))
-    row = {"tenant_id": caller.tenant_id, "key": key, "fingerprint": await _fingerprint(request, caller)}
-    inserted = insert(IdempotencyKey).values(row).on_conflict_do_nothing().returning(IdempotencyKey.key)
+    fingerprint = await _fingerprint(request, caller)
     try:
-        await session.execute(_WAIT)
-        if (await session.execute(inserted)).first() is None:
-            await _replay(session, row)
+        if not await execute(session, _CLAIM, caller.tenant_id, key, fingerprint):
+            await _replay(session, caller.tenant_id, key, fingerprint)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
@@ -104,11 +102,9 @@ async def _fingerprint(request: Request, caller: Principal) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-async def _replay(session: AsyncSession, row: dict[str, Any]) -> None:
-    columns = select(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.headers, IdempotencyKey.body)
-    this = (IdempotencyKey.tenant_id == row["tenant_id"], IdempotencyKey.key == row["key"])
-    first = (await session.execute(columns.where(*this))).one()
-    if first.fingerprint != row["fingerprint"]:
+async def _replay(session: AsyncSession, tenant_id: UUID, key: str, fingerprint: str) -> None:
+    [first] = await execute(session, _FIND, tenant_id, key)
+    if first.fingerprint != fingerprint:
         raise IdempotencyKeyReused(str(IdempotencyKeyReused.__doc__))
     raise Replay(first.status, first.headers, first.body)
 
