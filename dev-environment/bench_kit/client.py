@@ -28,7 +28,10 @@ class Load:
 def request(port: int, path: str, body: bytes, **headers: str) -> bytes:
     """A POST of JSON as it goes over the wire."""
     given = {"host": f"127.0.0.1:{port}", "content-type": "application/json", "content-length": str(len(body))}
-    lines = [f"POST {path} HTTP/1.1", *(f"{name.replace('_', '-')}: {value}" for name, value in {**given, **headers}.items())]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in {**given, **headers}.items()),
+    ]
     return "\r\n".join((*lines, "", "")).encode() + body
 
 

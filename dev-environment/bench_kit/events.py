@@ -57,5 +57,7 @@ async def run(machine: Machine, say: Callable[[str], None], *, rounds: int, coun
             if (found := await arrived(machine)) != (expected,) * 3:
                 raise BenchError(f"of {expected} events there are {found} effects, distinct effects and inbox rows")
             rates.append(count / took["relayed_seconds"])
-            say(f"  round {number}: {rates[-1]:7,.0f} events/s (committed at {count / took['committed_seconds']:,.0f}/s)")
+            say(
+                f"  round {number}: {rates[-1]:7,.0f} events/s (committed at {count / took['committed_seconds']:,.0f}/s)"
+            )
     return {"events_per_second": round(median(rates), 1), "events": count * rounds, "lost": 0, "doubled": 0}

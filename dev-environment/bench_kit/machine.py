@@ -140,8 +140,7 @@ class Machine:
 
     def database_url(self, service: str, role: str) -> str:
         """Where a service's database is, for the role `app` or `owner`."""
-        url = f"postgresql+asyncpg://{service}_{role}:{PASSWORD}@127.0.0.1:{self.server.port}/{service}"
-        return url
+        return f"postgresql+asyncpg://{service}_{role}:{PASSWORD}@127.0.0.1:{self.server.port}/{service}"
 
     def environment(self, name: str, service: str, **given: str) -> dict[str, str]:
         """Of a process: nothing of the caller's but the path. Lines and spans go to files, as in the local stack."""

@@ -9,6 +9,7 @@ import sys
 from time import perf_counter
 from uuid import UUID, uuid4
 
+from bench_kit.measured.main import Settings
 from libs.contracts.budget import AccountOpened
 from libs.observability import start
 from libs.service_kit.client import ServiceAccount, ServiceClient
@@ -18,8 +19,6 @@ from libs.service_kit.outbox import Outbox, publish
 from libs.service_kit.relay import Relay
 from libs.service_kit.settings import load
 from libs.service_kit.transport import HttpTransport
-
-from bench_kit.measured.main import Settings
 
 DESTINATION = "system"
 TENANTS = 10
@@ -51,7 +50,9 @@ async def main(count: int) -> None:
         ServiceClient("auth", settings.services.of("auth")) as auth,
         ServiceClient(DESTINATION, settings.services.of(DESTINATION), EVENT_DEADLINE_SECONDS) as client,
     ):
-        transport = HttpTransport({DESTINATION: client}, ServiceAccount(auth, "measured-service", secret.get_secret_value()))
+        transport = HttpTransport(
+            {DESTINATION: client}, ServiceAccount(auth, "measured-service", secret.get_secret_value())
+        )
         relay = Relay(settings.name, DESTINATION, sessions, transport, settings.events, waker)
         begun = perf_counter()
         while await relay.relay_batch():

@@ -33,6 +33,8 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+LOCK_TIMEOUT = "5s"
+"""How long a statement waits for another transaction: also the second of two requests with one idempotency key."""
 COLUMN_TYPES: dict[Any, Any] = {str: Text(), datetime: DateTime(timezone=True), Decimal: Numeric(14, 2)}
 
 
@@ -140,7 +142,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
             "connection_class": TenantConnection,
             "timeout": 5,
             "command_timeout": 30,
-            "server_settings": {"lock_timeout": "5s"},
+            "server_settings": {"lock_timeout": LOCK_TIMEOUT},
         },
     )
     event.listen(engine.sync_engine, "connect", _refuse_unbound_role)

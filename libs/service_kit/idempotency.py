@@ -15,13 +15,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability.redaction import is_secret
+from libs.observability.tracing import quietly
 from libs.service_kit.auth import Caller, Principal
 from libs.service_kit.database import DatabaseSession, execute
 from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
+from libs.service_kit.outbox import ADD, take_published
 
 _CLAIM = """insert into idempotency_keys (tenant_id, key, fingerprint) values ($1, $2, $3)
 on conflict do nothing returning key"""
-_REMEMBER = "update idempotency_keys set status = 201, headers = $3, body = $4 where tenant_id = $1 and key = $2"
+# The answer, and in the same round trip the events that the request has published.
+_ANSWER = "update idempotency_keys set status = 201, headers = $2, body = $3 where tenant_id = $4 and key = $5"
+_REMEMBER = f"with remembered as ({_ANSWER}) {ADD}"
 _FIND = "select fingerprint, status, headers, body from idempotency_keys where tenant_id = $1 and key = $2"
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -59,13 +63,14 @@ class Once:
         self._key = key
 
     async def created(self, body: dict[str, Any], location: str, version: int | None = None) -> Response:
-        """The 201 answer: flushed, remembered, with `Location` and, for a versioned thing, its `ETag`."""
+        """The 201 answer: remembered, with `Location` and, for a versioned thing, its `ETag`."""
         headers = {"location": location} | ({"etag": f'"{version}"'} if version is not None else {})
-        await self._session.flush()
         answer = orjson.dumps(body)
         if self._key:
-            what = (orjson.dumps(headers).decode(), answer.decode())
-            await execute(self._session, _REMEMBER, self._caller.tenant_id, self._key, *what)
+            published = take_published(self._session) or "[]"
+            given = (orjson.dumps(headers).decode(), answer.decode(), self._caller.tenant_id, self._key)
+            with quietly():
+                await execute(self._session, _REMEMBER, published, *given)
         return Response(answer, 201, headers, "application/json")
 
 

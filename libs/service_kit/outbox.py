@@ -15,6 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from libs.contracts import CloudEvent, Event
 from libs.observability.messaging import carrier
+from libs.observability.tracing import quietly
 
 
 class KitBase(DeclarativeBase):
@@ -89,8 +90,10 @@ class Outbox:
             waker.set()
 
 
-# Written in the driver's own words: a row by the unit of work costs 0.2 ms, this half of it.
-_ADD = "insert into outbox (event_id, destination, tenant_id, envelope, carrier) values ($1, $2, $3, $4, $5)"
+# One parameter for any number of rows, in the driver's own words: a row by the unit of work costs 0.2 ms, this half of it.
+ADD = """insert into outbox (event_id, destination, tenant_id, envelope, carrier)
+select event_id, destination, tenant_id, envelope, carrier from jsonb_to_recordset($1)
+as r (event_id uuid, destination text, tenant_id uuid, envelope jsonb, carrier jsonb)"""
 
 
 def publish(session: AsyncSession, event: Event) -> None:
@@ -112,18 +115,29 @@ def publish(session: AsyncSession, event: Event) -> None:
         actorid=session.info.get("actor_id"),
         data=event.model_dump(mode="json"),
     )
-    document, context = envelope.model_dump_json(exclude_none=True), orjson.dumps(carrier()).decode()
-    session.info.setdefault("published", []).extend(
-        (envelope.id, destination, envelope.tenantid, document, context) for destination in destinations
-    )
+    row = {
+        "event_id": envelope.id,
+        "tenant_id": envelope.tenantid,
+        "envelope": envelope.model_dump(mode="json", exclude_none=True),
+        "carrier": carrier(),
+    }
+    session.info.setdefault("published", []).extend({**row, "destination": each} for each in destinations)
+
+
+def take_published(session: AsyncSession | Session) -> str | None:
+    """The rows of what has been published since the last time, for `ADD`; None if there are none. Who takes them adds them."""
+    rows = session.info.pop("published", None)
+    if not rows:
+        return None
+    session.info["wake"] = True
+    return orjson.dumps(rows).decode()
 
 
 def write_published(session: Session) -> None:
     """Add to the outbox what has been published since the last time; part of every flush."""
-    if rows := session.info.get("published"):
-        session.connection().exec_driver_sql(_ADD, rows[0] if len(rows) == 1 else rows)
-        rows.clear()
-        session.info["wake"] = True
+    if rows := take_published(session):
+        with quietly():  # it never waits, and would stand beside each statement of a rule
+            session.connection().exec_driver_sql(ADD, (rows,))
 
 
 def forget_published(session: Session) -> None:

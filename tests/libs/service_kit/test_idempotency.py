@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from sqlalchemy import text
 
 from libs.contracts.budget import AccountOpened
-from libs.service_kit import idempotency
+from libs.service_kit import database
 
 NOTES = "/api/v1/notes"
 NOTE = {"code": "a", "text": "b", "amount": "3"}
@@ -96,12 +95,17 @@ async def test_a_request_that_fails_frees_its_key(
 
 
 async def test_while_the_first_request_runs_the_second_is_told_to_come_again(
-    client: httpx.AsyncClient, superuser: asyncpg.Connection, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+    run_probe: Callable[..., Any],
+    make_token: Callable[..., str],
+    superuser: asyncpg.Connection,
+    tenant_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(idempotency, "_WAIT", text("set local lock_timeout = '50ms'"))
-    async with superuser.transaction():
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", "50ms")
+    async with run_probe() as url, httpx.AsyncClient(base_url=url) as client, superuser.transaction():
         await superuser.execute("insert into idempotency_keys values ($1, 'k-1', 'another request')", tenant_id)
-        answer = await client.post(NOTES, json=NOTE, headers=KEY)
+        headers = KEY | {"authorization": f"Bearer {make_token()}"}
+        answer = await client.post(NOTES, json=NOTE, headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (409, "/problems/request-in-progress")
         assert answer.headers["retry-after"] == "1"
 
