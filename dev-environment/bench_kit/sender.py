@@ -40,7 +40,7 @@ async def main(count: int) -> None:
     start(settings.telemetry)
     engine = create_engine(settings.database)
     waker = asyncio.Event()
-    sessions = create_sessions(engine, Outbox("measured-service", lambda _: [DESTINATION], [waker]))
+    sessions = create_sessions(engine, Outbox("measured-service", lambda _: [DESTINATION]))
     begun = perf_counter()
     await commit(sessions, count)
     committed = perf_counter() - begun

@@ -99,8 +99,8 @@ def _unbind(connection: Any, record: Any) -> None:
 @event.listens_for(TenantSession, "after_commit")
 def _wake_relay(session: Session) -> None:
     # SQLAlchemy also calls this when a savepoint is released: too early, for nobody else can see its rows yet.
-    if not session.in_nested_transaction() and session.info.pop("wake", False):
-        session.info["outbox"].wake()
+    if not session.in_nested_transaction():
+        session.info["outbox"].wake(session.info.pop("wake", ()))
 
 
 @event.listens_for(TenantSession, "after_rollback")
@@ -125,20 +125,30 @@ def _execute(session: Session, statement: str, given: tuple[Any, ...]) -> Sequen
 
 async def bind_tenant(session: AsyncSession, tenant_id: UUID, actor_id: UUID | None = None) -> None:
     """Work for this tenant from here on, in the transaction that is open and in later ones."""
+    await session.flush()  # what has been written and published so far is the tenant's before
     session.info.update(tenant_id=tenant_id, actor_id=actor_id)
     with quietly():  # a span each would hide the others
         await execute(session, "select set_config('app.tenant_id', $1, true)", str(tenant_id))
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """A pool whose connections are all usable at once: requests beyond it wait, and past the time-out get a 503."""
+    """The pool of the requests, whose connections are all usable at once: further ones wait, and past the time-out get a 503."""
+    engine = create_pool(settings, settings.pool_size)
+    instrument_engine(engine)
+    return engine
+
+
+def create_pool(settings: DatabaseSettings, size: int) -> AsyncEngine:
+    """A pool beside that of the requests, for work that holds a connection for long."""
     engine = create_async_engine(
         settings.url.get_secret_value(),
-        pool_size=settings.pool_size,
+        pool_size=size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
         pool_pre_ping=False,
         connect_args={
+            # A batch of a hundred events has as many savepoints, each with a name of its own.
+            "prepared_statement_cache_size": 500,
             "connection_class": TenantConnection,
             "timeout": 5,
             "command_timeout": 30,
@@ -147,7 +157,6 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _refuse_unbound_role)
     event.listen(engine.sync_engine, "checkin", _unbind)
-    instrument_engine(engine)
     return engine
 
 

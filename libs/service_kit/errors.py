@@ -151,8 +151,9 @@ PROBLEM_SCHEMA = {
 PASSING = ("08", "53", "57", "40", "55")
 
 
-def _sqlstate(error: DBAPIError) -> str:
-    return getattr(error.orig, "sqlstate", None) or ""
+def is_passing(error: DBAPIError) -> bool:
+    """Whether the same may well succeed a little later: nothing is wrong with what was asked."""
+    return error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "").startswith(PASSING)
 
 
 Conflicts = Mapping[str, type[ServiceError]]
@@ -206,7 +207,7 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(OSError)
     async def unavailable(_: Request, error: Exception) -> Response:
-        if isinstance(error, DBAPIError) and not (error.connection_invalidated or _sqlstate(error).startswith(PASSING)):
+        if isinstance(error, DBAPIError) and not is_passing(error):
             raise error
         log.warning("the database cannot answer", error=error)
         return problem(503, "unavailable", headers={"Retry-After": "1"}, detail="The database cannot answer now.")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from libs.contracts import SUBSCRIPTIONS, subscribers
 from libs.observability import get_logger
 from libs.service_kit.client import ServiceAccount, ServiceClient
-from libs.service_kit.database import Sessions
+from libs.service_kit.database import Sessions, create_pool, create_sessions
 from libs.service_kit.inbox import Handlers
 from libs.service_kit.outbox import Outbox
-from libs.service_kit.relay import Relay
+from libs.service_kit.relay import Relay, watch
 from libs.service_kit.settings import EventSettings, ServiceSettings
 from libs.service_kit.transport import HttpTransport
 
@@ -53,10 +53,14 @@ async def work(
     """The relays, and with a broker the consumer, by name; `link` follows the broker's connection."""
     match settings.events:
         case EventSettings(transport="rabbitmq", broker_url=url) if url:
-            waker = _waker(outbox)
+            waker = _waker(outbox, BROKER)
             link.note(False)
             address = url.get_secret_value()
-            return {"broker": lambda sessions: _talk_to_broker(address, settings, handlers, sessions, waker, link)}
+            sending = _sending(stack, settings, outbox)
+            return {
+                "broker": lambda sessions: _talk_to_broker(address, settings, handlers, sessions, sending, waker, link),
+                "watch": lambda _: watch(settings.name, sending, outbox),
+            }
         case EventSettings(transport="http", client_secret=secret) if secret:
             account = ServiceAccount(auth, f"{settings.name}-service", secret.get_secret_value())
             return await _relays_by_http(stack, settings, outbox, account)
@@ -74,16 +78,31 @@ async def _relays_by_http(
         for name in SUBSCRIPTIONS
     }
     transport = HttpTransport(clients, account)
+    sending = _sending(stack, settings, outbox)
 
     def relay(destination: str) -> Work:
-        waker = _waker(outbox)
-        return lambda sessions: Relay(settings.name, destination, sessions, transport, settings.events, waker).run()
+        waker = _waker(outbox, destination)
+        return lambda _: Relay(settings.name, destination, sending, transport, settings.events, waker).run()
 
-    return {f"relay to {destination}": relay(destination) for destination in SUBSCRIPTIONS}
+    relays = {f"relay to {destination}": relay(destination) for destination in SUBSCRIPTIONS}
+    return {**relays, "watch": lambda _: watch(settings.name, sending, outbox)}
+
+
+def _sending(stack: AsyncExitStack, settings: ServiceSettings, outbox: Outbox) -> Sessions:
+    """Sessions of a pool of its own: a relay keeps its transaction open while the other side works on a batch."""
+    engine = create_pool(settings.database, len(SUBSCRIPTIONS) + 1)
+    stack.push_async_callback(engine.dispose)
+    return create_sessions(engine, outbox)
 
 
 async def _talk_to_broker(
-    url: str, settings: ServiceSettings, handlers: Handlers, sessions: Sessions, waker: asyncio.Event, link: Link
+    url: str,
+    settings: ServiceSettings,
+    handlers: Handlers,
+    sessions: Sessions,
+    sending: Sessions,
+    waker: asyncio.Event,
+    link: Link,
 ) -> None:
     """Publish and consume until cancelled. Raises when the broker cannot be reached at first."""
     from libs.service_kit import broker  # aio-pika takes 20 MB, which a stack without a broker need not carry
@@ -93,12 +112,10 @@ async def _talk_to_broker(
         incoming = await connection.channel()
         await incoming.set_qos(prefetch_count=settings.events.prefetch)
         queue = await broker.queue_of(incoming, settings.name)
-        relay = Relay(settings.name, BROKER, sessions, broker.RabbitTransport(exchange), settings.events, waker)
+        relay = Relay(settings.name, BROKER, sending, broker.RabbitTransport(exchange), settings.events, waker)
         group.create_task(broker.Consumer(sessions, handlers).run(queue))
         group.create_task(relay.run())
 
 
-def _waker(outbox: Outbox) -> asyncio.Event:
-    waker = asyncio.Event()
-    outbox.wakers.append(waker)
-    return waker
+def _waker(outbox: Outbox, destination: str) -> asyncio.Event:
+    return outbox.wakers.setdefault(destination, asyncio.Event())

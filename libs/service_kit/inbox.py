@@ -2,25 +2,29 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent, Event, read_event
 from libs.observability import get_logger
 from libs.observability.messaging import processing
+from libs.observability.tracing import quietly
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import Sessions, bind_tenant
-from libs.service_kit.outbox import InboxRow
+from libs.service_kit.database import Sessions, bind_tenant, execute
+from libs.service_kit.errors import is_passing
 from libs.service_kit.routing import NounRouter
 
 log = get_logger(__name__)
 
 EVENTS_PATH = "/internal/events"
+_CLAIM = """insert into inbox (tenant_id, event_id) select $1, unnest($2::uuid[])
+on conflict do nothing returning event_id"""
 
 Handlers = Mapping[type[Event] | type[CloudEvent], Callable[[AsyncSession, Any], Awaitable[None]]]
 """What to call for which event. A handler under `CloudEvent` is given the envelope of every event."""
@@ -31,37 +35,68 @@ async def consume(
 ) -> list[str | None]:
     """Let the events take effect: one transaction for all, a savepoint for each.
 
-    Returns for each event None when its effect is committed (now or before), else why not. Raises when nothing could be
-    committed. `system` is the `messaging.system` of the spans.
+    Returns for each event None when its effect is committed (now or before), else why not. Raises when nothing was
+    committed for a reason that passes: no connection, a deadlock, a lock that somebody holds. `system` is the
+    `messaging.system` of the spans.
     """
     async with sessions.begin() as session:
-        await session.connection()  # fails here and for all: that there is no database is no event's fault
-        return [await _consume_one(session, handlers, envelope, system) for envelope in envelopes]
+        with quietly():  # it belongs to no event alone
+            batch = _Batch(session, handlers, system, await _claim(session, envelopes))
+        return [await _consume_one(batch, envelope) for envelope in envelopes]
 
 
-async def _consume_one(session: AsyncSession, handlers: Handlers, envelope: CloudEvent, system: str) -> str | None:
+@dataclass
+class _Batch:
+    session: AsyncSession
+    handlers: Handlers
+    system: str
+    new: set[UUID]
+    refused: dict[UUID, str] = field(default_factory=dict[UUID, str])
+
+
+async def _claim(session: AsyncSession, envelopes: Sequence[CloudEvent]) -> set[UUID]:
+    """Put the events into the inbox, a statement for each tenant; which ones were not there before."""
+    new: set[UUID] = set()
+    for tenant_id in dict.fromkeys(envelope.tenantid for envelope in envelopes):
+        await bind_tenant(session, tenant_id)
+        ids = [envelope.id for envelope in envelopes if envelope.tenantid == tenant_id]
+        new.update(row.event_id for row in await execute(session, _CLAIM, tenant_id, ids))
+    return new
+
+
+async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
+    if refusal := batch.refused.get(envelope.id):
+        return refusal
+    session = batch.session
     context = {"traceparent": envelope.traceparent, "tracestate": envelope.tracestate, "request_id": envelope.requestid}
     received = {name: value for name, value in context.items() if value}
     actor = str(envelope.actorid) if envelope.actorid else None
     bound = {"tenant_id": str(envelope.tenantid), "user_id": actor, "event_id": str(envelope.id)}
     try:
-        with processing(envelope.type, envelope.source, system, received, **bound):
-            async with session.begin_nested():
-                await bind_tenant(session, envelope.tenantid, envelope.actorid)
-                if await _is_new(session, envelope):
-                    await _handle(session, handlers, envelope)
+        with processing(envelope.type, envelope.source, batch.system, received, **bound):
+            if session.info["tenant_id"] != envelope.tenantid:
+                await bind_tenant(session, envelope.tenantid)
+            session.info["actor_id"] = envelope.actorid
+            if envelope.id in batch.new:
+                async with session.begin_nested():
+                    await _handle(session, batch.handlers, envelope)
+                batch.new.discard(envelope.id)
     except Exception as error:
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            raise  # nothing of this batch can be committed any more
-        return f"{type(error).__name__}: {error}"[:500]
+        if isinstance(error, DBAPIError) and is_passing(error):
+            raise  # no fault of the event's, and perhaps nothing of this batch can be committed any more
+        refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {error}"[:500]
+        await _release(session, envelope)
+        return refusal
     finally:
         session.expunge_all()  # the next event may be another tenant's, and the session's cache knows no tenants
     return None
 
 
-async def _is_new(session: AsyncSession, envelope: CloudEvent) -> bool:
-    claim = insert(InboxRow).values(event_id=envelope.id, tenant_id=envelope.tenantid)
-    return (await session.execute(claim.on_conflict_do_nothing().returning(InboxRow.event_id))).first() is not None
+async def _release(session: AsyncSession, envelope: CloudEvent) -> None:
+    """Let the event come again."""
+    with quietly():
+        await bind_tenant(session, envelope.tenantid)  # its handler may have bound another
+        await execute(session, "delete from inbox where event_id = $1", envelope.id)
 
 
 async def _handle(session: AsyncSession, handlers: Handlers, envelope: CloudEvent) -> None:

@@ -1,7 +1,7 @@
 """Transactional outbox and inbox: tables, and `publish()`, which makes an event part of the rule's own transaction."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -82,12 +82,14 @@ class Outbox:
     """The producing service, as CloudEvents `source`."""
     destinations: Callable[[str], list[str]]
     """The destinations of an event type."""
-    wakers: list[asyncio.Event] = field(default_factory=list[asyncio.Event])
+    wakers: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
+    """What the relay of a destination waits for."""
 
-    def wake(self) -> None:
-        """Tell the relays that something was committed."""
-        for waker in self.wakers:
-            waker.set()
+    def wake(self, destinations: Iterable[str]) -> None:
+        """Tell the relays that something for these destinations waits."""
+        for destination in destinations:
+            if waker := self.wakers.get(destination):
+                waker.set()
 
 
 # One parameter for any number of rows, in the driver's own words: a row by the unit of work costs 0.2 ms, this half of it.
@@ -116,8 +118,8 @@ def publish(session: AsyncSession, event: Event) -> None:
         data=event.model_dump(mode="json"),
     )
     row = {
-        "event_id": envelope.id,
-        "tenant_id": envelope.tenantid,
+        "event_id": str(envelope.id),
+        "tenant_id": str(envelope.tenantid),  # asyncpg's own UUIDs are none to orjson
         "envelope": envelope.model_dump(mode="json", exclude_none=True),
         "carrier": carrier(),
     }
@@ -129,7 +131,7 @@ def take_published(session: AsyncSession | Session) -> str | None:
     rows = session.info.pop("published", None)
     if not rows:
         return None
-    session.info["wake"] = True
+    session.info.setdefault("wake", set()).update(row["destination"] for row in rows)
     return orjson.dumps(rows).decode()
 
 

@@ -1,7 +1,8 @@
 """The relay: takes committed events out of the outbox and hands them to a transport, in order, at least once.
 
 One relay per destination works at a time, whichever replica holds its lock, so the events of one entity keep their
-order; only one that its consumer refuses waits behind later ones until it is tried again. The relay is woken by a commit in its own process and looks once a second besides.
+order; only one that its consumer refuses waits behind later ones until it is tried again. A relay is woken by a commit
+in its own process, and by `watch`, which looks once a second for all destinations whether something is due.
 """
 
 import asyncio
@@ -11,20 +12,21 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import literal
 
 from libs.observability import get_logger
 from libs.observability.messaging import sending
-from libs.service_kit.database import Sessions
-from libs.service_kit.outbox import OutboxRow
+from libs.service_kit.database import Sessions, execute
+from libs.service_kit.outbox import Outbox, OutboxRow
 from libs.service_kit.settings import EventSettings
 
 log = get_logger(__name__)
 
 POLL_SECONDS = 1.0
-CLEAN_SECONDS = 60.0
+CLEAN_SECONDS = 3600.0
+"""Each time reads whole tables, which have no index for it: every insert would pay for that."""
 CLEAN_ROWS = 1000
 LONGEST_PAUSE_SECONDS = 30.0
 
@@ -39,6 +41,12 @@ CLEANING = (
     "delete from idempotency_keys where ctid in"
     " (select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit :rows)",
 )
+
+_LOCK = "select set_config('role', $1, true), pg_try_advisory_xact_lock(hashtextextended($2, 0))"
+_MARK = "update outbox set published_at = now() where destination = $1 and event_id = any($2)"
+_WAITING = """select destination, count(*) as unsent, bool_or(next_attempt_at <= now()) as is_due,
+extract(epoch from now() - min(created_at))::float as oldest
+from outbox where published_at is null and failed_at is null group by destination"""
 
 
 class Transport(Protocol):
@@ -76,18 +84,11 @@ class Relay:
                 failures = 0
             except Exception as error:
                 failures += 1
-                full = False
                 log.warning("events could not be sent", destination=self.destination, failures=failures, error=error)
                 await asyncio.sleep(min(2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS))
+                continue
             if not full:
-                await self._pause()
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
                 await self.waker.wait()
-        except TimeoutError:
-            pass
 
     async def relay_batch(self) -> int:
         """Send one batch; how many rows it held. Raises when the destination cannot be reached."""
@@ -95,33 +96,24 @@ class Relay:
             if not await self._take_lock(session):
                 return 0
             rows = await self._oldest(session)
-            await self._measure(session)
             if rows:
                 refusals = await self._send(rows)
                 await self._mark(session, rows, refusals)
         return len(rows)
 
     async def _take_lock(self, session: AsyncSession) -> bool:
-        await session.execute(text(f"set local role {self.service}_relay"))
-        key = func.hashtextextended(f"relay {self.destination}", 0)
-        return bool(await session.scalar(select(func.pg_try_advisory_xact_lock(key))))
+        [(_, taken)] = await execute(session, _LOCK, f"{self.service}_relay", f"relay {self.destination}")
+        return taken
 
-    def _unsent(self) -> tuple[Any, ...]:
-        return (
+    async def _oldest(self, session: AsyncSession) -> Sequence[OutboxRow]:
+        unsent = (
             OutboxRow.destination == self.destination,
             OutboxRow.published_at.is_(None),
             OutboxRow.failed_at.is_(None),
+            OutboxRow.next_attempt_at <= func.now(),
         )
-
-    async def _oldest(self, session: AsyncSession) -> Sequence[OutboxRow]:
-        due = select(OutboxRow).where(*self._unsent(), OutboxRow.next_attempt_at <= func.now())
-        return (await session.scalars(due.order_by(OutboxRow.position).limit(self.settings.batch_size))).all()
-
-    async def _measure(self, session: AsyncSession) -> None:
-        age = func.coalesce(func.extract("epoch", func.now() - func.min(OutboxRow.created_at)), 0)
-        unsent, oldest = (await session.execute(select(func.count(), age).where(*self._unsent()))).one()
-        UNSENT.labels(self.destination).set(unsent)
-        OLDEST.labels(self.destination).set(float(oldest))
+        due = select(OutboxRow).where(*unsent).order_by(OutboxRow.position).limit(self.settings.batch_size)
+        return (await session.scalars(due)).all()
 
     async def _send(self, rows: Sequence[OutboxRow]) -> list[str | None]:
         with ExitStack() as spans:
@@ -135,12 +127,7 @@ class Relay:
 
     async def _mark(self, session: AsyncSession, rows: Sequence[OutboxRow], refusals: Sequence[str | None]) -> None:
         taken = [row.event_id for row, refusal in zip(rows, refusals, strict=True) if refusal is None]
-        await session.execute(
-            update(OutboxRow)
-            .where(OutboxRow.destination == self.destination, OutboxRow.event_id.in_(taken))
-            .values(published_at=func.now())
-            .execution_options(synchronize_session=False)
-        )
+        await execute(session, _MARK, self.destination, taken)
         for row, refusal in zip(rows, refusals, strict=True):
             if refusal is not None:
                 self._put_off(row, refusal)
@@ -159,8 +146,30 @@ class Relay:
             log.error("event given up", **facts, attempts=row.attempts, reason=refusal)
 
 
+async def watch(service: str, sessions: Sessions, outbox: Outbox) -> None:
+    """Once a second, until cancelled: show what waits in the outbox, and wake the relays that have something to send.
+
+    For what was committed by another process, or is to be tried again.
+    """
+    while True:
+        waiting = await _waiting(service, sessions)
+        for destination in outbox.wakers:
+            unsent, oldest, _ = waiting.get(destination, (0, 0.0, False))
+            UNSENT.labels(destination).set(unsent)
+            OLDEST.labels(destination).set(oldest)
+        outbox.wake(destination for destination, (_, _, is_due) in waiting.items() if is_due)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _waiting(service: str, sessions: Sessions) -> dict[str, tuple[int, float, bool]]:
+    """For each destination, how many events wait, how long the oldest has, and whether one of them is due."""
+    async with sessions.begin() as session:
+        await execute(session, "select set_config('role', $1, true)", f"{service}_relay")
+        return {row.destination: (row.unsent, row.oldest, row.is_due) for row in await execute(session, _WAITING)}
+
+
 async def clean(service: str, sessions: Sessions) -> None:
-    """Remove what is kept no longer, once a minute, until cancelled."""
+    """Remove what is kept no longer, once an hour, until cancelled."""
     while True:
         for statement in CLEANING:
             while await _remove(service, sessions, statement) == CLEAN_ROWS:

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.service_kit.commits import after_commit
 from services.auth.metrics import SESSIONS_REVOKED
 from services.auth.sessions.models import RefreshToken, UserSession
 
@@ -56,7 +57,7 @@ async def rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Rotation
         return None
     owner, presented = found
     if presented.used_at:
-        SESSIONS_REVOKED.inc(await _delete(session, tenant_id, UserSession.id == owner.id))
+        _count(session, await _delete(session, tenant_id, UserSession.id == owner.id))
         return Rotation(owner.user_id, owner.id, None)
     now = datetime.now(UTC)
     await session.execute(
@@ -81,8 +82,12 @@ async def end(session: AsyncSession, tenant_id: UUID, token: str) -> UUID | None
 async def revoke(session: AsyncSession, tenant_id: UUID, user_id: UUID | None = None) -> int:
     """End all sessions of the user, or of the whole tenant; how many there were."""
     ended = await _delete(session, tenant_id, *([UserSession.user_id == user_id] if user_id else []))
-    SESSIONS_REVOKED.inc(ended)
+    _count(session, ended)
     return ended
+
+
+def _count(session: AsyncSession, ended: int) -> None:
+    after_commit(session, lambda: SESSIONS_REVOKED.inc(ended))
 
 
 def _give_token(session: AsyncSession, owner: UserSession) -> str:

@@ -9,6 +9,7 @@ from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected, Expe
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
 from libs.service_kit.client import ServiceClient
+from libs.service_kit.commits import after_commit
 from libs.service_kit.database import Sessions, transaction
 from libs.service_kit.fields import two_decimals
 from libs.service_kit.outbox import publish
@@ -54,7 +55,7 @@ async def request(
         ),
     )
     log.info("expenditure requested", expenditure_id=str(expenditure.id), amount=two_decimals(expenditure.amount))
-    metrics.REQUESTED.inc()
+    after_commit(session, metrics.REQUESTED.inc)
     return expenditure
 
 
@@ -93,7 +94,7 @@ async def reject(
         ),
     )
     log.info("expenditure rejected", expenditure_id=str(expenditure.id))
-    metrics.REJECTED.inc()
+    after_commit(session, metrics.REJECTED.inc)
     return expenditure
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts.personnel import EmployeeAppointed, EmployeeHired, EmployeeUpdated
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
+from libs.service_kit.commits import after_commit
 from libs.service_kit.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.personnel.employees import queries
@@ -49,7 +50,7 @@ async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) 
         ),
     )
     log.info("employee hired", employee_id=str(employee.id), department_id=str(first.department_id))
-    HIRES.inc()
+    after_commit(session, HIRES.inc)
     return employee
 
 

@@ -14,6 +14,7 @@ from libs.contracts.provisioning import PARTICIPANTS
 from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated, TenantRenamed
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
+from libs.service_kit.commits import after_commit
 from libs.service_kit.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.tenant.database import bound_to
@@ -100,7 +101,7 @@ async def _activate(session: AsyncSession, tenant: Tenant) -> None:
     async with bound_to(session, tenant.id):
         publish(session, TenantActivated(tenant_id=tenant.id))
     log.info("tenant activated", tenant_id=str(tenant.id), code=tenant.code)
-    _count(tenant)
+    _count(session, tenant)
 
 
 async def _close(session: AsyncSession, tenant: Tenant, reason: str) -> None:
@@ -108,9 +109,10 @@ async def _close(session: AsyncSession, tenant: Tenant, reason: str) -> None:
     async with bound_to(session, tenant.id):
         publish(session, TenantClosed(tenant_id=tenant.id, reason=reason))
     log.warning("tenant closed", tenant_id=str(tenant.id), code=tenant.code, reason=reason)
-    _count(tenant)
+    _count(session, tenant)
 
 
-def _count(tenant: Tenant) -> None:
-    PROVISIONED.labels(tenant.status).inc()
-    PROVISIONING_SECONDS.observe((datetime.now(UTC) - tenant.created_at).total_seconds())
+def _count(session: AsyncSession, tenant: Tenant) -> None:
+    seconds = (datetime.now(UTC) - tenant.created_at).total_seconds()
+    after_commit(session, PROVISIONED.labels(tenant.status).inc)
+    after_commit(session, lambda: PROVISIONING_SECONDS.observe(seconds))

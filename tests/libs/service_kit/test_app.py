@@ -170,7 +170,7 @@ async def test_a_service_relays_its_events_to_those_who_hear_them(
 async def test_the_transport_decides_about_relays_and_destinations(make_settings: Callable[..., Settings]) -> None:
     by_http = {"transport": "http", "client_secret": "secret"}
     by_broker = {"transport": "rabbitmq", "broker_url": "amqp://guest:guest@127.0.0.1:1/"}
-    expected = {"none": set(), "http": {f"relay to {each}" for each in SUBSCRIPTIONS}, "rabbitmq": {"broker"}}
+    expected = {"none": set(), "http": {"watch", *(f"relay to {each}" for each in SUBSCRIPTIONS)}, "rabbitmq": {"broker", "watch"}}
     for given in ({"transport": "none"}, by_http, by_broker):
         settings: ServiceSettings = make_settings(events=given)
         outbox = Outbox("probe-service", events.destinations(settings.events))

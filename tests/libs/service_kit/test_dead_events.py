@@ -58,7 +58,7 @@ async def relay(
         account = ServiceAccount(await stack.enter_async_context(ServiceClient("auth", auth.url)), "probe", "secret")
         settings = EventSettings(max_attempts=2, retry_seconds=1e-6)
         transport = HttpTransport({destination: probe}, account)
-        yield Relay("probe", destination, writing, transport, settings, outbox.wakers[0])
+        yield Relay("probe", destination, writing, transport, settings, outbox.wakers[destination])
 
 
 async def happen(writing: Sessions, superuser: asyncpg.Connection, tenant_id: UUID, code: str) -> str:

@@ -278,7 +278,7 @@ async def test_from_outbox_to_inbox_over_http(
     for code in ("a", "bad", "c"):
         async with transaction(writing, tenant_id) as session:
             publish(session, AccountOpened(account_id=uuid4(), code=code, name="An account"))
-    relay = Relay("probe", destination, writing, transport, EventSettings(), outbox.wakers[0])
+    relay = Relay("probe", destination, writing, transport, EventSettings(), outbox.wakers[destination])
     assert await relay.relay_batch() == 3
     notes = await superuser.fetch("select code from notes where tenant_id = $1 order by code", tenant_id)
     assert [code for (code,) in notes] == ["a", "c"]

@@ -30,9 +30,9 @@ def stored(superuser: asyncpg.Connection, destination: str) -> Stored:
 
 
 @pytest.fixture
-def waker(outbox: Outbox) -> asyncio.Event:
+def waker(outbox: Outbox, destination: str) -> asyncio.Event:
     """What wakes the relay."""
-    return outbox.wakers[0]
+    return outbox.wakers[destination]
 
 
 async def test_an_event_is_committed_with_its_tenant_and_actor(

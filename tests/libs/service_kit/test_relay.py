@@ -1,8 +1,8 @@
 """The relay hands committed events over in order, at least once, and one bad event does not hold up the others."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -79,7 +79,7 @@ def make_relay(writing: Sessions, outbox: Outbox, destination: str, post: Post) 
     """A relay to this test's destination: `make_relay(batch_size=2)`."""
 
     def make(**settings: Any) -> Relay:
-        return Relay("probe", destination, writing, post, EventSettings(**settings), outbox.wakers[0])
+        return Relay("probe", destination, writing, post, EventSettings(**settings), outbox.wakers[destination])
 
     return make
 
@@ -95,9 +95,13 @@ def state_of(superuser: asyncpg.Connection, destination: str) -> State:
     )
 
 
+def working(relay: Relay) -> AbstractAsyncContextManager[None]:
+    return working_beside(relay.run())
+
+
 @asynccontextmanager
-async def working(relay: Relay) -> AsyncIterator[None]:
-    task = asyncio.create_task(relay.run())
+async def working_beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
         async with asyncio.timeout(10):
             yield
@@ -192,7 +196,6 @@ async def test_a_running_relay_goes_on_when_its_destination_is_back(
     happen: Publish, make_relay: MakeRelay, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kit, "LONGEST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(kit, "POLL_SECONDS", 0.01)
     post.away = True
     await happen("a", "b")
     async with working(make_relay()):
@@ -204,10 +207,7 @@ async def test_a_running_relay_goes_on_when_its_destination_is_back(
     assert post.codes == ["a", "b"]
 
 
-async def test_a_commit_wakes_the_relay(
-    happen: Publish, make_relay: MakeRelay, post: Post, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kit, "POLL_SECONDS", 3600)
+async def test_a_commit_wakes_the_relay(happen: Publish, make_relay: MakeRelay, post: Post) -> None:
     async with working(make_relay()):
         for code in ("a", "b", "c"):
             await happen(code)
@@ -215,14 +215,60 @@ async def test_a_commit_wakes_the_relay(
     assert post.codes == ["a", "b", "c"]
 
 
-async def test_without_a_waker_the_relay_looks_by_itself(
-    happen: Publish, make_relay: MakeRelay, post: Post, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+async def test_a_commit_wakes_only_the_relay_of_its_destination(
+    happen: Publish, outbox: Outbox, destination: str
+) -> None:
+    other = outbox.wakers["another"] = asyncio.Event()
+    await happen("a")
+    assert outbox.wakers[destination].is_set()
+    assert not other.is_set()
+
+
+async def test_what_another_process_has_committed_or_is_to_be_tried_again_is_found(
+    happen: Publish, make_relay: MakeRelay, post: Post, outbox: Outbox, sessions: Sessions, destination: str
+) -> None:
+    waker = outbox.wakers.pop(destination)
+    await happen("a", "refused once")
+    assert not waker.is_set()
+    outbox.wakers[destination] = waker
+    post.refused = {"refused once": "not now"}
+    async with working(make_relay(retry_seconds=1e-6)), working_beside(kit.watch("probe", sessions, outbox)):
+        await sent(post, "a")
+        post.refused = {}
+        while post.codes.count("refused once") < 2:
+            await asyncio.sleep(0.01)
+
+
+async def test_nothing_wakes_a_relay_whose_events_are_not_due(
+    happen: Publish,
+    make_relay: MakeRelay,
+    post: Post,
+    outbox: Outbox,
+    sessions: Sessions,
+    destination: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kit, "POLL_SECONDS", 0.01)
-    async with working(make_relay()):
-        outbox.wakers.clear()
-        await happen("a")
-        await sent(post, "a")
+    post.refused = {"a": "not now"}
+    await happen("a", "b")
+    await make_relay(retry_seconds=60).relay_batch()
+    waker = outbox.wakers[destination]
+    waker.clear()
+    labels = {"destination": destination}
+    async with working_beside(kit.watch("probe", sessions, outbox)):
+        while REGISTRY.get_sample_value("outbox_unsent_rows", labels) != 1:
+            await asyncio.sleep(0.01)
+    assert (REGISTRY.get_sample_value("outbox_oldest_unsent_seconds", labels) or 0) > 0
+    assert not waker.is_set()
+
+
+async def test_a_destination_for_which_nothing_waits_any_more_shows_none(
+    happen: Publish, make_relay: MakeRelay, outbox: Outbox, sessions: Sessions, destination: str
+) -> None:
+    kit.UNSENT.labels(destination).set(7)
+    async with working_beside(kit.watch("probe", sessions, outbox)):
+        while REGISTRY.get_sample_value("outbox_unsent_rows", {"destination": destination}) != 0:
+            await asyncio.sleep(0.01)
 
 
 async def test_of_two_relays_one_works_and_each_event_is_sent_once(
@@ -254,19 +300,6 @@ async def test_a_crash_between_sending_and_marking_repeats_the_batch(
         await crashing
     assert await make_relay().relay_batch() == 2
     assert post.codes == ["a", "b", "a", "b"]
-
-
-async def test_what_waits_is_measured(happen: Publish, make_relay: MakeRelay, post: Post, destination: str) -> None:
-    post.refused = {"a": "not now"}
-    await happen("a", "b")
-    relay = make_relay(retry_seconds=60)
-    labels = {"destination": destination}
-    unsent = []
-    for _ in range(2):
-        await relay.relay_batch()
-        unsent.append(REGISTRY.get_sample_value("outbox_unsent_rows", labels))
-    assert unsent == [2, 1]
-    assert (REGISTRY.get_sample_value("outbox_oldest_unsent_seconds", labels) or 0) > 0
 
 
 async def test_the_trace_goes_on_in_what_is_sent(
