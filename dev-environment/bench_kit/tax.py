@@ -15,8 +15,8 @@ from bench_kit.client import Load
 from bench_kit.machine import BenchError, Machine, Process
 
 PATH = "/api/v1/notes"
-CONNECTIONS = 8
-POOL = {"DATABASE__POOL_SIZE": "10"}
+CONNECTIONS = 16
+POOL = {"DATABASE__POOL_SIZE": "16"}
 WARM_UP_SECONDS = 1.0
 KINDS = ("plain", "kit")
 

@@ -8,14 +8,16 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from fastapi import Depends, Request
 from sqlalchemy import Connection, DateTime, MetaData, Numeric, Row, Text, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Mapped, Session, SessionTransaction, declared_attr, mapped_column
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from libs.observability.sql import instrument_engine
 from libs.observability.tracing import quietly
@@ -67,8 +69,8 @@ class TenantSession(Session):
 
 
 @event.listens_for(TenantSession, "before_commit")
-def _flush(session: Session) -> None:
-    session.flush()  # SQLAlchemy itself leaves it out when no object has changed
+def _write(session: Session) -> None:
+    write_published(session)  # when no object has changed, SQLAlchemy does not flush
 
 
 class TenantConnection(asyncpg.Connection):
@@ -82,18 +84,18 @@ class TenantConnection(asyncpg.Connection):
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         if self.tenant_id and query == "BEGIN;":
             query = f"BEGIN; select set_config('app.tenant_id', '{self.tenant_id}', true)"
-        return await super().execute(query, *args, timeout=timeout)
+        return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
 
 
 @event.listens_for(TenantSession, "after_begin")
 def _bind(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     if not transaction.nested:
-        connection.connection.driver_connection.tenant_id = session.info.get("tenant_id")
+        cast("TenantConnection", connection.connection.driver_connection).tenant_id = session.info.get("tenant_id")
 
 
-def _unbind(connection: Any, record: Any) -> None:
+def _unbind(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
     if connection is not None:
-        connection.driver_connection.tenant_id = None
+        cast("Any", connection).driver_connection.tenant_id = None
 
 
 @event.listens_for(TenantSession, "after_commit")
@@ -191,7 +193,8 @@ def get_sessions(request: Request) -> Sessions:
 
 async def open_session(request: Request, caller: Caller) -> AsyncGenerator[AsyncSession]:
     """The caller's transaction, bound to the caller's tenant."""
-    async with transaction(request.state.sessions, caller.tenant_id, caller.id) as session:
+    info = {"tenant_id": caller.tenant_id, "actor_id": caller.id}
+    async with request.state.sessions(info=info) as session, session.begin():
         yield session
 
 

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability.redaction import is_secret
 from libs.observability.tracing import quietly
-from libs.service_kit.auth import Caller, Principal
 from libs.service_kit.database import DatabaseSession, execute
 from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
 from libs.service_kit.outbox import ADD, take_published
@@ -57,9 +56,8 @@ class Replay(ServiceError):
 class Once:
     """One creating request, and the key under which its answer is remembered, if it has one."""
 
-    def __init__(self, session: AsyncSession, caller: Principal, key: str | None) -> None:
+    def __init__(self, session: AsyncSession, key: str | None) -> None:
         self._session = session
-        self._caller = caller
         self._key = key
 
     async def created(self, body: dict[str, Any], location: str, version: int | None = None) -> Response:
@@ -68,7 +66,7 @@ class Once:
         answer = orjson.dumps(body)
         if self._key:
             published = take_published(self._session) or "[]"
-            given = (orjson.dumps(headers).decode(), answer.decode(), self._caller.tenant_id, self._key)
+            given = (orjson.dumps(headers).decode(), answer.decode(), self._session.info["tenant_id"], self._key)
             with quietly():
                 await execute(self._session, _REMEMBER, published, *given)
         return Response(answer, 201, headers, "application/json")
@@ -77,33 +75,35 @@ class Once:
 async def claim(
     request: Request,
     session: DatabaseSession,
-    caller: Caller,
     idempotency_key: Annotated[str | None, Header(description="Any text of your own; repeat it when you retry")] = None,
 ) -> Once:
     """Claim the request's key, or raise `Replay` with the answer that was given before."""
     if idempotency_key is None:
-        return Once(session, caller, None)
+        return Once(session, None)
     key = idempotency_key.strip().strip('"')
     if not 1 <= len(key) <= 200 or not key.isprintable():
         raise InvalidIdempotencyKey(str(InvalidIdempotencyKey.__doc__))
-    fingerprint = await _fingerprint(request, caller)
+    tenant_id: UUID = session.info["tenant_id"]
+    fingerprint = await _fingerprint(request, session.info["actor_id"])
     try:
-        if not await execute(session, _CLAIM, caller.tenant_id, key, fingerprint):
-            await _replay(session, caller.tenant_id, key, fingerprint)
+        with quietly():
+            is_new = bool(await execute(session, _CLAIM, tenant_id, key, fingerprint))
+        if not is_new:
+            await _replay(session, tenant_id, key, fingerprint)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
         raise RequestInProgress(str(RequestInProgress.__doc__), headers={"Retry-After": "1"}) from None
-    return Once(session, caller, key)
+    return Once(session, key)
 
 
-async def _fingerprint(request: Request, caller: Principal) -> str:
+async def _fingerprint(request: Request, caller_id: UUID) -> str:
     """What makes two requests the same. Without secrets: from a plain hash a password could be guessed."""
     # Nobody has looked at the body yet. Not by orjson, which refuses what FastAPI's parser lets through.
     body: Any = json.loads(await request.body() or b"{}")
     given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
     told = {name: value for name, value in given.items() if not is_secret(name)}
-    asked = [request.method, request.url.path, str(caller.id), told]
+    asked = [request.method, request.scope["path"], str(caller_id), told]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 

@@ -42,7 +42,7 @@ CLEANING = (
     " (select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit :rows)",
 )
 
-_LOCK = "select set_config('role', $1, true), pg_try_advisory_xact_lock(hashtextextended($2, 0))"
+_LOCK = "select set_config('role', $1, true), pg_try_advisory_xact_lock(hashtextextended($2, 0)) as taken"
 _MARK = "update outbox set published_at = now() where destination = $1 and event_id = any($2)"
 _WAITING = """select destination, count(*) as unsent, bool_or(next_attempt_at <= now()) as is_due,
 extract(epoch from now() - min(created_at))::float as oldest
@@ -102,8 +102,8 @@ class Relay:
         return len(rows)
 
     async def _take_lock(self, session: AsyncSession) -> bool:
-        [(_, taken)] = await execute(session, _LOCK, f"{self.service}_relay", f"relay {self.destination}")
-        return taken
+        [row] = await execute(session, _LOCK, f"{self.service}_relay", f"relay {self.destination}")
+        return row.taken
 
     async def _oldest(self, session: AsyncSession) -> Sequence[OutboxRow]:
         unsent = (

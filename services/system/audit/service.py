@@ -6,8 +6,10 @@ shows each entry that was there when it began once, and none twice.
 """
 
 import re
+from typing import cast
 from uuid import UUID
 
+from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +24,8 @@ from services.system.audit.schemas import AuditEntryOut, AuditSearch
 from services.system.metrics import AUDIT_ENTRIES
 
 # Into the table and not the class: everything that happens comes through here, and nothing of it is read back.
-_ADD = insert(AuditEntry.__table__).on_conflict_do_nothing().returning(AuditEntry.__table__.c.id)
+_TABLE = cast("Table", AuditEntry.__table__)
+_ADD = insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.id)
 
 
 async def record(session: AsyncSession, event: CloudEvent) -> None:

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
 
 from libs.contracts import SUBSCRIPTIONS
 from libs.contracts.budget import AccountOpened
@@ -23,12 +25,12 @@ from libs.service_kit import client as kit_client
 from libs.service_kit import events, migrations
 from libs.service_kit.database import Sessions, transaction
 from libs.service_kit.outbox import Outbox, publish
-from libs.service_kit.settings import ServiceSettings
+from libs.service_kit.settings import DatabaseSettings, ServiceSettings
 from tests.fixtures.app import serving
 from tests.fixtures.ports import free_port
 from tests.libs.service_kit.conftest import until_somebody_waits
 from tests.libs.service_kit.probe.main import Settings, create_app
-from tests.libs.service_kit.sockets import answer, running_peer
+from tests.libs.service_kit.sockets import HANG, answer, running_peer
 
 NOTES = "/api/v1/notes"
 
@@ -167,10 +169,33 @@ async def test_a_service_relays_its_events_to_those_who_hear_them(
         assert auth.requests[0][3] == {"client_id": "probe-service", "client_secret": "secret"}
 
 
+async def test_a_relay_that_waits_for_its_destination_takes_no_connection_from_the_requests(
+    make_settings: Callable[..., Settings], database_url: Callable[[str], str], tenant_id: UUID
+) -> None:
+    one = DatabaseSettings(url=SecretStr(database_url("probe")), pool_size=1, pool_timeout_seconds=0.5)
+    async with running_peer() as auth, running_peer() as system, asyncio.timeout(10):
+        auth.script = [answer(200, {"access_token": "t-1", "expires_in": 900})]
+        system.script = [HANG]
+        urls = {"auth": auth.url, "system": system.url}
+        events = {"transport": "http", "client_secret": "secret"}
+        app = create_app(make_settings(services=urls, events=events, database=one))
+        async with app.router.lifespan_context(app) as state:
+            async with transaction(state["sessions"], tenant_id) as session:
+                publish(session, AccountOpened(account_id=uuid4(), code="a", name="A"))
+            while not system.requests:
+                await asyncio.sleep(0.01)
+            async with transaction(state["sessions"], tenant_id) as session:
+                await session.execute(text("select 1"))
+
+
 async def test_the_transport_decides_about_relays_and_destinations(make_settings: Callable[..., Settings]) -> None:
     by_http = {"transport": "http", "client_secret": "secret"}
     by_broker = {"transport": "rabbitmq", "broker_url": "amqp://guest:guest@127.0.0.1:1/"}
-    expected = {"none": set(), "http": {"watch", *(f"relay to {each}" for each in SUBSCRIPTIONS)}, "rabbitmq": {"broker", "watch"}}
+    expected = {
+        "none": set(),
+        "http": {"watch", *(f"relay to {each}" for each in SUBSCRIPTIONS)},
+        "rabbitmq": {"broker", "watch"},
+    }
     for given in ({"transport": "none"}, by_http, by_broker):
         settings: ServiceSettings = make_settings(events=given)
         outbox = Outbox("probe-service", events.destinations(settings.events))

@@ -55,8 +55,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal passed
         passed += seconds
 
-    start = time.monotonic()
-    monkeypatch.setattr(auth, "time", type("Clock", (), {"monotonic": staticmethod(lambda: start + passed)}))
+    start, today = time.monotonic(), time.time()
+    hands = {"monotonic": staticmethod(lambda: start + passed), "time": staticmethod(lambda: today + passed)}
+    monkeypatch.setattr(auth, "time", type("Clock", (), hands))
     return go_on
 
 
@@ -239,3 +240,55 @@ async def test_the_tenant_comes_from_the_token_and_from_nowhere_else(
         await stranger.patch(created.headers["location"], json={"text": "c"}, headers={"if-match": "*"})
     ).status_code == 404
     assert (await stranger.post(NOTES, json={"code": "a", "text": "b"})).status_code == 201
+
+
+async def test_a_token_that_was_proved_is_not_proved_again(
+    make_token: MakeToken, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_set, token = KeySet(keys.fetch), make_token()
+    first = await verify(token, key_set)
+    monkeypatch.setattr(jwt, "decode", None)
+    assert await verify(token, key_set) == first
+
+
+async def test_a_token_that_was_proved_ends_when_it_expires(
+    make_token: MakeToken, keys: Keys, clock: Callable[[float], None]
+) -> None:
+    key_set, token = KeySet(keys.fetch), make_token(exp=int(time.time()) + 20)
+    await verify(token, key_set)
+    clock(20 + auth.LEEWAY_SECONDS - 2)
+    await verify(token, key_set)
+    clock(4)
+    assert await key_set.proved(token) is None
+
+
+async def test_a_token_that_was_proved_ends_with_its_key(
+    make_token: MakeToken, keys: Keys, clock: Callable[[float], None]
+) -> None:
+    key_set, token = KeySet(keys.fetch), make_token()
+    await verify(token, key_set)
+    keys.keys = [("another", ec.generate_private_key(ec.SECP256R1()))]
+    clock(auth.REFRESH_SECONDS - 1)
+    await verify(token, key_set)
+    clock(2)
+    with pytest.raises(Unauthorized):
+        await verify(token, key_set)
+
+
+async def test_a_forged_token_is_never_taken_for_one_that_was_proved(make_token: MakeToken, keys: Keys) -> None:
+    key_set, token = KeySet(keys.fetch), make_token()
+    await verify(token, key_set)
+    head, _, signature = token.split(".")
+    other = make_token(tenant_id=uuid4()).split(".")[1]
+    for forged in (f"{head}.{other}.{signature}", f"{token}A", token[:-2]):
+        for _ in range(2):
+            with pytest.raises(Unauthorized):
+                await verify(forged, key_set)
+
+
+async def test_proofs_are_bounded(make_token: MakeToken, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "MOST_PROOFS", 2)
+    key_set, tokens = KeySet(keys.fetch), [make_token() for _ in range(3)]
+    for token in tokens:
+        await verify(token, key_set)
+    assert [await key_set.proved(token) is not None for token in tokens] == [False, False, True]

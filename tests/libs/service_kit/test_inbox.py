@@ -13,13 +13,13 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.service_kit.client import ServiceAccount, ServiceClient
-from libs.service_kit.database import Sessions, create_engine, create_sessions, transaction
+from libs.service_kit.database import Sessions, bind_tenant, create_engine, create_sessions, transaction
 from libs.service_kit.inbox import EVENTS_PATH, Handlers, consume
 from libs.service_kit.outbox import Outbox, publish
 from libs.service_kit.relay import Relay
@@ -121,6 +121,66 @@ async def test_a_refused_event_takes_effect_when_it_can(deliver: Deliver, count_
     event = envelope(tenant_id)
     assert await deliver(event, handlers={AccountOpened: fail}) == ["RuntimeError: not yet"]
     assert await deliver(event) == [None]
+    assert await count_notes() == 1
+
+
+async def test_an_event_that_is_refused_is_refused_twice_in_its_batch_and_can_come_again(
+    deliver: Deliver, count_notes: Count, tenant_id: UUID
+) -> None:
+    tries: list[str] = []
+
+    async def fail_once(session: AsyncSession, event: AccountOpened) -> None:
+        tries.append(event.code)
+        if len(tries) == 1:
+            raise RuntimeError("not yet")
+        await on_account_opened(session, event)
+
+    event = envelope(tenant_id)
+    handlers: Handlers = {AccountOpened: fail_once}
+    assert await deliver(event, event, handlers=handlers) == ["RuntimeError: not yet"] * 2
+    assert await deliver(event, handlers=handlers) == [None]
+    assert await deliver(event, handlers=handlers) == [None]
+    assert (len(tries), await count_notes()) == (2, 1)
+
+
+async def test_a_handler_that_fails_as_another_tenant_leaves_the_next_event_its_own(
+    deliver: Deliver, superuser: asyncpg.Connection, tenant_id: UUID
+) -> None:
+    other = uuid4()
+
+    async def wander(session: AsyncSession, event: AccountOpened) -> None:
+        if event.code == "wanders":
+            await bind_tenant(session, other)
+            raise RuntimeError("lost")
+        await on_account_opened(session, event)
+
+    events = [envelope(tenant_id, "wanders"), envelope(other, "b"), envelope(tenant_id, "c")]
+    assert await deliver(*events, handlers={AccountOpened: wander}) == ["RuntimeError: lost", None, None]
+    kept = await superuser.fetch("select tenant_id, code from notes where tenant_id = any($1)", [tenant_id, other])
+    assert {(row["tenant_id"], row["code"]) for row in kept} == {(other, "b"), (tenant_id, "c")}
+    assert not await superuser.fetchval("select true from inbox where event_id = $1", events[0].id)
+
+
+async def test_a_lock_that_somebody_holds_is_no_events_fault(
+    deliver: Deliver, count_notes: Count, superuser: asyncpg.Connection, tenant_id: UUID
+) -> None:
+    """A refusal would use up attempts, and end in giving the event up."""
+
+    async def wait(session: AsyncSession, event: AccountOpened) -> None:
+        await on_account_opened(session, event)
+        await session.execute(text("set local lock_timeout = '20ms'"))
+        await session.execute(text("lock table notes in share row exclusive mode"))
+
+    event = envelope(tenant_id)
+    async with superuser.transaction():
+        await superuser.execute("lock table notes in row share mode")
+        await superuser.execute(
+            "insert into notes (tenant_id, code, text, amount, version) values ($1, 'x', 'x', 0, 1)", uuid4()
+        )
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            await deliver(event, handlers={AccountOpened: wait})
+    assert await count_notes() == 0
+    assert await deliver(event, handlers={AccountOpened: wait}) == [None]
     assert await count_notes() == 1
 
 

@@ -13,10 +13,11 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import AccountOpened
-from libs.service_kit.database import Sessions, bind_tenant, create_engine, transaction
-from libs.service_kit.outbox import OutboxRow, publish
+from libs.service_kit.database import Sessions, bind_tenant, create_engine, create_sessions, transaction
+from libs.service_kit.outbox import Outbox, OutboxRow, publish
 from libs.service_kit.settings import DatabaseSettings
 from tests.libs.service_kit.conftest import owner_url
+from tests.libs.service_kit.probe.main import Settings
 from tests.libs.service_kit.probe.notes import Note
 
 TenantSession = Callable[..., AbstractAsyncContextManager[AsyncSession]]
@@ -114,6 +115,48 @@ async def test_a_session_can_turn_to_another_tenant(sessions: Sessions, kept_not
         assert await session.scalar(COUNT) == 0
         await bind_tenant(session, tenant_id)
         assert await session.scalar(COUNT) == 1
+
+
+@pytest.mark.parametrize("statements", [0, 1])
+async def test_a_connection_takes_no_tenant_along_into_the_pool(
+    service_settings: Settings, tenant_id: UUID, kept_note: Note, statements: int
+) -> None:
+    """Whether the session has asked anything or not: the tenant is set with the BEGIN before its first statement."""
+    engine = create_engine(service_settings.database.model_copy(update={"pool_size": 1}))
+    try:
+        async with transaction(create_sessions(engine, Outbox("probe", lambda _: [])), tenant_id) as session:
+            await session.connection()
+            for _ in range(statements):
+                assert await session.scalar(COUNT) == 1
+        async with engine.connect() as connection:
+            assert await connection.scalar(COUNT) == 0
+    finally:
+        await engine.dispose()
+
+
+async def test_the_first_transaction_of_every_new_connection_is_bound(
+    service_settings: Settings, tenant_id: UUID, kept_note: Note
+) -> None:
+    """A connection is asked for its role as soon as it is there, which begins a transaction."""
+    engine = create_engine(service_settings.database)
+    own = create_sessions(engine, Outbox("probe", lambda _: []))
+    try:
+        async with transaction(own, tenant_id) as first, transaction(own, tenant_id) as second:
+            assert [await session.scalar(COUNT) for session in (first, second)] == [1, 1]
+    finally:
+        await engine.dispose()
+
+
+async def test_what_was_published_for_one_tenant_is_written_before_the_session_turns_to_another(
+    writing: Sessions, superuser: asyncpg.Connection, destination: str
+) -> None:
+    tenants = [uuid4(), uuid4()]
+    async with transaction(writing) as session:
+        for tenant_id in tenants:
+            await bind_tenant(session, tenant_id)
+            publish(session, AccountOpened(account_id=uuid4(), code="a", name="A"))
+    rows = await superuser.fetch("select tenant_id from outbox where destination = $1 order by position", destination)
+    assert [tenant_id for (tenant_id,) in rows] == tenants
 
 
 async def test_the_outbox_is_read_by_the_relays_role_only(tenant_session: TenantSession) -> None:

@@ -1,0 +1,75 @@
+"""What is to be done after a commit is done after it, and only then."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from libs.service_kit.commits import after_commit
+from libs.service_kit.database import Sessions, transaction
+
+
+@pytest.fixture
+def done() -> list[str]:
+    """What has been done."""
+    return []
+
+
+@pytest.fixture
+def do(done: list[str]) -> Callable[[str], Callable[[], None]]:
+    """Something to do: `do("a")`."""
+    return lambda what: lambda: done.append(what)
+
+
+async def test_it_is_done_once_after_the_commit(
+    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
+) -> None:
+    async with sessions() as session:
+        for what in ("a", "b"):
+            after_commit(session, do(what))
+            await session.execute(text("select 1"))
+            assert done == ["a", "b"][: len(done)]
+            assert what not in done
+            await session.commit()
+    assert done == ["a", "b"]
+
+
+async def test_a_rollback_does_nothing(
+    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
+) -> None:
+    async with sessions() as session:
+        after_commit(session, do("a"))
+        await session.execute(text("select 1"))
+        await session.rollback()
+        after_commit(session, do("b"))
+        await session.execute(text("select 1"))
+        await session.commit()
+    assert done == ["b"]
+
+
+async def test_a_commit_that_fails_does_nothing(
+    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
+) -> None:
+    with pytest.raises(RuntimeError):
+        async with transaction(sessions) as session:
+            after_commit(session, do("a"))
+            raise RuntimeError
+    assert done == []
+
+
+async def test_a_savepoint_that_is_rolled_back_takes_its_own_along(
+    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
+) -> None:
+    async with transaction(sessions) as session:
+        after_commit(session, do("before"))
+        async with session.begin_nested():
+            after_commit(session, do("released"))
+        with pytest.raises(RuntimeError):
+            async with session.begin_nested():
+                after_commit(session, do("outer"))
+                async with session.begin_nested():
+                    after_commit(session, do("inner"))
+                raise RuntimeError
+        after_commit(session, do("after"))
+        assert done == []
+    assert done == ["before", "released", "after"]
