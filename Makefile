@@ -1,7 +1,7 @@
 # Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
 # into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry migrate clean test test-docker test-logstash test-stack fuzz check lint typecheck format lock dashboards
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry bench-kit migrate clean test test-docker test-logstash test-stack fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -11,7 +11,7 @@ need    = @$(PYTHON) dev-environment/install.py $(1)
 SCRIPTS = .ci/run $(wildcard dev-environment/*/*.sh)
 
 help:       ## list the verbs (what plain `make` does)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:      ## install everything, for all verbs
 	$(call need,runtime local test lint load)
@@ -65,6 +65,10 @@ load:       ## keep believable traffic going until Ctrl-C [USERS=8] [RATE=1] [DU
 bench-telemetry: ## what telemetry costs on this machine, against none and against the tutorials' [ARGS="--json --help"]
 	$(call need,runtime local bench)
 	@$(RUN) -m bench $(ARGS)
+
+bench-kit:  ## what the service kit costs a request, and events end to end [ARGS="--json --help"]
+	$(call need,runtime local)
+	@$(RUN) -m bench_kit $(ARGS)
 
 migrate:    ## bring the databases up to date, of one service or of all [SERVICE=auth]
 	$(call need,runtime local)

@@ -69,11 +69,15 @@ def table(result: dict[str, Any]) -> str:
     """The result for people, as Markdown."""
     lines: list[str] = []
     if requests := result.get("requests"):
-        lines += ["| a creating POST | requests/s | p50 ms | p99 ms | CPU µs | throughput |", "| --- " * 6 + "|"]
-        for kind, share in (("plain", 1.0), ("kit", requests["throughput_kept"])):
+        lines += [
+            "| a creating POST | requests/s | p50 ms | p99 ms | CPU µs | throughput | by CPU |",
+            "| --- " * 7 + "|",
+        ]
+        shares = ((1.0, 1.0), (requests["throughput_kept"], requests["throughput_kept_by_cpu"]))
+        for kind, (share, by_cpu) in zip(("plain", "kit"), shares, strict=True):
             row = requests[kind]
             numbers = f"{row['rps']:,.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {row['cpu_us']:,.0f}"
-            lines.append(f"| {kind} | {numbers} | {share:.0%} |")
+            lines.append(f"| {kind} | {numbers} | {share:.0%} | {by_cpu:.0%} |")
     if arrived := result.get("events"):
         lines += ["", "| events end to end | events/s | lost | doubled |", "| --- " * 4 + "|"]
         rate = f"{arrived['events_per_second']:,.0f}"

@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability.redaction import is_secret
-from libs.observability.tracing import quietly
 from libs.service_kit.database import DatabaseSession, execute
 from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
 from libs.service_kit.outbox import ADD, take_published
@@ -67,8 +66,7 @@ class Once:
         if self._key:
             published = take_published(self._session) or "[]"
             given = (orjson.dumps(headers).decode(), answer.decode(), self._session.info["tenant_id"], self._key)
-            with quietly():
-                await execute(self._session, _REMEMBER, published, *given)
+            await execute(self._session, _REMEMBER, published, *given)
         return Response(answer, 201, headers, "application/json")
 
 
@@ -86,9 +84,7 @@ async def claim(
     tenant_id: UUID = session.info["tenant_id"]
     fingerprint = await _fingerprint(request, session.info["actor_id"])
     try:
-        with quietly():
-            is_new = bool(await execute(session, _CLAIM, tenant_id, key, fingerprint))
-        if not is_new:
+        if not await execute(session, _CLAIM, tenant_id, key, fingerprint):
             await _replay(session, tenant_id, key, fingerprint)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
@@ -109,9 +105,9 @@ async def _fingerprint(request: Request, caller_id: UUID) -> str:
 
 async def _replay(session: AsyncSession, tenant_id: UUID, key: str, fingerprint: str) -> None:
     [first] = await execute(session, _FIND, tenant_id, key)
-    if first.fingerprint != fingerprint:
+    if first["fingerprint"] != fingerprint:
         raise IdempotencyKeyReused(str(IdempotencyKeyReused.__doc__))
-    raise Replay(first.status, first.headers, first.body)
+    raise Replay(first["status"], first["headers"], first["body"])
 
 
 CreateOnce = Annotated[Once, Depends(claim)]

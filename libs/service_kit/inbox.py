@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts import CloudEvent, Event, read_event
 from libs.observability import get_logger
 from libs.observability.messaging import processing
-from libs.observability.tracing import quietly
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.database import Sessions, bind_tenant, execute
 from libs.service_kit.errors import is_passing
@@ -40,8 +39,7 @@ async def consume(
     `messaging.system` of the spans.
     """
     async with sessions.begin() as session:
-        with quietly():  # it belongs to no event alone
-            batch = _Batch(session, handlers, system, await _claim(session, envelopes))
+        batch = _Batch(session, handlers, system, await _claim(session, envelopes))
         return [await _consume_one(batch, envelope) for envelope in envelopes]
 
 
@@ -60,7 +58,7 @@ async def _claim(session: AsyncSession, envelopes: Sequence[CloudEvent]) -> set[
     for tenant_id in dict.fromkeys(envelope.tenantid for envelope in envelopes):
         await bind_tenant(session, tenant_id)
         ids = [envelope.id for envelope in envelopes if envelope.tenantid == tenant_id]
-        new.update(row.event_id for row in await execute(session, _CLAIM, tenant_id, ids))
+        new.update(row["event_id"] for row in await execute(session, _CLAIM, tenant_id, ids))
     return new
 
 
@@ -94,9 +92,8 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
 
 async def _release(session: AsyncSession, envelope: CloudEvent) -> None:
     """Let the event come again."""
-    with quietly():
-        await bind_tenant(session, envelope.tenantid)  # its handler may have bound another
-        await execute(session, "delete from inbox where event_id = $1", envelope.id)
+    await bind_tenant(session, envelope.tenantid)  # its handler may have bound another
+    await execute(session, "delete from inbox where event_id = $1", envelope.id)
 
 
 async def _handle(session: AsyncSession, handlers: Handlers, envelope: CloudEvent) -> None:

@@ -16,7 +16,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from libs.contracts import CloudEvent, Event
 from libs.observability.messaging import carrier
-from libs.observability.tracing import quietly
 
 
 class KitBase(DeclarativeBase):
@@ -93,7 +92,7 @@ class Outbox:
                 waker.set()
 
 
-# One parameter for any number of rows, in the driver's own words: a row by the unit of work costs 0.2 ms, this half of it.
+# Of any number of rows, as one document. A row by the unit of work costs 0.2 ms, this a third of it.
 ADD = """insert into outbox (event_id, destination, tenant_id, envelope, carrier)
 select event_id, destination, tenant_id, envelope, carrier from jsonb_to_recordset($1)
 as r (event_id uuid, destination text, tenant_id uuid, envelope jsonb, carrier jsonb)"""
@@ -134,13 +133,6 @@ def take_published(session: AsyncSession | Session) -> str | None:
         return None
     session.info.setdefault("wake", set()).update(row["destination"] for row in rows)
     return orjson.dumps(rows).decode()
-
-
-def write_published(session: Session) -> None:
-    """Add to the outbox what has been published since the last time; part of every flush."""
-    if rows := take_published(session):
-        with quietly():  # it never waits, and would stand beside each statement of a rule
-            session.connection().exec_driver_sql(ADD, (rows,))
 
 
 def forget_published(session: Session) -> None:

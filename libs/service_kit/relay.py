@@ -103,7 +103,7 @@ class Relay:
 
     async def _take_lock(self, session: AsyncSession) -> bool:
         [row] = await execute(session, _LOCK, f"{self.service}_relay", f"relay {self.destination}")
-        return row.taken
+        return row["taken"]
 
     async def _oldest(self, session: AsyncSession) -> Sequence[OutboxRow]:
         unsent = (
@@ -165,7 +165,8 @@ async def _waiting(service: str, sessions: Sessions) -> dict[str, tuple[int, flo
     """For each destination, how many events wait, how long the oldest has, and whether one of them is due."""
     async with sessions.begin() as session:
         await execute(session, "select set_config('role', $1, true)", f"{service}_relay")
-        return {row.destination: (row.unsent, row.oldest, row.is_due) for row in await execute(session, _WAITING)}
+        waiting = await execute(session, _WAITING)
+        return {row["destination"]: (row["unsent"], row["oldest"], row["is_due"]) for row in waiting}
 
 
 async def clean(service: str, sessions: Sessions) -> None:

@@ -262,12 +262,13 @@ async def test_a_token_that_was_proved_ends_when_it_expires(
     assert await key_set.proved(token) is None
 
 
+@pytest.mark.parametrize("kid", [KID, "another"])
 async def test_a_token_that_was_proved_ends_with_its_key(
-    make_token: MakeToken, keys: Keys, clock: Callable[[float], None]
+    make_token: MakeToken, keys: Keys, clock: Callable[[float], None], kid: str
 ) -> None:
     key_set, token = KeySet(keys.fetch), make_token()
     await verify(token, key_set)
-    keys.keys = [("another", ec.generate_private_key(ec.SECP256R1()))]
+    keys.keys = [(kid, ec.generate_private_key(ec.SECP256R1()))]
     clock(auth.REFRESH_SECONDS - 1)
     await verify(token, key_set)
     clock(2)
