@@ -107,7 +107,8 @@ def test_a_service_that_cannot_start_shows_why(environment, stack):
 def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
     assert verb(environment, "down").returncode == 0
     assert processes.of_stack(stack.state) == []
-    assert all(processes.is_free(int(port)) for name, port in environment.items() if name.endswith("_PORT"))
+    used = [service.port_variable for service in settings.SERVICES] + ["POSTGRES_PORT"]
+    assert [name for name in used if not processes.is_free(int(environment[name]))] == []
     assert verb(environment, "status").returncode == 1
     assert verb(environment, "up").returncode == 0
 
