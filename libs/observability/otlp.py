@@ -17,7 +17,6 @@ from time import sleep
 from opentelemetry.exporter.otlp.proto.common._internal import (
     _encode_attributes,
     _encode_instrumentation_scope,
-    _encode_key_value,
     _encode_resource,
 )
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -26,6 +25,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 PORTION = 64
+SCALARS = frozenset((str, int, bool, float))
 # Bits 8 and 9 of the flags say whether the parent is known to be of another process.
 LOCAL, REMOTE = 0x100, 0x300
 # Tag and value of each: start time and end time, kind; flags.
@@ -86,13 +86,7 @@ def _span(span: ReadableSpan) -> bytes:
     if context.trace_state:
         parts.append(_text(3, context.trace_state.to_header()))
     for key, value in (span._attributes or {}).items():
-        try:
-            parts.append(_attribute(key, value))
-        except (
-            TypeError,
-            ValueError,
-        ):  # it cannot be remembered, or not even encoded: the library leaves such a one out
-            parts.extend(_field(9, each.SerializeToString()) for each in _encode_attributes({key: value}))
+        parts.append((_usual_attribute if type(value) in SCALARS else _attribute)(key, value))
     if dropped := span.dropped_attributes:
         parts.append(b"\x50" + _varint(dropped))
     parts.append(_status(status.status_code.value, status.description))
@@ -106,10 +100,13 @@ def _status(code: int, description: str | None) -> bytes:
     return _field(15, fields + (b"\x18" + _varint(code) if code else b""))
 
 
-@lru_cache(maxsize=2048, typed=True)
 def _attribute(key: str, value: object) -> bytes:
-    """An attribute of a span. Most of them are the same in every request, so their bytes are remembered."""
-    return _field(9, _encode_key_value(key, value).SerializeToString())
+    """An attribute of a span; nothing for one that the library cannot encode."""
+    return b"".join(_field(9, each.SerializeToString()) for each in _encode_attributes({key: value}))
+
+
+# Most of them are the same in every request.
+_usual_attribute = lru_cache(maxsize=2048, typed=True)(_attribute)
 
 
 @lru_cache(maxsize=1024)

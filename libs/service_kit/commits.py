@@ -32,12 +32,13 @@ def _begin(session: Session, transaction: SessionTransaction) -> None:
         _savepoints(session)[transaction] = len(_actions(session))
 
 
-@event.listens_for(TenantSession, "after_soft_rollback")
-def _forget(session: Session, previous: SessionTransaction) -> None:
-    if previous.nested:
-        del _actions(session)[_savepoints(session)[previous] :]
-    elif previous.parent is None:
+@event.listens_for(TenantSession, "after_rollback")
+def _forget(session: Session) -> None:
+    savepoint = session.get_nested_transaction()
+    if savepoint is None:
         _actions(session).clear()
+    else:
+        del _actions(session)[_savepoints(session)[savepoint] :]
 
 
 @event.listens_for(TenantSession, "after_commit")

@@ -83,9 +83,16 @@ class TenantConnection(asyncpg.Connection):
     tenant_id: UUID | None = None
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-        if self.tenant_id and query == "BEGIN;":
+        if query != "BEGIN;":
+            return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
+        if self.tenant_id:
             query = f"BEGIN; select set_config('app.tenant_id', '{self.tenant_id}', true)"
-        return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
+        try:
+            return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
+        except BaseException:
+            # The server may have begun a transaction of this tenant, in which the next one would find itself.
+            self.terminate()
+            raise
 
 
 @event.listens_for(TenantSession, "after_begin")
@@ -137,6 +144,9 @@ def execute_now(session: Session, statement: str, *given: Any) -> Sequence[Any]:
         if is_lost:
             connection.invalidate(error)
         raise DBAPIError(statement, None, error, connection_invalidated=is_lost) from error
+    except BaseException as error:  # a time-out, a cancellation: nobody knows what the server has done
+        connection.invalidate(error)
+        raise
     finally:
         cursor.close()
 

@@ -147,8 +147,8 @@ PROBLEM_SCHEMA = {
     },
 }
 
-# SQLSTATE classes of trouble that passes: connection, resources, operator intervention, deadlock, lock timeout.
-PASSING = ("08", "53", "57", "40", "55")
+# SQLSTATEs of trouble that passes: connection, resources; serialization, deadlock, lock time-out; the server going or coming.
+PASSING = ("08", "53", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
 
 
 def is_passing(error: DBAPIError) -> bool:

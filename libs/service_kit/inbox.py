@@ -83,7 +83,8 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
         if isinstance(error, DBAPIError) and is_passing(error):
             raise  # no fault of the event's, and perhaps nothing of this batch can be committed any more
         refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {error}"[:500]
-        await _release(session, envelope)
+        if envelope.id in batch.new:  # otherwise its effect stands, and with it the claim
+            await _release(session, envelope)
         return refusal
     finally:
         session.expunge_all()  # the next event may be another tenant's, and the session's cache knows no tenants

@@ -101,8 +101,11 @@ as r (event_id uuid, destination text, tenant_id uuid, envelope jsonb, carrier j
 def publish(session: AsyncSession, event: Event) -> None:
     """Let the event leave with this transaction: both are committed, or neither.
 
-    The tenant, the actor and the trace are those of the session and of the current span.
+    The tenant, the actor and the trace are those of the session and of the current span. Raises `RuntimeError` once a
+    statement of the transaction, or of the savepoint that is open, has failed.
     """
+    if not session.is_active:
+        raise RuntimeError("nothing can be published in a transaction that has failed")
     outbox: Outbox = session.info["outbox"]
     destinations = outbox.destinations(event.type)
     if not destinations:

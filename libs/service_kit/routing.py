@@ -1,6 +1,7 @@
 """The router of one noun, which costs the requests for other nouns next to nothing."""
 
 from fastapi import APIRouter
+from starlette._utils import get_route_path
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -15,6 +16,6 @@ class NounRouter(APIRouter):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """As the base class, which FastAPI announces as an extension point and may still change: the tests ask every path."""
-        if not scope["path"].removeprefix(scope.get("root_path", "")).startswith(self.prefix):
+        if not get_route_path(scope).startswith(self.prefix):
             return Match.NONE, {}
         return super().matches(scope)

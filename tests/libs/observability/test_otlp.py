@@ -115,6 +115,15 @@ def test_what_cannot_be_encoded_is_left_out_and_costs_nothing_else():
     assert [(each.key, each.value.string_value) for each in read.attributes] == [("good", "b")]
 
 
+def test_numbers_that_are_equal_keep_their_kind_also_in_sequences():
+    provider, kept = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    for value in ((1, 2), (1.0, 2.0), (True, True), 1, 1.0, True):
+        LeanTracer("test", provider).start_span("s", attributes={"k": value}).end()
+    spans = kept.get_finished_spans()
+    assert ExportTraceServiceRequest.FromString(encode(spans)) == encode_spans(spans)
+
+
 def test_no_spans_are_no_bytes():
     assert encode([]) == b""
 

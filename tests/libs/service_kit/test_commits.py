@@ -1,12 +1,15 @@
 """What is to be done after a commit is done after it, and only then."""
 
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from libs.service_kit.commits import after_commit
 from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.outbox import InboxRow
 
 
 @pytest.fixture
@@ -73,3 +76,16 @@ async def test_a_savepoint_that_is_rolled_back_takes_its_own_along(
         after_commit(session, do("after"))
         assert done == []
     assert done == ["before", "released", "after"]
+
+
+async def test_a_flush_that_fails_in_a_savepoint_takes_what_came_before_along(
+    writing: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
+) -> None:
+    async with transaction(writing, uuid4()) as session:
+        after_commit(session, do("outside"))
+        with pytest.raises(DBAPIError):
+            async with session.begin_nested():
+                after_commit(session, do("inside"))
+                session.add(InboxRow(event_id=uuid4(), tenant_id=uuid4()))  # another tenant's: refused
+                await session.flush()
+    assert done == ["outside"]

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
+from libs.observability import messaging
 from libs.service_kit.client import ServiceAccount, ServiceClient
 from libs.service_kit.database import Sessions, bind_tenant, create_engine, create_sessions, transaction
 from libs.service_kit.inbox import EVENTS_PATH, Handlers, consume
@@ -360,3 +361,41 @@ async def test_a_database_that_is_away_is_no_events_fault(outbox: Outbox, tenant
     with pytest.raises(OSError):
         await consume(create_sessions(engine, outbox), HANDLERS, [envelope(tenant_id)], "test")
     await engine.dispose()
+
+
+def happened(tenant_id: UUID) -> CloudEvent:
+    return CloudEvent(
+        id=uuid4(), source="x-service", type="x.happened.v1", subject="x/1", time=datetime.now(UTC),
+        tenantid=tenant_id, data={},
+    )  # fmt: skip
+
+
+async def test_an_effect_that_stands_is_not_repeated_when_its_telemetry_fails(
+    sessions: Sessions, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[UUID] = []
+
+    async def handle(session: AsyncSession, event: CloudEvent) -> None:
+        seen.append(event.id)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no line can be written")
+
+    envelope = happened(tenant_id)
+    with monkeypatch.context() as broken:
+        broken.setattr(messaging, "write", fail)
+        assert await consume(sessions, {CloudEvent: handle}, [envelope], "http") != [None]
+    assert await consume(sessions, {CloudEvent: handle}, [envelope], "http") == [None]
+    assert seen == [envelope.id]
+
+
+async def test_an_event_whose_statements_are_cancelled_is_refused_and_holds_nobody_up(
+    sessions: Sessions, tenant_id: UUID
+) -> None:
+    async def handle(session: AsyncSession, event: CloudEvent) -> None:
+        await session.execute(text("do $$ begin raise exception using errcode = '57014'; end $$"))
+
+    envelope = happened(tenant_id)
+    [refusal] = await consume(sessions, {CloudEvent: handle}, [envelope], "http")
+    assert refusal is not None
+    assert "57014" in refusal

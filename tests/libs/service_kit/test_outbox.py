@@ -9,12 +9,13 @@ import asyncpg
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from sqlalchemy.exc import DBAPIError
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.observability.context import working
 from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import Outbox, publish
+from libs.service_kit.outbox import InboxRow, Outbox, publish
 
 Stored = Callable[[], Any]
 
@@ -135,3 +136,16 @@ async def test_a_commit_without_events_wakes_nobody(writing: Sessions, waker: as
         await session.connection()
         await session.commit()
     assert not waker.is_set()
+
+
+async def test_nothing_is_published_once_a_statement_has_failed(
+    writing: Sessions, tenant_id: UUID, destination: str, superuser: asyncpg.Connection
+) -> None:
+    async with transaction(writing, tenant_id) as session:
+        with pytest.raises(RuntimeError, match="nothing can be published"):
+            async with session.begin_nested():
+                session.add(InboxRow(event_id=uuid4(), tenant_id=uuid4()))  # another tenant's: refused
+                with pytest.raises(DBAPIError):
+                    await session.flush()
+                publish(session, event())
+    assert await superuser.fetchval("select count(*) from outbox where destination = $1", destination) == 0

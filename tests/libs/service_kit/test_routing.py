@@ -48,10 +48,11 @@ async def test_every_path_is_answered_as_by_a_plain_router(method, path):
     assert await asked(build(NounRouter), method, path) == await asked(build(APIRouter), method, path)
 
 
-async def test_below_a_root_path_too():
+@pytest.mark.parametrize("root", ["/below", "/ap", "/api"])
+async def test_below_a_root_path_too(root):
     for path in ("/api/v1/tokens/7", "/health", "/nowhere/at/all"):
-        ours = await asked(build(NounRouter), "GET", path, "/below")
-        assert ours == await asked(build(APIRouter), "GET", path, "/below")
+        ours = await asked(build(NounRouter), "GET", path, root)
+        assert ours == await asked(build(APIRouter), "GET", path, root)
 
 
 async def test_the_routes_of_another_prefix_are_not_looked_through(monkeypatch):
