@@ -72,15 +72,24 @@ def parser() -> argparse.ArgumentParser:
 
 
 def up(settings: Settings, given: argparse.Namespace) -> int:
-    """Choose the mode and the parts, then start."""
+    """Choose the mode and the parts, then start; without Docker if that was nobody's choice and has not its images."""
     chosen, chosen_parts = _choice(settings, given)
+    is_settled = mode.is_settled(settings, given.mode) or bool(chosen_parts)
     last = mode.remembered(settings)
     if last != chosen and BACKENDS[last].is_running(settings):
         raise stack.StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
     if chosen == "docker":
         compose.check(chosen_parts)
     mode.remember(settings, chosen, chosen_parts)
-    BACKENDS[chosen].up(settings)
+    try:
+        BACKENDS[chosen].up(settings)
+    except compose.PullError as error:
+        if is_settled:
+            raise
+        say(f"\n{error}\n\nMode: local, until then")
+        mode.forget(settings)
+        mode.remember(settings, "local")
+        stack.up(settings)
     return 0
 
 

@@ -12,6 +12,10 @@ from local.settings import SERVICES, Service, SettingError, Settings
 SECONDS_TO_BE_READY = 300
 
 
+class PullError(engine.EngineError):
+    """An image cannot be had now; nothing has been started."""
+
+
 def must_answer() -> None:
     """`EngineError` says why no container can run here."""
     if lacking := engine.lacking():
@@ -155,7 +159,8 @@ def _pull(names: Sequence[str]) -> None:
     try:
         engine.compose("pull", *names)
     except engine.EngineError as error:
-        raise engine.EngineError(
-            "An image could not be pulled (see above). The same command tries again; PARTS leaves out what needs the "
-            'image: make up PARTS="metrics traces", for example, does without Elasticsearch, Logstash and Kibana.'
+        raise PullError(
+            "An image could not be pulled (see above). `make up MODE=docker` tries again; PARTS leaves out what needs "
+            'the image: make up PARTS="metrics traces", for example, does without Elasticsearch, Logstash and Kibana; '
+            "`make up MODE=local` does without Docker."
         ) from error

@@ -13,8 +13,7 @@ MODES = ("local", "docker")
 
 def choose(settings: Settings, asked: str | None) -> tuple[str, str]:
     """The mode to start in, and why: what is asked for, else MODE, else the last one, else docker if it can be had."""
-    wanted = asked or settings.values["MODE"]
-    if wanted:
+    if wanted := asked or settings.values["MODE"]:
         if wanted not in MODES:
             raise SettingError(f"MODE must be local or docker, not {wanted!r}")
         return wanted, "MODE says so"
@@ -24,6 +23,11 @@ def choose(settings: Settings, asked: str | None) -> tuple[str, str]:
     if lacking := engine.lacking():
         return "local", f"{lacking}; with Docker come Prometheus, Grafana, Kibana and Jaeger too"
     return "docker", "a Docker Engine answers; MODE=local runs without it"
+
+
+def is_settled(settings: Settings, asked: str | None) -> bool:
+    """Whether somebody has chosen, now or before."""
+    return bool(asked or settings.values["MODE"]) or _file(settings).exists()
 
 
 def remember(settings: Settings, mode: str, parts: str = "") -> None:

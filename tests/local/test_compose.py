@@ -74,6 +74,24 @@ def test_without_jaeger_the_services_send_no_spans(settings, asked, parts, expor
     assert told == [exporter, exporter]
 
 
+@pytest.mark.parametrize(("asked_for", "mode_then"), [([], "local"), (["--mode", "docker"], "docker")])
+def test_images_that_cannot_be_had_stop_docker_mode_only_where_it_was_asked_for(
+    settings, asked, monkeypatch, capsys, asked_for, mode_then
+):
+    started = []
+
+    def refuse(*_, environment=None):
+        raise engine.EngineError("no such host")
+
+    monkeypatch.setattr(engine, "has_image", lambda _: False)
+    monkeypatch.setattr(engine, "compose", refuse)
+    monkeypatch.setattr(command_line.stack, "up", started.append)
+    failed = command_line.main(["up", *asked_for])
+    said = capsys.readouterr()
+    assert "An image could not be pulled" in said.out + said.err
+    assert (mode.remembered(settings), bool(failed), bool(started)) == (mode_then, bool(asked_for), not asked_for)
+
+
 def test_what_is_left_out_is_stopped_and_what_ends_is_run_by_itself(settings, asked, monkeypatch):
     monkeypatch.setattr(engine, "running", lambda: {"jaeger", "kibana", "of another version"})
     mode.remember(settings, "docker", "logs")
