@@ -1,16 +1,13 @@
 """What telemetry costs, measured on this machine: `python -m bench`, as `make bench-telemetry` calls it."""
 
 import argparse
-import json
-import shutil
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
-from local.postgres import PostgresError
-
-from bench import client, collector, compare, lines, routes, scrape, tables
-from bench.processes import Stage, StartError, pin
+from bench import client, collector, command, compare, lines, routes, scrape, tables
+from bench.command import say
+from bench.processes import Stage, pin
 
 PARTS = {"collector": collector.run, "logging": lines.run, "metrics": scrape.run, "routes": routes.run}
 
@@ -19,28 +16,14 @@ def main() -> int:
     """Measure and print; returns the exit code."""
     given = parser().parse_args()
     cores = pin()
-    folder = Path(tempfile.mkdtemp(prefix="bench-telemetry-"))
     chosen = next((name for name in PARTS if getattr(given, name)), "compare")
     say(f"load by {client.name()}; server on core {cores.server}, all else on core {cores.client}")
-    try:
+
+    def measure(folder: Path) -> Any:
         with Stage(folder, cores) as stage:
-            measured = (PARTS | {"compare": compare.run})[chosen](
-                stage, say, rounds=given.rounds, seconds=given.seconds
-            )
-        table = tables.compared if chosen == "compare" else tables.plain
-        print(json.dumps(measured, indent=2) if given.json else table(measured))
-        return 0
-    except (StartError, PostgresError, client.LoadError, compare.LostError) as error:
-        say(f"\n{error}")
-        return 1
-    except KeyboardInterrupt:
-        say("\nInterrupted.")
-        return 130
-    finally:
-        if given.keep:
-            say(f"logs: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+            return (PARTS | {"compare": compare.run})[chosen](stage, say, rounds=given.rounds, seconds=given.seconds)
+
+    return command.run(given, "bench-telemetry", measure, tables.compared if chosen == "compare" else tables.plain)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,11 +41,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--seconds", type=float, default=2.0, help="seconds of each round (default: 2)")
     options.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     return options
-
-
-def say(text: str) -> None:
-    """Tell how far it is."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -50,25 +51,26 @@ def load(port: int, path: str, *, connections: int, seconds: float) -> Load:
     """Asks for `path` until `seconds` are over. Raises `LoadError` for any answer but 200."""
     if shutil.which("wrk") and seconds >= 1:
         return _wrk(port, path, connections, round(seconds))
-    return _own(port, path, connections, seconds)
-
-
-def _own(port: int, path: str, connections: int, seconds: float) -> Load:
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: {USER_AGENT}\r\n\r\n".encode()
+    return send(port, lambda: request, connections=connections, seconds=seconds)
+
+
+def send(port: int, make: Callable[[], bytes], *, connections: int, seconds: float, status: int = 200) -> Load:
+    """Sends what `make` makes, by our own client, until `seconds` are over. Raises `LoadError` for any other status."""
     latencies = array("d")
     with selectors.DefaultSelector() as waiting:
         for _ in range(connections):
-            connection = _Connection(port)
+            connection = _Connection(port, status)
             waiting.register(connection.socket, selectors.EVENT_READ, connection)
         begun = perf_counter()
         deadline = begun + seconds
         for key in list(waiting.get_map().values()):
-            key.data.ask(request)
+            key.data.ask(make())
         open_connections = connections
         while open_connections:
             ready = waiting.select(10)
             if not ready:
-                raise LoadError(f"no answer to GET {path} for ten seconds")
+                raise LoadError("no answer for ten seconds")
             for key, _ in ready:
                 connection: _Connection = key.data
                 if not connection.read():
@@ -76,7 +78,7 @@ def _own(port: int, path: str, connections: int, seconds: float) -> Load:
                 now = perf_counter()
                 latencies.append(now - connection.asked_at)
                 if now < deadline:
-                    connection.ask(request)
+                    connection.ask(make())
                 else:
                     waiting.unregister(connection.socket)
                     connection.socket.close()
@@ -85,9 +87,10 @@ def _own(port: int, path: str, connections: int, seconds: float) -> Load:
 
 
 class _Connection:
-    __slots__ = ("asked_at", "received", "socket")
+    __slots__ = ("_expected", "asked_at", "received", "socket")
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, status: int) -> None:
+        self._expected = f"HTTP/1.1 {status}".encode()
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b""
@@ -107,8 +110,8 @@ class _Connection:
         if not separator:
             return False
         length = LENGTH.search(head)
-        if length is None or not head.startswith(b"HTTP/1.1 200"):
-            raise LoadError(self.received[:200].decode("latin-1"))
+        if length is None or not head.startswith(self._expected):
+            raise LoadError(self.received[:500].decode("latin-1"))
         if len(body) < int(length[1]):
             return False
         self.received = b""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from bench import client
+from bench.command import BenchError
 from bench.processes import Process, Sink, Stage
 
 ENDPOINTS = {"trivial": "/items/7", "database": "/products/1"}
@@ -29,7 +30,7 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
 Say = Callable[[str], None]
 
 
-class LostError(Exception):
+class LostError(BenchError):
     """A request left less, or more, than it should."""
 
 

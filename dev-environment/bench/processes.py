@@ -2,19 +2,18 @@
 
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from local import postgres
+from local.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30
@@ -44,18 +43,6 @@ def pin() -> Cores:
     return Cores(available[-1], available[0])
 
 
-def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to outgoing connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
 @dataclass
 class Process:
     """A process of ours that listens on `port`."""
@@ -71,6 +58,17 @@ class Process:
         request = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read().decode()
+
+    def wait_for(self, path: str, port: int | None = None) -> None:
+        """Returns when it answers to `path`; `StartError` has the end of what it printed when it does not."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                self.get(path, port)
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+        raise StartError(f"{self.name} does not answer:\n{(self.folder / 'console').read_text()[-2000:]}")
 
     def cpu_seconds(self) -> float:
         """What it has used so far."""
@@ -119,6 +117,19 @@ class Process:
                 raise StartError(f"{self.name} did not stop within {STOP_SECONDS} seconds") from None
 
 
+def start(
+    name: str, module: Sequence[str], environment: Mapping[str, str], port: int, folder: Path, *, core: int | None
+) -> Process:
+    """Starts `python -m module…` on a core, if one is given; what it prints is in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", *module]
+    with (folder / "console").open("ab") as console:
+        running = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=console, stderr=console)
+    if core is not None:
+        os.sched_setaffinity(running.pid, {core})
+    return Process(name, running, port, folder)
+
+
 def _seconds(text: str) -> float:
     """`1:02.34` or `0-00:01:02` in seconds."""
     days, _, clock = text.rpartition("-")
@@ -164,7 +175,7 @@ class Stage:
         control_port = free_port()
         given = {"CONTROL_PORT": str(control_port)}
         process = self._start(name, ["bench.sink"], free_port(), given, core=self._cores.client)
-        self._wait(process, "/counts", control_port)
+        process.wait_for("/counts", control_port)
         return Sink(process, control_port)
 
     def start_database(self) -> None:
@@ -184,25 +195,13 @@ class Stage:
     def start_program(self, name: str, module: str, *arguments: str, ready: str, **given: str) -> Process:
         """Any module of ours, on the servers' core, that answers to the path `ready` when it is ready."""
         server = self._start(name, [module, *arguments], free_port(), given, core=self._cores.server)
-        self._wait(server, ready, server.port)
+        server.wait_for(ready)
         return server
 
     def _start(self, name: str, module: list[str], port: int, given: Mapping[str, str], *, core: int | None) -> Process:
         environment = self._environment(name, given) | {"PORT": str(port)}
-        folder = Path(environment["LOG_DIR"])
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "console").open("ab") as console:
-            process = Process(
-                name,
-                subprocess.Popen(
-                    [sys.executable, "-m", *module], env=environment, cwd=ROOT, stdout=console, stderr=console
-                ),
-                port,
-                folder,
-            )
+        process = start(name, module, environment, port, Path(environment["LOG_DIR"]), core=core)
         self._stack.callback(process.stop)
-        if core is not None:
-            os.sched_setaffinity(process.process.pid, {core})
         return process
 
     def _environment(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -216,13 +215,3 @@ class Stage:
             "DATABASE__URL": self._database_url,
             **given,
         }
-
-    def _wait(self, process: Process, path: str, port: int) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and process.process.poll() is None:
-            try:
-                process.get(path, port)
-                return
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.05)
-        raise StartError(f"{process.name} does not answer:\n{(process.folder / 'console').read_text()[-2000:]}")

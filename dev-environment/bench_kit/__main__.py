@@ -2,43 +2,30 @@
 
 import argparse
 import asyncio
-import json
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from local.postgres import PostgresError
+from bench import command
+from bench.command import say
 
 from bench_kit import events, tax
-from bench_kit.machine import BenchError, Machine
+from bench_kit.machine import Machine
 
 
 def main() -> int:
     """Measure and print; returns the exit code."""
     given = parser().parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="bench-kit-"))
     if hasattr(os, "sched_setaffinity"):  # servers are put on the last core, the client and PostgreSQL stay here
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[: max(1, len(cores) - 1)])
-    try:
+
+    def measured(folder: Path) -> dict[str, Any]:
         with Machine(folder) as machine:
-            result = asyncio.run(measure(machine, given))
-        print(json.dumps(result, indent=2) if given.json else table(result))
-        return 0
-    except (BenchError, PostgresError) as error:
-        say(f"\n{error}")
-        return 1
-    except KeyboardInterrupt:
-        say("\nInterrupted.")
-        return 130
-    finally:
-        if given.keep:
-            say(f"logs: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+            return asyncio.run(measure(machine, given))
+
+    return command.run(given, "bench-kit", measured, table)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,11 +70,6 @@ def table(result: dict[str, Any]) -> str:
         rate = f"{arrived['events_per_second']:,.0f}"
         lines.append(f"| {arrived['events']:,} | {rate} | {arrived['lost']} | {arrived['doubled']} |")
     return "\n".join(lines)
-
-
-def say(text: str) -> None:
-    """Tell how far it is."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

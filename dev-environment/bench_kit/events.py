@@ -7,9 +7,11 @@ from collections.abc import Callable
 from statistics import median
 
 import asyncpg
+from bench.command import BenchError
+from bench.processes import ROOT
 from local import postgres
 
-from bench_kit.machine import ROOT, BenchError, Machine
+from bench_kit.machine import Machine
 
 SENDER_SECONDS = 60.0
 
@@ -35,12 +37,9 @@ async def arrived(machine: Machine) -> tuple[int, int, int]:
     """Effects, distinct effects and inbox rows in the receiving service."""
     connection = await asyncpg.connect(postgres.url(machine.server, database="system"))
     try:
-        return tuple(  # type: ignore[return-value]
-            await connection.fetchrow(
-                "select (select count(*) from audit_entries), (select count(distinct id) from audit_entries),"
-                " (select count(*) from inbox)"
-            )
-        )
+        counts = ("count(*) from audit_entries", "count(distinct id) from audit_entries", "count(*) from inbox")
+        effects, distinct, noted = [await connection.fetchval(f"select {count}") for count in counts]
+        return effects, distinct, noted
     finally:
         await connection.close()
 

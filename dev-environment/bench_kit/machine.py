@@ -3,49 +3,25 @@
 import asyncio
 import json
 import os
-import random
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
 
 import jwt
+from bench.processes import ROOT, Process, start
 from cryptography.hazmat.primitives.asymmetric import ec
 from local import databases, postgres
+from local.ports import free_port
 
 from libs.service_kit import migrations
 from libs.service_kit.auth import ALGORITHM, AUDIENCE, ISSUER
 
-ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
 PASSWORD = "only-for-the-bench"
 SECRET = "of-the-bench"
-
-
-class BenchError(Exception):
-    """The run cannot go on; the message says why."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to outgoing connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class Signer:
@@ -91,22 +67,6 @@ class Signer:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@dataclass
-class Process:
-    """A server of ours."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-
-    def cpu_seconds(self) -> float:
-        """What it has used so far, where the system tells."""
-        try:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
-        except FileNotFoundError:
-            return float("nan")
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Machine:
@@ -161,32 +121,10 @@ class Machine:
         """A server, ready to be asked, on the last core; everything else is on the others."""
         port = free_port()
         environment = self.environment(name, service, PORT=str(port), **given)
-        console = self.folder / f"{name}.console"
-        with console.open("ab") as out:
-            command = [sys.executable, "-m", module, *arguments]
-            process = Process(port, subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=out))
+        core = self._cores[-1] if len(self._cores) > 1 else None
+        process = start(name, [module, *arguments], environment, port, self.folder / name, core=core)
         try:
-            self._pin(process)
-            self._wait(process, name, console)
+            process.wait_for("/health/ready")
             yield process
         finally:
-            process.process.terminate()
-            try:
-                process.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.process.kill()
-                process.process.wait()
-
-    def _pin(self, process: Process) -> None:
-        if len(self._cores) > 1:
-            os.sched_setaffinity(process.process.pid, self._cores[-1:])
-
-    def _wait(self, process: Process, name: str, console: Path) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and process.process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/health/ready", timeout=5):
-                    return
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.05)
-        raise BenchError(f"{name} does not answer:\n{console.read_text()[-2000:]}")
+            process.stop()

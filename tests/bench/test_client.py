@@ -39,7 +39,7 @@ def server() -> Iterator[Server]:
 
 
 def test_every_answer_is_counted_and_timed(server):
-    seen = client._own(server.server_address[1], "/items/7", 4, 0.2)
+    seen = client.load(server.server_address[1], "/items/7", connections=4, seconds=0.2)
     assert seen.answers == server.answered >= 4
     assert 0 < seen.p50_ms <= seen.p99_ms <= seen.seconds * 1000
     assert seen.rps == seen.answers / seen.seconds
@@ -48,7 +48,7 @@ def test_every_answer_is_counted_and_timed(server):
 def test_an_answer_that_is_no_success_ends_the_round(server):
     server.status = 503
     with pytest.raises(client.LoadError, match="503"):
-        client._own(server.server_address[1], "/items/7", 1, 0.2)
+        client.load(server.server_address[1], "/items/7", connections=1, seconds=0.2)
 
 
 WRK = """Running 1s test @ http://127.0.0.1:29871/

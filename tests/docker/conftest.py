@@ -8,12 +8,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from local.ports import free_port
 
 from libs.service_kit import broker
 from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F401
 from tests.docker.events import connection, consuming, service_name, transport  # noqa: F401
 from tests.docker.images import image
-from tests.fixtures.ports import free_port
 from tests.fixtures.strict import missing
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 import asyncpg
 import httpx
 from local import environment, postgres
+from local.ports import free_port
 from local.settings import DEFAULTS, ROOT, SERVICES, Settings, service_named
-
-from tests.fixtures.ports import free_port
 
 Found = TypeVar("Found")
 

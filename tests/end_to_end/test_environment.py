@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from local.ports import free_port
 from local.settings import ROOT
 
 from tests.end_to_end.stack import until
-from tests.fixtures.ports import free_port
 
 # What the operating system gives, and a folder to write to: the tests keep out of /var/log.
 AROUND = {"PATH": os.environ["PATH"]}

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from local import doctor
+from local.ports import free_port
 from local.settings import DEFAULTS, SettingError, Settings
-
-from tests.fixtures.ports import free_port
 
 GB = 1_000_000_000
 

@@ -8,8 +8,7 @@ import sys
 import asyncpg
 import pytest
 from local import databases, postgres
-
-from tests.fixtures.ports import free_port
+from local.ports import free_port
 
 ROLES = """
 select rolname, rolcanlogin, rolsuper or rolbypassrls or rolcreatedb or rolcreaterole as mighty

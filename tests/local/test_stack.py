@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from local import processes, readiness, settings, supervisor
+from local.ports import free_port
 
-from tests.fixtures.ports import free_port
 from tests.fixtures.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from local.ports import free_port
 
 from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer, Unreachable, urls
-from tests.fixtures.ports import free_port
 
 Reply = tuple[int, Any]
 DROP = (0, None)

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 from local import postgres
+from local.ports import free_port
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
@@ -11,7 +12,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.observability.sql import instrument_engine, summary_of
 from libs.observability.tracing import quietly
-from tests.fixtures.ports import free_port
 
 tracer = trace.get_tracer("test")
 

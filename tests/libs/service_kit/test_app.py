@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
+from local.ports import free_port
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -27,7 +28,6 @@ from libs.service_kit.database import Sessions, transaction
 from libs.service_kit.outbox import Outbox, publish
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings
 from tests.fixtures.app import serving
-from tests.fixtures.ports import free_port
 from tests.libs.service_kit.conftest import until_somebody_waits
 from tests.libs.service_kit.probe.main import Settings, create_app
 from tests.libs.service_kit.sockets import HANG, answer, running_peer

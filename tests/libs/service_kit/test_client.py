@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from local.ports import free_port
 from prometheus_client import REGISTRY
 
 from libs.service_kit import client as kit
 from libs.service_kit.client import ATTEMPTS, BREAKER_FAILURES, BREAKER_SECONDS, Refused, ServiceAccount, ServiceClient
 from libs.service_kit.errors import Unavailable
-from tests.fixtures.ports import free_port
 from tests.libs.service_kit.sockets import DROP, HANG, Peer, answer, running_peer
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from local.ports import free_port
 from pydantic import ValidationError
 
 from libs.service_kit import migrations
 from libs.service_kit.settings import load
-from tests.fixtures.ports import free_port
 from tests.libs.service_kit.probe.main import Settings
 
 ROOT = Path(migrations.__file__).parents[2]

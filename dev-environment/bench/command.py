@@ -1,0 +1,44 @@
+"""What the benches' command lines have in common."""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from local.postgres import PostgresError
+
+from bench.client import LoadError
+from bench.processes import StartError
+
+
+class BenchError(Exception):
+    """The run cannot go on, or has lost something; the message says what."""
+
+
+def run(given: argparse.Namespace, name: str, measure: Callable[[Path], Any], table: Callable[[Any], str]) -> int:
+    """Measure in a folder of its own and print; returns the exit code. `given` has `json` and `keep`."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    try:
+        measured = measure(folder)
+        print(json.dumps(measured, indent=2) if given.json else table(measured))
+        return 0
+    except (BenchError, LoadError, PostgresError, StartError) as error:
+        say(f"\n{error}")
+        return 1
+    except KeyboardInterrupt:
+        say("\nInterrupted.")
+        return 130
+    finally:
+        if given.keep:
+            say(f"logs: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(text, file=sys.stderr, flush=True)
