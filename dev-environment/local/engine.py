@@ -58,6 +58,7 @@ def answer(*arguments: str) -> str:
     return done.stdout
 
 
+@functools.cache
 def model() -> dict[str, Any]:
     """The services of both files as compose understands them, by name."""
     return json.loads(answer("config", "--format", "json"))["services"]

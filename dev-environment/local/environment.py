@@ -24,7 +24,7 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
         # Or else glibc keeps what a password check has used, 19 MB for each thread, until the process ends.
         "MALLOC_MMAP_THRESHOLD_": "1048576",
         "EVENTS__CLIENT_SECRET": settings.values["BOOTSTRAP__SERVICE_SECRET"],
-        **{f"SERVICES__{each.short.upper()}": url(each, settings) for each in SERVICES},
+        **_urls(settings),
     }
 
 
@@ -49,8 +49,7 @@ def of_preparation(settings: Settings, outer: Mapping[str, str] | None = None) -
 def of_client(settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a program is started with that talks to the running stack: where it is and who may log in."""
     who = {name: value for name, value in settings.values.items() if name.startswith("BOOTSTRAP__ADMIN")}
-    where = {f"SERVICES__{each.short.upper()}": url(each, settings) for each in SERVICES}
-    return {**settings.from_file, **(os.environ if outer is None else outer)} | who | where
+    return {**settings.from_file, **(os.environ if outer is None else outer)} | who | _urls(settings)
 
 
 def url(service: Service, settings: Settings) -> str:
@@ -66,6 +65,10 @@ def database_url(service: str, settings: Settings, *, role: str) -> str:
 def superuser_url(settings: Settings) -> str:
     """The address from which databases and roles are created, for asyncpg."""
     return _url(postgres.SUPERUSER, "postgres", settings, driver="postgresql")
+
+
+def _urls(settings: Settings) -> dict[str, str]:
+    return {f"SERVICES__{each.short.upper()}": url(each, settings) for each in SERVICES}
 
 
 def _url(user: str, database: str, settings: Settings, *, driver: str) -> str:

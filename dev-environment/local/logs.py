@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from libs.observability.console import CONTROLS as ALL_CONTROLS
 from libs.observability.console import columns
 from libs.observability.log_files import rotated
+from libs.observability.settings import LEVELS
 from local.settings import SERVICES, SettingError
 
 Line = dict[str, Any]
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
 PAUSE_SECONDS = 0.2
 # What a follower shows of the past, of each service.
 LINES_BEFORE = 20
 NAME_WIDTH = max(len(service.name) for service in SERVICES)
 # Whatever a client put into a log line must not reach the terminal as a command.
-CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+CONTROLS = {code: shown for code, shown in ALL_CONTROLS.items() if chr(code) not in "\n\t"}
 
 
 def keeps(*, level: str = "", trace: str = "") -> Callable[[Line], bool]:

@@ -148,8 +148,9 @@ def _start_services(settings: Settings, services: Sequence[Service]) -> None:
             if service not in still:
                 say(f"  {service.name} is ready ({time.monotonic() - started:.1f} s)")
         waiting = [service for service in waiting if service in still]
+        known = supervisor.states(settings)
         for service in waiting:
-            if supervisor.states(settings)[service.name]["statename"] == "FATAL":
+            if known[service.name]["statename"] == "FATAL":
                 raise _dead(settings, service, "ends as soon as it is started")
             if time.monotonic() - started > SECONDS_TO_BE_READY:
                 raise _dead(settings, service, f"is not ready after {SECONDS_TO_BE_READY:.0f} s: {still[service]}")

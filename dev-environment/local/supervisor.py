@@ -15,7 +15,7 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from local import postgres, processes
-from local.settings import SERVICES, Service, Settings
+from local.settings import ROOT, SERVICES, Service, Settings
 
 # A Unix socket's path may have about 100 bytes, and supervisord adds a process id to it for a moment.
 LONGEST_SOCKET_PATH = 80
@@ -79,8 +79,7 @@ stdout_logfile_backups=1
 def configuration(settings: Settings, server: postgres.Server) -> str:
     """The text of supervisord.conf."""
     owner = postgres.account(server.data)
-    root = Path(__file__).resolve().parents[2]
-    common = {"run": _text(settings.run), "root": _text(root), "python": _text(shlex.quote(sys.executable))}
+    common = {"run": _text(settings.run), "root": _text(ROOT), "python": _text(shlex.quote(sys.executable))}
     head = CONFIGURATION.format(
         **common,
         socket=_text(socket(settings)),
