@@ -24,8 +24,20 @@ def settings(tmp_path):
     return Settings(DEFAULTS | ports | {"STATE_DIR": str(tmp_path)}, {})
 
 
-def test_a_free_machine_has_nothing_to_complain_of(settings):
-    assert doctor.require(doctor.for_local(settings)) == []
+@pytest.mark.parametrize(
+    ("docker", "lacking", "complaints"),
+    [
+        (None, "Docker is not installed", []),
+        ("/usr/bin/docker", "", []),
+        ("/usr/bin/docker", "no Docker Engine answers", ["Docker cannot be used: no Docker Engine answers"]),
+    ],
+)
+def test_a_free_machine_has_nothing_to_complain_of_but_a_docker_without_an_engine(
+    settings, monkeypatch, docker, lacking, complaints
+):
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: docker)
+    monkeypatch.setattr(doctor.engine, "lacking", lambda: lacking)
+    assert [each.what for each in doctor.require(doctor.for_local(settings))] == complaints
 
 
 def test_a_taken_port_is_named_with_its_variable_and_its_holder(settings):
