@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from libs.observability.console import CONTROLS as ALL_CONTROLS
 from libs.observability.console import columns
+from libs.observability.context import OWN_FIELDS
 from libs.observability.log_files import rotated
 from libs.observability.settings import LEVELS
 from local.settings import SERVICES, SettingError
@@ -111,9 +112,10 @@ class Follower:
 
 def readable(line: Line, *, coloured: bool) -> str:
     """One line for people: the service, then the columns that the services' own console has."""
-    complete = {"timestamp": "", "level": "", "context": "", "message": ""} | line
-    service = f"{complete.pop('service', ''):<{NAME_WIDTH}} "
-    return service + columns(_harmless(complete), coloured=coloured)
+    fields = _harmless(line)
+    known = {name: str(fields.pop(name, "")) for name in OWN_FIELDS}
+    four = (known[name] for name in ("timestamp", "level", "context", "message"))
+    return f"{known['service']:<{NAME_WIDTH}} {columns(*four, fields, coloured=coloured)}"
 
 
 def _lines_of(path: Path, containing: str = "") -> Iterator[Line]:

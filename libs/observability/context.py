@@ -3,9 +3,8 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
 
-from opentelemetry.trace import Span, get_current_span
+from opentelemetry.trace import Span, SpanContext
 
 from libs.observability.redaction import redact
 
@@ -18,12 +17,14 @@ OWN_FIELDS = frozenset(("timestamp", "level", "service", "environment", "version
 OBJECTS = frozenset(("http", "error"))
 
 
-@dataclass(slots=True)
 class Work:
-    """One request or message: the fields bound to it, and its span."""
+    """One request or message: its span, and the fields bound to it."""
 
-    span: Span | None = None
-    fields: dict[str, object] = field(default_factory=dict[str, object])
+    __slots__ = ("fields", "span")
+
+    def __init__(self, span: Span | None = None) -> None:
+        self.span = span
+        self.fields: dict[str, object] = {}
 
 
 _current: ContextVar[Work | None] = ContextVar("observability_work", default=None)
@@ -61,24 +62,17 @@ def bound() -> dict[str, object]:
     return {} if work is None else work.fields
 
 
-def begin(span: Span | None, fields: dict[str, object]) -> Token[Work | None]:
-    """Begins a request or message with these fields, which need no redaction, and nothing of what was bound before."""
-    return _current.set(Work(span, fields))
+def begin(work: Work) -> Token[Work | None]:
+    """Begins a request or message, with nothing of what was bound before."""
+    return _current.set(work)
 
 
-def ids_of(span: Span) -> dict[str, object]:
+def ids_of(context: SpanContext) -> dict[str, object]:
     """How the lines of a span name it."""
-    context = span.get_span_context()
     if not context.is_valid:
         return {}
     # The API's own way of writing them, `format(id, "032x")`, takes half as long again.
     return {"trace_id": context.trace_id.to_bytes(16, "big").hex(), "span_id": context.span_id.to_bytes(8, "big").hex()}
-
-
-def ids_of_current_span() -> dict[str, object]:
-    """Nothing for the span of the request or message itself, whose ids are bound."""
-    span, work = get_current_span(), _current.get()
-    return {} if work is not None and work.span is span else ids_of(span)
 
 
 def end(token: Token[Work | None]) -> None:
@@ -89,7 +83,7 @@ def end(token: Token[Work | None]) -> None:
 @contextmanager
 def working(span: Span | None, **fields: object) -> Generator[None]:
     """A request or message with these fields, redacted, and nothing of what was bound before."""
-    token = begin(span, ids_of(span) if span is not None else {})
+    token = begin(Work(span))
     try:
         bind(**fields)
         yield

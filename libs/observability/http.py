@@ -1,24 +1,30 @@
-"""What one request leaves behind: a span, two metrics and a line, under the same route template."""
+"""What one request leaves behind: a span, two metrics and a line, under the same route template.
 
+The middleware sees the request come and go; `leave_behind` writes down what it has seen, many requests at a time.
+"""
+
+import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Collection
+from contextvars import Context
 from functools import lru_cache
-from random import randbytes
+from random import getrandbits
 from time import perf_counter, time_ns
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, format_trace_id
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TraceFlags, TracerProvider, format_trace_id
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.observability.context import begin, end, ids_of
+from libs.observability.context import Work, begin, end, ids_of
 from libs.observability.errors import describe, record_error
 from libs.observability.http_metrics import HttpMetrics
-from libs.observability.lean import LeanTracer
-from libs.observability.logging import get_logger, write
+from libs.observability.lean import LeanTracer, Shared
+from libs.observability.lean import describe as describe_span
+from libs.observability.logging import Rendered, get_logger, render, write
 from libs.observability.metrics import HTTP
 from libs.observability.redaction import redact_text
 from libs.observability.routes import UNMATCHED, route_template
@@ -30,13 +36,12 @@ QUIET = ("/health/live", "/health/ready", "/metrics")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 OTHER = "_OTHER"
 NOTHING = otel.Context()
-LONGEST_AGENT = 256
+LONGEST_AGENT, LONGEST_PATH = 256, 4096
+# How long, and how many, requests that have ended wait to be written down.
+PAUSE_SECONDS, MOST_WAITING = 0.01, 64
+NO_CONTEXT = Context()
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-# The same few programs ask all the time.
-_safe_agent = lru_cache(maxsize=1024)(redact_text)
 
 
 def trace_id() -> str | None:
@@ -69,17 +74,19 @@ class RequestTelemetry:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         if scope["path"] in self._quiet:
+            settle()  # for `/metrics`
             with quietly():
                 return await self.app(scope, receive, send)
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        seen = _Seen(scope)
         parent = NOTHING
-        if not self._travelling.isdisjoint(headers):
-            found = {name.decode(): headers[name].decode("latin-1") for name in self._travelling & headers.keys()}
+        if not self._travelling.isdisjoint(seen.headers):
+            found = {
+                name.decode(): seen.headers[name].decode("latin-1") for name in self._travelling & seen.headers.keys()
+            }
             parent = propagate.extract(found, NOTHING)
-        seen = _Seen(scope, headers)
-        span = self._tracer.start_span(seen.span_method, parent, SpanKind.SERVER)
-        token = otel.attach(trace.set_span_in_context(span, parent))
-        work = begin(span, {**ids_of(span), "request_id": seen.request_id})
+        seen.span = self._tracer.start_span(seen.method, parent, SpanKind.SERVER)
+        token = otel.attach(trace.set_span_in_context(seen.span, parent))
+        work = begin(seen)
 
         # A plain function that returns the coroutine of the server: one frame less for each message.
         def note(message: Message) -> Awaitable[None]:
@@ -89,7 +96,7 @@ class RequestTelemetry:
                 message = {**message, "headers": [*message.get("headers", ()), identity]}
             elif message["type"] == "http.response.body" and not message.get("more_body"):
                 # Now and not when the application returns: background tasks are not latency.
-                seen.answer()
+                seen.seconds = perf_counter() - seen.started
             return send(message)
 
         try:
@@ -100,105 +107,140 @@ class RequestTelemetry:
             seen.error = error
             if seen.status is None:
                 await _send_problem(note)
-            elif not seen.ended_at:
+            elif not seen.seconds:
                 raise  # too late for another answer, too early for a whole one: the server closes the connection
         finally:
-            try:
-                self._leave_behind(scope, seen, span)
-            except Exception as error:
-                # Telemetry that fails must not fail a request.
-                log.error("telemetry of a request failed", error=error)
             end(work)
             otel.detach(token)
+            seen.seconds = seen.seconds or perf_counter() - seen.started
+            self._later(scope, seen)
         return None
 
-    def _leave_behind(self, scope: Scope, seen: "_Seen", span: Span) -> None:
-        seen.answer()
+    def _later(self, scope: Scope, seen: "_Seen") -> None:
+        """Has the request written down together with others, within 10 milliseconds; one that failed, at once.
+
+        In a row the same work takes a third of the time that it takes between two runs of the application, whose code
+        and data push ours out of the processor's caches: measured, 7 microseconds in place of 18.
+        """
+        _ended.append((self, scope, seen))
+        if seen.error or len(_ended) >= MOST_WAITING:
+            settle()
+        elif len(_ended) == 1:
+            asyncio.get_running_loop().call_later(PAUSE_SECONDS, settle, context=NO_CONTEXT)
+
+    def leave_behind(self, scope: Scope, seen: "_Seen") -> Rendered | None:
+        """Ends the span, counts the request and returns its line."""
+        span, seconds = seen.span, seen.seconds
+        ended_at = seen.started_at + int(seconds * 1e9)
         route = route_template(scope, seen.app, seen.root_path, seen.status)
         status = seen.status or 500
+        method = seen.method if seen.method in METHODS else OTHER
         # Where the template has no variable part, the path cannot hold anything of a client's.
-        path = seen.path if route == seen.path else redact_text(seen.path)
+        path = seen.path if route == seen.path else redact_text(seen.path[:LONGEST_PATH])
+        client, _ = scope.get("client") or (None, None)
         error = describe(seen.error) if seen.error else None
         if span.is_recording():
-            span.set_attributes(_attributes(scope, seen, route, status, path))
-            if route != UNMATCHED:
-                span.update_name(f"{seen.span_method} {route}")
+            agent = seen.headers.get(b"user-agent", b"")[:LONGEST_AGENT]
+            host, port = scope.get("server") or (None, None)
+            scheme, version = scope.get("scheme", "http"), scope.get("http_version", "1.1")
+            shared = _shared(method, route, status, scheme, version, host, port, client, agent)
+            describe_span(span, shared, {"url.path": path})
+            verb = "HTTP" if method is OTHER else method
+            span.update_name(verb if route == UNMATCHED else f"{verb} {route}")
             if error is not None:
                 record_error(span, error)
             elif status >= 500:
                 span.set_status(Status(StatusCode.ERROR))
-        span.end(seen.ended_at)
+        span.end(ended_at)
         context = span.get_span_context()
-        kept = context.trace_id if context.trace_flags.sampled else None
-        self._metrics.observe(route, seen.method, status, seen.seconds, kept)
-        client = scope.get("client")
+        kept = context.trace_id if context.trace_flags & TraceFlags.SAMPLED else None
+        self._metrics.observe(route, method, status, seconds, ended_at / 1e9, kept)
         fields = {
-            "http": {
-                "method": seen.method,
-                "route": route,
-                "path": path,
-                "status_code": status,
-                "client_ip": client[0] if client else None,
-            },
-            "duration_ms": round(seen.seconds * 1000, 3),
+            "http": {"method": method, "route": route, "path": path, "status_code": status, "client_ip": client},
+            "duration_ms": round(seconds * 1000, 3),
+            **({"error": error} if error else {}),
+            **ids_of(context),
+            **seen.fields,
         }
         level = logging.ERROR if error else logging.WARNING if status >= 500 else logging.INFO
-        write(log, level, "request handled", fields, error)
+        return render(log, level, "request handled", fields, ended_at / 1e9)
 
 
-def _attributes(scope: Scope, seen: "_Seen", route: str, status: int, path: str) -> dict[str, str | int]:
-    """By the semantic conventions of HTTP servers."""
-    attributes: dict[str, str | int] = {
-        "http.request.method": seen.method,
+_ended: list[tuple[RequestTelemetry, Scope, "_Seen"]] = []
+
+
+def settle() -> None:
+    """Writes down all requests that have ended; must be called on the event loop's thread, or after its end."""
+    ended = _ended.copy()
+    _ended.clear()
+    lines: list[Rendered | None] = []
+    for telemetry, scope, seen in ended:
+        try:
+            lines.append(telemetry.leave_behind(scope, seen))
+        except Exception as error:
+            # Telemetry that fails must not fail a request.
+            log.error("telemetry of a request failed", error=error)
+    write(*lines)
+
+
+@lru_cache(maxsize=4096)
+def _shared(
+    method: str,
+    route: str,
+    status: int,
+    scheme: str,
+    version: str,
+    host: str | None,
+    port: int | None,
+    client: str | None,
+    agent: bytes,
+) -> Shared:
+    """By the semantic conventions of HTTP servers, all but the path: requests of the same kind have the same."""
+    attributes = {
+        "http.request.method": method,
         "http.response.status_code": status,
-        "url.path": path,
-        "url.scheme": scope.get("scheme", "http"),
-        "network.protocol.version": scope.get("http_version", "1.1"),
+        "http.route": route if route != UNMATCHED else None,
+        "url.scheme": scheme,
+        "network.protocol.version": version,
+        "client.address": client,
+        "server.address": host,
+        "server.port": port,
+        "user_agent.original": redact_text(agent.decode("latin-1")) or None,
+        "error.type": str(status) if status >= 500 else None,
     }
-    if route != UNMATCHED:
-        attributes["http.route"] = route
-    if client := scope.get("client"):
-        attributes["client.address"] = client[0]
-    if seen.user_agent:
-        attributes["user_agent.original"] = _safe_agent(seen.user_agent)
-    if server := scope.get("server"):
-        attributes["server.address"] = server[0]
-        if server[1]:
-            attributes["server.port"] = server[1]
-    if status >= 500 and seen.error is None:
-        attributes["error.type"] = str(status)
-    return attributes
+    return Shared({name: value for name, value in attributes.items() if value is not None})
 
 
-class _Seen:
+class _Seen(Work):
     """What has been seen of one request so far."""
 
-    __slots__ = ("app", "ended_at", "error", "method", "path", "request_id", "root_path", "seconds", "span_method",
-                 "started", "status", "user_agent")  # fmt: skip
+    __slots__ = ("app", "error", "headers", "method", "path", "request_id", "root_path", "seconds", "started",
+                 "started_at", "status")  # fmt: skip
+    span: Span
 
-    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    def __init__(self, scope: Scope) -> None:
         self.started = perf_counter()
-        self.seconds = 0.0
-        self.ended_at = 0
+        self.started_at = time_ns()
+        self.seconds = 0.0  # until the last byte has been handed to the server
         self.status: int | None = None
         self.error: Exception | None = None
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         # A mount replaces both in the scope.
         self.app = scope.get("app")
         self.root_path = scope.get("root_path", "")
         self.path: str = scope["path"]
-        method = scope["method"]
-        self.method: str = method if method in METHODS else OTHER
-        self.span_method = self.method if self.method != OTHER else "HTTP"
-        self.user_agent = headers.get(b"user-agent", b"")[:LONGEST_AGENT].decode("latin-1")
-        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
-        sane = request_id and SANE_REQUEST_ID.fullmatch(request_id)
-        self.request_id = request_id if sane else randbytes(16).hex()
+        self.method: str = scope["method"]
+        given = self.headers.get(b"x-request-id")
+        self.request_id = _sane(given.decode("latin-1")) if given else _new_id()
+        self.fields = {"request_id": self.request_id}
 
-    def answer(self) -> None:
-        """The last byte has been handed to the server; only the first call counts."""
-        if not self.ended_at:
-            self.seconds = perf_counter() - self.started
-            self.ended_at = time_ns()
+
+def _sane(request_id: str) -> str:
+    return request_id if SANE_REQUEST_ID.fullmatch(request_id) else _new_id()
+
+
+def _new_id() -> str:
+    return getrandbits(128).to_bytes(16, "big").hex()
 
 
 async def _send_problem(send: Send) -> None:

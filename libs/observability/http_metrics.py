@@ -8,7 +8,6 @@ once a scrape: the families and their two formats.
 from bisect import bisect_left
 from collections.abc import Iterator
 from threading import Lock
-from time import time
 from typing import Any
 
 from opentelemetry.trace import format_trace_id
@@ -49,8 +48,13 @@ class HttpMetrics:
         self._lock = Lock()
         registry.register(self)
 
-    def observe(self, handler: str, method: str, status: int, seconds: float, trace_id: int | None) -> None:
-        """Counts one answered request; `trace_id` is that of its trace when it is kept, for the exemplars."""
+    def observe(
+        self, handler: str, method: str, status: int, seconds: float, ended_at: float, trace_id: int | None
+    ) -> None:
+        """Counts a request that was answered at `ended_at` (seconds since 1970) after `seconds`.
+
+        `trace_id` is that of its trace when it is kept, for the exemplars.
+        """
         key = (handler, method, status // 100)
         bucket = bisect_left(DURATION_BUCKETS, seconds)
         with self._lock:
@@ -60,7 +64,7 @@ class HttpMetrics:
             series.counts[bucket] += 1
             series.seconds += seconds
             if trace_id is not None:
-                series.shown[bucket] = (trace_id, seconds, time())
+                series.shown[bucket] = (trace_id, seconds, ended_at)
 
     def collect(self) -> Iterator[Metric]:
         """The families as they are now."""

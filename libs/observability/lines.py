@@ -3,13 +3,16 @@
 import logging
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, cast
 
+import orjson
+from opentelemetry.trace import get_current_span
 from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.orjson import OrjsonFormatter
+from pythonjsonlogger.orjson import OrjsonFormatter, orjson_default
 
-from libs.observability.context import bound, ids_of_current_span, own_name
-from libs.observability.errors import ErrorFields, describe
+from libs.observability.context import bound, ids_of, own_name
+from libs.observability.errors import describe
 from libs.observability.redaction import plain_key, redact, redact_text
 from libs.observability.settings import LEVELS, TelemetrySettings
 
@@ -30,47 +33,40 @@ class LineFormatter(OrjsonFormatter):
         self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        return self.serialize_log_record(self.line_of(record))
+        created, level, message, context, fields = self.parts_of(record)
+        return self.encode(self.written(created), level_name(level), message, context, fields).decode().rstrip()
 
-    def line_of(self, record: logging.LogRecord) -> dict[str, object]:
-        """The fields of a record, without secrets."""
+    def parts_of(self, record: logging.LogRecord) -> tuple[float, int, str, str, dict[str, object]]:
+        """When, level, message, context and fields of a record, without secrets."""
         values = record.__dict__
         fields = {key: value for key, value in values.items() if key not in NOT_FIELDS and not key.startswith("_")}
         fields.update(cast("Mapping[str, object]", values.get("_fields") or {}))
-        error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
         if record.stack_info:
             fields["stack_info"] = record.stack_info
-        plain = bound() | ids_of_current_span()
+        plain = ids_of(get_current_span().get_span_context()) | bound()
         plain |= {own_name(key := plain_key(each)): redact(key, value) for each, value in fields.items()}
         _keep_objects(plain)
+        if record.exc_info and record.exc_info[1]:
+            plain["error"] = describe(record.exc_info[1])
         context = redact_text(str(values.get("_context") or record.name))
-        return self.line(
-            record.created, level_name(record.levelno), redact_text(_message(record)), context, plain, error
-        )
+        return record.created, record.levelno, redact_text(_message(record)), context, plain
 
-    def line(
-        self,
-        created: float,
-        level: str,
-        message: str,
-        context: str,
-        fields: Mapping[str, object],
-        error: ErrorFields | None = None,
-    ) -> dict[str, object]:
-        """A line of values that need no redaction, under names of their own."""
-        line: dict[str, object] = {
-            "timestamp": self._timestamp(created),
+    def encode(
+        self, timestamp: str, level: str, message: str, context: str, fields: Mapping[str, object]
+    ) -> bytes:  # fmt: skip
+        """A line of values that need no redaction, under names of their own, with its newline."""
+        line = {
+            "timestamp": timestamp,
             "level": level,
             **self._static,
             "message": message,
             "context": context,
             **fields,
         }
-        if error is not None:
-            line["error"] = error
-        return line
+        return orjson.dumps(line, orjson_default, orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
 
-    def _timestamp(self, created: float) -> str:
+    def written(self, created: float) -> str:
+        """Seconds since 1970 as `2026-11-24T08:15:00.123456Z`."""
         second = int(created)
         # The pair is read once: another thread may be replacing it.
         cached, text = self._second
@@ -80,6 +76,7 @@ class LineFormatter(OrjsonFormatter):
         return f"{text}.{int((created - second) * 1_000_000):06d}Z"
 
 
+@lru_cache(maxsize=64)
 def level_name(level: int) -> str:
     """One of the five names, also for the levels that libraries invent."""
     return LEVELS[min(max(level // 10, 1), 5) - 1]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.05
 
 
 class Sink(Protocol):
@@ -122,7 +122,7 @@ class LineWriter:
         atexit.register(self.write_through)
 
     def _reset(self) -> None:
-        self._waiting: list[tuple[Sink, str]] = []
+        self._waiting: list[tuple[Sink, bytes]] = []
         self._waiting_bytes = 0
         # Reentrant: a finalizer may log while this very thread holds them.
         self._lock = threading.RLock()
@@ -136,16 +136,16 @@ class LineWriter:
         if buffered:
             self.buffer()
 
-    def add(self, sink: Sink, line: str, *, urgent: bool = False) -> None:
-        """Takes one line, which ends with a newline."""
+    def add(self, sink: Sink, lines: bytes, urgent: bool = False) -> None:
+        """Takes lines that belong together, each of which ends with a newline: all of them, or none."""
         with self._lock:
             waiting = self._waiting
-            first, fits = not waiting, self._waiting_bytes + len(line) <= self._max_bytes
+            first, fits = not waiting, self._waiting_bytes + len(lines) <= self._max_bytes
             if fits:
-                waiting.append((sink, line))
-                self._waiting_bytes += len(line)
+                waiting.append((sink, lines))
+                self._waiting_bytes += len(lines)
         if not fits:
-            self._on_loss(1)
+            self._on_loss(lines.count(b"\n"))
         if self._thread is None:
             self._write_waiting()
         elif urgent:
@@ -186,9 +186,9 @@ class LineWriter:
             with self._lock:
                 taken, self._waiting = self._waiting, []
                 self._waiting_bytes = 0
-            lines: dict[Sink, list[str]] = {}
+            lines: dict[Sink, list[bytes]] = {}
             for sink, line in taken:
                 lines.setdefault(sink, []).append(line)
-            for sink, texts in lines.items():
-                if lost := sink.write("".join(texts).encode("utf-8", "replace")):
+            for sink, several in lines.items():
+                if lost := sink.write(b"".join(several)):
                     self._on_loss(lost)

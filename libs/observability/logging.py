@@ -4,13 +4,11 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final
 
 from libs.observability.console import columns, is_coloured
-from libs.observability.context import bound
-from libs.observability.errors import ErrorFields
 from libs.observability.lines import LineFormatter, level_name
 from libs.observability.log_files import LineWriter, RotatingFile, Stream
 from libs.observability.metrics import LOG_LINES_DROPPED
@@ -20,6 +18,10 @@ from libs.observability.settings import TelemetrySettings
 TALKATIVE: Final = ("opentelemetry", "httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "requests")
 REPEAT_SECONDS: Final = 60
 MOST_REPEATS: Final = 1000
+
+
+Rendered = tuple[int, bytes, str]
+"""A line as it will be written: its level, for the files with its newline, for the console without."""
 
 
 class Logger:
@@ -105,20 +107,26 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.deliver(self.lines.line_of(record), record.levelno)
+            self.deliver([self.render(*self.lines.parts_of(record))])
         except Exception:
             LOG_LINES_DROPPED.inc()
             self.handleError(record)
 
-    def deliver(self, line: dict[str, object], level: int) -> None:
-        """Writes a line that is complete."""
-        urgent = level >= logging.WARNING
+    def render(self, created: float, level: int, message: str, context: str, fields: dict[str, object]) -> Rendered:
+        """A line whose values need no redaction."""
+        timestamp, name = self.lines.written(created), level_name(level)
+        shown = columns(timestamp, name, context, message, fields, coloured=self._coloured)
+        return level, self.lines.encode(timestamp, name, message, context, fields), shown
+
+    def deliver(self, lines: Sequence[Rendered]) -> None:
+        """Writes lines, several at once for less than one by one."""
+        urgent = max([level for level, _, _ in lines]) >= logging.WARNING
         if self._combined is not None:
-            text = self.lines.serialize_log_record(line) + "\n"
-            self._to_files.add(self._combined, text, urgent=urgent)
-            if level >= logging.ERROR and self._errors is not None:
-                self._to_files.add(self._errors, text, urgent=urgent)
-        self._to_console.add(self._console, columns(line, coloured=self._coloured) + "\n", urgent=urgent)
+            self._to_files.add(self._combined, b"".join([line for _, line, _ in lines]), urgent)
+        if self._errors is not None and (errors := [line for level, line, _ in lines if level >= logging.ERROR]):
+            self._to_files.add(self._errors, b"".join(errors), urgent)
+        shown = "\n".join([*[shown for _, _, shown in lines], ""])
+        self._to_console.add(self._console, shown.encode("utf-8", "replace"), urgent)
 
     def buffer(self) -> None:
         """From now on, threads write: an event loop is about to run."""
@@ -183,17 +191,24 @@ def configure(settings: TelemetrySettings) -> LineHandler:
     return _handler
 
 
-def write(
-    logger: Logger, level: int, message: str, fields: Mapping[str, object], error: ErrorFields | None = None
-) -> None:
-    """Writes a line whose fields the caller has chosen and made safe, with what is bound to the request or message.
+def render(
+    logger: Logger, level: int, message: str, fields: dict[str, object], created: float | None = None
+) -> Rendered | None:
+    """A line for `write` whose fields the caller has chosen and made safe; nothing that is bound is added.
 
     It skips the LogRecord and the search for secrets, and so costs a small part of `Logger.info`: for the one line
-    that every request writes.
+    that every request or message leaves. `created` is in seconds since 1970, now if it is not given. None where
+    `LOG_LEVEL` lets no line of this level through.
     """
-    if _handler is not None and logger.is_enabled_for(level):
-        line = _handler.lines.line(time.time(), level_name(level), message, logger.name, {**bound(), **fields}, error)
-        _handler.deliver(line, level)
+    if _handler is None or not logger.is_enabled_for(level):
+        return None
+    return _handler.render(time.time() if created is None else created, level, message, logger.name, fields)
+
+
+def write(*lines: Rendered | None) -> None:
+    """Writes what `render` has made, in this order."""
+    if _handler is not None and (made := [line for line in lines if line is not None]):
+        _handler.deliver(made)
 
 
 def _take_over_uvicorn() -> None:

@@ -9,10 +9,10 @@ from opentelemetry import context as otel
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, set_span_in_context
 
-from libs.observability.context import bound, working
+from libs.observability.context import bound, ids_of, working
 from libs.observability.errors import describe, record_error
 from libs.observability.lean import LeanTracer
-from libs.observability.logging import get_logger, write
+from libs.observability.logging import get_logger, render, write
 from libs.observability.metrics import EVENTS_CONSUMED, EVENTS_FAILED, EVENTS_PUBLISHED
 from libs.observability.redaction import redact
 
@@ -66,6 +66,7 @@ def processing(
     attributes = _attributes("process", event_type, source, system)
     span = _tracer.start_span(f"process {event_type}", parent, SpanKind.CONSUMER, attributes)
     token = otel.attach(set_span_in_context(span, parent))
+    ids = ids_of(span.get_span_context())
     started = perf_counter()
     try:
         with working(span, request_id=received.get("request_id"), **fields):
@@ -77,11 +78,11 @@ def processing(
                 facts["duration_ms"] = _milliseconds(started)
                 described = describe(error)
                 record_error(span, described)
-                write(log, logging.ERROR, "event failed", facts, described)
+                write(render(log, logging.ERROR, "event failed", {**facts, "error": described, **ids, **bound()}))
                 raise
             EVENTS_CONSUMED.labels(event_type).inc()
             facts["duration_ms"] = _milliseconds(started)
-            write(log, logging.INFO, "event consumed", facts)
+            write(render(log, logging.INFO, "event consumed", {**facts, **ids, **bound()}))
     finally:
         otel.detach(token)
         span.end()

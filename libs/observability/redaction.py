@@ -43,7 +43,8 @@ _TEXT_RULES = (
     (re.compile(r"\[parameters: .*"), f"[parameters: {HIDDEN}]"),
 )
 # What every rule needs to match at all: most texts are let through by this one search.
-_WORTH_A_LOOK = re.compile(r"eyJ|://|\d{6}|\[parameters|(?i:bearer|basic|passw|passphrase|secret|token|key|cookie)")
+# Its texts are made small, because a search that ignores case takes twice as long.
+_WORTH_A_LOOK = re.compile(r"eyj|://|\d{6}|\[parameters|bearer|basic|passw|passphrase|secret|token|key|cookie")
 
 
 @lru_cache(maxsize=4096)
@@ -62,7 +63,7 @@ def redact_text(text: str) -> str:
         text = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT} characters more)"
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
-    if _WORTH_A_LOOK.search(text):
+    if _WORTH_A_LOOK.search(text.casefold()):
         for pattern, replacement in _TEXT_RULES:
             text = pattern.sub(replacement, text)
     return text

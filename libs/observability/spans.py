@@ -5,7 +5,8 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -61,6 +62,10 @@ class CountedExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
+def _itself(span: ReadableSpan) -> ReadableSpan:
+    return span
+
+
 class BoundedBatch(BatchSpanProcessor):
     """The SDK's batch processor, with the `OTEL_BSP_*` variables, that never loses a span unnoticed.
 
@@ -68,11 +73,14 @@ class BoundedBatch(BatchSpanProcessor):
     some five seconds whatever the collector does.
     """
 
-    def __init__(self, span_exporter: SpanExporter) -> None:
+    def __init__(self, span_exporter: SpanExporter, prepare: Callable[[ReadableSpan], Any] = _itself) -> None:
+        """`prepare` makes of a span, as it ends, what waits in its place and is given to the exporter."""
+        self._prepare = prepare
         self._limit = BatchSpanProcessor._default_max_queue_size()
         self._exporter = CountedExporter(span_exporter)
         self._stuck = False
-        super().__init__(self._exporter, max_queue_size=self._limit + HEADROOM)
+        size = min(BatchSpanProcessor._default_max_export_batch_size(), self._limit + HEADROOM)
+        super().__init__(self._exporter, max_queue_size=self._limit + HEADROOM, max_export_batch_size=size)
 
     def on_end(self, span: ReadableSpan) -> None:
         if not (span._context and span._context.trace_flags & TraceFlags.SAMPLED):
@@ -85,7 +93,7 @@ class BoundedBatch(BatchSpanProcessor):
             SPANS_DROPPED.labels("queue_full").inc()
         else:
             # As its `emit` does, which looks at more that cannot be the case here.
-            batch._queue.appendleft(span)
+            batch._queue.appendleft(self._prepare(span))
             if waiting + 1 >= batch._max_export_batch_size and not batch._worker_awaken.is_set():
                 batch._worker_awaken.set()
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from libs.observability.errors import type_name
-from libs.observability.lean import LeanTracer
+from libs.observability.lean import LeanTracer, Shared
 from libs.observability.metrics import DB_POOL_CONNECTIONS, DB_POOL_LIMIT
 
 LONGEST_STATEMENT = 4096
@@ -80,16 +80,18 @@ class _Hooks:
             attributes = {**attributes, **more}
         return self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
 
-    def _describe(self, statement: str) -> tuple[str, dict[str, Any]] | None:
+    def _describe(self, statement: str) -> tuple[str, Shared] | None:
         """Name and attributes of its span; None for what gets none."""
         operation, table = summary_of(statement)
         if operation in TRANSACTION_CONTROL:
             return None
-        attributes = {
-            **self._attributes,
-            "db.operation.name": operation,
-            "db.query.text": statement[:LONGEST_STATEMENT],
-        }
+        attributes = Shared(
+            {
+                **self._attributes,
+                "db.operation.name": operation,
+                "db.query.text": statement[:LONGEST_STATEMENT],
+            }
+        )
         if table:
             attributes["db.collection.name"] = table
         return f"{operation} {table or self._attributes.get('db.namespace', '')}".rstrip(), attributes

@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from libs.observability import logging, metrics, tracing
-from libs.observability.http import QUIET, RequestTelemetry
+from libs.observability.http import QUIET, RequestTelemetry, settle
 from libs.observability.settings import TelemetrySettings
 from libs.observability.spans import FLUSH_SECONDS
 
@@ -26,6 +26,7 @@ class Telemetry:
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
         """Hands over what is waiting, or gives up after `seconds`; everything goes on working."""
+        settle()
         provider = trace.get_tracer_provider()
         if isinstance(provider, TracerProvider):
             provider.force_flush(int(seconds * 1000))
@@ -33,6 +34,7 @@ class Telemetry:
 
     def shutdown(self) -> None:
         """Flushes and stops, within some five seconds whatever the collector does. Later spans are dropped and counted."""
+        settle()
         provider = trace.get_tracer_provider()
         if isinstance(provider, TracerProvider):
             provider.shutdown()

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from libs.observability.log_files import RotatingFile
 from libs.observability.logging import get_logger
-from libs.observability.otlp import FastExporter
+from libs.observability.otlp import FastExporter, prepare
 from libs.observability.redaction import redact_text
 from libs.observability.settings import TelemetrySettings
 from libs.observability.spans import BoundedBatch
@@ -28,12 +28,14 @@ quietly = suppress_instrumentation
 JAEGER_NAMES = ("jaeger", "jaeger_thrift")
 FILES = "files"
 
-# What the SDK uses where the environment says nothing. A second of two thousand spans fits into the queue.
+# What the SDK uses where the environment says nothing. A second of two thousand spans fits into the queue and into one
+# request, which costs as much as some three hundred spans.
 DEFAULTS = {
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     "OTEL_BSP_MAX_QUEUE_SIZE": "8192",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2048",
     "OTEL_BSP_SCHEDULE_DELAY": "1000",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "16384",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
@@ -82,7 +84,7 @@ def _configure_sdk(settings: TelemetrySettings) -> None:
 
 def _batch(exporter: SpanExporter) -> BoundedBatch:
     """A queue for an exporter of the SDK's choice; for its OTLP exporter our faster one, which reads the same variables."""
-    return BoundedBatch(FastExporter() if type(exporter) is OTLPSpanExporter else exporter)
+    return BoundedBatch(FastExporter(), prepare) if type(exporter) is OTLPSpanExporter else BoundedBatch(exporter)
 
 
 def _resource(settings: TelemetrySettings) -> dict[str, Any]:

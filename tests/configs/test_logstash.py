@@ -3,6 +3,7 @@
 import fnmatch
 import re
 import sys
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,11 @@ def test_a_line_that_comes_twice_has_one_id_and_two_lines_have_two():
 
 def test_what_the_shared_layer_writes_passes_unchanged():
     settings = TelemetrySettings.for_service("budget-service")
-    written = LineFormatter(settings)
-    fields = written.line(1795412241.123456, "warning", "allocation made", "budget", {"amount": "10.00"})
-    ((index, _, document),) = pipeline.documents(written.serialize_log_record(fields), FILE)
+    formatter = LineFormatter(settings)
+    time = formatter.written(1795412241.123456)
+    line = formatter.encode(time, "warning", "allocation made", "budget", {"amount": "10.00"}).decode()
+    fields = json.loads(line)
+    ((index, _, document),) = pipeline.documents(line.rstrip(), FILE)
     assert index == "logs-budget-service-2026.11.23"
     assert {name: document[name] for name in fields} == fields
     assert set(document) - set(fields) == {"@timestamp", "tags"}

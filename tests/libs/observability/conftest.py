@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from libs.observability import TelemetrySettings
 from libs.observability import logging as lines_of
+from libs.observability.http import settle
 from libs.observability.tracing import DEFAULTS, environment, instrument_clients
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,8 +41,14 @@ def span_memory() -> InMemorySpanExporter:
 @pytest.fixture
 def spans(span_memory: InMemorySpanExporter) -> Callable[[], list[ReadableSpan]]:
     """The spans that have ended in this test, in the order of their ends: `spans()`."""
+    settle()
     span_memory.clear()
-    return lambda: list(span_memory.get_finished_spans())
+
+    def ended() -> list[ReadableSpan]:
+        settle()
+        return list(span_memory.get_finished_spans())
+
+    return ended
 
 
 @pytest.fixture
@@ -53,8 +60,14 @@ def configure_lines(tmp_path: Path) -> Iterator[Callable[..., Callable[[], list[
     def configure(**settings: Any) -> Callable[[], list[dict[str, Any]]]:
         folder = tmp_path / "logs"
         given = {"log_dir": folder, "service_name": "test-service", "service_version": "1.2.3", **settings}
+        settle()
         lines_of.configure(TelemetrySettings(**given))
-        return lambda: [json.loads(line) for line in (folder / "combined.log").read_text().splitlines()]
+
+        def written() -> list[dict[str, Any]]:
+            settle()
+            return read_lines(folder)
+
+        return written
 
     yield configure
     lines_of._handler.write_through()

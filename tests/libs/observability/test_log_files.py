@@ -48,7 +48,7 @@ def test_rotation_loses_nothing_and_keeps_the_order(tmp_path, writer, lost):
     file = RotatingFile(path, max_bytes=2000, kept=1000)
     writer.buffer()
     for number in range(5000):
-        writer.add(file, f"line {number}\n")
+        writer.add(file, b"line %d\n" % number)
         if number % 100 == 0:
             writer.flush()
     writer.flush()
@@ -96,7 +96,7 @@ def test_two_processes_may_share_a_file(tmp_path):
 def test_a_full_disk_is_counted_and_raises_nothing(writer, lost):
     full = os.open("/dev/full", os.O_WRONLY)
     for _ in range(3):
-        writer.add(Stream(full), "gone\n", urgent=True)
+        writer.add(Stream(full), b"gone\n", urgent=True)
     assert sum(lost) == 3
     os.close(full)
 
@@ -124,10 +124,10 @@ def test_a_line_that_was_cut_by_a_full_disk_is_taken_back(tmp_path):
 def test_what_exceeds_the_buffer_is_dropped_and_counted(lost):
     held, writer = Held(), LineWriter(100, lost.append)
     writer.buffer()
-    writer.add(held, "first\n", urgent=True)
+    writer.add(held, b"first\n", urgent=True)
     assert held.entered.wait(10)
     for _ in range(20):
-        writer.add(held, "0123456789\n")
+        writer.add(held, b"0123456789\n")
     assert sum(lost) == 11
     held.free.set()
     writer.write_through()
@@ -137,9 +137,9 @@ def test_what_exceeds_the_buffer_is_dropped_and_counted(lost):
 def test_a_stalled_disk_does_not_hold_up_who_logs_nor_the_end(lost):
     held, writer = Held(), LineWriter(1_000_000, lost.append)
     writer.buffer()
-    writer.add(held, "stalled\n", urgent=True)
+    writer.add(held, b"stalled\n", urgent=True)
     assert held.entered.wait(10)
-    writer.add(held, "returns at once\n", urgent=True)
+    writer.add(held, b"returns at once\n", urgent=True)
     writer.flush(0.01)
     held.free.set()
     writer.write_through()
@@ -149,12 +149,12 @@ def test_a_stalled_disk_does_not_hold_up_who_logs_nor_the_end(lost):
 def test_until_and_after_buffering_a_line_is_written_before_add_returns(tmp_path, writer):
     path = tmp_path / "combined.log"
     file = RotatingFile(path, 1000, 3)
-    writer.add(file, "before\n")
+    writer.add(file, b"before\n")
     assert path.read_text() == "before\n"
     writer.buffer()
-    writer.add(file, "during\n")
+    writer.add(file, b"during\n")
     writer.write_through()
-    writer.add(file, "after\n")
+    writer.add(file, b"after\n")
     assert path.read_text() == "before\nduring\nafter\n"
 
 
@@ -163,9 +163,9 @@ def test_a_forked_child_writes_its_own_lines_and_not_its_parents(tmp_path, run):
         "import os, sys; from pathlib import Path\n"
         "from libs.observability.log_files import LineWriter, RotatingFile\n"
         "writer, file = LineWriter(10_000, print), RotatingFile(Path('fork.log'), 10_000, 3)\n"
-        "writer.buffer(); writer.add(file, 'parent\\n')\n"
+        "writer.buffer(); writer.add(file, b'parent\\n')\n"
         "child = os.fork()\n"
-        "if child == 0: writer.add(file, 'child\\n'); writer.write_through(); os._exit(0)\n"
+        "if child == 0: writer.add(file, b'child\\n'); writer.write_through(); os._exit(0)\n"
         "os.waitpid(child, 0)"
     )
     assert (result.returncode, "Traceback" in result.stderr) == (0, False)

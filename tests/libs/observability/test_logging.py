@@ -189,29 +189,24 @@ def test_a_folder_that_cannot_be_written_is_one_warning(run, tmp_path):
 
 
 def test_the_console_shows_columns_and_colour_only_on_a_terminal(monkeypatch):
-    line = {
-        "timestamp": "2026-11-24T08:15:00.123456Z",
-        "level": "error",
-        "service": "auth-service",
-        "environment": "development",
-        "version": "1",
-        "message": "request handled",
-        "context": "http",
-        "trace_id": "4bf9",
+    head = ("2026-11-24T08:15:00.123456Z", "error", "http", "request handled")
+    fields = {
         "http": {"method": "GET", "route": "/x/{id}", "path": "/x/1", "status_code": 500, "client_ip": "::1"},
         "duration_ms": 1.5,
         "error": {"type": "ValueError", "message": "no", "stack": "Traceback\n  here\n"},
+        "trace_id": "4bf9",
         "note": "forged\n08:15:00.999 \x1b[2J",
     }
-    plain = columns(line, coloured=False)
+    plain = columns(*head, fields, coloured=False)
     first, *stack = plain.splitlines()
     assert first == (
         "08:15:00.123 error    http                         request handled  GET /x/1 500 1.5 ms ValueError: no "
         "trace_id=4bf9 note=forged\\x0a08:15:00.999 \\x1b[2J"
     )
     assert stack == ["    Traceback", "      here"]
-    assert re.sub(r"\x1b\[[\d;]*m", "", columns(line, coloured=True)) == plain
-    assert "\x1b[31m" in columns(line, coloured=True)
+    coloured = columns(*head, fields, coloured=True)
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    assert "\x1b[31m" in coloured
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from libs.observability.lean import LeanTracer
-from libs.observability.otlp import FastExporter, encode
+from libs.observability.otlp import FastExporter, join, prepare
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
 VALUES = [
@@ -73,6 +73,10 @@ def some_spans(count: int, *, seed: int = 1, plain: bool = False):
             span.add_link(SpanContext(1, 2, True), {"b": "c"})
         span.end()
     return list(memory.get_finished_spans())
+
+
+def encode(spans) -> bytes:
+    return join(map(prepare, spans))
 
 
 def by_group(request: ExportTraceServiceRequest) -> dict[bytes, list[bytes]]:
@@ -134,11 +138,11 @@ def test_the_exporter_sends_them_and_tells_whether_they_were_taken(monkeypatch):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret")
         exporter = FastExporter()
-        assert exporter.export(spans) is SpanExportResult.SUCCESS
+        assert exporter.export([prepare(span) for span in spans]) is SpanExportResult.SUCCESS
         collector.status = 400
-        assert exporter.export(spans) is SpanExportResult.FAILURE
+        assert exporter.export([prepare(span) for span in spans]) is SpanExportResult.FAILURE
     exporter.shutdown()
-    assert exporter.export(spans) is SpanExportResult.FAILURE
+    assert exporter.export([prepare(span) for span in spans]) is SpanExportResult.FAILURE
     path, headers, body = collector.requests[0]
     assert (path, headers["content-type"], headers["x-key"]) == ("/v1/traces", "application/x-protobuf", "secret")
     assert sorted(decode_otlp(body)) == sorted(span.name for span in spans)

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import REGISTRY
 
 from libs.observability.lean import LeanTracer
-from libs.observability.otlp import FastExporter
+from libs.observability.otlp import FastExporter, prepare
 from libs.observability.spans import BoundedBatch
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
@@ -48,8 +48,8 @@ def counted():
     return lambda: {name: value - before[name] for name, value in now().items() if value != before[name]}
 
 
-def provider_of(exporter: SpanExporter, **sampling) -> tuple[TracerProvider, BoundedBatch]:
-    provider, batch = TracerProvider(shutdown_on_exit=False, **sampling), BoundedBatch(exporter)
+def provider_of(exporter: SpanExporter, *prepare, **sampling) -> tuple[TracerProvider, BoundedBatch]:
+    provider, batch = TracerProvider(shutdown_on_exit=False, **sampling), BoundedBatch(exporter, *prepare)
     provider.add_span_processor(batch)
     return provider, batch
 
@@ -119,7 +119,7 @@ def test_all_that_ends_is_exported_or_counted_as_lost_whatever_the_collector_doe
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
     with http_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        provider, batch = provider_of(FastExporter())
+        provider, batch = provider_of(FastExporter(), prepare)
         tracer = LeanTracer("test", provider)
         ended = 0
         for status in (200, 400, 200):
