@@ -21,7 +21,7 @@ class Sink(Protocol):
 class RotatingFile:
     """A file that is renamed when it is full, so that a follower who knows it by its inode loses nothing.
 
-    `combined.log` becomes `combined.log.20261124T081500.123456`; the oldest beyond `kept` are removed. Each write is
+    `combined.log` becomes `combined.log.20261124T081500.123456.17`; the oldest beyond `kept` are removed. Each write is
     one append of whole lines. Two processes that share a file lose no line either: each sees that the name has moved
     on and follows it.
     """
@@ -64,9 +64,10 @@ class RotatingFile:
             os.close(old)
 
     def _rename(self) -> None:
+        # With the process, since two of them may get here in the same microsecond.
         target = self.path
         while target.exists():
-            target = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
+            target = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.{os.getpid()}")
         with suppress(FileNotFoundError):  # another process has just renamed it
             self.path.rename(target)
         for old in rotated(self.path)[: -self.kept]:
