@@ -23,6 +23,7 @@ LEEWAY_SECONDS = 5
 REFRESH_SECONDS = 300
 FORCED_REFRESH_SECONDS = 30
 MOST_PROOFS = 10_000
+_CALLER = "all-erp.caller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,30 +140,38 @@ async def verify(token: str, keys: KeySet) -> Principal:
         raise _refused("the token is not valid") from None
 
 
-class _Authenticated(HTTPBearer):
-    """The caller, or 401. One dependency that is also the scheme in OpenAPI: each costs every request its share."""
-
-    async def __call__(self, request: Request) -> Principal:  # pyright: ignore[reportIncompatibleMethodOverride]
+async def identify(request: Request) -> Principal:
+    """Who asks: verified once for a request, and then bound to its log lines. Raises `Unauthorized` without a valid token."""
+    known: Principal | None = request.scope.get(_CALLER)
+    if known is None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("an access token is needed", headers={"WWW-Authenticate": "Bearer"})
-        principal = await verify(token.strip(), request.state.keys)
-        bind(tenant_id=str(principal.tenant_id), user_id=str(principal.id))
-        return principal
+        known = request.scope[_CALLER] = await verify(token.strip(), request.state.keys)
+        bind(tenant_id=str(known.tenant_id), user_id=str(known.id))
+    return known
 
 
-authenticated = _Authenticated(
-    scheme_name="HTTPBearer", description="An access token from auth: POST /api/v1/auth/login"
-)
-Caller = Annotated[Principal, Depends(authenticated)]
+class _Authenticated(HTTPBearer):
+    """The caller, who must hold all these permissions: a dependency that is also the scheme in OpenAPI.
 
+    One, without others below it: FastAPI solves a dependency wherever it stands, and asks only then whether it is known.
+    """
 
-def requires(*permissions: str) -> Callable[[Principal], Awaitable[Principal]]:
-    """A dependency: the caller, who must hold all these permissions, or 403."""
+    def __init__(self, *permissions: str) -> None:
+        super().__init__(scheme_name="HTTPBearer", description="An access token from auth: POST /api/v1/auth/login")
+        self._needed = frozenset(permissions)
 
-    async def permitted(caller: Caller) -> Principal:
-        if missing := set(permissions) - caller.permissions:
+    async def __call__(self, request: Request) -> Principal:  # pyright: ignore[reportIncompatibleMethodOverride]
+        caller = await identify(request)
+        if missing := self._needed - caller.permissions:
             raise Forbidden("this needs a permission that you do not have", missing=sorted(missing))
         return caller
 
-    return permitted
+
+Caller = Annotated[Principal, Depends(_Authenticated())]
+
+
+def requires(*permissions: str) -> Callable[[Request], Awaitable[Principal]]:
+    """A dependency: the caller, who must hold all these permissions, or 403."""
+    return _Authenticated(*permissions)

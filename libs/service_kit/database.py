@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, Session, SessionTransaction, declared_attr, m
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from libs.observability.sql import instrument_engine
-from libs.service_kit.auth import Caller
+from libs.service_kit.auth import identify
 from libs.service_kit.outbox import ADD, Outbox, forget_published, take_published
 from libs.service_kit.settings import DatabaseSettings
 
@@ -216,8 +216,9 @@ def get_sessions(request: Request) -> Sessions:
     return request.state.sessions
 
 
-async def open_session(request: Request, caller: Caller) -> AsyncGenerator[AsyncSession]:
+async def open_session(request: Request) -> AsyncGenerator[AsyncSession]:
     """The caller's transaction, bound to the caller's tenant."""
+    caller = await identify(request)
     info = {"tenant_id": caller.tenant_id, "actor_id": caller.id}
     async with request.state.sessions(info=info) as session, session.begin():
         yield session
