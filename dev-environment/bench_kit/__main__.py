@@ -17,12 +17,13 @@ from bench_kit.machine import Machine
 def main() -> int:
     """Measure and print; returns the exit code."""
     given = parser().parse_args()
-    if hasattr(os, "sched_setaffinity"):  # servers are put on the last core, the client and PostgreSQL stay here
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[: max(1, len(cores) - 1)])
+    server_core: int | None = None
+    if hasattr(os, "sched_setaffinity"):
+        *others, server_core = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, others or [server_core])  # the client's and, as it inherits them, PostgreSQL's
 
     def measured(folder: Path) -> dict[str, Any]:
-        with Machine(folder) as machine:
+        with Machine(folder, server_core) as machine:
             return asyncio.run(measure(machine, given))
 
     return command.run(given, "bench-kit", measured, table)

@@ -70,13 +70,13 @@ class Signer:
 
 
 class Machine:
-    """Everything that one run starts, below one folder; all of it ends with it."""
+    """Everything that one run starts, below one folder; all of it ends with it. Servers run on `server_core`, if it is given."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server_core: int | None = None) -> None:
         self.folder = folder
+        self._server_core = server_core
         self.signer = Signer()
         self._stack = ExitStack()
-        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
 
     def __enter__(self) -> "Machine":
         """Start PostgreSQL, as it comes: what is committed is on the disk."""
@@ -118,11 +118,10 @@ class Machine:
 
     @contextmanager
     def serving(self, module: str, *arguments: str, name: str, service: str, **given: str) -> Iterator[Process]:
-        """A server, ready to be asked, on the last core; everything else is on the others."""
+        """A server, ready to be asked."""
         port = free_port()
         environment = self.environment(name, service, PORT=str(port), **given)
-        core = self._cores[-1] if len(self._cores) > 1 else None
-        process = start(name, [module, *arguments], environment, port, self.folder / name, core=core)
+        process = start(name, [module, *arguments], environment, port, self.folder / name, core=self._server_core)
         try:
             process.wait_for("/health/ready")
             yield process
