@@ -95,7 +95,7 @@ def _span(span: ReadableSpan) -> bytes:
     ]
     if parent is not None:
         parts += b"\x22\x08", parent.span_id.to_bytes(8, "big")
-    if state is not DEFAULT_TRACE_STATE:
+    if state is not DEFAULT_TRACE_STATE and state:
         parts.append(_text(3, state.to_header()))
     if shared is not None:
         parts.append(shared.encoded or _encode_shared(shared))

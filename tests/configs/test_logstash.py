@@ -1,9 +1,9 @@
 """The pipelines parse, name their steps, and make of every kind of line what Elasticsearch, Kibana and Grafana expect."""
 
 import fnmatch
+import json
 import re
 import sys
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any

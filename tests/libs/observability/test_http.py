@@ -1,5 +1,6 @@
 import asyncio
 import json
+from datetime import datetime
 from time import perf_counter, time_ns
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.routing import Mount, Route
 
 from libs.observability import bind, get_logger
-from libs.observability.http import RequestTelemetry, settle, trace_id
+from libs.observability.http import MOST_WAITING, RequestTelemetry, settle, trace_id
 from libs.observability.http_metrics import HttpMetrics
 
 log = get_logger("items")
@@ -297,6 +298,61 @@ async def test_nothing_of_a_request_is_left_for_the_next(client, lines):
     *_, second = lines()
     assert not {"trace_id", "request_id", "tenant_id"} & between.keys()
     assert "tenant_id" not in second
+
+
+async def waiting_for(what) -> None:
+    """Until a list that others fill has something in it."""
+    async with asyncio.timeout(10):
+        while not what:
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def ended(span_memory):
+    """The spans that have been ended by others than the test: nothing is settled by looking."""
+    settle()
+    span_memory.clear()
+    return span_memory._finished_spans
+
+
+async def test_a_request_is_written_down_soon_with_nobody_asking(client, ended, lines):
+    await client.get("/unavailable")
+    await waiting_for(ended)
+    assert [span.name for span in ended] == ["GET /unavailable"]
+    assert [line["http"]["route"] for line in lines()] == ["/unavailable"]
+
+
+async def test_one_that_failed_is_written_down_at_once_with_all_before_it(client, ended, monkeypatch):
+    monkeypatch.setattr("libs.observability.http.PAUSE_SECONDS", 600)
+    await client.get("/unavailable")
+    await client.get("/broken/1")
+    assert [span.name for span in ended] == ["GET /unavailable", "GET /broken/{id}"]
+
+
+async def test_many_do_not_wait_for_the_time_to_pass(client, ended, monkeypatch):
+    monkeypatch.setattr("libs.observability.http.PAUSE_SECONDS", 600)
+    await asyncio.gather(*(client.get("/unavailable") for _ in range(MOST_WAITING - 1)))
+    assert not ended
+    await client.get("/unavailable")
+    assert len(ended) == MOST_WAITING
+
+
+async def test_who_asks_for_the_metrics_sees_every_request(client, ended, monkeypatch):
+    monkeypatch.setattr("libs.observability.http.PAUSE_SECONDS", 600)
+    await client.get("/unavailable")
+    await client.get("/metrics")
+    assert len(ended) == 1
+
+
+async def test_what_is_written_later_is_what_was_known_then(client, spans, lines):
+    before = time_ns()
+    await client.get("/unavailable")
+    after = time_ns()
+    await asyncio.sleep(0.05)
+    [span], [line] = spans(), lines()
+    assert before <= span.start_time < span.end_time <= after
+    assert before <= datetime.fromisoformat(line["timestamp"]).timestamp() * 1e9 <= after + 1000
+    assert abs((span.end_time - span.start_time) / 1e6 - line["duration_ms"]) < 1
 
 
 async def test_health_leaves_no_span_no_line_and_no_child(client, spans, lines, registry, instrumented_clients):

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from libs.observability.lean import LeanSpan, LeanTracer
+from libs.observability.lean import LeanSpan, LeanTracer, Shared, describe
 
 ANYTHING = {
     "text": "x" * 40,
@@ -82,7 +82,7 @@ def remote(flags: int, state: TraceState | None = None) -> Context:
     return trace.set_span_in_context(NonRecordingSpan(context), Context())
 
 
-@pytest.mark.parametrize("attributes", [None, {}, {"plain": "a", "number": 1}, ANYTHING, {"": "no key", "a": "b"}])
+@pytest.mark.parametrize("attributes", [None, {}, {"plain": "a", "number": 1}, Shared(plain="a", number=1)])
 def test_attributes_are_those_of_the_sdk(attributes):
     def use(tracer):
         span = tracer.start_span("work", Context(), SpanKind.SERVER, attributes)
@@ -98,6 +98,37 @@ def test_attributes_are_those_of_the_sdk(attributes):
 
     ours, theirs = both(use)
     assert ours == theirs
+
+
+@pytest.mark.parametrize("earlier", [{}, {"tenant.id": "t"}, {"http.route": "theirs"}, ANYTHING])
+@pytest.mark.parametrize("later", [{}, {"error.type": "late"}, {"http.route": "later"}, ANYTHING])
+def test_shared_attributes_are_set_like_any_others(earlier, later):
+    shared = Shared({"http.route": "/items/{id}", "http.response.status_code": 200})
+
+    def use(tracer):
+        span = tracer.start_span("work", Context())
+        span.set_attributes(earlier)
+        describe(span, shared, {"url.path": "/items/1"})
+        describe(span, Shared({"server.port": 80}), {})
+        span.set_attributes(later)
+        span.end()
+
+    ours, theirs = both(use)
+    assert ours == theirs
+    assert shared == {"http.route": "/items/{id}", "http.response.status_code": 200}
+
+
+def test_many_attributes_and_shared_ones_are_still_no_more_than_allowed():
+    def use(tracer):
+        span = tracer.start_span("work", Context())
+        for number in range(127):
+            span.set_attribute(f"own {number}", number)
+        describe(span, Shared({f"shared {number}": number for number in range(5)}), {"url.path": "/"})
+        span.end()
+
+    ours, theirs = both(use)
+    assert ours == theirs
+    assert len(ours[0]["attributes"]) == 128
 
 
 @pytest.mark.parametrize("limits", [{"max_span_attributes": 4}, {"max_span_attribute_length": 10}, {"max_events": 2}])

@@ -134,6 +134,14 @@ def test_what_exceeds_the_buffer_is_dropped_and_counted(lost):
     assert held.data.count(b"\n") == 10
 
 
+def test_lines_that_belong_together_are_taken_or_dropped_and_counted_together(lost):
+    held, writer = Held(), LineWriter(10, lost.append)
+    held.free.set()
+    writer.add(held, b"one\ntwo\n")
+    writer.add(held, b"one too many\nand\nmore\n")
+    assert (held.data, lost) == (b"one\ntwo\n", [3])
+
+
 def test_a_stalled_disk_does_not_hold_up_who_logs_nor_the_end(lost):
     held, writer = Held(), LineWriter(1_000_000, lost.append)
     writer.buffer()

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from libs.observability.lean import LeanTracer
+from libs.observability.lean import LeanTracer, Shared
 from libs.observability.otlp import FastExporter, join, prepare
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
@@ -40,6 +40,9 @@ VALUES = [
 ]
 
 
+SHARED = Shared({"text": "a", "number": 1, "flag": True, "share": 0.5, "umlaut": "ü"})
+
+
 def some_spans(count: int, *, seed: int = 1, plain: bool = False):
     """Spans of every kind: of both tracers, with and without parent, state, status, events, links."""
     chance = random.Random(seed)
@@ -60,7 +63,8 @@ def some_spans(count: int, *, seed: int = 1, plain: bool = False):
                 chance.getrandbits(128), chance.getrandbits(64), chance.random() < 0.5, TraceFlags(1), state
             )
             context = trace.set_span_in_context(NonRecordingSpan(parent), context)
-        span = tracer.start_span("".join(chance.choices(string.printable, k=9)), context, chance.choice(list(SpanKind)))
+        name, kind = "".join(chance.choices(string.printable, k=9)), chance.choice(list(SpanKind))
+        span = tracer.start_span(name, context, kind, chance.choice([None, SHARED, {"own": "a"}]))
         for number in range(chance.randrange(16)):
             span.set_attribute(f"key{number}", chance.choice(VALUES))
         if chance.random() < 0.3:

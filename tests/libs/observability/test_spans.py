@@ -90,6 +90,15 @@ def test_a_full_queue_drops_the_new_spans_and_counts_them(counted, monkeypatch):
     assert counted() == {"queue_full": 30, "exported": 25}
 
 
+def test_a_queue_smaller_than_a_batch_works(counted, monkeypatch):
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
+    provider, batch = provider_of(Exporter(SpanExportResult.SUCCESS))
+    end_spans(provider, 5)
+    assert batch.force_flush()
+    provider.shutdown()
+    assert counted() == {"exported": 5}
+
+
 def test_the_end_does_not_wait_for_a_collector_that_hangs(counted, monkeypatch):
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")
     exporter = Exporter(SpanExportResult.SUCCESS, held=True)
