@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+# Longer, and so much waits under load that the allocator takes and gives back memory all the time.
 PAUSE_SECONDS = 0.05
 
 
@@ -111,7 +112,7 @@ class LineWriter:
 
     Until `buffer` is called, and after `write_through`, a line is written by its caller before `add` returns: a program
     that dies at start or is killed at its end loses nothing. In between a daemon thread writes, at once for urgent
-    lines and every 200 ms for others; what exceeds `max_bytes` is dropped. `on_loss` hears how many lines were lost.
+    lines and every 50 ms for others; what exceeds `max_bytes` is dropped. `on_loss` hears how many lines were lost.
     """
 
     def __init__(self, max_bytes: int, on_loss: Callable[[int], None]) -> None:
