@@ -126,7 +126,7 @@ class RequestTelemetry:
         if seen.error or len(_ended) >= MOST_WAITING:
             settle()
         elif len(_ended) == 1:
-            asyncio.get_running_loop().call_later(PAUSE_SECONDS, settle, context=NO_CONTEXT)
+            asyncio.get_running_loop().call_later(PAUSE_SECONDS, _settle_from, seen, context=NO_CONTEXT)
 
     def leave_behind(self, scope: Scope, seen: "_Seen") -> Rendered | None:
         """Ends the span, counts the request and returns its line."""
@@ -167,6 +167,12 @@ class RequestTelemetry:
 
 
 _ended: list[tuple[RequestTelemetry, Scope, "_Seen"]] = []
+
+
+def _settle_from(first: "_Seen") -> None:
+    """Settles those that have waited since this one ended, unless that has happened."""
+    if _ended and _ended[0][2] is first:
+        settle()
 
 
 def settle() -> None:
