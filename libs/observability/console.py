@@ -42,8 +42,8 @@ def columns(
     return text
 
 
-# Messages do not vary, so that few of them make up most of the lines.
-@lru_cache(maxsize=1024)
+# Messages of ours do not vary, so that few of them make up most of the lines.
+@lru_cache(maxsize=256)
 def _head(level: str, context: str, message: str, coloured: bool) -> str:
     shown = f"{COLOURS.get(level, '')}{level:<8}{RESET}" if coloured else f"{level:<8}"
     return f"{shown} {_harmless(context):<28} {_indented(message)}  "

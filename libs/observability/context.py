@@ -2,9 +2,11 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import Token
+from typing import cast
 
-from opentelemetry.trace import Span, SpanContext
+from opentelemetry import context as otel
+from opentelemetry.trace import INVALID_SPAN, Span, SpanContext, set_span_in_context
 
 from libs.observability.redaction import redact
 
@@ -13,8 +15,8 @@ SPAN_ATTRIBUTES = {"tenant_id": "tenant.id", "user_id": "user.id"}
 
 # What every line has; any other field of such a name gets an underscore behind it.
 OWN_FIELDS = frozenset(("timestamp", "level", "service", "environment", "version", "message", "context"))
-# Objects that describe the request or its failure: nothing else is bound under their names.
-OBJECTS = frozenset(("http", "error"))
+# What is measured of a request or message: nothing else is bound under these names.
+MEASURED = frozenset(("http", "error", "duration_ms", "trace_id", "span_id"))
 
 
 class Work:
@@ -27,7 +29,9 @@ class Work:
         self.fields: dict[str, object] = {}
 
 
-_current: ContextVar[Work | None] = ContextVar("observability_work", default=None)
+# Both are in OpenTelemetry's context, which is one thing to enter and leave. Its key for the span it keeps to itself.
+_WORK = otel.create_key("observability-work")
+_SPAN = next(iter(set_span_in_context(INVALID_SPAN, otel.Context())))
 
 
 def bind(**fields: object) -> None:
@@ -37,12 +41,12 @@ def bind(**fields: object) -> None:
     async or a threaded dependency binds is seen by the endpoint and by the access line. Outside of any request or
     message they hold for the current task.
     """
-    work = _current.get()
+    work = _current()
     if work is None:
         work = Work()
-        _current.set(work)
+        otel.attach(otel.set_value(_WORK, work))
     for name, value in fields.items():
-        stored = f"{name}_" if name in OBJECTS else own_name(name)
+        stored = f"{name}_" if name in MEASURED else own_name(name)
         if value is None:
             work.fields.pop(stored, None)
             continue
@@ -58,16 +62,20 @@ def own_name(name: str) -> str:
 
 def bound() -> dict[str, object]:
     """The fields bound to the current request or message (not a copy: do not change it)."""
-    work = _current.get()
+    work = _current()
     return {} if work is None else work.fields
 
 
-def begin(work: Work) -> Token[Work | None]:
-    """Begins a request or message, with nothing of what was bound before."""
-    return _current.set(work)
+def _current() -> Work | None:
+    return cast("Work | None", otel.get_value(_WORK))
 
 
-def ids_of(context: SpanContext) -> dict[str, object]:
+def begin(work: Work, parent: otel.Context) -> Token[otel.Context]:
+    """Begins a request or message in the context of its parent, with nothing of what was bound before."""
+    return otel.attach(otel.Context({**parent, _SPAN: work.span, _WORK: work}))
+
+
+def ids_of(context: SpanContext) -> dict[str, str]:
     """How the lines of a span name it."""
     if not context.is_valid:
         return {}
@@ -75,15 +83,15 @@ def ids_of(context: SpanContext) -> dict[str, object]:
     return {"trace_id": context.trace_id.to_bytes(16, "big").hex(), "span_id": context.span_id.to_bytes(8, "big").hex()}
 
 
-def end(token: Token[Work | None]) -> None:
-    """Returns to what was bound before `begin`."""
-    _current.reset(token)
+def end(token: Token[otel.Context]) -> None:
+    """Returns to the context before `begin`."""
+    otel.detach(token)
 
 
 @contextmanager
-def working(span: Span | None, **fields: object) -> Generator[None]:
-    """A request or message with these fields, redacted, and nothing of what was bound before."""
-    token = begin(Work(span))
+def working(span: Span, parent: otel.Context | None = None, **fields: object) -> Generator[None]:
+    """A request or message with this span and these fields, redacted; its parent's context is the current one if none is given."""
+    token = begin(Work(span), otel.get_current() if parent is None else parent)
     try:
         bind(**fields)
         yield

@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -29,6 +30,7 @@ KEEP_ALL = frozenset(sampler.get_description() for sampler in (ALWAYS_ON, DEFAUL
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 SAMPLED_AND_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 UNSET = Status(StatusCode.UNSET)
+DO_NOTHING = frozenset((sdk.SpanProcessor.on_start, BatchSpanProcessor.on_start, SimpleSpanProcessor.on_start))
 NUMBERS = frozenset((int, bool, float))
 # Under tighter limits than these the spans are the SDK's.
 MOST_PLAIN, LONGEST_PLAIN = 128, 8192
@@ -45,6 +47,7 @@ class LeanTracer:
         self._asked: trace.TracerProvider | None = None
         self._sdk: sdk.Tracer | None = None
         self._root_flags = SAMPLED
+        self._indifferent: tuple[sdk.SpanProcessor, ...] | None = None
         self._new_trace_id: Callable[[], int]
         self._new_span_id: Callable[[], int]
 
@@ -79,12 +82,22 @@ class LeanTracer:
         span._instrumentation_scope = tracer._instrumentation_scope
         span._span_processor = tracer.span_processor
         span._limits = tracer._span_limits
+        span._lock = Lock()
         if type(attributes) is Shared:
             span._shared, span._own = attributes, {}
         else:
-            span._shared, span._own = None, dict(attributes or ())
-        tracer.span_processor.on_start(span, parent_context=context)
+            span._shared, span._own = None, dict(attributes) if attributes else {}
+        if tracer.span_processor._span_processors is not self._indifferent:
+            self._announce(tracer, span, context)
         return span
+
+    def _announce(self, tracer: sdk.Tracer, span: "LeanSpan", context: Context | None) -> None:
+        """Tells the processors; of a set of them that does nothing with it, this is remembered."""
+        processors = tracer.span_processor._span_processors
+        if all(type(each).on_start in DO_NOTHING for each in processors):
+            self._indifferent = processors
+        else:
+            tracer.span_processor.on_start(span, parent_context=context)
 
     def _find_sdk(self) -> sdk.Tracer | None:
         """The SDK's tracer of our name, once there is one that keeps every span and has room. Each provider is asked once."""
@@ -133,8 +146,6 @@ class LeanSpan(sdk.Span):
     Only `LeanTracer.start_span` makes one.
     """
 
-    # One for all: it is never held for longer than a few assignments take.
-    _lock = Lock()
     _record_exception = _set_status_on_exception = True
     _instrumentation_info = None
     _end_time = None

@@ -139,10 +139,14 @@ class LineWriter:
             self.buffer()
 
     def add(self, sink: Sink, lines: bytes, urgent: bool = False) -> None:
-        """Takes lines that belong together, each of which ends with a newline: all of them, or none."""
+        """Takes lines that belong together, each of which ends with a newline: all of them, or none.
+
+        When nothing else waits they are taken whatever their size.
+        """
         with self._lock:
             waiting = self._waiting
-            first, fits = not waiting, self._waiting_bytes + len(lines) <= self._max_bytes
+            first = not waiting
+            fits = first or self._waiting_bytes + len(lines) <= self._max_bytes
             if fits:
                 waiting.append((sink, lines))
                 self._waiting_bytes += len(lines)

@@ -65,12 +65,11 @@ def processing(
     parent = propagate.extract(received, otel.Context())
     attributes = _attributes("process", event_type, source, system)
     span = _tracer.start_span(f"process {event_type}", parent, SpanKind.CONSUMER, attributes)
-    token = otel.attach(set_span_in_context(span, parent))
     ids = ids_of(span.get_span_context())
     started = perf_counter()
     try:
-        with working(span, request_id=received.get("request_id"), **fields):
-            facts: dict[str, object] = {"event_type": event_type, "source": redact("source", source)}
+        with working(span, parent, request_id=received.get("request_id"), **fields):
+            facts: dict[str, object] = {"event_type": event_type, "source": redact("source", source), **ids}
             try:
                 yield
             except Exception as error:
@@ -78,13 +77,13 @@ def processing(
                 facts["duration_ms"] = _milliseconds(started)
                 described = describe(error)
                 record_error(span, described)
-                write(render(log, logging.ERROR, "event failed", {**facts, "error": described, **ids, **bound()}))
+                facts["error"] = described
+                write(render(log, logging.ERROR, "event failed", facts | bound() | facts))
                 raise
             EVENTS_CONSUMED.labels(event_type).inc()
             facts["duration_ms"] = _milliseconds(started)
-            write(render(log, logging.INFO, "event consumed", {**facts, **ids, **bound()}))
+            write(render(log, logging.INFO, "event consumed", facts | bound() | facts))
     finally:
-        otel.detach(token)
         span.end()
 
 

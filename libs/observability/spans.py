@@ -4,10 +4,12 @@
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_EXPORT_BATCH_SIZE
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import TraceFlags
@@ -16,6 +18,9 @@ from libs.observability.metrics import SPANS_DROPPED, SPANS_EXPORTED
 
 _log = logging.getLogger(__name__)
 
+# A batch costs as much as some three hundred spans, and while it is put together requests wait. Without
+# OTEL_BSP_MAX_EXPORT_BATCH_SIZE it is this, or a quarter of the queue.
+LARGEST_BATCH = 1024
 # Threads that find the queue almost full at the same moment may all still add one.
 HEADROOM = 64
 FLUSH_SECONDS = 4.0
@@ -79,7 +84,9 @@ class BoundedBatch(BatchSpanProcessor):
         self._limit = BatchSpanProcessor._default_max_queue_size()
         self._exporter = CountedExporter(span_exporter)
         self._stuck = False
-        size = min(BatchSpanProcessor._default_max_export_batch_size(), self._limit + HEADROOM)
+        given = os.environ.get(OTEL_BSP_MAX_EXPORT_BATCH_SIZE)
+        size = int(given) if given else min(LARGEST_BATCH, max(1, self._limit // 4))
+        size = min(size, self._limit + HEADROOM)
         super().__init__(self._exporter, max_queue_size=self._limit + HEADROOM, max_export_batch_size=size)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -93,7 +100,12 @@ class BoundedBatch(BatchSpanProcessor):
             SPANS_DROPPED.labels("queue_full").inc()
         else:
             # As its `emit` does, which looks at more that cannot be the case here.
-            batch._queue.appendleft(self._prepare(span))
+            try:
+                batch._queue.appendleft(self._prepare(span))
+            except Exception as error:  # a span that cannot be encoded must not fail who ends it
+                _log.warning("a span cannot be encoded", extra={"reason": f"{type(error).__name__}: {error}"})
+                SPANS_DROPPED.labels("export_failed").inc()
+                return
             if waiting + 1 >= batch._max_export_batch_size and not batch._worker_awaken.is_set():
                 batch._worker_awaken.set()
 

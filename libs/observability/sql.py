@@ -85,16 +85,14 @@ class _Hooks:
         operation, table = summary_of(statement)
         if operation in TRANSACTION_CONTROL:
             return None
-        attributes = Shared(
-            {
-                **self._attributes,
-                "db.operation.name": operation,
-                "db.query.text": statement[:LONGEST_STATEMENT],
-            }
-        )
+        attributes = {
+            **self._attributes,
+            "db.operation.name": operation,
+            "db.query.text": statement[:LONGEST_STATEMENT],
+        }
         if table:
             attributes["db.collection.name"] = table
-        return f"{operation} {table or self._attributes.get('db.namespace', '')}".rstrip(), attributes
+        return f"{operation} {table or self._attributes.get('db.namespace', '')}".rstrip(), Shared(attributes)
 
 
 def _run(span: Span, execute: Callable[..., None], *arguments: Any) -> bool:

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from libs.observability import logging, metrics, tracing
-from libs.observability.http import QUIET, RequestTelemetry, settle
+from libs.observability import http, logging, metrics, tracing
+from libs.observability.http import QUIET, RequestTelemetry
 from libs.observability.settings import TelemetrySettings
 from libs.observability.spans import FLUSH_SECONDS
 
@@ -26,7 +26,7 @@ class Telemetry:
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
         """Hands over what is waiting, or gives up after `seconds`; everything goes on working."""
-        settle()
+        http.settle()
         provider = trace.get_tracer_provider()
         if isinstance(provider, TracerProvider):
             provider.force_flush(int(seconds * 1000))
@@ -34,7 +34,7 @@ class Telemetry:
 
     def shutdown(self) -> None:
         """Flushes and stops, within some five seconds whatever the collector does. Later spans are dropped and counted."""
-        settle()
+        http.settle()
         provider = trace.get_tracer_provider()
         if isinstance(provider, TracerProvider):
             provider.shutdown()
@@ -82,11 +82,13 @@ def _observed(lifespan: Any, telemetry: Telemetry) -> Any:
     @asynccontextmanager
     async def observed(app: Any) -> AsyncGenerator[Any]:
         telemetry.lines.buffer()
+        http.write_together()
         try:
             async with metrics.measuring_loop_lag(), lifespan(app) as state:
                 yield state
         finally:
             # The server may die by the signal that stopped it, without any further clean-up.
+            http.write_each()
             telemetry.lines.write_through()
             telemetry.flush()
 

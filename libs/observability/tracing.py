@@ -28,14 +28,12 @@ quietly = suppress_instrumentation
 JAEGER_NAMES = ("jaeger", "jaeger_thrift")
 FILES = "files"
 
-# What the SDK uses where the environment says nothing. A second of two thousand spans fits into the queue and into one
-# request, which costs as much as some three hundred spans.
+# What the SDK uses where the environment says nothing. A second of two thousand spans fits into the queue.
 DEFAULTS = {
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     "OTEL_BSP_MAX_QUEUE_SIZE": "8192",
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2048",
     "OTEL_BSP_SCHEDULE_DELAY": "1000",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "16384",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",

@@ -23,7 +23,7 @@ from tests.fixtures.golden_lines import FILE, GOLDEN, line
 
 FOLDER = Path(__file__).parents[2] / "dev-environment/logstash"
 FILES = ("logstash.conf", "dead-letters.conf")
-ROTATED = f"{FILE}.20261124T081500.123456"
+ROTATED = f"{FILE}.20261124T081500.123456.17"
 
 
 def plugins(steps: list[Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -87,9 +87,9 @@ def test_the_inputs_are_those_that_were_asked_for():
         (ROTATED, True),
         ("/var/log/app/auth-service/combined.log.1", True),
         ("/var/log/app/auth-service/combined.log-20261124", True),
-        ("/var/log/app/auth-service/combined.log.20261124T081500.123456.gz", False),
+        ("/var/log/app/auth-service/combined.log.20261124T081500.123456.17.gz", False),
         ("/var/log/app/auth-service/error.log", False),
-        ("/var/log/app/auth-service/error.log.20261124T081500.123456", False),
+        ("/var/log/app/auth-service/error.log.20261124T081500.123456.17", False),
     ],
 )
 def test_logstash_reads_what_the_services_write_and_no_error_twice(path, is_read):

@@ -128,7 +128,7 @@ def test_a_renamed_file_is_read_to_its_end(logstash):
     logstash.write(line("before the rename"))
     eventually(lambda: logstash.saying("before the rename"), 60)
     logstash.write(line("just before the rename"))
-    logstash.file.rename(logstash.file.with_name("combined.log.20261124T081500.123456"))
+    logstash.file.rename(logstash.file.with_name("combined.log.20261124T081500.123456.17"))
     logstash.write(line("after the rename"))
     for message in ("just before the rename", "after the rename"):
         assert len(eventually(lambda message=message: logstash.saying(message), 60)) == 1

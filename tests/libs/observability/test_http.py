@@ -1,5 +1,7 @@
 import asyncio
 import json
+import sys
+import threading
 from datetime import datetime
 from time import perf_counter, time_ns
 from typing import Annotated
@@ -16,7 +18,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.routing import Mount, Route
 
 from libs.observability import bind, get_logger
-from libs.observability.http import MOST_WAITING, RequestTelemetry, settle, trace_id
+from libs.observability.http import MOST_WAITING, RequestTelemetry, settle, trace_id, write_each, write_together
 from libs.observability.http_metrics import HttpMetrics
 
 log = get_logger("items")
@@ -49,6 +51,10 @@ def build() -> FastAPI:
     @app.get("/commit", dependencies=[Depends(commit)])
     async def after_the_answer() -> str:
         return "done"
+
+    @app.get("/odd")
+    async def odd() -> None:
+        bind(duration_ms="long", span_id="mine", note="kept")
 
     @app.get("/unavailable")
     async def unavailable() -> None:
@@ -309,10 +315,12 @@ async def waiting_for(what) -> None:
 
 @pytest.fixture
 def ended(span_memory):
-    """The spans that have been ended by others than the test: nothing is settled by looking."""
+    """The spans that have been ended while an app runs: nothing is settled by looking."""
+    write_together()
     settle()
     span_memory.clear()
-    return span_memory._finished_spans
+    yield span_memory._finished_spans
+    write_each()
 
 
 async def test_a_request_is_written_down_soon_with_nobody_asking(client, ended, lines):
@@ -344,15 +352,87 @@ async def test_who_asks_for_the_metrics_sees_every_request(client, ended, monkey
     assert len(ended) == 1
 
 
-async def test_what_is_written_later_is_what_was_known_then(client, spans, lines):
+async def test_where_no_app_runs_it_is_written_down_before_the_answer_is_read(client, ended):
+    write_each()
+    await client.get("/unavailable")
+    assert len(ended) == 1
+
+
+async def test_a_loop_that_has_ended_keeps_no_request_of_another_waiting(ended, metrics):
+    async def answered(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(pause: float) -> None:
+        transport = httpx.ASGITransport(RequestTelemetry(answered, metrics=metrics))
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            await client.get("/")
+        async with asyncio.timeout(10):
+            while pause and len(ended) < 2:
+                await asyncio.sleep(pause)
+
+    await asyncio.to_thread(asyncio.run, ask(0))
+    await asyncio.to_thread(asyncio.run, ask(0.005))
+    assert len(ended) == 2
+
+
+async def test_requests_settled_by_another_thread_are_neither_lost_nor_doubled(metrics, registry, ended, monkeypatch):
+    async def answered(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    done = threading.Event()
+
+    def meddle() -> None:
+        while not done.is_set():
+            settle()
+
+    telemetry = RequestTelemetry(answered, metrics=metrics)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    meddler = threading.Thread(target=meddle)
+    meddler.start()
+    try:
+        for _ in range(2000):
+            await telemetry({"type": "http", "method": "GET", "path": "/x", "headers": []}, None, swallow)
+    finally:
+        done.set()
+        meddler.join()
+        sys.setswitchinterval(before)
+    assert sum(counts(registry, "http_requests_total").values()) == 2000
+
+
+async def swallow(message) -> None: ...
+
+
+async def test_what_is_written_later_is_what_was_known_then(client, ended, lines):
     before = time_ns()
     await client.get("/unavailable")
     after = time_ns()
-    await asyncio.sleep(0.05)
-    [span], [line] = spans(), lines()
+    await waiting_for(ended)
+    [span], [line] = ended, lines()
     assert before <= span.start_time < span.end_time <= after
     assert before <= datetime.fromisoformat(line["timestamp"]).timestamp() * 1e9 <= after + 1000
-    assert abs((span.end_time - span.start_time) / 1e6 - line["duration_ms"]) < 1
+    assert 0 < line["duration_ms"] <= (after - before) / 1e6
+
+
+async def test_what_is_bound_does_not_stand_for_what_was_measured(client, lines):
+    await client.get("/odd")
+    *_, line = lines()
+    assert (line["note"], line["http"]["route"], type(line["duration_ms"])) == ("kept", "/odd", float)
+    assert len(line["span_id"]) == 16
+
+
+async def test_telemetry_that_fails_fails_no_request_and_says_of_which(client, lines, monkeypatch):
+    def fail(*_: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr("libs.observability.http.route_template", fail)
+    answer = await client.get("/unavailable")
+    assert answer.status_code == 503
+    *_, line = lines()
+    assert (line["message"], line["error"]["message"]) == ("telemetry of a request failed", "no")
+    assert len(line["trace_id"]) == 32
 
 
 async def test_health_leaves_no_span_no_line_and_no_child(client, spans, lines, registry, instrumented_clients):

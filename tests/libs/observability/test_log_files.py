@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from libs.observability import get_logger
 from libs.observability.log_files import LineWriter, RotatingFile, Stream, rotated
 from libs.observability.metrics import LOG_LINES_DROPPED
 from tests.libs.observability.conftest import ROOT
@@ -136,10 +137,15 @@ def test_what_exceeds_the_buffer_is_dropped_and_counted(lost):
 
 def test_lines_that_belong_together_are_taken_or_dropped_and_counted_together(lost):
     held, writer = Held(), LineWriter(10, lost.append)
-    held.free.set()
-    writer.add(held, b"one\ntwo\n")
+    writer.buffer()
+    writer.add(held, b"more than ten bytes\nwhile nothing waits\n", urgent=True)
+    assert held.entered.wait(10)
+    writer.add(held, b"one\n")
     writer.add(held, b"one too many\nand\nmore\n")
-    assert (held.data, lost) == (b"one\ntwo\n", [3])
+    held.free.set()
+    writer.write_through()
+    assert held.data.splitlines() == [b"more than ten bytes", b"while nothing waits", b"one"]
+    assert lost == [3]
 
 
 def test_a_stalled_disk_does_not_hold_up_who_logs_nor_the_end(lost):
@@ -180,10 +186,9 @@ def test_a_forked_child_writes_its_own_lines_and_not_its_parents(tmp_path, run):
     assert sorted((tmp_path / "fork.log").read_text().splitlines()) == ["child", "parent"]
 
 
-def test_lost_lines_are_a_metric(configure_lines, tmp_path):
+def test_lost_lines_are_a_metric(configure_lines, monkeypatch):
     before = LOG_LINES_DROPPED._value.get()
-    configure_lines(log_buffer_bytes=1024)
-    from libs.observability import get_logger
-
-    get_logger("app").info("too long for the buffer", text="x" * 5000)
-    assert LOG_LINES_DROPPED._value.get() >= before + 1
+    configure_lines()
+    monkeypatch.setattr(RotatingFile, "write", lambda _, data: data.count(b"\n"))
+    get_logger("app").info("the disk takes nothing")
+    assert LOG_LINES_DROPPED._value.get() == before + 1

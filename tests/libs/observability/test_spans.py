@@ -90,13 +90,23 @@ def test_a_full_queue_drops_the_new_spans_and_counts_them(counted, monkeypatch):
     assert counted() == {"queue_full": 30, "exported": 25}
 
 
-def test_a_queue_smaller_than_a_batch_works(counted, monkeypatch):
-    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
-    provider, batch = provider_of(Exporter(SpanExportResult.SUCCESS))
-    end_spans(provider, 5)
-    assert batch.force_flush()
+def test_a_small_queue_is_emptied_long_before_it_is_full(counted, monkeypatch):
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    monkeypatch.delenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", raising=False)
+    exporter = Exporter(SpanExportResult.SUCCESS)
+    provider, _ = provider_of(exporter)
+    end_spans(provider, 25)
+    assert exporter.entered.wait(10)
     provider.shutdown()
-    assert counted() == {"exported": 5}
+    assert counted() == {"exported": 25}
+
+
+def test_a_span_that_cannot_be_encoded_is_counted_and_fails_nobody(counted):
+    provider, _ = provider_of(Exporter(SpanExportResult.SUCCESS), prepare)
+    LeanTracer("test", provider).start_span("span", Context()).end(-1)
+    provider.shutdown()
+    assert counted() == {"export_failed": 1}
 
 
 def test_the_end_does_not_wait_for_a_collector_that_hangs(counted, monkeypatch):

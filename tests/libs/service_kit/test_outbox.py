@@ -53,7 +53,7 @@ async def test_an_event_is_committed_with_its_tenant_and_actor(
 async def test_the_trace_and_the_request_are_stored_with_it(
     writing: Sessions, superuser: asyncpg.Connection, destination: str, tenant_id: UUID
 ) -> None:
-    with TracerProvider().get_tracer("test").start_as_current_span("request") as span, working(None, request_id="r-1"):
+    with TracerProvider().get_tracer("test").start_as_current_span("request") as span, working(span, request_id="r-1"):
         async with transaction(writing, tenant_id) as session:
             publish(session, event())
     carrier = "select carrier->>'traceparent', carrier->>'request_id' from outbox where destination = $1"
