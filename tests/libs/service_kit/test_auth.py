@@ -14,9 +14,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from starlette.requests import Request
 
 from libs.service_kit import auth
 from libs.service_kit.auth import KeySet, verify
+from libs.service_kit.database import open_session
 from libs.service_kit.errors import Unauthorized, Unavailable
 from tests.fixtures.auth import KID
 
@@ -293,3 +295,8 @@ async def test_proofs_are_bounded(make_token: MakeToken, keys: Keys, monkeypatch
     for token in tokens:
         await verify(token, key_set)
     assert [await key_set.proved(token) is not None for token in tokens] == [False, False, True]
+
+
+async def test_a_session_is_opened_for_a_caller_only() -> None:
+    with pytest.raises(Unauthorized):
+        await anext(open_session(Request({"type": "http", "headers": [], "state": {}})))

@@ -1,0 +1,33 @@
+"""Who may ask without a token is written down here: every other operation says in OpenAPI that it needs one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from libs.service_kit.settings import ServiceSettings
+from tests.fixtures.app import create
+from tests.fixtures.database import SERVICES
+
+WITHOUT_A_TOKEN = {
+    "auth": {
+        "POST /api/v1/auth/login",
+        "POST /api/v1/auth/logout",
+        "POST /api/v1/auth/refresh",
+        "POST /api/v1/auth/token",
+        "GET /.well-known/jwks.json",
+    }
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_other_operation_says_that_it_needs_a_token(
+    settings_of: Callable[..., ServiceSettings], service: str
+) -> None:
+    paths = create(settings_of(service)).openapi()["paths"]
+    operations = {
+        f"{method.upper()} {path}": each for path, methods in paths.items() for method, each in methods.items()
+    }
+    assert {name for name, each in operations.items() if not each.get("security")} == WITHOUT_A_TOKEN.get(
+        service, set()
+    )
+    assert len(operations) > len(WITHOUT_A_TOKEN.get(service, set()))
