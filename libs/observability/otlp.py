@@ -52,33 +52,8 @@ class FastExporter(OTLPSpanExporter):
 
 def prepare(span: ReadableSpan) -> Encoded | ReadableSpan:
     """A span that has ended, encoded; itself, where it is the library that has to encode it."""
-    return span if span._events or span._links else (span._resource, span._instrumentation_scope, _span(span))
-
-
-def join(prepared: Iterable[Encoded | ReadableSpan]) -> bytes:
-    """The bytes of an `ExportTraceServiceRequest`."""
-    groups: dict[tuple[int, int], list[Encoded]] = {}
-    unusual: list[ReadableSpan] = []
-    for each in prepared:
-        if isinstance(each, ReadableSpan):
-            unusual.append(each)
-        else:
-            groups.setdefault((id(each[0]), id(each[1])), []).append(each)
-    request = b"".join(_resource_spans(*group[0][:2], [each[2] for each in group]) for group in groups.values())
-    return request + encode_spans(unusual).SerializeToString() if unusual else request
-
-
-def _resource_spans(resource: Resource, scope: InstrumentationScope | None, spans: Sequence[bytes]) -> bytes:
-    fields = _field(1, _encode_instrumentation_scope(scope).SerializeToString()) + b"".join(spans)
-    if scope and scope.schema_url:
-        fields += _text(3, scope.schema_url)
-    described = _field(1, _encode_resource(resource).SerializeToString()) + _field(2, fields)
-    if resource.schema_url:
-        described += _text(3, resource.schema_url)
-    return _field(1, described)
-
-
-def _span(span: ReadableSpan) -> bytes:
+    if span._events or span._links:
+        return span
     context, parent, status = span._context, span._parent, span._status
     assert context is not None
     trace_id, span_id, _, _, state, _ = context
@@ -103,7 +78,31 @@ def _span(span: ReadableSpan) -> bytes:
         parts.append(_attribute(key, value))
     if dropped := getattr(own, "dropped", 0):
         parts.append(b"\x50" + _varint(dropped))
-    return _field(2, b"".join(parts))
+    content = b"".join(parts)
+    return span._resource, span._instrumentation_scope, b"\x12" + _varint(len(content)) + content
+
+
+def join(prepared: Iterable[Encoded | ReadableSpan]) -> bytes:
+    """The bytes of an `ExportTraceServiceRequest`."""
+    groups: dict[tuple[int, int], list[Encoded]] = {}
+    unusual: list[ReadableSpan] = []
+    for each in prepared:
+        if isinstance(each, ReadableSpan):
+            unusual.append(each)
+        else:
+            groups.setdefault((id(each[0]), id(each[1])), []).append(each)
+    request = b"".join(_resource_spans(*group[0][:2], [each[2] for each in group]) for group in groups.values())
+    return request + encode_spans(unusual).SerializeToString() if unusual else request
+
+
+def _resource_spans(resource: Resource, scope: InstrumentationScope | None, spans: Sequence[bytes]) -> bytes:
+    fields = _field(1, _encode_instrumentation_scope(scope).SerializeToString()) + b"".join(spans)
+    if scope and scope.schema_url:
+        fields += _text(3, scope.schema_url)
+    described = _field(1, _encode_resource(resource).SerializeToString()) + _field(2, fields)
+    if resource.schema_url:
+        described += _text(3, resource.schema_url)
+    return _field(1, described)
 
 
 def _encode_shared(shared: Shared) -> bytes:
