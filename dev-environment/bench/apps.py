@@ -6,8 +6,10 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -159,7 +161,9 @@ def main(wiring: str, routes: str = "0") -> None:
     engine = create_async_engine(os.environ["DATABASE__URL"], pool_size=CONNECTIONS, max_overflow=0)
     app = build(engine, int(routes))
     WIRINGS[wiring](app, engine)
-    run(app, host="127.0.0.1", port=int(os.environ["PORT"]))
+    # The tutorials leave Python's garbage collector as it is; `run` freezes what is there, and lets it look more rarely.
+    serve = partial(uvicorn.run, log_config=None, access_log=False) if wiring == "tutorial" else run
+    serve(app, host="127.0.0.1", port=int(os.environ["PORT"]))
 
 
 if __name__ == "__main__":
