@@ -25,8 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from libs.observability.context import Work, begin, end, ids_of
 from libs.observability.errors import describe, record_error
 from libs.observability.http_metrics import HttpMetrics
-from libs.observability.lean import LeanTracer, Shared
-from libs.observability.lean import describe as describe_span
+from libs.observability.lean import LeanTracer, Shared, set_shared
 from libs.observability.logging import Rendered, get_logger, render, write
 from libs.observability.metrics import HTTP
 from libs.observability.redaction import redact_text
@@ -147,7 +146,7 @@ class RequestTelemetry:
             host, port = scope.get("server") or (None, None)
             scheme, version = scope.get("scheme", "http"), scope.get("http_version", "1.1")
             shared = _shared(method, route, status, scheme, version, host, port, client, agent)
-            describe_span(span, shared, {"url.path": path})
+            set_shared(span, shared, {"url.path": path})
             verb = "HTTP" if method is OTHER else method
             span.update_name(verb if route == UNMATCHED else f"{verb} {route}")
             if error is not None:
@@ -215,7 +214,7 @@ def _settle_from(first: _Ended) -> None:
 
 def _failed(error: Exception, ids: dict[str, str]) -> None:
     """Telemetry that fails must not fail a request."""
-    log.error("telemetry of a request failed", context=None, error=error, **ids)
+    log.error("telemetry of a request failed", error=error, **ids)
 
 
 @lru_cache(maxsize=4096)

@@ -134,7 +134,7 @@ class Shared(dict[str, AnyValue]):
     encoded: bytes = b""
 
 
-def describe(span: trace.Span, shared: Shared, own: Mapping[str, AnyValue]) -> None:
+def set_shared(span: trace.Span, shared: Shared, own: Mapping[str, AnyValue]) -> None:
     """As `span.set_attributes` for both; nothing is looked at, so `own` must be plain too."""
     if type(span) is not LeanSpan or not span._takes(shared, own):
         span.set_attributes({**shared, **own})
@@ -179,11 +179,11 @@ class LeanSpan(sdk.Span):
         super().set_attributes(attributes)
 
     def _takes(self, shared: Shared, own: Mapping[str, AnyValue]) -> bool:
-        """Adds both, if there is room for them and nothing to be replaced."""
+        """Adds both, if it has not ended, there is room for them and nothing to be replaced."""
         kept = self._own
-        if self._shared is not None or type(kept) is not dict or not kept.keys().isdisjoint(shared):
+        if self._end_time is not None or self._shared is not None or type(kept) is not dict:
             return False
-        if len(kept) + len(shared) + len(own) > MOST_PLAIN:
+        if not kept.keys().isdisjoint(shared) or len(kept) + len(shared) + len(own) > MOST_PLAIN:
             return False
         kept.update(own)
         self._shared = shared

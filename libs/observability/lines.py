@@ -51,9 +51,7 @@ class LineFormatter(OrjsonFormatter):
         context = redact_text(str(values.get("_context") or record.name))
         return record.created, record.levelno, redact_text(_message(record)), context, plain
 
-    def encode(
-        self, timestamp: str, level: str, message: str, context: str, fields: Mapping[str, object]
-    ) -> bytes:  # fmt: skip
+    def encode(self, timestamp: str, level: str, message: str, context: str, fields: Mapping[str, object]) -> bytes:
         """A line of values that need no redaction, under names of their own, with its newline."""
         line = {
             "timestamp": timestamp,

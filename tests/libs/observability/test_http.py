@@ -359,12 +359,8 @@ async def test_where_no_app_runs_it_is_written_down_before_the_answer_is_read(cl
 
 
 async def test_a_loop_that_has_ended_keeps_no_request_of_another_waiting(ended, metrics):
-    async def answered(scope, receive, send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
     async def ask(pause: float) -> None:
-        transport = httpx.ASGITransport(RequestTelemetry(answered, metrics=metrics))
+        transport = httpx.ASGITransport(RequestTelemetry(nothing, metrics=metrics))
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             await client.get("/")
         async with asyncio.timeout(10):
@@ -377,17 +373,13 @@ async def test_a_loop_that_has_ended_keeps_no_request_of_another_waiting(ended, 
 
 
 async def test_requests_settled_by_another_thread_are_neither_lost_nor_doubled(metrics, registry, ended, monkeypatch):
-    async def answered(scope, receive, send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
     done = threading.Event()
 
     def meddle() -> None:
         while not done.is_set():
             settle()
 
-    telemetry = RequestTelemetry(answered, metrics=metrics)
+    telemetry = RequestTelemetry(nothing, metrics=metrics)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     meddler = threading.Thread(target=meddle)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from libs.observability.lean import LeanSpan, LeanTracer, Shared, describe
+from libs.observability.lean import LeanSpan, LeanTracer, Shared, set_shared
 
 ANYTHING = {
     "text": "x" * 40,
@@ -108,8 +108,8 @@ def test_shared_attributes_are_set_like_any_others(earlier, later):
     def use(tracer):
         span = tracer.start_span("work", Context())
         span.set_attributes(earlier)
-        describe(span, shared, {"url.path": "/items/1"})
-        describe(span, Shared({"server.port": 80}), {})
+        set_shared(span, shared, {"url.path": "/items/1"})
+        set_shared(span, Shared({"server.port": 80}), {})
         span.set_attributes(later)
         span.end()
 
@@ -118,12 +118,23 @@ def test_shared_attributes_are_set_like_any_others(earlier, later):
     assert shared == {"http.route": "/items/{id}", "http.response.status_code": 200}
 
 
+def test_shared_attributes_too_are_too_late_after_the_end():
+    def use(tracer):
+        span = tracer.start_span("work", Context())
+        span.end()
+        set_shared(span, Shared({"http.route": "/"}), {"url.path": "/"})
+
+    ours, theirs = both(use)
+    assert ours == theirs
+    assert ours[0]["attributes"] == {"started": "work"}
+
+
 def test_many_attributes_and_shared_ones_are_still_no_more_than_allowed():
     def use(tracer):
         span = tracer.start_span("work", Context())
         for number in range(127):
             span.set_attribute(f"own {number}", number)
-        describe(span, Shared({f"shared {number}": number for number in range(5)}), {"url.path": "/"})
+        set_shared(span, Shared({f"shared {number}": number for number in range(5)}), {"url.path": "/"})
         span.end()
 
     ours, theirs = both(use)

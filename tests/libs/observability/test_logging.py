@@ -12,9 +12,10 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from libs.observability import bind, get_logger
+from libs.observability import TelemetrySettings, bind, get_logger
 from libs.observability.console import columns, is_coloured
 from libs.observability.context import working
+from libs.observability.lines import LineFormatter
 from libs.observability.logging import LineHandler
 from tests.libs.observability.conftest import read_lines
 
@@ -220,3 +221,15 @@ def test_the_console_shows_columns_and_colour_only_on_a_terminal(monkeypatch):
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setattr(sys, "__stderr__", io.StringIO())
     assert not is_coloured()
+
+
+def test_the_formatter_in_anybodys_handler_makes_the_line_of_the_files(configure_lines):
+    read, shown = configure_lines(), io.StringIO()
+    other = logging.StreamHandler(shown)
+    other.setFormatter(LineFormatter(TelemetrySettings(service_name="test-service", service_version="1.2.3")))
+    logging.getLogger().addHandler(other)
+    try:
+        get_logger("app").info("said twice", amount="1.00")
+    finally:
+        logging.getLogger().removeHandler(other)
+    assert [json.loads(shown.getvalue())] == read()
