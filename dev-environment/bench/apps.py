@@ -123,7 +123,7 @@ def ours(app: FastAPI, engine: AsyncEngine) -> None:
 
 def ours_without_metrics(app: FastAPI, engine: AsyncEngine) -> None:
     """The same, counting nothing. Lines and spans have variables that switch them off; the metrics have none."""
-    from libs.observability.http_metrics import HttpMetrics
+    from libs.observability.metrics.http import HttpMetrics
 
     HttpMetrics.observe = lambda *_: None
     ours(app, engine)
@@ -134,7 +134,7 @@ def ours_with_many_metrics(app: FastAPI, engine: AsyncEngine) -> None:
     from prometheus_client import Histogram
 
     from bench.lag import Lag
-    from libs.observability.http_metrics import DURATION_BUCKETS
+    from libs.observability.metrics.http import DURATION_BUCKETS
 
     durations = Histogram("bench_seconds", "Durations.", ("kind", "place"), buckets=DURATION_BUCKETS)
     for number in range(140):

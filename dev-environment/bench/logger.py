@@ -11,7 +11,7 @@ import sys
 
 from bench.lag import Lag
 from libs.observability import get_logger, start
-from libs.observability.metrics import LOG_LINES_DROPPED
+from libs.observability.metrics.families import LOG_LINES_DROPPED
 
 TICK_SECONDS = 0.005
 

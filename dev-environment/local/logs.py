@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from libs.observability.console import CONTROLS as ALL_CONTROLS
-from libs.observability.console import columns
 from libs.observability.context import OWN_FIELDS
-from libs.observability.log_files import rotated
+from libs.observability.files import rotated
+from libs.observability.logs.console import CONTROLS as ALL_CONTROLS
+from libs.observability.logs.console import columns
 from libs.observability.settings import LEVELS
 from local.settings import SERVICES, SettingError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from libs.observability.log_files import rotated
+from libs.observability.files import rotated
 
 SERVER = 2
 FAILED = 2

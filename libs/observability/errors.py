@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from libs.observability.redaction import LONGEST_TEXT, redact_text
+from .redaction import LONGEST_TEXT, redact_text
 
 
 class ErrorFields(TypedDict):

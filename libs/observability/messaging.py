@@ -3,21 +3,21 @@
 import logging
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from time import perf_counter
+from time import perf_counter, time
 
 from opentelemetry import context as otel
-from opentelemetry import propagate
+from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, set_span_in_context
 
-from libs.observability.context import bound, ids_of, working
-from libs.observability.errors import describe, record_error
-from libs.observability.lean import LeanTracer
-from libs.observability.logging import get_logger, render, write
-from libs.observability.metrics import EVENTS_CONSUMED, EVENTS_FAILED, EVENTS_PUBLISHED
-from libs.observability.redaction import redact
+from .context import bound, ids_of, working
+from .errors import describe, record_error
+from .logs.handler import write
+from .logs.lines import Line
+from .metrics.families import EVENTS_CONSUMED, EVENTS_FAILED, EVENTS_PUBLISHED
+from .redaction import redact
 
-log = get_logger("messaging")
-_tracer = LeanTracer("libs.observability.messaging")
+CONTEXT = "messaging"
+_tracer = trace.get_tracer(__name__)
 
 
 def carrier() -> dict[str, str]:
@@ -65,7 +65,7 @@ def processing(
     parent = propagate.extract(received, otel.Context())
     attributes = _attributes("process", event_type, source, system)
     span = _tracer.start_span(f"process {event_type}", parent, SpanKind.CONSUMER, attributes)
-    ids = ids_of(span.get_span_context())
+    ids = ids_of(span)
     started = perf_counter()
     try:
         with working(span, parent, request_id=received.get("request_id"), **fields):
@@ -78,11 +78,11 @@ def processing(
                 described = describe(error)
                 record_error(span, described)
                 facts["error"] = described
-                write(render(log, logging.ERROR, "event failed", facts | bound() | facts))
+                write([Line(time(), logging.ERROR, "event failed", CONTEXT, facts | bound() | facts)])
                 raise
             EVENTS_CONSUMED.labels(event_type).inc()
             facts["duration_ms"] = _milliseconds(started)
-            write(render(log, logging.INFO, "event consumed", facts | bound() | facts))
+            write([Line(time(), logging.INFO, "event consumed", CONTEXT, facts | bound() | facts, is_routine=True)])
     finally:
         span.end()
 

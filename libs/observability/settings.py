@@ -20,7 +20,7 @@ class TelemetrySettings(BaseSettings):
     service_name: str = Field(
         default="unknown-service", validation_alias=AliasChoices("SERVICE_NAME", "OTEL_SERVICE_NAME")
     )
-    service_namespace: str = "all-erp"
+    service_namespace: str = Field(default="", description="the system that the service is a part of")
     service_version: str = "dev"
     environment: str = Field(default="development", validation_alias="NODE_ENV")
 

@@ -1,7 +1,8 @@
 """A span for each SQL statement and gauges for the pool, by hooks of the SQLAlchemy engine."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 from weakref import ref
@@ -10,13 +11,14 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 from sqlalchemy import Engine, event
-from sqlalchemy.engine import ExecutionContext
+from sqlalchemy.engine import Dialect, ExecutionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from libs.observability.errors import type_name
-from libs.observability.lean import LeanTracer, Shared
-from libs.observability.metrics import DB_POOL_CONNECTIONS, DB_POOL_LIMIT
+from .errors import type_name
+from .metrics.families import DB_POOL_CONNECTIONS, DB_POOL_LIMIT
+from .traces.spans import Shared
 
 LONGEST_STATEMENT = 4096
 FIRST_TABLE = re.compile(r'\b(?:from|into|update)\s+(?:only\s+)?"?(\w[\w.]{0,126})', re.IGNORECASE)
@@ -25,22 +27,40 @@ TRANSACTION_CONTROL = frozenset(("SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "COM
 LONGEST_OPERATION = 64
 
 
-def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = None) -> None:
+# While SQLAlchemy opens a connection, its dialect asks the server about itself: that is nobody's statement.
+_connecting: ContextVar[bool] = ContextVar("connecting", default=False)
+
+
+def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = None, *, max_overflow: int = 10) -> None:
     """Traces the statements of an engine and shows its pool under the name of the database.
 
     A statement becomes a span only within a trace: what a background task asks every second would be noise. The text
-    is recorded, the parameters are not.
+    is recorded, the parameters are not. `max_overflow` is what `create_engine` was given, by default SQLAlchemy's own
+    default: an engine does not show it.
     """
     # Events of the dialect, not of the engine: those make SQLAlchemy prepare for listeners at each connection and
     # transaction too, which costs several times what the spans do.
-    hooks = _Hooks(engine.sync_engine, LeanTracer("libs.observability.sql", provider))
+    sync_engine = engine.sync_engine
+    hooks = _Hooks(sync_engine, trace.get_tracer(__name__, tracer_provider=provider))
     for name in ("do_execute", "do_execute_no_params", "do_executemany"):
-        event.listen(engine.sync_engine, name, getattr(hooks, name))
-    _show_pool(engine.sync_engine)
+        event.listen(sync_engine, name, getattr(hooks, name))
+    event.listen(sync_engine, "do_connect", _connect)
+    event.listen(sync_engine, "connect", _connected)
+    _show_pool(sync_engine, max_overflow)
+
+
+def _connect(dialect: Dialect, _: object, arguments: Sequence[Any], more: Mapping[str, Any]) -> DBAPIConnection:
+    connection = dialect.connect(*arguments, **more)
+    _connecting.set(True)
+    return connection
+
+
+def _connected(*_: object) -> None:
+    _connecting.set(False)
 
 
 class _Hooks:
-    def __init__(self, engine: Engine, tracer: LeanTracer) -> None:
+    def __init__(self, engine: Engine, tracer: trace.Tracer) -> None:
         self._tracer = tracer
         url = engine.url
         known = {
@@ -56,24 +76,21 @@ class _Hooks:
     # Each executes the statement itself when it gets a span: True tells SQLAlchemy that this has happened.
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool:
-        span = self._start(context, statement)
+        span = self._start(statement)
         return span is not None and _run(span, context.dialect.do_execute, cursor, statement, parameters, context)
 
     def do_execute_no_params(self, cursor: Any, statement: str, context: ExecutionContext) -> bool:
-        span = self._start(context, statement)
+        span = self._start(statement)
         return span is not None and _run(span, context.dialect.do_execute_no_params, cursor, statement, context)
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool:
-        span = self._start(context, statement, {"db.operation.batch.size": len(parameters)})
+        span = self._start(statement, {"db.operation.batch.size": len(parameters)})
         return span is not None and _run(span, context.dialect.do_executemany, cursor, statement, parameters, context)
 
-    def _start(self, context: ExecutionContext, statement: str, more: Mapping[str, int] | None = None) -> Span | None:
+    def _start(self, statement: str, more: Mapping[str, int] | None = None) -> Span | None:
         if not is_instrumentation_enabled() or not trace.get_current_span().get_span_context().is_valid:
             return None
-        # The dialect getting to know the server, once, at the first connection.
-        if not context.root_connection._allow_autobegin:  # pyright: ignore[reportPrivateUsage]
-            return None
-        if (described := self._described(statement)) is None:
+        if _connecting.get() or (described := self._described(statement)) is None:
             return None
         name, attributes = described
         if more:
@@ -111,14 +128,14 @@ def _run(span: Span, execute: Callable[..., None], *arguments: Any) -> bool:
 
 
 def summary_of(statement: str) -> tuple[str, str]:
-    """The first word in capitals and the first table: `("SELECT", "orders")`; an empty text where there is none."""
+    """The first word in capitals and the first table: `("SELECT", "orders")`; an empty string where there is none."""
     start = statement[:LONGEST_STATEMENT]
     words = start.split(None, 1)
     table = FIRST_TABLE.search(start)
     return words[0][:LONGEST_OPERATION].upper().strip("(;") if words else "EMPTY", table[1] if table else ""
 
 
-def _show_pool(engine: Engine) -> None:
+def _show_pool(engine: Engine, max_overflow: int) -> None:
     if not isinstance(engine.pool, QueuePool):
         return
     name = engine.url.database or "unknown"
@@ -128,10 +145,6 @@ def _show_pool(engine: Engine) -> None:
         current = held()
         return current.pool if current is not None and isinstance(current.pool, QueuePool) else None
 
-    def limit() -> int:
-        current = pool()
-        return current.size() + max(0, current._max_overflow) if current else 0  # pyright: ignore[reportPrivateUsage]
-
     DB_POOL_CONNECTIONS.labels(name, "in_use").set_function(lambda: p.checkedout() if (p := pool()) else 0)
     DB_POOL_CONNECTIONS.labels(name, "idle").set_function(lambda: p.checkedin() if (p := pool()) else 0)
-    DB_POOL_LIMIT.labels(name).set_function(limit)
+    DB_POOL_LIMIT.labels(name).set_function(lambda: p.size() + max(0, max_overflow) if (p := pool()) else 0)

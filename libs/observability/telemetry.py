@@ -4,17 +4,22 @@ import atexit
 import threading
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 
-from libs.observability import http, logging, metrics, tracing
-from libs.observability.http import QUIET, RequestTelemetry
-from libs.observability.settings import TelemetrySettings
-from libs.observability.spans import FLUSH_SECONDS
+from .http import QUIET, RequestTelemetry
+from .logs.configure import configure as configure_logs
+from .logs.handler import LineHandler
+from .metrics import page
+from .metrics.families import describe_service
+from .metrics.lag import measuring_loop_lag
+from .recording import Recorder
+from .settings import TelemetrySettings
+from .traces.exporters import configure as configure_traces
+from .traces.queue import FLUSH_SECONDS
 
 
 @dataclass(frozen=True)
@@ -22,23 +27,27 @@ class Telemetry:
     """What `start` has set up for this process."""
 
     settings: TelemetrySettings
-    lines: logging.LineHandler
+    lines: LineHandler
+    recorders: list[Recorder] = field(default_factory=list[Recorder])
+    """One for each app that `instrument` has wired."""
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
         """Hands over what is waiting, or gives up after `seconds`; everything goes on working."""
-        http.settle()
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, TracerProvider):
-            provider.force_flush(int(seconds * 1000))
+        self._finish_requests()
+        if flush := getattr(trace.get_tracer_provider(), "force_flush", None):  # the API's own providers have none
+            flush(int(seconds * 1000))
         self.lines.flush()
 
     def shutdown(self) -> None:
         """Flushes and stops, within some five seconds whatever the collector does. Later spans are dropped and counted."""
-        http.settle()
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, TracerProvider):
-            provider.shutdown()
+        self._finish_requests()
+        if stop := getattr(trace.get_tracer_provider(), "shutdown", None):
+            stop()
         self.lines.write_through()
+
+    def _finish_requests(self) -> None:
+        for recorder in self.recorders:
+            recorder.flush()
 
 
 _started: Telemetry | None = None
@@ -51,10 +60,10 @@ def start(settings: TelemetrySettings | None = None) -> Telemetry:
     with _starting:
         if _started is None:
             settings = settings or TelemetrySettings()
-            lines = logging.configure(settings)
-            metrics.describe_service(settings)
-            tracing.configure(settings)
-            metrics.listen(settings)
+            lines = configure_logs(settings)
+            describe_service(settings)
+            configure_traces(settings)
+            page.listen(settings)
             _started = Telemetry(settings, lines)
             atexit.register(_started.shutdown)
         return _started
@@ -63,32 +72,28 @@ def start(settings: TelemetrySettings | None = None) -> Telemetry:
 def instrument(app: FastAPI, settings: TelemetrySettings | None = None, *, quiet: Collection[str] = QUIET) -> Telemetry:
     """Wires an app: `start`, the middleware around all others, `GET /metrics`, a flush when the app stops.
 
-    Call it after all other middleware has been added and before the app runs.
+    Call it after all other middleware has been added and before the app runs. Create the app with
+    `telemetry={"tracing": False, "metrics": False, "logs": False}`: FastAPI's own telemetry costs more than all of this.
     """
-    telemetry = start(settings)
-    _silence_native_telemetry(app)
-    app.add_middleware(RequestTelemetry, quiet=quiet)
-    app.add_api_route("/metrics", metrics.metrics_page, include_in_schema=False)
-    app.router.lifespan_context = _observed(app.router.lifespan_context, telemetry)
+    telemetry, recorder = start(settings), Recorder()
+    telemetry.recorders.append(recorder)
+    app.add_middleware(RequestTelemetry, recorder=recorder, quiet=quiet)
+    app.add_api_route("/metrics", page.metrics_page, include_in_schema=False)
+    app.router.lifespan_context = _observed(app.router.lifespan_context, telemetry, recorder)
     return telemetry
 
 
-def _silence_native_telemetry(app: FastAPI) -> None:
-    """FastAPI would make a second server span for each request, at twice the price of all we do."""
-    getattr(app, "_telemetry", {}).update(tracing=False, metrics=False, logs=False, operation_spans=False)
-
-
-def _observed(lifespan: Any, telemetry: Telemetry) -> Any:
+def _observed(lifespan: Any, telemetry: Telemetry, recorder: Recorder) -> Any:
     @asynccontextmanager
     async def observed(app: Any) -> AsyncGenerator[Any]:
         telemetry.lines.buffer()
-        http.write_together()
+        recorder.buffer()
         try:
-            async with metrics.measuring_loop_lag(), lifespan(app) as state:
+            async with measuring_loop_lag(), lifespan(app) as state:
                 yield state
         finally:
             # The server may die by the signal that stopped it, without any further clean-up.
-            http.write_each()
+            recorder.write_through()
             telemetry.lines.write_through()
             telemetry.flush()
 

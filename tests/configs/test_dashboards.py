@@ -13,7 +13,7 @@ from grafana_dashboards.__main__ import DASHBOARDS as BUILT
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from local import settings as local_settings
 
-from libs.observability.metrics import HTTP
+from libs.observability.metrics.families import HTTP
 from tests.configs import exporters, promql
 from tests.configs.dashboards import (
     DASHBOARDS,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from libs.observability import log_files
-from libs.observability.lines import LineFormatter
+from libs.observability import files as log_files
+from libs.observability.logs.lines import LineFormatter
 from libs.observability.settings import TelemetrySettings
 
 if sys.version_info >= (3, 14):

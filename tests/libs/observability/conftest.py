@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from libs.observability.tracing import DEFAULTS, environment, instrument_clients
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -21,7 +22,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from libs.observability import TelemetrySettings
 from libs.observability import logging as lines_of
 from libs.observability.http import settle
-from libs.observability.tracing import DEFAULTS, environment, instrument_clients
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from libs.observability.http_metrics import HttpMetrics
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 from prometheus_client import CollectorRegistry
@@ -19,7 +20,6 @@ from starlette.routing import Mount, Route
 
 from libs.observability import bind, get_logger
 from libs.observability.http import MOST_WAITING, RequestTelemetry, settle, trace_id, write_each, write_together
-from libs.observability.http_metrics import HttpMetrics
 
 log = get_logger("items")
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
+from libs.observability.lean import LeanSpan, LeanTracer, Shared, set_shared
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
@@ -13,8 +14,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
-
-from libs.observability.lean import LeanSpan, LeanTracer, Shared, set_shared
 
 ANYTHING = {
     "text": "x" * 40,

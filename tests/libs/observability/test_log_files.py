@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from libs.observability.log_files import LineWriter, RotatingFile, Stream, rotated
 
 from libs.observability import get_logger
-from libs.observability.log_files import LineWriter, RotatingFile, Stream, rotated
 from libs.observability.metrics import LOG_LINES_DROPPED
 from tests.libs.observability.conftest import ROOT
 

@@ -9,14 +9,14 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from libs.observability.console import columns, is_coloured
+from libs.observability.lines import LineFormatter
+from libs.observability.logging import LineHandler
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from libs.observability import TelemetrySettings, bind, get_logger
-from libs.observability.console import columns, is_coloured
 from libs.observability.context import working
-from libs.observability.lines import LineFormatter
-from libs.observability.logging import LineHandler
 from tests.libs.observability.conftest import read_lines
 
 log = get_logger("UserController")

@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from libs.observability.tracing import quietly
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
@@ -9,7 +10,6 @@ from prometheus_client import REGISTRY
 from libs.observability import bind, get_logger
 from libs.observability.context import working
 from libs.observability.messaging import carrier, processing, sending
-from libs.observability.tracing import quietly
 
 log = get_logger("consumer")
 TYPE = "tenant.created.v1"

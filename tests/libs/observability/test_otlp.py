@@ -4,6 +4,8 @@ import random
 import string
 
 import pytest
+from libs.observability.lean import LeanTracer, Shared
+from libs.observability.otlp import FastExporter, join, prepare
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -14,8 +16,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from libs.observability.lean import LeanTracer, Shared
-from libs.observability.otlp import FastExporter, join, prepare
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
 VALUES = [

@@ -2,6 +2,8 @@ import base64
 import json
 
 from google.protobuf import json_format
+from libs.observability.log_files import RotatingFile
+from libs.observability.span_files import SpanFile, export_request
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
@@ -19,9 +21,6 @@ from opentelemetry.trace import (
     TraceState,
     set_span_in_context,
 )
-
-from libs.observability.log_files import RotatingFile
-from libs.observability.span_files import SpanFile, export_request
 
 
 def some_spans():

@@ -1,15 +1,15 @@
 import threading
 
 import pytest
+from libs.observability.lean import LeanTracer
+from libs.observability.otlp import FastExporter, prepare
+from libs.observability.spans import BoundedBatch
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import REGISTRY
 
-from libs.observability.lean import LeanTracer
-from libs.observability.otlp import FastExporter, prepare
-from libs.observability.spans import BoundedBatch
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
 SERIES = {

@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from libs.observability.tracing import quietly
 from local import postgres
 from local.ports import free_port
 from opentelemetry import trace
@@ -11,7 +12,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.observability.sql import instrument_engine, summary_of
-from libs.observability.tracing import quietly
 
 tracer = trace.get_tracer("test")
 

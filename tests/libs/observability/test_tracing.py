@@ -1,9 +1,9 @@
 import json
 
 import pytest
+from libs.observability.tracing import exporter_names
 
 from libs.observability import TelemetrySettings
-from libs.observability.tracing import exporter_names
 from tests.libs.observability.conftest import read_lines
 from tests.libs.observability.receivers import decode_otlp, decode_packet, http_collector, udp_agent
 

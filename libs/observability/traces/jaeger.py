@@ -18,6 +18,6 @@ def exporter(agent_host: str | None = None, agent_port: int | None = None) -> Sp
         if not hasattr(environment_variables, name):
             setattr(environment_variables, name, name)
 
-    from libs.observability.jaeger_thrift import JaegerThriftExporter
+    from .thrift import JaegerThriftExporter
 
     return JaegerThriftExporter(agent_host, agent_port)

@@ -14,14 +14,19 @@ UNNAMED: dict[str, Callable[[Any], str]] = {
     "error": lambda error: f"{error.get('type', 'error')}: {error.get('message')}",
     "duration_ms": lambda duration: f"{duration} ms",
 }
-# Who follows a trace does it by one id.
+# One id is enough to follow a trace by.
 ONLY_IN_FILES = frozenset(("span_id", "request_id"))
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
+def is_terminal() -> bool:
+    """Whether somebody sees standard error as it is written."""
+    return sys.__stderr__ is not None and sys.__stderr__.isatty()
+
+
 def is_coloured() -> bool:
     """Whether standard error is a terminal and `NO_COLOR` is not set."""
-    return not os.environ.get("NO_COLOR") and sys.__stderr__ is not None and sys.__stderr__.isatty()
+    return not os.environ.get("NO_COLOR") and is_terminal()
 
 
 def columns(
@@ -36,10 +41,10 @@ def columns(
         for name, value in fields.items() if name not in ONLY_IN_FILES
     ])  # fmt: skip
     time, head, facts = timestamp[11:23], _head(level, context, message, coloured), _harmless(facts)
-    text = f"{DIM}{time}{RESET} {head}{DIM}{facts}{RESET}" if coloured else f"{time} {head}{facts}".rstrip()
+    line = f"{DIM}{time}{RESET} {head}{DIM}{facts}{RESET}" if coloured else f"{time} {head}{facts}".rstrip()
     if "error" in fields and (stack := fields["error"].get("stack")):
-        text += "\n    " + _indented(str(stack)).rstrip()
-    return text
+        line += "\n    " + _indented(str(stack)).rstrip()
+    return line
 
 
 # Messages of ours do not vary, so that few of them make up most of the lines.
@@ -49,10 +54,10 @@ def _head(level: str, context: str, message: str, coloured: bool) -> str:
     return f"{shown} {_harmless(context):<28} {_indented(message)}  "
 
 
-def _harmless(text: str) -> str:
-    return text if text.isprintable() else text.translate(CONTROLS)
+def _harmless(string: str) -> str:
+    return string if string.isprintable() else string.translate(CONTROLS)
 
 
-def _indented(text: str) -> str:
+def _indented(string: str) -> str:
     """Several lines stay several lines, of which only the first begins at the margin."""
-    return "\n    ".join(_harmless(part) for part in text.split("\n"))
+    return "\n    ".join(_harmless(part) for part in string.split("\n"))

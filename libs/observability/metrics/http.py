@@ -20,10 +20,10 @@ DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 BOUNDS = (*(str(bound) for bound in DURATION_BUCKETS), "+Inf")
 
 Seen = tuple[int, float, float]
-"""The trace id, duration and end of one request."""
+"""An exemplar before it is shown: the trace id, duration and end of one request."""
 
 
-class _Series:
+class Series:
     """The requests of one route, method and group of statuses."""
 
     __slots__ = ("counts", "seconds", "shown")
@@ -33,7 +33,8 @@ class _Series:
         self.seconds = 0.0
         self.shown: list[Seen | None] = [None] * len(BOUNDS)
 
-    def add(self, other: "_Series") -> None:
+    def add(self, other: "Series") -> None:
+        """Adds up two series."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.seconds += other.seconds
         self.shown = [latest(pair) for pair in zip(self.shown, other.shown, strict=True)]
@@ -44,23 +45,22 @@ class HttpMetrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         # Bounded by the route templates, the known methods and the status groups.
-        self._series: dict[tuple[str, str, int], _Series] = {}
+        self._series: dict[tuple[str, str, int], Series] = {}
         self._lock = Lock()
         registry.register(self)
 
-    def observe(
-        self, handler: str, method: str, status: int, seconds: float, ended_at: float, trace_id: int | None
-    ) -> None:
+    def series(self, handler: str, method: str, status: int) -> Series:
+        """Where requests of this kind are counted."""
+        with self._lock:
+            return self._series.setdefault((handler, method, status // 100), Series())
+
+    def observe(self, series: Series, seconds: float, ended_at: float, trace_id: int | None) -> None:
         """Counts a request that was answered at `ended_at` (seconds since 1970) after `seconds`.
 
-        `trace_id` is that of its trace when it is kept, for the exemplars.
+        `trace_id` is that of its trace if that is sampled, for the exemplars.
         """
-        key = (handler, method, status // 100)
         bucket = bisect_left(DURATION_BUCKETS, seconds)
         with self._lock:
-            series = self._series.get(key)
-            if series is None:
-                series = self._series[key] = _Series()
             series.counts[bucket] += 1
             series.seconds += seconds
             if trace_id is not None:
@@ -78,13 +78,13 @@ class HttpMetrics:
             "Duration of requests until the last byte of the answer, in seconds.",
             labels=("handler", "method"),
         )
-        routes: dict[tuple[str, str], _Series] = {}
+        routes: dict[tuple[str, str], Series] = {}
         with self._lock:
             for (handler, method, group), series in self._series.items():
                 shown = latest(series.shown)
                 exemplar = _exemplar((shown[0], 1.0, shown[2])) if shown else None
                 requests.add_metric((handler, method, f"{group}xx"), sum(series.counts), exemplar=exemplar)
-                routes.setdefault((handler, method), _Series()).add(series)
+                routes.setdefault((handler, method), Series()).add(series)
         for labels, series in routes.items():
             duration.add_metric(labels, _buckets(series), series.seconds)
         yield requests
@@ -96,7 +96,7 @@ def latest(seen: "tuple[Seen | None, ...] | list[Seen | None]") -> Seen | None:
     return max(filter(None, seen), key=lambda each: each[2], default=None)
 
 
-def _buckets(series: _Series) -> list[tuple[str, float, Any]]:
+def _buckets(series: Series) -> list[tuple[str, float, Any]]:
     """With what each bucket holds and all below it."""
     total = 0
     buckets: list[tuple[str, float, Any]] = []

@@ -5,16 +5,17 @@
 
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from opentelemetry.exporter.jaeger.thrift import JaegerExporter
 from opentelemetry.exporter.jaeger.thrift.gen.agent import Agent
 from opentelemetry.exporter.jaeger.thrift.gen.jaeger import Collector as jaeger
 from opentelemetry.exporter.jaeger.thrift.send import Collector
-from opentelemetry.exporter.jaeger.thrift.translate import ThriftTranslator, Translate, _translate_attribute
 from opentelemetry.sdk.resources import SERVICE_NAME
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import StatusCode
 from thrift.protocol import TCompactProtocol
 from thrift.transport import TTransport
 
@@ -26,8 +27,8 @@ SHORT_TAG = 256
 class JaegerThriftExporter(SpanExporter):
     """Sends to `OTEL_EXPORTER_JAEGER_ENDPOINT` over HTTP when that is set, else to the agent over UDP.
 
-    Compared with the exporter it wraps: a refusal by the collector is a failure, a batch too large for a packet is
-    split, the resource stands once in the process instead of in each span.
+    The settings, the clients and Jaeger's types are those of the exporter it wraps; the translation is our own. So a refusal by
+    the collector is a failure, a batch too large for a packet is split, and the resource is sent once for all its spans.
     """
 
     def __init__(self, agent_host: str | None = None, agent_port: int | None = None) -> None:
@@ -94,17 +95,84 @@ def _shorten(span: jaeger.Span) -> bool:
 
 def _translated(spans: Sequence[ReadableSpan]) -> tuple[jaeger.Process, list[jaeger.Span]]:
     resource = spans[0].resource.attributes
-    tags = [_translate_attribute(key, value, None) for key, value in resource.items() if key != SERVICE_NAME]
-    process = jaeger.Process(serviceName=str(resource.get(SERVICE_NAME)), tags=[tag for tag in tags if tag])
-    translated = Translate(spans)._translate(ThriftTranslator(None))
-    for span in translated:
+    process = jaeger.Process(
+        serviceName=str(resource.get(SERVICE_NAME)),
+        tags=_tags({key: value for key, value in resource.items() if key != SERVICE_NAME}),
+    )
+    return process, [_translate(span) for span in spans]
+
+
+def _translate(span: ReadableSpan) -> jaeger.Span:
+    context, parent = span.context, span.parent
+    start, end = span.start_time or 0, span.end_time or 0
+    return jaeger.Span(
+        **_trace_id(context.trace_id),
+        spanId=_signed(context.span_id),
+        parentSpanId=_signed(parent.span_id) if parent else 0,
+        operationName=span.name,
         # Jaeger reads bit 2 as "debug", which the SDK sets for "random trace id".
-        span.flags &= 1
-        span.logs = span.logs or []
-        span.tags = [tag for tag in span.tags if tag.key not in resource and not _is_empty(tag)]
-    return process, translated
+        flags=context.trace_flags & 1,
+        startTime=_microseconds(start),
+        duration=_microseconds(end - start),
+        tags=_tags({**(span.attributes or {}), **_described(span)}),
+        logs=[
+            jaeger.Log(_microseconds(event.timestamp), _tags({**(event.attributes or {}), "message": event.name}))
+            for event in span.events
+        ],
+        references=[
+            jaeger.SpanRef(
+                refType=jaeger.SpanRefType.FOLLOWS_FROM,
+                **_trace_id(link.context.trace_id),
+                spanId=_signed(link.context.span_id),
+            )
+            for link in span.links
+        ],
+    )
 
 
-def _is_empty(tag: jaeger.Tag) -> bool:
-    """A library without a version gives a tag without a value, which a strict reader refuses."""
-    return tag.vType == jaeger.TagType.STRING and tag.vStr is None
+def _described(span: ReadableSpan) -> dict[str, Any]:
+    """What Jaeger knows as tags, under the names of OpenTelemetry's mapping to Jaeger. None stands for nothing."""
+    scope, status = span.instrumentation_scope, span.status
+    has_status = status.status_code is not StatusCode.UNSET
+    return {
+        "span.kind": span.kind.name.lower(),
+        "otel.library.name": scope and scope.name,
+        "otel.library.version": (scope and scope.version) or None,
+        "otel.scope.name": scope and scope.name,
+        "otel.scope.version": (scope and scope.version) or None,
+        "otel.status_code": status.status_code.name if has_status else None,
+        "otel.status_description": status.description,
+        "error": None if status.is_ok else True,
+        "otel.dropped_attributes_count": span.dropped_attributes or None,
+        "otel.dropped_events_count": span.dropped_events or None,
+        "otel.dropped_links_count": span.dropped_links or None,
+    }
+
+
+def _tags(values: Mapping[str, Any]) -> list[jaeger.Tag]:
+    return [_tag(key, value) for key, value in values.items() if value is not None]
+
+
+def _tag(key: str, value: Any) -> jaeger.Tag:
+    match value:
+        case bool():
+            return jaeger.Tag(key=key, vType=jaeger.TagType.BOOL, vBool=value)
+        case int():
+            return jaeger.Tag(key=key, vType=jaeger.TagType.LONG, vLong=value)
+        case float():
+            return jaeger.Tag(key=key, vType=jaeger.TagType.DOUBLE, vDouble=value)
+        case _:
+            return jaeger.Tag(key=key, vType=jaeger.TagType.STRING, vStr=str(value))
+
+
+def _trace_id(trace_id: int) -> dict[str, int]:
+    return {"traceIdHigh": _signed(trace_id >> 64), "traceIdLow": _signed(trace_id & 0xFFFF_FFFF_FFFF_FFFF)}
+
+
+def _signed(number: int) -> int:
+    """Thrift has no unsigned numbers."""
+    return number - 2**64 if number >= 2**63 else number
+
+
+def _microseconds(nanoseconds: int) -> int:
+    return (nanoseconds + 500) // 1000

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, SpanContext, format_span_id, format_trace_id
 
-from libs.observability.log_files import RotatingFile
+from ..files import RotatingFile
 
 Json = dict[str, Any]
 

@@ -1,0 +1,115 @@
+"""Requests on their way from the middleware, which sees them come and go, to what they leave: span, count and line."""
+
+import asyncio
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from random import getrandbits
+from time import perf_counter, time_ns
+from typing import Any, Generic, TypeVar
+
+from opentelemetry.trace import Span
+from starlette.types import Scope as AsgiScope
+
+from .context import Scope
+
+# How long, and how many, requests that have ended wait to be recorded.
+PAUSE_SECONDS, MOST_WAITING = 0.05, 96
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class Request(Scope):
+    """What has been seen of one request so far."""
+
+    __slots__ = ("app", "error", "headers", "method", "path", "request_id", "root_path", "scope", "seconds",
+                 "started", "started_at", "status")  # fmt: skip
+    span: Span
+
+    def __init__(self, scope: AsgiScope) -> None:
+        self.started_at = time_ns()
+        self.started = perf_counter()
+        self.seconds = 0.0  # until the last byte has been handed to the server
+        self.status: int | None = None
+        self.error: Exception | None = None
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.scope = scope
+        # A mount replaces both in the scope.
+        self.app: Any = scope.get("app")
+        self.root_path: str = scope.get("root_path", "")
+        self.path: str = scope["path"]
+        self.method: str = scope["method"]
+        given = self.headers.get(b"x-request-id")
+        self.request_id = _sane(given.decode("latin-1")) if given else _new_id()
+        self.fields = {"request_id": self.request_id}
+
+
+Item = TypeVar("Item")
+
+
+class Pending(Generic[Item]):
+    """Requests that have ended and are not recorded yet.
+
+    While an app runs, a request is recorded when others have ended too, or after a short pause: in a row the same work
+    takes less than half the time that it takes between two runs of the application, whose code and data push ours out
+    of the processor's caches. What is recorded is what was known when the request ended.
+    """
+
+    def __init__(self, record: Callable[[Sequence[Item]], None]) -> None:
+        """`record` must not raise."""
+        self._record = record
+        self._waiting: deque[Item] = deque()
+        self._buffered = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._waiting.clear)
+
+    def add(self, item: Item, *, urgent: bool) -> None:
+        """Takes a request that has ended; an urgent one is recorded at once, with all before it."""
+        waiting = self._waiting
+        waiting.append(item)
+        if not self._buffered or urgent or len(waiting) >= MOST_WAITING:
+            self.flush()
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # another framework's loop
+            self.flush()
+            return
+        if len(waiting) == 1 or loop is not self._loop:
+            self._loop = loop
+            loop.call_later(PAUSE_SECONDS, self._flush_since, item, context=Context())
+
+    def buffer(self) -> None:
+        """From now on requests are recorded many at a time: an event loop is about to run."""
+        self._buffered = True
+
+    def write_through(self) -> None:
+        """Records what waits; from now on each request is recorded before it returns."""
+        self._buffered = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Records all requests that have ended."""
+        items: list[Item] = []
+        try:
+            while True:
+                items.append(self._waiting.popleft())
+        except IndexError:
+            pass
+        if items:
+            self._record(items)
+
+    def _flush_since(self, first: Item) -> None:
+        """Records what has waited since this request ended, unless that has happened."""
+        if self._waiting and self._waiting[0] is first:
+            self.flush()
+
+
+def _sane(request_id: str) -> str:
+    return request_id if SANE_REQUEST_ID.fullmatch(request_id) else _new_id()
+
+
+def _new_id() -> str:
+    return getrandbits(128).to_bytes(16, "big").hex()

@@ -1,0 +1,41 @@
+"""Calls of httpx and httpx2 clients: a span for each, which passes the trace on."""
+
+import os
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from ..redaction import redact_text
+
+quietly = suppress_instrumentation
+"""`with quietly():` calls and queries inside leave no spans."""
+
+
+def instrument_clients() -> None:
+    """Gives each call of an httpx or httpx2 client a span that passes the trace on; a second time does nothing."""
+    from opentelemetry.instrumentation import httpx as clients
+
+    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+    # What an older version of the instrumentation does not know is not instrumented.
+    for name, kind in (("httpx", "HTTPXClientInstrumentor"), ("httpx2", "HTTPX2ClientInstrumentor")):
+        instrumentor = getattr(clients, kind, object)()
+        if name not in disabled and not getattr(instrumentor, "is_instrumented_by_opentelemetry", True):
+            instrumentor.instrument(request_hook=describe_call, async_request_hook=_describe_call_async)
+
+
+def describe_call(span: trace.Span, request: Any) -> None:
+    """Names the host in the span's name. A query may hold a secret, and so may the part before the host: both go."""
+    if span.is_recording():
+        url = request.url
+        authority = f"{url.host}:{url.port}" if url.port else url.host
+        method = request.method.decode() if isinstance(request.method, bytes) else request.method
+        span.update_name(f"{method} {authority}")
+        scrubbed = redact_text(f"{url.scheme}://{authority}{url.path}")
+        # The second is the old name, which `OTEL_SEMCONV_STABILITY_OPT_IN` can bring back.
+        names = getattr(span, "attributes", {}).keys() & {"url.full", "http.url"}
+        span.set_attributes(dict.fromkeys(names, scrubbed))
+
+
+async def _describe_call_async(span: trace.Span, request: Any) -> None:
+    describe_call(span, request)

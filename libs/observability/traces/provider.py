@@ -1,0 +1,207 @@
+"""The tracer provider: which spans are recorded, and who gets them when they end."""
+
+import functools
+import inspect
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from random import getrandbits
+from time import time_ns
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Sampler
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
+
+from .queue import SpanQueue
+from .spans import Origin, Shared, Span, has_room
+
+log = logging.getLogger(__name__)
+
+# These record every span unless its parent was not sampled. Any other sampler is asked about each span.
+KEEP_ALL = frozenset(sampler.get_description() for sampler in (ALWAYS_ON, DEFAULT_ON))
+SAMPLED, RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
+FLAGS = {flags: TraceFlags(flags) for flags in (0, SAMPLED, RANDOM, SAMPLED | RANDOM)}
+NO_STATE = TraceState.get_default()
+NATIVE = "fastapi"
+"""The name of the tracer by which FastAPI would record a second span for each request."""
+
+
+class Provider(trace.TracerProvider):
+    """Our own `TracerProvider`. Its spans go to `queues` as they are, and to added processors as the SDK's."""
+
+    def __init__(
+        self,
+        resource: Resource,
+        *,
+        sampler: Sampler = DEFAULT_ON,
+        ids: IdGenerator | None = None,
+        limits: SpanLimits | None = None,
+        queues: Sequence[SpanQueue] = (),
+    ) -> None:
+        self.resource = resource
+        self.sampler = sampler
+        self.ids = ids or RandomIdGenerator()
+        self.limits = limits or SpanLimits()
+        self._queues = tuple(queues)
+        self._ends: list[Callable[[Span], None]] = [queue.put for queue in queues]
+        self.processors: tuple[SpanProcessor, ...] = ()
+        self._origins: list[Origin] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._become_another_instance)
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> trace.Tracer:
+        if instrumenting_module_name == NATIVE:
+            log.warning(
+                "FastAPI's own telemetry is on and costs more than ours: "
+                "create the app with telemetry={'tracing': False, 'metrics': False, 'logs': False}"
+            )
+            return trace.NoOpTracer()
+        scope = InstrumentationScope(
+            instrumenting_module_name, instrumenting_library_version or "", schema_url, attributes
+        )
+        origin = Origin(self.resource, scope, self.limits, self._ends, has_room(self.limits))
+        self._origins.append(origin)
+        return Tracer(self, origin)
+
+    def add_span_processor(self, processor: SpanProcessor) -> None:
+        """Lets a processor see every span from now on: when it starts as a `Span`, when it ends as a `ReadableSpan`."""
+        self.processors += (processor,)
+        self._ends.append(lambda span: processor.on_end(span.readable()))
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Exports what waits; False if that was not done within the time, which each queue and processor has in turn."""
+        flushed = [each.force_flush(timeout_millis) for each in (*self._queues, *self.processors)]
+        return all(flushed)
+
+    def shutdown(self) -> None:
+        """Exports what waits and stops. Spans that end later are dropped, and counted."""
+        for each in (*self._queues, *self.processors):
+            each.shutdown()
+
+    def _become_another_instance(self) -> None:
+        """A forked process is another instance of the service."""
+        self.resource = self.resource.merge(Resource({"service.instance.id": str(uuid.uuid4())}))
+        for origin in self._origins:
+            origin.resource = self.resource
+
+
+class Tracer(trace.Tracer):
+    """Starts spans for one library."""
+
+    def __init__(self, provider: Provider, origin: Origin) -> None:
+        self._provider = provider
+        self._origin = origin
+        self._keeps_all = provider.sampler.get_description() in KEEP_ALL
+        ids = provider.ids
+        # The SDK's own generator does the same in more steps.
+        is_plain = type(ids) is RandomIdGenerator
+        self._new_trace_id = functools.partial(getrandbits, 128) if is_plain else ids.generate_trace_id
+        self._new_span_id = functools.partial(getrandbits, 64) if is_plain else ids.generate_span_id
+        self._is_random = RANDOM if ids.is_trace_id_random() else 0
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> trace.Span:
+        parent = None
+        if context is None or context:  # an empty one has no span
+            found = trace.get_current_span(context).get_span_context()
+            parent = found if found.is_valid else None
+        if parent is None:
+            trace_id, state, flags = self._new_trace_id(), NO_STATE, self._is_random
+        else:
+            trace_id, state, flags = parent.trace_id, parent.trace_state, parent.trace_flags & RANDOM
+        if self._keeps_all and (parent is None or parent.trace_flags & SAMPLED):
+            flags |= SAMPLED
+        else:
+            sampler = self._provider.sampler
+            result = sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
+            flags |= SAMPLED if result.decision.is_sampled() else 0
+            state = result.trace_state or NO_STATE
+            if not result.decision.is_recording():
+                return NonRecordingSpan(SpanContext(trace_id, self._new_span_id(), False, FLAGS[flags], state))
+            attributes = result.attributes
+        began = time_ns() if start_time is None else start_time
+        span = Span(name, kind, trace_id, self._new_span_id(), FLAGS[flags], state, parent, began, self._origin)
+        if type(attributes) is Shared and self._origin.has_room:
+            span.shared = attributes
+        elif attributes:
+            span.set_attributes(attributes)
+        for link in links or ():
+            span.add_link(link.context, link.attributes)
+        if not (record_exception and set_status_on_exception):
+            span.records_exception, span.sets_status_on_exception = record_exception, set_status_on_exception
+        for processor in self._provider.processors:
+            processor.on_start(span, parent_context=context)  # pyright: ignore[reportArgumentType]  # not the SDK's span
+        return span
+
+    def start_as_current_span(  # pyright: ignore[reportIncompatibleMethodOverride]  # the API returns a private class
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> "CurrentSpan":
+        """A context manager, and a decorator of functions and coroutine functions."""
+        on_exception = (record_exception, set_status_on_exception)
+
+        def enter() -> AbstractContextManager[trace.Span]:
+            span = self.start_span(name, context, kind, attributes, links, start_time, *on_exception)
+            return trace.use_span(span, end_on_exit, *on_exception)
+
+        return CurrentSpan(enter)
+
+
+class CurrentSpan(AbstractContextManager[trace.Span, None]):
+    """A span that is the current one inside of `with`, or during each call of the function that this decorates."""
+
+    def __init__(self, start: Callable[[], AbstractContextManager[trace.Span]]) -> None:
+        self._start = start
+
+    def __enter__(self) -> trace.Span:
+        self._entered = self._start()
+        return self._entered.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        self._entered.__exit__(kind, error, stack)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def traced_coroutine(*given: Any, **more: Any) -> Any:
+            with self._start():
+                return await function(*given, **more)
+
+        def traced(*given: Any, **more: Any) -> Any:
+            with self._start():
+                return function(*given, **more)
+
+        is_coroutine = inspect.iscoroutinefunction(function)
+        return functools.wraps(function)(traced_coroutine if is_coroutine else traced)

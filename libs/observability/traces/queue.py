@@ -1,0 +1,158 @@
+"""Spans on their way to an exporter: a bounded queue that counts what it loses and stops within seconds."""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import TraceFlags
+
+from ..metrics.families import SPANS_DROPPED, SPANS_EXPORTED
+from .spans import Span
+
+log = logging.getLogger(__name__)
+
+# A second of two thousand spans fits into the queue.
+QUEUE_SIZE = 8192
+# A request to the collector costs as much as a thousand spans, so a batch is as large as this, or a quarter of the
+# queue, unless OTEL_BSP_MAX_EXPORT_BATCH_SIZE says otherwise.
+LARGEST_BATCH = 2048
+SCHEDULE_DELAY_MS = 1000
+FLUSH_SECONDS = 4.0
+# How long the exporter may go on trying, and then the request that is under way: at the end of the process, and when
+# a flush has just shown that the collector accepts nothing.
+STOP_SECONDS, JOIN_SECONDS = 3.0, 2.0
+STUCK_STOP_SECONDS, STUCK_JOIN_SECONDS = 0.1, 0.5
+
+
+class SpanQueue:
+    """Exports spans in batches from a thread, by the variables `OTEL_BSP_*`, and never loses one uncounted.
+
+    When the queue is full the new span is dropped: the older ones are nearer to the cause. `shutdown` returns within
+    some five seconds whatever the collector does.
+    """
+
+    def __init__(self, exporter: SpanExporter, prepare: Callable[[Span], Any] = Span.readable) -> None:
+        """`prepare` turns a span, as it ends, into what waits in its place and is given to the exporter."""
+        self._exporter = exporter
+        self._prepare = prepare
+        self._limit = from_environment("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE)
+        batch = from_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(LARGEST_BATCH, max(1, self._limit // 4)))
+        self._batch_size = min(batch, self._limit)
+        self._delay_seconds = from_environment("OTEL_BSP_SCHEDULE_DELAY", SCHEDULE_DELAY_MS) / 1000
+        self._stopping = self._stuck = False
+        self._start()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start)
+
+    def _start(self) -> None:
+        """Begins with an empty queue: what waited before a fork is the parent's."""
+        self._waiting: deque[Any] = deque()
+        self._under_way = 0
+        self._counting, self._exporting = threading.Lock(), threading.Lock()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="span-exporter", daemon=True)
+        if not self._stopping:
+            self._thread.start()
+
+    def put(self, span: Span) -> None:
+        """Takes a span that has ended. Never raises and never waits."""
+        waiting = self._waiting
+        if not span.flags & TraceFlags.SAMPLED:
+            return
+        if self._stopping:
+            SPANS_DROPPED.labels("shutdown").inc()
+        elif len(waiting) >= self._limit:
+            SPANS_DROPPED.labels("queue_full").inc()
+        else:
+            try:
+                waiting.append(self._prepare(span))
+            except Exception as error:
+                log.warning("a span cannot be encoded", extra={"reason": f"{type(error).__name__}: {error}"})
+                SPANS_DROPPED.labels("export_failed").inc()
+                return
+            if len(waiting) >= self._batch_size and not self._wake.is_set():
+                self._wake.set()
+
+    def _work(self) -> None:
+        while not self._stopping:
+            is_full = self._wake.wait(self._delay_seconds)
+            self._wake.clear()
+            self._export(self._batch_size if is_full else 1)
+        self._export(1)
+
+    def _export(self, least: int) -> None:
+        """Exports batches as long as at least so many spans wait."""
+        with self._exporting:
+            while len(self._waiting) >= least:
+                take = self._waiting.popleft
+                batch = [take() for _ in range(min(self._batch_size, len(self._waiting)))]
+                with self._counting:
+                    self._under_way = len(batch)
+                self._count(self._send(batch))
+
+    def _send(self, batch: list[Any]) -> bool:
+        try:
+            return self._exporter.export(batch) is SpanExportResult.SUCCESS
+        except Exception as error:
+            log.warning("spans cannot be exported", extra={"reason": f"{type(error).__name__}: {error}"})
+            return False
+
+    def _count(self, is_exported: bool) -> None:
+        """Counts the batch under way, unless `shutdown` has given it up and counted it."""
+        with self._counting:
+            count, self._under_way = self._under_way, 0
+        if is_exported:
+            SPANS_EXPORTED.inc(count)
+        else:
+            SPANS_DROPPED.labels("export_failed").inc(count)
+
+    def force_flush(self, timeout_millis: float = FLUSH_SECONDS * 1000) -> bool:
+        """Exports what is queued; False when that takes longer than the timeout."""
+        # A daemon thread, since an exporter that hangs must not hold up the end of the process.
+        flusher = threading.Thread(target=self._export, args=(1,), daemon=True)
+        flusher.start()
+        flusher.join(timeout_millis / 1000)
+        self._stuck = flusher.is_alive()
+        return not self._stuck
+
+    def shutdown(self) -> None:
+        """Exports what is queued, within the time that is left for it, and counts the rest as lost."""
+        if self._stopping:
+            return
+        patience, join = (STUCK_STOP_SECONDS, STUCK_JOIN_SECONDS) if self._stuck else (STOP_SECONDS, JOIN_SECONDS)
+        # Ends the pause between two attempts of the exporter, so that the worker can finish.
+        stop = threading.Timer(patience, self._exporter.shutdown)
+        stop.daemon = True
+        stop.start()
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(patience + join)
+        stop.cancel()
+        if not self._thread.is_alive():
+            self._exporter.shutdown()
+        with self._counting:
+            lost, self._under_way = self._under_way, 0
+        while self._waiting:
+            self._waiting.popleft()
+            lost += 1
+        if lost:
+            SPANS_DROPPED.labels("shutdown").inc(lost)
+
+
+def from_environment(name: str, default: int) -> int:
+    """A positive whole number; what is none counts as not set, and is one warning."""
+    given = os.environ.get(name, "").strip()
+    if not given:
+        return default
+    try:
+        number = int(given)
+    except ValueError:
+        number = 0
+    if number < 1:
+        log.warning("a variable must be a positive whole number", extra={"variable": name, "used_instead": default})
+        return default
+    return number

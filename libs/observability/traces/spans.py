@@ -1,0 +1,268 @@
+"""A span behind the public class of opentelemetry-api, at a fraction of the SDK's price.
+
+What makes a span of the SDK expensive is that it accepts values of any type and watches limits that a request does not
+reach. This one keeps *plain* attributes (strings of at most `LONGEST_PLAIN` characters, numbers and booleans) in a plain
+dictionary. As soon as it is given anything else, it hands its attributes to the SDK's `BoundedAttributes`, which cleans and
+limits them. Processors and exporters of others get the SDK's `ReadableSpan`; a test holds it against the SDK's own span.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from time import time_ns
+from types import TracebackType
+from typing import Any, TypeVar
+
+from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+
+log = logging.getLogger(__name__)
+
+UNSET = Status(StatusCode.UNSET)
+NUMBERS = frozenset((int, bool, float))
+# Within tighter limits than these no attribute counts as plain.
+MOST_PLAIN, LONGEST_PLAIN = 128, 8192
+
+# Two threads may end one span. The lock is held for a comparison, so one for all spans is enough.
+_ending = Lock()
+
+
+@dataclass(slots=True, eq=False)
+class Origin:
+    """What all spans of one tracer have in common."""
+
+    resource: Resource
+    scope: InstrumentationScope
+    limits: SpanLimits
+    ends: "Sequence[Callable[[Span], None]]"
+    """Who is given a span that has ended."""
+    has_room: bool
+    """Whether plain attributes cannot exceed the limits."""
+
+
+class Shared(dict[str, Any]):
+    """Plain attributes that many spans have in common: one mapping for all of them, which nobody may change.
+
+    `encoded` belongs to the exporter, which encodes the mapping only once.
+    """
+
+    encoded: bytes = b""
+
+
+class Span(trace.Span):
+    """A recording span. `Tracer.start_span` makes it; all of its times are nanoseconds since 1970."""
+
+    end_time: int | None = None
+    status: Status = UNSET
+    events: Sequence[Event] = ()
+    links: Sequence[Link] = ()
+    shared: Shared | None = None
+    records_exception = sets_status_on_exception = True
+    _context: SpanContext | None = None
+
+    def __init__(
+        self,
+        name: str,
+        kind: SpanKind,
+        trace_id: int,
+        span_id: int,
+        flags: TraceFlags,
+        state: TraceState,
+        parent: SpanContext | None,
+        start_time: int,
+        origin: Origin,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
+        self.state = state
+        self.parent = parent
+        self.start_time = start_time
+        self.origin = origin
+        self.own: Mapping[str, Any] = {}
+
+    def get_span_context(self) -> SpanContext:
+        if self._context is None:
+            self._context = SpanContext(self.trace_id, self.span_id, False, self.flags, self.state)
+        return self._context
+
+    context = property(get_span_context)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """All attributes, shared and own."""
+        return self.own if self.shared is None else {**self.shared, **self.own}
+
+    @property
+    def resource(self) -> Resource:
+        """The process that the span belongs to."""
+        return self.origin.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """The tracer that made the span."""
+        return self.origin.scope
+
+    def is_recording(self) -> bool:
+        return self.end_time is None
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        if self._has_ended("set attributes on"):
+            return
+        own, shared = self.own, self.shared
+        if type(own) is dict and self.origin.has_room:
+            if shared is not None and not shared.keys().isdisjoint(attributes):
+                own, shared = self.own, self.shared = {**shared, **own}, None
+            number = len(own) + len(shared or ()) + len(attributes)
+            if number <= MOST_PLAIN and all(map(_is_plain, attributes.values())):
+                own.update(attributes)
+                return
+        self._bounded().update(attributes)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        self.set_attributes({key: value})
+
+    def takes(self, shared: Shared, own: Mapping[str, Any]) -> bool:
+        """Adds both, which must be plain, and returns True, if there is room for them and nothing to be replaced."""
+        kept = self.own
+        if self.end_time is not None or self.shared is not None or type(kept) is not dict or not self.origin.has_room:
+            return False
+        if kept and (not kept.keys().isdisjoint(shared) or len(kept) + len(shared) + len(own) > MOST_PLAIN):
+            return False
+        kept.update(own)
+        self.shared = shared
+        return True
+
+    def update_name(self, name: str) -> None:
+        if not self._has_ended("rename"):
+            self.name = name
+
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
+        if not self._has_ended("add an event to"):
+            limits = self.origin.limits
+            kept = BoundedAttributes(limits.max_event_attributes, attributes, max_value_len=limits.max_attribute_length)
+            self.events = _appended(self.events, limits.max_events, Event(name, kept, timestamp))
+
+    def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
+        if (context.is_valid or attributes or context.trace_state) and not self._has_ended("add a link to"):
+            limits = self.origin.limits
+            kept = BoundedAttributes(limits.max_link_attributes, attributes, max_value_len=limits.max_attribute_length)
+            self.links = _appended(self.links, limits.max_links, Link(context, kept))
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        wanted = status if isinstance(status, Status) else Status(status, description)
+        is_final = self.status.status_code is StatusCode.OK
+        if not self._has_ended("set the status of") and not is_final and wanted.status_code is not StatusCode.UNSET:
+            self.status = wanted
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        kind = type(exception)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        described = {
+            "exception.type": name,
+            "exception.message": str(exception),
+            "exception.stacktrace": "".join(traceback.format_exception(exception)),
+            "exception.escaped": str(escaped),
+        }
+        self.add_event("exception", {**described, **(attributes or {})}, timestamp)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        if error is not None and self.is_recording():
+            if self.records_exception:
+                self.record_exception(error, escaped=True)
+            if self.sets_status_on_exception:
+                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        super().__exit__(kind, error, stack)
+
+    def end(self, end_time: int | None = None) -> None:
+        with _ending:
+            if self.end_time is not None:
+                self._has_ended("end")
+                return
+            self.end_time = time_ns() if end_time is None else end_time
+        for take in self.origin.ends:
+            take(self)
+
+    def _has_ended(self, wish: str) -> bool:
+        if self.end_time is None:
+            return False
+        log.warning("Cannot %s a span that has ended: %s", wish, self.name)
+        return True
+
+    def _bounded(self) -> BoundedAttributes:
+        """The attributes as the SDK keeps them: cleaned, limited, and counted where they are dropped."""
+        if not isinstance(self.own, BoundedAttributes):
+            limits = self.origin.limits
+            most, longest = limits.max_span_attributes, limits.max_span_attribute_length
+            self.own = BoundedAttributes(most, self.attributes, immutable=False, max_value_len=longest)
+            self.shared = None
+        return self.own
+
+    def readable(self) -> ReadableSpan:
+        """The span as processors and exporters of others know it."""
+        return ReadableSpan(
+            name=self.name,
+            context=self.get_span_context(),
+            parent=self.parent,
+            resource=self.origin.resource,
+            attributes=self._bounded(),
+            events=self.events,
+            links=self.links,
+            kind=self.kind,
+            status=self.status,
+            start_time=self.start_time,
+            end_time=self.end_time,
+            instrumentation_scope=self.origin.scope,
+        )
+
+
+def identity_of(span: trace.Span) -> tuple[int, int, bool]:
+    """The ids of the trace and of the span, and whether it is sampled; zeros outside of any trace."""
+    if type(span) is Span:  # which makes its `SpanContext` only for those who need one
+        return span.trace_id, span.span_id, span.flags & TraceFlags.SAMPLED != 0
+    context = span.get_span_context()
+    return context.trace_id, context.span_id, context.trace_flags.sampled
+
+
+def set_shared(span: trace.Span, shared: Shared, own: Mapping[str, Any]) -> None:
+    """As `span.set_attributes` for both, on a span of any provider; nothing is checked, so `own` must be plain too."""
+    if type(span) is not Span or not span.takes(shared, own):
+        span.set_attributes({**shared, **own})
+
+
+def has_room(limits: SpanLimits) -> bool:
+    """Whether plain attributes can never exceed these limits."""
+    most, longest = limits.max_span_attributes, limits.max_span_attribute_length
+    return (most is None or most >= MOST_PLAIN) and (longest is None or longest >= LONGEST_PLAIN)
+
+
+def _is_plain(value: Any) -> bool:
+    return len(value) <= LONGEST_PLAIN if type(value) is str else type(value) in NUMBERS
+
+
+Item = TypeVar("Item")
+
+
+def _appended(items: Sequence[Item], most: int | None, item: Item) -> Sequence[Item]:
+    """The list with one more item; a full one loses its oldest and counts it."""
+    if not isinstance(items, BoundedList):
+        items = BoundedList(most)
+    items.append(item)
+    return items
