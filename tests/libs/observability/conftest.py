@@ -1,4 +1,4 @@
-"""What the tests of the shared layer use: finished spans, written lines, programs with an environment of their own."""
+"""What the tests of the shared layer use: ended spans, written lines, requests, programs with an environment of their own."""
 
 import json
 import logging
@@ -7,32 +7,49 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from libs.observability.tracing import DEFAULTS, environment, instrument_clients
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
 
 from libs.observability import TelemetrySettings
-from libs.observability import logging as lines_of
-from libs.observability.http import settle
+from libs.observability.context import show_on_spans
+from libs.observability.http import RequestTelemetry
+from libs.observability.logs.configure import configure
+from libs.observability.logs.handler import LineHandler
+from libs.observability.metrics.http import HttpMetrics
+from libs.observability.recording import Recorder
+from libs.observability.traces.clients import instrument_clients
+from libs.observability.traces.exporters import DEFAULTS, environment
+from libs.observability.traces.provider import Provider
+from tests.libs.observability.example import build
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """As all our tests; `make test-versions` runs these without the conftest of the others."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")
 def span_memory() -> InMemorySpanExporter:
     """Every span that ends in this process; the global provider can be set only once, so the tests share it."""
     provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
+    if isinstance(provider, trace.ProxyTracerProvider):
+        provider = Provider(Resource({"service.name": "test-service"}))
         trace.set_tracer_provider(provider)
+    assert isinstance(provider, Provider)
     memory = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(memory))
     return memory
@@ -41,37 +58,33 @@ def span_memory() -> InMemorySpanExporter:
 @pytest.fixture
 def spans(span_memory: InMemorySpanExporter) -> Callable[[], list[ReadableSpan]]:
     """The spans that have ended in this test, in the order of their ends: `spans()`."""
-    settle()
     span_memory.clear()
+    return lambda: list(span_memory.get_finished_spans())
 
-    def ended() -> list[ReadableSpan]:
-        settle()
-        return list(span_memory.get_finished_spans())
 
-    return ended
+@pytest.fixture
+def tenants_on_spans() -> None:
+    """What a service with tenants says once, at its start."""
+    show_on_spans({"tenant_id": "tenant.id"})
 
 
 @pytest.fixture
 def configure_lines(tmp_path: Path) -> Iterator[Callable[..., Callable[[], list[dict[str, Any]]]]]:
     """Makes this process log as a service does: `read = configure_lines(log_level="debug")`, then `read()`."""
     root = logging.getLogger()
-    before = (list(root.handlers), root.level, sys.excepthook, threading.excepthook, lines_of._handler)
+    before = (list(root.handlers), root.level, sys.excepthook, threading.excepthook)
+    ours: list[LineHandler] = []
 
-    def configure(**settings: Any) -> Callable[[], list[dict[str, Any]]]:
+    def make(**settings: Any) -> Callable[[], list[dict[str, Any]]]:
         folder = tmp_path / "logs"
         given = {"log_dir": folder, "service_name": "test-service", "service_version": "1.2.3", **settings}
-        settle()
-        lines_of.configure(TelemetrySettings(**given))
+        ours.append(configure(TelemetrySettings(**given)))
+        return lambda: read_lines(folder)
 
-        def written() -> list[dict[str, Any]]:
-            settle()
-            return read_lines(folder)
-
-        return written
-
-    yield configure
-    lines_of._handler.write_through()
-    root.handlers[:], level, sys.excepthook, threading.excepthook, lines_of._handler = before
+    yield make
+    for handler in ours:
+        handler.write_through()
+    root.handlers[:], level, sys.excepthook, threading.excepthook = before
     root.setLevel(level)
     logging.captureWarnings(False)
     warnings.resetwarnings()
@@ -93,6 +106,36 @@ def instrumented_clients() -> Iterator[None]:
 
 
 @pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> HttpMetrics:
+    return HttpMetrics(registry)
+
+
+@pytest.fixture
+def recorder(metrics: HttpMetrics) -> Iterator[Recorder]:
+    """Records each request before it returns, unless a test lets it buffer."""
+    recorder = Recorder(metrics)
+    yield recorder
+    recorder.write_through()
+
+
+@pytest.fixture
+async def client(
+    recorder: Recorder, spans: Callable[[], list[ReadableSpan]], tenants_on_spans: None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the app in `example`, with our middleware around it."""
+    app = build()
+    app.add_middleware(RequestTelemetry, recorder=recorder)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.1", 5000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+
+
+@pytest.fixture
 def variables(tmp_path: Path) -> dict[str, str]:
     """The least that a program needs: nothing of the environment of the tests."""
     return {
@@ -105,7 +148,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(variables: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a program text to its end: `run("…", OTEL_TRACES_EXPORTER="console")`."""
+    """Runs a program to its end: `run("…", OTEL_TRACES_EXPORTER="console")`."""
 
     def execute(program: str, **given: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

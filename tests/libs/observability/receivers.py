@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from thrift.protocol import TBinaryProtocol, TCompactProtocol
 from thrift.transport import TTransport
 
-from libs.observability import jaeger
+from libs.observability.traces import jaeger
 
 jaeger.exporter()  # makes the Thrift half importable
 Agent = import_module("opentelemetry.exporter.jaeger.thrift.gen.agent.Agent")

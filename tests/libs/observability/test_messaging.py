@@ -1,7 +1,9 @@
+"""A message carries the trace and the request id of its sender, and leaves a span at each end, counts and one line."""
+
 import asyncio
+from collections.abc import Callable
 
 import pytest
-from libs.observability.tracing import quietly
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
@@ -10,6 +12,7 @@ from prometheus_client import REGISTRY
 from libs.observability import bind, get_logger
 from libs.observability.context import working
 from libs.observability.messaging import carrier, processing, sending
+from libs.observability.traces.clients import quietly
 
 log = get_logger("consumer")
 TYPE = "tenant.created.v1"
@@ -17,7 +20,7 @@ tracer = trace.get_tracer("test")
 
 
 @pytest.fixture
-def counted():
+def counted() -> Callable[[], list[int]]:
     names = ("events_published_total", "events_consumed_total", "events_failed_total")
 
     def now() -> list[float]:
@@ -35,7 +38,7 @@ def test_a_carrier_holds_what_there_is(spans):
         assert carrier().keys() == {"traceparent", "request_id"}
 
 
-def test_one_trace_goes_from_the_request_over_the_relay_to_the_consumer(spans, lines, counted):
+def test_one_trace_goes_from_the_request_over_the_relay_to_the_consumer(spans, lines, counted, tenants_on_spans):
     with tracer.start_as_current_span("request") as span, working(span, request_id="r-1"):
         stored = carrier()
     with sending(TYPE, "budget", "http", stored) as sent:
@@ -85,7 +88,7 @@ def test_processing_inherits_nothing_of_the_request_that_delivered(spans, lines)
     assert outside["tenant_id"] == "other"
 
 
-def test_a_consumer_that_fails_is_counted_told_and_heard(spans, lines, counted):
+def test_a_consumer_that_fails_is_counted_and_logged_and_its_exception_goes_on(spans, lines, counted):
     with pytest.raises(ValueError, match="no"), processing(TYPE, "tenant-service", "http", {}, tenant_id="t-1"):
         raise ValueError("no")
     [line] = lines()

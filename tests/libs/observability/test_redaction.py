@@ -1,3 +1,5 @@
+"""Secrets are found by the name of a field and by the look of a string, and what is ordinary is left alone."""
+
 from dataclasses import dataclass
 from decimal import Decimal
 

@@ -1,5 +1,6 @@
-"""One app, wired by one call, as a real process: what it leaves behind when it is asked, scraped and stopped."""
+"""One app, wired by one call, as a real process: what it leaves when it is asked, scraped and stopped."""
 
+import ast
 import json
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from local.ports import free_port
 
-from tests.libs.observability.conftest import read_lines
+from tests.libs.observability.conftest import ROOT, read_lines
 from tests.libs.observability.receivers import decode_packet, http_collector, udp_agent
 
 APP = """
@@ -50,7 +51,7 @@ def get(url: str, **headers: str) -> str:
 
 
 @pytest.fixture
-def serve(variables, tmp_path) -> Callable[..., object]:
+def serve(variables: dict[str, str], tmp_path: Path) -> Callable[..., object]:
     """`with serve(…) as (url, process):` the app is running; afterwards it has been told to stop and has."""
     (tmp_path / "app.py").write_text(APP)
 
@@ -178,13 +179,12 @@ telemetry.shutdown()
     assert spans == ["GET /first", "GET /first", "GET /second", "GET /second"]
 
 
-def test_the_layer_imports_nothing_of_ours_but_itself():
-    folder = Path(__file__).parents[3] / "libs" / "observability"
-    imports = [
-        line
-        for path in folder.glob("*.py")
-        for line in path.read_text().splitlines()
-        if line.strip().startswith(("from libs", "import libs", "from services", "import services"))
-    ]
-    assert imports
-    assert [line for line in imports if not line.strip().startswith("from libs.observability")] == []
+def test_the_layer_imports_nothing_of_ours_but_itself_and_that_by_relative_imports():
+    sources = [path.read_text() for path in (ROOT / "libs" / "observability").rglob("*.py")]
+    imports = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    plain = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import)]
+    absolute = {node.module for node in imports if not node.level} | {each.name for node in plain for each in node.names}
+    ours = {path.name for path in ROOT.iterdir()} | {path.name for path in (ROOT / "dev-environment").iterdir()}
+    assert any(node.level for node in imports)
+    assert {"libs", "services"} < ours
+    assert {name for name in absolute if name.split(".")[0] in ours} == set()

@@ -1,3 +1,5 @@
+"""The settings are read from the environment, and a wrong value is refused under the variable's name."""
+
 import pytest
 from pydantic import ValidationError
 

@@ -1,7 +1,9 @@
+"""A statement within a trace is a span with its SQL and without its parameters, and the pool is measured."""
+
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from libs.observability.tracing import quietly
 from local import postgres
 from local.ports import free_port
 from opentelemetry import trace
@@ -9,15 +11,16 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from libs.observability.sql import instrument_engine, summary_of
+from libs.observability.traces.clients import quietly
 
 tracer = trace.get_tracer("test")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
     """A PostgreSQL without the services' databases: the layer is tested without them, as it is used."""
     server = postgres.at(tmp_path_factory.mktemp("postgres"), port=free_port(), password="only-for-tests")
     postgres.start(server)
@@ -27,10 +30,10 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-async def engine(server):
+async def engine(server: postgres.Server) -> AsyncIterator[AsyncEngine]:
     url = postgres.url(server, database="postgres", driver="postgresql+asyncpg")
     engine = create_async_engine(url, pool_size=3, max_overflow=2)
-    instrument_engine(engine)
+    instrument_engine(engine, max_overflow=2)
     yield engine
     await engine.dispose()
 

@@ -1,15 +1,18 @@
+"""Lines reach their files whole, in order and once, and neither a disk nor a pipe holds anybody up."""
+
 import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from libs.observability.log_files import LineWriter, RotatingFile, Stream, rotated
+from prometheus_client import REGISTRY
 
 from libs.observability import get_logger
-from libs.observability.metrics import LOG_LINES_DROPPED
+from libs.observability.files import LineWriter, RotatingFile, Stream, rotated
 from tests.libs.observability.conftest import ROOT
 
 
@@ -38,7 +41,7 @@ def lost() -> list[int]:
 
 
 @pytest.fixture
-def writer(lost):
+def writer(lost: list[int]) -> Iterator[LineWriter]:
     made = LineWriter(1_000_000, lost.append)
     yield made
     made.write_through()
@@ -79,7 +82,7 @@ def test_a_file_that_was_moved_or_removed_is_opened_anew(tmp_path):
 
 def test_two_processes_may_share_a_file(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from libs.observability.log_files import RotatingFile\n"
+        "import sys; from pathlib import Path; from libs.observability.files import RotatingFile\n"
         "file = RotatingFile(Path(sys.argv[1]), 1000, 100000)\n"
         "for number in range(2000): assert file.write(f'{sys.argv[2]} {number}\\n'.encode()) == 0"
     )
@@ -104,7 +107,7 @@ def test_a_full_disk_is_counted_and_raises_nothing(writer, lost):
 
 def test_a_line_that_was_cut_by_a_full_disk_is_taken_back(tmp_path):
     program = (
-        "import resource, signal, sys; from pathlib import Path; from libs.observability.log_files import RotatingFile\n"
+        "import resource, signal, sys; from pathlib import Path; from libs.observability.files import RotatingFile\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "file = RotatingFile(Path(sys.argv[1]), 10000, 3)\n"
@@ -148,7 +151,7 @@ def test_lines_that_belong_together_are_taken_or_dropped_and_counted_together(lo
     assert lost == [3]
 
 
-def test_a_stalled_disk_does_not_hold_up_who_logs_nor_the_end(lost):
+def test_a_stalled_disk_holds_up_neither_a_caller_nor_the_end(lost):
     held, writer = Held(), LineWriter(1_000_000, lost.append)
     writer.buffer()
     writer.add(held, b"stalled\n", urgent=True)
@@ -175,7 +178,7 @@ def test_until_and_after_buffering_a_line_is_written_before_add_returns(tmp_path
 def test_a_forked_child_writes_its_own_lines_and_not_its_parents(tmp_path, run):
     result = run(
         "import os, sys; from pathlib import Path\n"
-        "from libs.observability.log_files import LineWriter, RotatingFile\n"
+        "from libs.observability.files import LineWriter, RotatingFile\n"
         "writer, file = LineWriter(10_000, print), RotatingFile(Path('fork.log'), 10_000, 3)\n"
         "writer.buffer(); writer.add(file, b'parent\\n')\n"
         "child = os.fork()\n"
@@ -187,8 +190,8 @@ def test_a_forked_child_writes_its_own_lines_and_not_its_parents(tmp_path, run):
 
 
 def test_lost_lines_are_a_metric(configure_lines, monkeypatch):
-    before = LOG_LINES_DROPPED._value.get()
+    before = REGISTRY.get_sample_value("log_lines_dropped_total")
     configure_lines()
     monkeypatch.setattr(RotatingFile, "write", lambda _, data: data.count(b"\n"))
     get_logger("app").info("the disk takes nothing")
-    assert LOG_LINES_DROPPED._value.get() == before + 1
+    assert REGISTRY.get_sample_value("log_lines_dropped_total") == before + 1

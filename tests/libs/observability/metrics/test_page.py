@@ -1,28 +1,31 @@
-import asyncio
+"""The page of metrics shows every family in both formats, exemplars where they are understood, and what runs."""
+
 import socket
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from prometheus_client import REGISTRY
 
 from libs.observability.http import RequestTelemetry
-from libs.observability.metrics import EVENT_LOOP_LAG, measuring_loop_lag, metrics_page
+from libs.observability.metrics.page import metrics_page
+from libs.observability.recording import Recorder
+from tests.libs.observability.example import OFF
 
 OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
 
 
 @pytest.fixture
-async def client():
-    app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI(telemetry=OFF)
     app.add_api_route("/metrics", metrics_page, include_in_schema=False)
 
     @app.get("/with-exemplar")
     async def ask() -> None: ...
 
-    app.add_middleware(RequestTelemetry)
+    app.add_middleware(RequestTelemetry, recorder=Recorder())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
         yield client
 
@@ -40,12 +43,12 @@ async def test_an_exemplar_leads_to_the_trace_and_is_shown_in_openmetrics_only(c
 
 
 async def test_a_trace_that_is_not_kept_is_no_exemplar(spans):
-    app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
+    app = FastAPI(telemetry=OFF)
 
     @app.get("/unsampled")
     async def ask() -> None: ...
 
-    app.add_middleware(RequestTelemetry, provider=TracerProvider(sampler=ALWAYS_OFF))
+    app.add_middleware(RequestTelemetry, recorder=Recorder(), provider=TracerProvider(sampler=ALWAYS_OFF))
     app.add_api_route("/metrics", metrics_page)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
         await client.get("/unsampled")
@@ -70,15 +73,6 @@ async def test_the_process_the_runtime_and_our_loss_are_measured_from_the_start(
     ):
         assert f"\n{series}" in page
     assert "_created" not in page
-
-
-async def test_a_blocked_event_loop_shows():
-    before = EVENT_LOOP_LAG._sum.get()
-    count = REGISTRY.get_sample_value("event_loop_lag_seconds_count")
-    async with measuring_loop_lag():
-        while REGISTRY.get_sample_value("event_loop_lag_seconds_count") == count:
-            await asyncio.sleep(0.01)
-    assert EVENT_LOOP_LAG._sum.get() > before
 
 
 def test_a_taken_metrics_port_is_one_warning(run):

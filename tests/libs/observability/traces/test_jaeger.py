@@ -1,17 +1,22 @@
+"""Collectors and agents can read what Jaeger's own protocol carries."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import pytest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from libs.observability import jaeger
-from tests.libs.observability.receivers import Collector, decode_packet, decode_post, http_collector, udp_agent
+from libs.observability.traces import jaeger
+from tests.libs.observability.receivers import decode_packet, decode_post, http_collector, udp_agent
 
 RESOURCE = {"service.name": "auth-service", "service.version": "1.2.3"}
 
 
-def spans_of(count: int = 1, text: str = "ü"):
+def spans_of(count: int = 1, text: str = "ü") -> Sequence[ReadableSpan]:
     memory = InMemorySpanExporter()
     provider = TracerProvider(resource=Resource(RESOURCE))
     provider.add_span_processor(SimpleSpanProcessor(memory))
@@ -25,12 +30,12 @@ def spans_of(count: int = 1, text: str = "ü"):
     return memory.get_finished_spans()
 
 
-def tags(holder) -> dict[str, object]:
+def tags(holder: Iterable[Any]) -> dict[str, object]:
     value = {0: "vStr", 1: "vDouble", 2: "vBool", 3: "vLong", 4: "vBinary"}
     return {tag.key: getattr(tag, value[tag.vType]) for tag in holder}
 
 
-def check(batch: Collector.Batch) -> None:
+def check(batch: Any) -> None:
     """A batch of one server span and its client span."""
     assert batch.process.serviceName == "auth-service"
     assert tags(batch.process.tags) == {"service.version": "1.2.3"}

@@ -1,9 +1,11 @@
+"""The environment says where spans go, and what cannot be set up there costs one warning."""
+
 import json
 
 import pytest
-from libs.observability.tracing import exporter_names
 
 from libs.observability import TelemetrySettings
+from libs.observability.traces.exporters import exporter_names
 from tests.libs.observability.conftest import read_lines
 from tests.libs.observability.receivers import decode_otlp, decode_packet, http_collector, udp_agent
 

@@ -1,13 +1,15 @@
+"""The JSON in a span file says what the library says in protobuf."""
+
 import base64
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from google.protobuf import json_format
-from libs.observability.log_files import RotatingFile
-from libs.observability.span_files import SpanFile, export_request
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import (
@@ -22,8 +24,11 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from libs.observability.files import RotatingFile
+from libs.observability.traces.files import SpanFile, export_request
 
-def some_spans():
+
+def some_spans() -> Sequence[ReadableSpan]:
     """Spans of two libraries with all that a span can have."""
     memory = InMemorySpanExporter()
     provider = TracerProvider(resource=Resource({"service.name": "auth-service", "numbers": [1, 2]}))
@@ -40,7 +45,7 @@ def some_spans():
     return memory.get_finished_spans()
 
 
-def as_protobuf(document):
+def as_protobuf(document: dict[str, Any]) -> ExportTraceServiceRequest:
     """Our JSON read by the official schema; the specification has ids in hex where protobuf's own JSON has base64."""
     for resource in document["resourceSpans"]:
         for scope in resource["scopeSpans"]:
