@@ -183,7 +183,9 @@ def test_the_layer_imports_nothing_of_ours_but_itself_and_that_by_relative_impor
     sources = [path.read_text() for path in (ROOT / "libs" / "observability").rglob("*.py")]
     imports = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
     plain = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import)]
-    absolute = {node.module for node in imports if not node.level} | {each.name for node in plain for each in node.names}
+    absolute = {node.module for node in imports if not node.level} | {
+        each.name for node in plain for each in node.names
+    }
     ours = {path.name for path in ROOT.iterdir()} | {path.name for path in (ROOT / "dev-environment").iterdir()}
     assert any(node.level for node in imports)
     assert {"libs", "services"} < ours

@@ -1,22 +1,19 @@
-import io
+"""A line has the fields of the design, in their order, whatever is logged and whoever logs it."""
+
 import json
 import logging
 import math
 import re
-import sys
-import warnings
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from libs.observability.console import columns, is_coloured
-from libs.observability.lines import LineFormatter
-from libs.observability.logging import LineHandler
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from libs.observability import TelemetrySettings, bind, get_logger
+from libs.observability import bind, get_logger
 from libs.observability.context import working
+from libs.observability.logs.handler import LineHandler
 from tests.libs.observability.conftest import read_lines
 
 log = get_logger("UserController")
@@ -51,14 +48,6 @@ def test_levels_have_the_names_of_the_design(lines, method, level):
     assert lines()[0]["level"] == level
 
 
-def test_lines_below_log_level_are_not_written(configure_lines):
-    read = configure_lines(log_level="warn")
-    log.info("quiet")
-    log.debug("quieter")
-    log.warning("heard")
-    assert [line["message"] for line in read()] == ["heard"]
-
-
 def test_an_error_carries_its_stack_and_goes_to_error_log_too(lines, tmp_path):
     try:
         _ = 1 / 0
@@ -69,7 +58,7 @@ def test_an_error_carries_its_stack_and_goes_to_error_log_too(lines, tmp_path):
     given, current, text = lines()
     for line in (given, current):
         assert (line["error"]["type"], line["error"]["message"]) == ("ZeroDivisionError", "division by zero")
-        assert "test_logging.py" in line["error"]["stack"]
+        assert "test_lines.py" in line["error"]["stack"]
     assert text["error"] == {"message": "only a text"}
     log.info("not an error")
     assert read_lines(tmp_path / "logs", "error.log") == [given, current, text]
@@ -115,7 +104,7 @@ def test_a_percent_sign_in_a_message_is_a_percent_sign(lines):
     assert lines()[0]["message"] == "100 % of %s"
 
 
-def test_bound_fields_and_the_span_are_on_every_line(lines, spans):
+def test_bound_fields_and_the_span_are_on_every_line(lines, spans, tenants_on_spans):
     tracer = trace.get_tracer("test")
     with tracer.start_as_current_span("work") as span, working(span, request_id="r-1"):
         bind(tenant_id="t-1", user_id="u-1", password="hunter2")
@@ -145,91 +134,3 @@ def test_secrets_reach_neither_message_nor_field_nor_stack(lines):
     logging.getLogger("library").warning("header %s", secret)
     assert secret not in json.dumps(lines())
     assert len(lines()) == 2
-
-
-def test_warnings_and_uvicorn_take_the_same_form(lines):
-    logging.getLogger("uvicorn").handlers.append(logging.StreamHandler(io.StringIO()))
-    warnings.resetwarnings()
-    warnings.warn("old function", DeprecationWarning, stacklevel=1)
-    logging.getLogger("uvicorn.error").info("Started [%d]", 5, extra={"color_message": "Started [\x1b[36m%d\x1b[0m]"})
-    logging.getLogger("uvicorn.access").info('127.0.0.1 - "GET / HTTP/1.1" 200')
-    warning, started = lines()
-    assert (warning["context"], "old function" in warning["message"]) == ("py.warnings", True)
-    assert (started["context"], started["message"]) == ("uvicorn.error", "Started [5]")
-    assert "color_message" not in started
-    logging.getLogger("uvicorn").handlers.clear()
-
-
-def test_an_uncaught_exception_is_a_line(lines):
-    try:
-        raise RuntimeError("nobody cares")
-    except RuntimeError as error:
-        sys.excepthook(type(error), error, error.__traceback__)
-    assert (lines()[0]["level"], lines()[0]["error"]["message"]) == ("critical", "nobody cares")
-
-
-def test_the_telemetry_libraries_repeat_themselves_once_a_minute(lines):
-    exporter = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-    for attempt in range(5):
-        exporter.warning("Transient error, retrying in %ds", attempt)
-    logging.getLogger("httpx").info("HTTP Request: GET http://x/?token=1")
-    assert [line["message"] for line in lines()] == ["Transient error, retrying in 0s"]
-
-
-def test_a_folder_that_cannot_be_written_is_one_warning(run, tmp_path):
-    (tmp_path / "file").touch()
-    result = run(
-        "from libs.observability import get_logger, start\nstart()\nget_logger('app').info('goes on')",
-        LOG_DIR=str(tmp_path / "file" / "logs"),
-        OTEL_TRACES_EXPORTER="none",
-    )
-    assert result.returncode == 0
-    assert result.stderr.count("LOG_DIR cannot be written") == 1
-    assert "goes on" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_the_console_shows_columns_and_colour_only_on_a_terminal(monkeypatch):
-    head = ("2026-11-24T08:15:00.123456Z", "error", "http", "request handled")
-    fields = {
-        "http": {"method": "GET", "route": "/x/{id}", "path": "/x/1", "status_code": 500, "client_ip": "::1"},
-        "duration_ms": 1.5,
-        "error": {"type": "ValueError", "message": "no", "stack": "Traceback\n  here\n"},
-        "trace_id": "4bf9",
-        "note": "forged\n08:15:00.999 \x1b[2J",
-    }
-    plain = columns(*head, fields, coloured=False)
-    first, *stack = plain.splitlines()
-    assert first == (
-        "08:15:00.123 error    http                         request handled  GET /x/1 500 1.5 ms ValueError: no "
-        "trace_id=4bf9 note=forged\\x0a08:15:00.999 \\x1b[2J"
-    )
-    assert stack == ["    Traceback", "      here"]
-    coloured = columns(*head, fields, coloured=True)
-    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
-    assert "\x1b[31m" in coloured
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr(sys, "__stderr__", Terminal())
-    assert is_coloured()
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not is_coloured()
-    monkeypatch.delenv("NO_COLOR")
-    monkeypatch.setattr(sys, "__stderr__", io.StringIO())
-    assert not is_coloured()
-
-
-def test_the_formatter_in_anybodys_handler_makes_the_line_of_the_files(configure_lines):
-    read, shown = configure_lines(), io.StringIO()
-    other = logging.StreamHandler(shown)
-    other.setFormatter(LineFormatter(TelemetrySettings(service_name="test-service", service_version="1.2.3")))
-    logging.getLogger().addHandler(other)
-    try:
-        get_logger("app").info("said twice", amount="1.00")
-    finally:
-        logging.getLogger().removeHandler(other)
-    assert [json.loads(shown.getvalue())] == read()

@@ -1,0 +1,38 @@
+"""What is written, and where: by the level, once a minute for what repeats itself, and in anybody's handler."""
+
+import io
+import json
+import logging
+
+from libs.observability import TelemetrySettings, get_logger
+from libs.observability.logs.lines import LineFormatter
+
+log = get_logger("UserController")
+
+
+def test_the_telemetry_libraries_repeat_themselves_once_a_minute(lines):
+    exporter = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    for attempt in range(5):
+        exporter.warning("Transient error, retrying in %ds", attempt)
+    logging.getLogger("httpx").info("HTTP Request: GET http://x/?token=1")
+    assert [line["message"] for line in lines()] == ["Transient error, retrying in 0s"]
+
+
+def test_lines_below_log_level_are_not_written(configure_lines):
+    read = configure_lines(log_level="warn")
+    log.info("quiet")
+    log.debug("quieter")
+    log.warning("heard")
+    assert [line["message"] for line in read()] == ["heard"]
+
+
+def test_the_formatter_in_anybodys_handler_makes_the_line_of_the_files(configure_lines):
+    read, shown = configure_lines(), io.StringIO()
+    other = logging.StreamHandler(shown)
+    other.setFormatter(LineFormatter(TelemetrySettings(service_name="test-service", service_version="1.2.3")))
+    logging.getLogger().addHandler(other)
+    try:
+        get_logger("app").info("said twice", amount="1.00")
+    finally:
+        logging.getLogger().removeHandler(other)
+    assert [json.loads(shown.getvalue())] == read()
