@@ -70,9 +70,10 @@ def proven() -> FastExporter | None:
         fast, plain = FastExporter(**settings), requests.Session()
         fast.session.mount("http://", ours)
         plain.mount("http://", theirs)
-        OTLPSpanExporter(session=plain, **settings).export([span.readable() for span in spans])
+        # Ours first: a span that has been made readable is the library's to encode.
         fast.export([encode(span) for span in spans])
-        if ours.read() == theirs.read():
+        OTLPSpanExporter(session=plain, **settings).export([span.readable() for span in spans])
+        if ours.body and ours.read() == theirs.read():
             return FastExporter()
         reason = "its spans are read otherwise than the library's"
     except Exception as error:

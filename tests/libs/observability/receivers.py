@@ -25,6 +25,8 @@ class Posts:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.status = 200
+        self.refusals: list[int] = []
+        """What the next requests are answered in place of `status`."""
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
 
 
@@ -34,7 +36,7 @@ def http_collector() -> Iterator[Posts]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             posts.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(posts.status)
+            self.send_response(posts.refusals.pop(0) if posts.refusals else posts.status)
             self.send_header("content-length", "0")
             self.end_headers()
 

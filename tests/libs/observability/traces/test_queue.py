@@ -1,15 +1,20 @@
+"""Every span that ends is exported or counted as lost, whatever the collector does, and nobody waits for it."""
+
 import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
-from libs.observability.lean import LeanTracer
-from libs.observability.otlp import FastExporter, prepare
-from libs.observability.spans import BoundedBatch
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import REGISTRY
 
+from libs.observability.fast.otlp import encode
+from libs.observability.fast.sender import FastExporter
+from libs.observability.traces.provider import Provider
+from libs.observability.traces.queue import SpanQueue, from_environment
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
 SERIES = {
@@ -21,7 +26,7 @@ SERIES = {
 
 
 class Exporter(SpanExporter):
-    """Answers what it is told to, once it is let go."""
+    """Answers what a test wants, once it is let go."""
 
     def __init__(self, answer: SpanExportResult | Exception, *, held: bool = False) -> None:
         self.answer = answer
@@ -29,7 +34,7 @@ class Exporter(SpanExporter):
         if not held:
             self.free.set()
 
-    def export(self, spans):
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.entered.set()
         self.free.wait(20)
         if isinstance(self.answer, Exception):
@@ -38,7 +43,7 @@ class Exporter(SpanExporter):
 
 
 @pytest.fixture
-def counted():
+def counted() -> Callable[[], dict[str, float]]:
     """What has been counted since: `counted()`."""
 
     def now() -> dict[str, float]:
@@ -48,13 +53,12 @@ def counted():
     return lambda: {name: value - before[name] for name, value in now().items() if value != before[name]}
 
 
-def provider_of(exporter: SpanExporter, *prepare, **sampling) -> tuple[TracerProvider, BoundedBatch]:
-    provider, batch = TracerProvider(shutdown_on_exit=False, **sampling), BoundedBatch(exporter, *prepare)
-    provider.add_span_processor(batch)
-    return provider, batch
+def provider_of(exporter: SpanExporter, *prepare: Any, **sampling: Any) -> tuple[Provider, SpanQueue]:
+    queue = SpanQueue(exporter, *prepare)
+    return Provider(Resource({}), queues=[queue], **sampling), queue
 
 
-def end_spans(provider: TracerProvider, count: int) -> None:
+def end_spans(provider: Provider, count: int) -> None:
     tracer = provider.get_tracer("test")
     for _ in range(count):
         tracer.start_span("span").end()
@@ -69,9 +73,9 @@ def end_spans(provider: TracerProvider, count: int) -> None:
     ],
 )
 def test_every_span_is_counted_by_the_exporters_answer(counted, answer, name):
-    provider, batch = provider_of(Exporter(answer))
+    provider, queue = provider_of(Exporter(answer))
     end_spans(provider, 700)
-    assert batch.force_flush()
+    assert queue.force_flush()
     provider.shutdown()
     assert counted() == {name: 700}
 
@@ -103,8 +107,8 @@ def test_a_small_queue_is_emptied_long_before_it_is_full(counted, monkeypatch):
 
 
 def test_a_span_that_cannot_be_encoded_is_counted_and_fails_nobody(counted):
-    provider, _ = provider_of(Exporter(SpanExportResult.SUCCESS), prepare)
-    LeanTracer("test", provider).start_span("span", Context()).end(-1)
+    provider, _ = provider_of(Exporter(SpanExportResult.SUCCESS), encode)
+    provider.get_tracer("test").start_span("span").end(-1)
     provider.shutdown()
     assert counted() == {"export_failed": 1}
 
@@ -112,11 +116,11 @@ def test_a_span_that_cannot_be_encoded_is_counted_and_fails_nobody(counted):
 def test_the_end_does_not_wait_for_a_collector_that_hangs(counted, monkeypatch):
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")
     exporter = Exporter(SpanExportResult.SUCCESS, held=True)
-    provider, batch = provider_of(exporter)
+    provider, queue = provider_of(exporter)
     end_spans(provider, 8)
     assert exporter.entered.wait(10)
-    assert not batch.force_flush(10)
-    batch.shutdown()
+    assert not queue.force_flush(10)
+    queue.shutdown()
     assert not exporter.free.is_set()
     assert counted() == {"shutdown": 8}
     end_spans(provider, 1)
@@ -132,28 +136,51 @@ def test_a_span_that_is_not_sampled_is_no_loss(counted):
 
 
 def test_all_that_ends_is_exported_or_counted_as_lost_whatever_the_collector_does(counted, monkeypatch):
-    """The whole way of a request's span: lean, queued, encoded by us, over HTTP."""
+    """The whole way of a request's span: made, encoded and queued by us, over HTTP."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "150")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
     with http_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        provider, batch = provider_of(FastExporter(), prepare)
-        tracer = LeanTracer("test", provider)
+        provider, queue = provider_of(FastExporter(), encode)
+        tracer = provider.get_tracer("test")
         ended = 0
         for status in (200, 400, 200):
             collector.status = status
             for _ in range(150):
-                tracer.start_span(f"span {status}", Context()).end()
+                tracer.start_span(f"span {status}").end()
                 ended += 1
-            assert batch.force_flush()
+            assert queue.force_flush()
     received = [name for status, request in zip((200, 400, 200), collector.requests, strict=True)
                 for name in decode_otlp(request[2]) if status == 200]  # fmt: skip
-    tracer.start_span("nobody listens any more", Context()).end()
-    monkeypatch.setattr("libs.observability.spans.STOP_SECONDS", 0.1)
+    tracer.start_span("nobody listens any more").end()
+    monkeypatch.setattr("libs.observability.traces.queue.STOP_SECONDS", 0.1)
     provider.shutdown()
-    tracer.start_span("too late", Context()).end()
+    tracer.start_span("too late").end()
     lost = counted()
     assert lost.pop("exported") == len(received) == 200
     assert lost == {"queue_full": 150, "export_failed": 101, "shutdown": 1}
     assert sum(lost.values()) + len(received) == ended + 2
+
+
+def test_a_forked_process_exports_its_own_spans_and_not_its_parents(run):
+    with http_collector() as collector:
+        result = run(
+            "import os, sys\n"
+            "from libs.observability import start\nfrom opentelemetry import trace\n"
+            "telemetry = start(); tracer = trace.get_tracer('program')\n"
+            "tracer.start_span('parent').end()\n"
+            "if os.fork() == 0: tracer.start_span('child').end(); telemetry.shutdown(); os._exit(0)\n"
+            "os.wait(); telemetry.shutdown()",
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+            OTEL_BSP_SCHEDULE_DELAY="60000",
+        )
+    assert result.returncode == 0, result.stderr
+    assert [decode_otlp(body) for _, _, body in collector.requests] == [["child"], ["parent"]]
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "many"])
+def test_a_size_that_is_none_is_one_warning_and_the_default(caplog, monkeypatch, given):
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", given)
+    assert from_environment("OTEL_BSP_MAX_QUEUE_SIZE", 7) == 7
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
