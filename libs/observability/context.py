@@ -78,7 +78,9 @@ def _current() -> Scope | None:
 
 def begin(scope: Scope, parent: otel.Context) -> Token[otel.Context]:
     """Begins a request or message in the context of its parent, without anything that was bound before."""
-    return otel.attach(otel.Context({**parent, _SPAN: scope.span, _SCOPE: scope}))
+    return otel.attach(
+        otel.Context({**parent, _SPAN: scope.span, _SCOPE: scope} if parent else {_SPAN: scope.span, _SCOPE: scope})
+    )
 
 
 def end(token: Token[otel.Context]) -> None:

@@ -55,7 +55,7 @@ class RequestTelemetry:
                 return await self.app(scope, receive, send)
         request = Request(scope)
         parent = NOTHING if self._travelling.isdisjoint(request.headers) else self._parent(request.headers)
-        request.span = self._tracer.start_span(request.method, parent, SpanKind.SERVER, start_time=request.started_at)
+        request.span = self._tracer.start_span(scope["method"], parent, SpanKind.SERVER, start_time=request.started_at)
         token = begin(request, parent)
 
         # A plain function that returns the coroutine of the server: one frame less for each message.
@@ -82,7 +82,7 @@ class RequestTelemetry:
         finally:
             end(token)
             request.seconds = request.seconds or perf_counter() - request.started
-            self._recorder.add(request)
+            self._recorder.add(request, scope)
         return None
 
     def _parent(self, headers: dict[bytes, bytes]) -> otel.Context:

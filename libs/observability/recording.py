@@ -4,8 +4,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
+from starlette.types import Scope
 
 from .context import ids, ids_of
 from .errors import describe, record_error
@@ -17,7 +19,7 @@ from .metrics.http import HttpMetrics, Series
 from .redaction import redact_text
 from .requests import Pending, Request
 from .routes import UNMATCHED, route_template
-from .traces.spans import Shared, identity_of, set_shared
+from .traces.spans import Shared, end_with, identity_of
 
 CONTEXT = "http"
 log = get_logger(CONTEXT)
@@ -25,9 +27,7 @@ log = get_logger(CONTEXT)
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 OTHER = "_OTHER"
 LONGEST_AGENT, LONGEST_PATH = 256, 4096
-
-Ended = tuple[Request, dict[str, object]]
-"""A request that has ended, and what was bound to it then."""
+FAILED = Status(StatusCode.ERROR)
 
 
 @dataclass(slots=True)
@@ -37,72 +37,50 @@ class Kind:
     span_name: str
     attributes: Shared
     series: Series
+    http: dict[str, object]
+    """The object `http` of the line, without the path."""
+    level: int
+    """Of the line, if there was no exception."""
+
+
+Ended = tuple[Kind, Span, str, int, float, Exception | None, dict[str, object]]
+"""What is kept of a request until it is recorded: kind, span, path, start (nanoseconds since 1970), seconds, exception and
+bound fields. It is little, or the requests meanwhile would find their memory out of the processor's caches."""
 
 
 class Recorder:
     """Records the requests of one app, as soon as `Pending` has a batch of them."""
 
-    def __init__(self, metrics: HttpMetrics = HTTP) -> None:
+    def __init__(self, metrics: HttpMetrics = HTTP, *, app: Any = None) -> None:
+        """`app` is asked for the route of a request, where the request itself does not tell."""
+        self._app = app
         self._metrics = metrics
         self._pending: Pending[Ended] = Pending(self._record_all)
-        self.buffer, self.write_through, self.flush = (
-            self._pending.buffer,
-            self._pending.write_through,
-            self._pending.flush,
-        )
+        self.buffer = self._pending.buffer
+        self.write_through = self._pending.write_through
+        self.flush = self._pending.flush
         # A client can fill this by its user agents, a few megabytes; then each request pays for its own.
         self._kind = lru_cache(maxsize=4096)(self._describe)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, scope: Scope) -> None:
         """Takes a request that has ended. One that failed is recorded at once."""
-        self._pending.add((request, request.fields.copy()), urgent=request.error is not None)
-
-    def _record_all(self, ended: Sequence[Ended]) -> None:
-        lines: list[Line] = []
-        for request, bound in ended:
-            try:
-                lines.append(self._record(request, bound))
-            except Exception as error:
-                _report(error, request.span)
         try:
-            write(lines)
+            kind = self._kind(
+                scope["method"],
+                route_template(scope, self._app, request.root_path, request.status),
+                request.status or 500,
+                scope.get("scheme", "http"),
+                scope.get("http_version", "1.1"),
+                tuple(scope.get("server") or (None, None)),  # a list of some servers
+                (scope.get("client") or (None,))[0],
+                request.headers.get(b"user-agent", b"")[:LONGEST_AGENT],
+            )
         except Exception as error:
-            _report(error)
-
-    def _record(self, request: Request, bound: dict[str, object]) -> Line:
-        """Ends the span, counts the request and returns its line."""
-        scope, span, seconds = request.scope, request.span, request.seconds
-        ended_at = request.started_at + int(seconds * 1e9)
-        status = request.status or 500
-        method = request.method if request.method in METHODS else OTHER
-        route = route_template(scope, request.app, request.root_path, request.status)
-        # Where the template has no variable part, the path cannot hold anything of a client's.
-        path = request.path if route == request.path else redact_text(request.path)[:LONGEST_PATH]
-        client, _ = scope.get("client") or (None, None)
-        host, port = scope.get("server") or (None, None)
-        scheme, version = scope.get("scheme", "http"), scope.get("http_version", "1.1")
-        agent = request.headers.get(b"user-agent", b"")[:LONGEST_AGENT]
-        kind = self._kind(method, route, status, scheme, version, host, port, client, agent)
-        error = describe(request.error) if request.error else None
-        if span.is_recording():
-            set_shared(span, kind.attributes, {"url.path": path})
-            span.update_name(kind.span_name)
-            if error is not None:
-                record_error(span, error)
-            elif status >= 500:
-                span.set_status(Status(StatusCode.ERROR))
-        span.end(ended_at)
-        trace_id, span_id, is_sampled = identity_of(span)
-        self._metrics.observe(kind.series, seconds, ended_at / 1e9, trace_id if is_sampled else None)
-        fields = {
-            "http": {"method": method, "route": route, "path": path, "status_code": status, "client_ip": client},
-            "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,
-            **({"error": error} if error else {}),
-            **ids(trace_id, span_id),
-            **bound,
-        }
-        level = logging.ERROR if error else logging.WARNING if status >= 500 else logging.INFO
-        return Line(ended_at / 1e9, level, "request handled", CONTEXT, fields, True)
+            _report(error, request.span)
+            return
+        error, bound = request.error, request.fields.copy()
+        ended = (kind, request.span, scope["path"], request.started_at, request.seconds, error, bound)
+        self._pending.add(ended, error is not None)
 
     def _describe(
         self,
@@ -111,30 +89,75 @@ class Recorder:
         status: int,
         scheme: str,
         version: str,
-        host: str | None,
-        port: int | None,
+        server: tuple[str | None, int | None],
         client: str | None,
         agent: bytes,
     ) -> Kind:
         """By the semantic conventions of HTTP servers, all but the path."""
+        verb = method if method in METHODS else OTHER
+        name = "HTTP" if verb is OTHER else verb
         attributes = {
-            "http.request.method": method,
+            "http.request.method": verb,
             "http.response.status_code": status,
             "http.route": route if route != UNMATCHED else None,
             "url.scheme": scheme,
             "network.protocol.version": version,
             "client.address": client,
-            "server.address": host,
-            "server.port": port,
+            "server.address": server[0],
+            "server.port": server[1],
             "user_agent.original": redact_text(agent.decode("latin-1")) or None,
             "error.type": str(status) if status >= 500 else None,
         }
-        verb = "HTTP" if method is OTHER else method
         return Kind(
-            verb if route == UNMATCHED else f"{verb} {route}",
-            Shared({name: value for name, value in attributes.items() if value is not None}),
-            self._metrics.series(route, method, status),
+            span_name=name if route == UNMATCHED else f"{name} {route}",
+            attributes=Shared({name: value for name, value in attributes.items() if value is not None}),
+            series=self._metrics.series(route, verb, status),
+            http={"method": verb, "route": route, "path": "", "status_code": status, "client_ip": client},
+            level=logging.WARNING if status >= 500 else logging.INFO,
         )
+
+    def _record_all(self, ended: Sequence[Ended]) -> None:
+        lines: list[Line] = []
+        for each in ended:
+            try:
+                lines.append(self._record(*each))
+            except Exception as error:
+                _report(error, each[1])
+        try:
+            write(lines)
+        except Exception as error:
+            _report(error)
+
+    def _record(
+        self,
+        kind: Kind,
+        span: Span,
+        path: str,
+        started_at: int,
+        seconds: float,
+        exception: Exception | None,
+        bound: dict[str, object],
+    ) -> Line:
+        """Ends the span, counts the request and returns its line."""
+        ended_at = started_at + int(seconds * 1e9)
+        # Where the template has no variable part, the path cannot hold anything of a client's.
+        path = path if path == kind.http["route"] else redact_text(path)[:LONGEST_PATH]
+        fields: dict[str, object] = {
+            "http": {**kind.http, "path": path},
+            "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,
+        }
+        level = kind.level
+        if exception is not None:
+            level, fields["error"] = logging.ERROR, describe(exception)
+            record_error(span, fields["error"])
+        elif level != logging.INFO:
+            span.set_status(FAILED)
+        end_with(span, kind.span_name, kind.attributes, {"url.path": path}, ended_at)
+        trace_id, span_id, is_sampled = identity_of(span)
+        self._metrics.observe(kind.series, seconds, ended_at / 1e9, trace_id if is_sampled else None)
+        fields |= ids(trace_id, span_id)
+        fields |= bound
+        return Line(ended_at / 1e9, level, "request handled", CONTEXT, fields, True)
 
 
 def _report(error: Exception, span: Span = INVALID_SPAN) -> None:

@@ -10,7 +10,7 @@ UNMATCHED = "unmatched"
 
 
 def route_template(scope: Scope, app: Any, root_path: str, status: int | None) -> str:
-    """The template by the scope after the request; `app` and `root_path` are those of before it.
+    """The template by the scope after the request to `app`; `root_path` is that of before it.
 
     FastAPI leaves the matched route in the scope, except for redirects and plain Starlette routes such as `/docs`; below
     a mount it leaves one without the mount's prefix. Then the Instrumentator's own lookup finds it.

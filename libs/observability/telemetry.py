@@ -75,7 +75,7 @@ def instrument(app: FastAPI, settings: TelemetrySettings | None = None, *, quiet
     Call it after all other middleware has been added and before the app runs. Create the app with
     `telemetry={"tracing": False, "metrics": False, "logs": False}`: FastAPI's own telemetry costs more than all of this.
     """
-    telemetry, recorder = start(settings), Recorder()
+    telemetry, recorder = start(settings), Recorder(app=app)
     telemetry.recorders.append(recorder)
     app.add_middleware(RequestTelemetry, recorder=recorder, quiet=quiet)
     app.add_api_route("/metrics", page.metrics_page, include_in_schema=False)

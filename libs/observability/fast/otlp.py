@@ -17,8 +17,8 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from ..traces.provider import FLAGS, NO_STATE
-from ..traces.spans import UNSET, Origin, Shared, Span
+from ..traces.provider import FLAGS
+from ..traces.spans import NO_STATE, UNSET, Origin, Shared, Span
 
 # A tag is the field's number and the kind of its value: 0 varint, 1 eight bytes, 2 a length and bytes, 5 four bytes.
 TRACE_ID, SPAN_ID, PARENT_SPAN_ID = b"\x0a\x10", b"\x12\x08", b"\x22\x08"  # 1, 2 and 4, with their lengths
@@ -84,7 +84,7 @@ def join(encoded: Iterable[Encoded | ReadableSpan]) -> bytes:
 
 def _resource_spans(origin: Origin, spans: list[bytes]) -> bytes:
     """Spans of one tracer, with the resource and the scope as the library encodes them for a span of its own."""
-    sample = Span("", SpanKind.INTERNAL, 1, 1, FLAGS[1], NO_STATE, None, 0, origin).readable()
+    sample = Span("", SpanKind.INTERNAL, 1, 1, FLAGS[1], 0, origin).readable()
     [described] = encode_spans([sample]).resource_spans
     [scope] = described.scope_spans
     fields = _field(SCOPE, scope.scope.SerializeToString()) + b"".join(spans)
@@ -112,6 +112,8 @@ def _attribute(key: str, value: object) -> bytes:
         encoded = BOOL + _varint(value)
     else:
         assert type(value) is int
+        if not -(2**63) <= value < 2**63:
+            return b""  # the library too leaves out what no integer of protobuf can hold
         encoded = INT + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)  # a negative number as its two's complement
     return _field(ATTRIBUTES, _string(KEY, key) + _field(VALUE, encoded))
 

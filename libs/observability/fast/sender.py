@@ -30,7 +30,7 @@ CREDENTIALS = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
 )
-COMPRESS: dict[str | None, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 
 
 class FastExporter(SpanExporter):
@@ -54,8 +54,8 @@ class _Session(requests.Session):
     body = b""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        compress = COMPRESS.get(request.headers.get("Content-Encoding"), bytes)
-        request.prepare_body(compress(self.body), None)
+        encoding = str(request.headers.get("Content-Encoding"))
+        request.prepare_body(COMPRESS.get(encoding, bytes)(self.body), None)
         return super().send(request, **kwargs)
 
 
@@ -66,7 +66,11 @@ def proven() -> FastExporter | None:
     try:
         spans = _samples()
         ours, theirs = _Recorder(), _Recorder()
-        settings = {"endpoint": "http://collector/", "compression": Compression.NoCompression, "timeout": 1}
+        settings: dict[str, Any] = {
+            "endpoint": "http://collector/",
+            "compression": Compression.NoCompression,
+            "timeout": 1,
+        }
         fast, plain = FastExporter(**settings), requests.Session()
         fast.session.mount("http://", ours)
         plain.mount("http://", theirs)

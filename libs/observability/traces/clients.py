@@ -19,9 +19,9 @@ def instrument_clients() -> None:
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
     # What an older version of the instrumentation does not know is not instrumented.
     for name, kind in (("httpx", "HTTPXClientInstrumentor"), ("httpx2", "HTTPX2ClientInstrumentor")):
-        instrumentor = getattr(clients, kind, object)()
-        if name not in disabled and not getattr(instrumentor, "is_instrumented_by_opentelemetry", True):
-            instrumentor.instrument(request_hook=describe_call, async_request_hook=_describe_call_async)
+        instrumentor: Any = getattr(clients, kind, None)
+        if instrumentor and name not in disabled and not instrumentor().is_instrumented_by_opentelemetry:
+            instrumentor().instrument(request_hook=describe_call, async_request_hook=_describe_call_async)
 
 
 def describe_call(span: trace.Span, request: Any) -> None:

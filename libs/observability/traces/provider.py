@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from random import getrandbits
 from time import time_ns
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -19,10 +19,10 @@ from opentelemetry.sdk.trace import SpanLimits, SpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 
 from .queue import SpanQueue
-from .spans import Origin, Shared, Span, has_room
+from .spans import NO_STATE, Origin, Shared, Span, has_room
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 KEEP_ALL = frozenset(sampler.get_description() for sampler in (ALWAYS_ON, DEFAULT_ON))
 SAMPLED, RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
 FLAGS = {flags: TraceFlags(flags) for flags in (0, SAMPLED, RANDOM, SAMPLED | RANDOM)}
-NO_STATE = TraceState.get_default()
 NATIVE = "fastapi"
 """The name of the tracer by which FastAPI would record a second span for each request."""
 
@@ -142,9 +141,11 @@ class Tracer(trace.Tracer):
             state = result.trace_state or NO_STATE
             if not result.decision.is_recording():
                 return NonRecordingSpan(SpanContext(trace_id, self._new_span_id(), False, FLAGS[flags], state))
-            attributes = result.attributes
+            attributes = cast("Mapping[str, Any]", result.attributes)
         began = time_ns() if start_time is None else start_time
-        span = Span(name, kind, trace_id, self._new_span_id(), FLAGS[flags], state, parent, began, self._origin)
+        span = Span(name, kind, trace_id, self._new_span_id(), FLAGS[flags], began, self._origin)
+        if parent is not None or state is not NO_STATE:
+            span.parent, span.state = parent, state
         if type(attributes) is Shared and self._origin.has_room:
             span.shared = attributes
         elif attributes:

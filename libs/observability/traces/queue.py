@@ -15,6 +15,8 @@ from .spans import Span
 
 log = logging.getLogger(__name__)
 
+SAMPLED = TraceFlags.SAMPLED
+
 # A second of two thousand spans fits into the queue.
 QUEUE_SIZE = 8192
 # A request to the collector costs as much as a thousand spans, so a batch is as large as this, or a quarter of the
@@ -61,7 +63,7 @@ class SpanQueue:
     def put(self, span: Span) -> None:
         """Takes a span that has ended. Never raises and never waits."""
         waiting = self._waiting
-        if not span.flags & TraceFlags.SAMPLED:
+        if not span.flags & SAMPLED:
             return
         if self._stopping:
             SPANS_DROPPED.labels("shutdown").inc()

@@ -26,6 +26,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 log = logging.getLogger(__name__)
 
 UNSET = Status(StatusCode.UNSET)
+NO_STATE = TraceState.get_default()
 NUMBERS = frozenset((int, bool, float))
 # Within tighter limits than these no attribute counts as plain.
 MOST_PLAIN, LONGEST_PLAIN = 128, 8192
@@ -64,31 +65,22 @@ class Span(trace.Span):
     events: Sequence[Event] = ()
     links: Sequence[Link] = ()
     shared: Shared | None = None
+    parent: SpanContext | None = None
+    state: TraceState = NO_STATE
     records_exception = sets_status_on_exception = True
     _context: SpanContext | None = None
 
     def __init__(
-        self,
-        name: str,
-        kind: SpanKind,
-        trace_id: int,
-        span_id: int,
-        flags: TraceFlags,
-        state: TraceState,
-        parent: SpanContext | None,
-        start_time: int,
-        origin: Origin,
+        self, name: str, kind: SpanKind, trace_id: int, span_id: int, flags: TraceFlags, start_time: int, origin: Origin
     ) -> None:
         self.name = name
         self.kind = kind
         self.trace_id = trace_id
         self.span_id = span_id
         self.flags = flags
-        self.state = state
-        self.parent = parent
         self.start_time = start_time
         self.origin = origin
-        self.own: Mapping[str, Any] = {}
+        self.own: dict[str, Any] | BoundedAttributes = {}
 
     def get_span_context(self) -> SpanContext:
         if self._context is None:
@@ -119,7 +111,7 @@ class Span(trace.Span):
         if self._has_ended("set attributes on"):
             return
         own, shared = self.own, self.shared
-        if type(own) is dict and self.origin.has_room:
+        if isinstance(own, dict) and self.origin.has_room:
             if shared is not None and not shared.keys().isdisjoint(attributes):
                 own, shared = self.own, self.shared = {**shared, **own}, None
             number = len(own) + len(shared or ()) + len(attributes)
@@ -131,15 +123,16 @@ class Span(trace.Span):
     def set_attribute(self, key: str, value: Any) -> None:
         self.set_attributes({key: value})
 
-    def takes(self, shared: Shared, own: Mapping[str, Any]) -> bool:
+    def takes(self, shared: Shared, own: dict[str, Any]) -> bool:
         """Adds both, which must be plain, and returns True, if there is room for them and nothing to be replaced."""
         kept = self.own
-        if self.end_time is not None or self.shared is not None or type(kept) is not dict or not self.origin.has_room:
+        if self.shared is not None or not isinstance(kept, dict) or not self.origin.has_room:
             return False
-        if kept and (not kept.keys().isdisjoint(shared) or len(kept) + len(shared) + len(own) > MOST_PLAIN):
-            return False
-        kept.update(own)
-        self.shared = shared
+        if kept:  # bound during the request
+            if not kept.keys().isdisjoint(shared) or len(kept) + len(shared) + len(own) > MOST_PLAIN:
+                return False
+            own = {**kept, **own}
+        self.shared, self.own = shared, own
         return True
 
     def update_name(self, name: str) -> None:
@@ -241,10 +234,16 @@ def identity_of(span: trace.Span) -> tuple[int, int, bool]:
     return context.trace_id, context.span_id, context.trace_flags.sampled
 
 
-def set_shared(span: trace.Span, shared: Shared, own: Mapping[str, Any]) -> None:
-    """As `span.set_attributes` for both, on a span of any provider; nothing is checked, so `own` must be plain too."""
-    if type(span) is not Span or not span.takes(shared, own):
+def end_with(span: trace.Span, name: str, shared: Shared, own: dict[str, Any], end_time: int) -> None:
+    """Names a span of any provider, sets attributes and ends it; nothing is checked, so `own` must be plain too."""
+    if not span.is_recording():
+        return
+    if type(span) is Span and span.takes(shared, own):
+        span.name = name
+    else:
+        span.update_name(name)
         span.set_attributes({**shared, **own})
+    span.end(end_time)
 
 
 def has_room(limits: SpanLimits) -> bool:

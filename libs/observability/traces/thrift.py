@@ -104,6 +104,7 @@ def _translated(spans: Sequence[ReadableSpan]) -> tuple[jaeger.Process, list[jae
 
 def _translate(span: ReadableSpan) -> jaeger.Span:
     context, parent = span.context, span.parent
+    assert context is not None
     start, end = span.start_time or 0, span.end_time or 0
     return jaeger.Span(
         **_trace_id(context.trace_id),
