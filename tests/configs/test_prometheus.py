@@ -76,7 +76,7 @@ def test_no_target_is_asked_twice_for_one_page():
 
 
 @pytest.mark.parametrize("rule", RULES, ids=name_of)
-def test_a_rule_uses_only_metrics_that_exist(rule: dict[str, Any]):
+def test_a_rule_uses_only_metrics_that_exist(rule):
     names = {selector.name for selector in selectors(rule["expr"])}
     assert names or name_of(rule) in NO_SELECTOR
     others = set(PROMETHEUS_ITSELF).union(*EXPORTERS.values())
@@ -84,7 +84,7 @@ def test_a_rule_uses_only_metrics_that_exist(rule: dict[str, Any]):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=name_of)
-def test_a_selector_by_job_means_a_job_that_exists(rule: dict[str, Any]):
+def test_a_selector_by_job_means_a_job_that_exists(rule):
     jobs = [job["job_name"] for job in CONFIG["scrape_configs"]]
     for selector in selectors(rule["expr"]):
         for matcher in selector.matchers.matchers:
@@ -98,7 +98,7 @@ def test_a_record_has_one_meaning():
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_says_how_bad_what_where_and_what_to_do(alert: str):
+def test_an_alert_says_how_bad_what_where_and_what_to_do(alert):
     rule = ALERTS[alert]
     assert rule["labels"]["severity"] in ({"none"} if alert == "Watchdog" else {"critical", "warning"})
     assert "service" in rule["labels"] or "sum by (service)" in rule["expr"]
@@ -118,7 +118,7 @@ def test_every_runbook_belongs_to_an_alert_and_its_links_lead_somewhere():
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_has_a_test_that_fires_it_and_one_that_does_not(alert: str):
+def test_an_alert_has_a_test_that_fires_it_and_one_that_does_not(alert):
     outcomes = {bool(check["exp_alerts"]) for check in checks_of(alert)}
     assert outcomes == ({True} if alert == "Watchdog" else {True, False})
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.docker.images import ROOT, image
 from tests.docker.official import official
-from tests.fixtures.golden_lines import GOLDEN, Golden, line
+from tests.fixtures.golden_lines import GOLDEN, line
 from tests.fixtures.waiting import eventually
 
 CONFIG = ROOT / "dev-environment/logstash"
@@ -106,7 +106,7 @@ def test_logstash_accepts_the_pipeline(docker, mounts, file):
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.what)
-def test_a_line_becomes_its_document_once(golden: Golden, golden_documents):
+def test_a_line_becomes_its_document_once(golden, golden_documents):
     today = f"{datetime.now(UTC):%Y.%m.%d}"
     found = [document for index, document in golden_documents if golden.matches(index, document, today)]
     assert len(found) == 1, f"{len(found)} documents are like {golden.what}"

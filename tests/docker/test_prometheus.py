@@ -1,7 +1,5 @@
 """The real promtool accepts the configuration, and finds that each alert fires when it should and only then."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.docker.images import ROOT, image
@@ -23,5 +21,5 @@ def test_the_configuration_and_its_rules_are_valid(promtool):
 
 
 @pytest.mark.parametrize("file", sorted((FOLDER / "tests").glob("*.yml")), ids=lambda file: file.stem)
-def test_alerts_fire_when_they_should(promtool, file: Path):
+def test_alerts_fire_when_they_should(promtool, file):
     promtool("test", "rules", f"/etc/prometheus/tests/{file.name}")

@@ -41,7 +41,7 @@ def agent() -> Iterator[socket.socket]:
         yield listening
 
 
-def test_the_environment_as_asked_for_starts_a_service(tmp_path: Path, agent: socket.socket) -> None:
+def test_the_environment_as_asked_for_starts_a_service(tmp_path, agent):
     """The six variables of requirement.md by name; the host is this one, and ports are free ones, since the usual
     ones may be taken by a running stack."""
     port, metrics_port = free_port(), free_port()
@@ -85,7 +85,7 @@ def test_the_environment_as_asked_for_starts_a_service(tmp_path: Path, agent: so
         ({"METRICS_PORT": "x"}, "METRICS_PORT"),
     ],
 )
-def test_a_wrong_setting_is_one_line_and_the_end(tmp_path: Path, variables: dict[str, str], named: str) -> None:
+def test_a_wrong_setting_is_one_line_and_the_end(tmp_path, variables, named):
     port = free_port()
     process = start({"PORT": str(port)} | variables, tmp_path)
     opened = False

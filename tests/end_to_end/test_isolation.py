@@ -85,9 +85,7 @@ def values(told: Told, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def test_no_operation_tells_or_changes_anything_of_another_tenant(
-    told: Told, other: Told, documents: dict[str, dict[str, Any]], values: dict[str, Any]
-) -> None:
+def test_no_operation_tells_or_changes_anything_of_another_tenant(told, other, documents, values):
     before = everything(told.admin, documents)
     assert sum(map(len, before.values())) > 40
     marks = marks_of(before, told)
@@ -113,7 +111,7 @@ def test_no_operation_tells_or_changes_anything_of_another_tenant(
     assert everything(told.admin, documents) == before
 
 
-def test_lists_hold_nothing_of_another_tenant(told: Told, other: Told, documents: dict[str, dict[str, Any]]) -> None:
+def test_lists_hold_nothing_of_another_tenant(told, other, documents):
     mine, theirs = everything(told.admin, documents), everything(other.admin, documents)
     for path, items in mine.items():
         assert items, path

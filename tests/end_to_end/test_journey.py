@@ -10,16 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from libs.contracts.provisioning import PARTICIPANTS
 from libs.journey import steps, story
-from libs.journey.client import Actor, Api
 from libs.journey.people import company
-from libs.journey.story import Told
 from tests.end_to_end.stack import Stack, until
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 SECONDS = 20.0
 
 
-def test_every_step_of_the_story_is_in_the_audit_trail(told: Told) -> None:
+def test_every_step_of_the_story_is_in_the_audit_trail(told):
     trail = steps.wait_for_audit(told.admin, told.traces)
     assert len(told.traces) > 20
     types = {entry["type"] for entry in trail}
@@ -27,9 +25,7 @@ def test_every_step_of_the_story_is_in_the_audit_trail(told: Told) -> None:
     assert {entry["data"]["service"] for entry in trail if entry["type"] == "tenant.prepared.v1"} == set(PARTICIPANTS)
 
 
-def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_services(
-    own_stack: Stack, platform: Actor, api: Api
-) -> None:
+def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_services(own_stack, platform, api):
     created = steps.create_tenant(platform, company(3, "trace"))
     steps.wait_until_active(platform, created.body["id"])
 
@@ -52,7 +48,7 @@ def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_serv
     assert_lines_carry(own_stack, created.trace_id, {f"{name}-service" for name in own_stack.urls})
 
 
-def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack: Stack, told: Told) -> None:
+def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack, told):
     approved = story.spend(told, Random(1))
 
     services = {"budget-service", "personnel-service", "system-service"}
@@ -66,7 +62,7 @@ def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack:
     assert_lines_carry(own_stack, approved.trace_id, services)
 
 
-def test_metrics_move_with_the_story(stack: Stack, told: Told) -> None:
+def test_metrics_move_with_the_story(stack, told):
     moved = {
         "auth": [("auth_login_total", {"status": "success"}), ("auth_login_duration_count", {})],
         "tenant": [("tenants_provisioned_total", {"outcome": "active"})],
@@ -83,7 +79,7 @@ def test_metrics_move_with_the_story(stack: Stack, told: Told) -> None:
     assert value(stack, "auth", "auth_login_total", {"status": "failure"}) == before + 1
 
 
-def test_an_exemplar_leads_from_a_metric_to_its_trace(own_stack: Stack, told: Told) -> None:
+def test_an_exemplar_leads_from_a_metric_to_its_trace(own_stack, told):
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
     text = httpx.get(f"{own_stack.urls['auth']}/metrics", headers=accept).text
     line = next(each for each in text.splitlines() if each.startswith("http_request_duration_") and "trace_id=" in each)

@@ -12,7 +12,7 @@ from tests.end_to_end.stack import Stack
 SECONDS = 30.0
 
 
-async def test_a_consumer_killed_before_its_commit_has_the_effect_once(own_stack: Stack, told: Told) -> None:
+async def test_a_consumer_killed_before_its_commit_has_the_effect_once(own_stack, told):
     blocker = await own_stack.superuser("system")
     async with blocker.transaction():
         await blocker.execute("lock table audit_entries in exclusive mode")
@@ -25,9 +25,7 @@ async def test_a_consumer_killed_before_its_commit_has_the_effect_once(own_stack
     await blocker.close()
 
 
-async def test_an_event_handed_over_again_because_its_sender_was_killed_has_the_effect_once(
-    own_stack: Stack, told: Told
-) -> None:
+async def test_an_event_handed_over_again_because_its_sender_was_killed_has_the_effect_once(own_stack, told):
     system, personnel = await own_stack.superuser("system"), await own_stack.superuser("personnel")
     async with personnel.transaction():
         async with system.transaction():

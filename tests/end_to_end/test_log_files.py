@@ -3,8 +3,7 @@
 import json
 import re
 
-from libs.journey.story import Told
-from tests.end_to_end.stack import Stack, complete_lines
+from tests.end_to_end.stack import complete_lines
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 LEVELS = {"debug", "info", "warning", "error", "critical"}
@@ -18,7 +17,7 @@ OPTIONAL = {
 }
 
 
-def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack: Stack, told: Told) -> None:
+def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack, told):
     for service in own_stack.urls:
         (path,) = own_stack.settings.state.glob(f"logs/{service}-service/combined.log")
         lines = complete_lines(path)
@@ -35,12 +34,12 @@ def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack: St
             assert isinstance(line.get("duration_ms", 0), int | float), line
 
 
-def test_error_log_holds_errors_only(own_stack: Stack, told: Told) -> None:
+def test_error_log_holds_errors_only(own_stack, told):
     for path in own_stack.settings.state.glob("logs/*/error.log"):
         assert {json.loads(line)["level"] for line in complete_lines(path)} <= {"error", "critical"}
 
 
-def test_a_request_has_exactly_one_access_line(own_stack: Stack, told: Told) -> None:
+def test_a_request_has_exactly_one_access_line(own_stack, told):
     lines = [line for line in own_stack.lines() if line["message"] == "request handled"]
     spans = [line["span_id"] for line in lines]
     assert len(spans) == len(set(spans)) > len(told.traces)

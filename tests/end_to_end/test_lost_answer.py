@@ -6,11 +6,10 @@ import socket
 from urllib.parse import urlsplit
 
 from libs.journey import steps
-from libs.journey.story import Told
-from tests.end_to_end.stack import Stack, until
+from tests.end_to_end.stack import until
 
 
-def test_a_lost_answer_is_given_again(stack: Stack, told: Told) -> None:
+def test_a_lost_answer_is_given_again(stack, told):
     code, key = f"lost-{secrets.token_hex(3)}", secrets.token_hex(8)
     wanted = {"code": code, "name": "Made once"}
     send_and_hang_up(stack.urls["personnel"], "/api/v1/departments", told.admin.token, key, wanted)

@@ -7,13 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from libs.journey.client import SERVICES, Actor
+from libs.journey.client import SERVICES
 from libs.journey.story import Told
-from tests.end_to_end.stack import Stack
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 SEED = "1"
@@ -34,9 +32,7 @@ def fuzzed(open_tenant: Callable[[int], Told]) -> Told:
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_server_error_and_no_undocumented_answer(
-    service: str, stack: Stack, fuzzed: Told, platform: Actor, tmp_path: Path
-) -> None:
+def test_no_server_error_and_no_undocumented_answer(service, stack, fuzzed, platform, tmp_path):
     # Nobody but the platform's people may do anything with tenants. Where the stack is somebody else's, they do not.
     sender = platform if service == "tenant" and stack.settings else fuzzed.admin
     new_each_time = ["--generation-database", "none"]

@@ -4,16 +4,14 @@ import re
 
 import httpx
 
-from libs.journey.client import Answer
-from libs.journey.story import Told
-from tests.end_to_end.stack import Stack, until
+from tests.end_to_end.stack import until
 
 # A signed token, whoever made it: the services' own ones never pass through the tests.
 TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.")
 MISPLACED = "misplaced-plover-kelp-9931"
 
 
-def test_secrets_reach_neither_logs_nor_spans(own_stack: Stack, told: Told, answers: list[Answer]) -> None:
+def test_secrets_reach_neither_logs_nor_spans(own_stack, told, answers):
     auth = own_stack.urls["auth"]
     login = {"tenant": told.company.code, "email": told.company.admin.email, "password": MISPLACED}
     httpx.post(f"{auth}/api/v1/auth/login?password={MISPLACED}", json=login | {"password2": MISPLACED})

@@ -6,15 +6,15 @@ from local import environment
 from local.settings import SERVICES
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.configs.dashboards import MAY_BE_EMPTY, RULES, Query, filled_in, other_queries, queries
+from tests.configs.dashboards import MAY_BE_EMPTY, RULES, filled_in, other_queries, queries
 from tests.configs.promql import exported_by_services, selectors
-from tests.stack.measured import Measured, sources
+from tests.stack.measured import sources
 
 RECORDED = [rule for rule in RULES if "record" in rule]
 
 
 @pytest.mark.parametrize("query", [*queries(), *other_queries()], ids=str)
-def test_a_query_returns_data(measured: Measured, query: Query):
+def test_a_query_returns_data(measured, query):
     expr = filled_in(query.expr)
     measured.must_run(*sources(expr))
     if any(part in query.expr for part in MAY_BE_EMPTY):
@@ -26,7 +26,7 @@ def test_a_query_returns_data(measured: Measured, query: Query):
 @pytest.mark.parametrize(
     "rule", RECORDED, ids=lambda rule: " ".join([rule["record"], *rule.get("labels", {}).values()])
 )
-def test_a_recording_rule_returns_data(measured: Measured, rule):
+def test_a_recording_rule_returns_data(measured, rule):
     measured.must_run(*sources(rule["expr"]))
     labels = ", ".join(f'{name}="{value}"' for name, value in rule.get("labels", {}).items())
     measured.eventually(f"{rule['record']}{{{labels}}}")
