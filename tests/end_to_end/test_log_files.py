@@ -1,4 +1,4 @@
-"""Every line of every log file is a JSON object with the fields of the design."""
+"""Every line of every log file is a JSON object with the fields of the design, and each request has one access line."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from tests.end_to_end.stack import complete_lines
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 LEVELS = {"debug", "info", "warning", "error", "critical"}
-TEXTS = ("service", "environment", "version", "message", "context")
+STRINGS = ("service", "environment", "version", "message", "context")
 OPTIONAL = {
     "trace_id": r"[0-9a-f]{32}",
     "span_id": r"[0-9a-f]{16}",
@@ -22,11 +22,11 @@ def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack, to
         (path,) = own_stack.settings.state.glob(f"logs/{service}-service/combined.log")
         lines = complete_lines(path)
         assert len(lines) > 10
-        for text in lines:
-            line = json.loads(text)
+        for each in lines:
+            line = json.loads(each)
             assert TIMESTAMP.fullmatch(line["timestamp"]), line
             assert line["level"] in LEVELS, line
-            assert all(isinstance(line[name], str) and line[name] for name in TEXTS), line
+            assert all(isinstance(line[name], str) and line[name] for name in STRINGS), line
             assert line["service"] == f"{service}-service", line
             assert all(re.fullmatch(form, line[name]) for name, form in OPTIONAL.items() if name in line), line
             assert set(line.get("http", ())) in (set(), {"method", "route", "path", "status_code", "client_ip"}), line
