@@ -1,5 +1,7 @@
 """The real promtool accepts the configuration, and finds that each alert fires when it should and only then."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.docker.images import ROOT, image
@@ -8,7 +10,9 @@ FOLDER = ROOT / "dev-environment/prometheus"
 
 
 @pytest.fixture
-def promtool(docker):
+def promtool(docker: Callable[..., str]) -> Callable[..., str]:
+    """Run promtool from the image of Prometheus, with our configuration mounted."""
+
     def run(*arguments: str) -> str:
         mount = f"{FOLDER}:/etc/prometheus:ro"
         return docker("run", "--rm", "-v", mount, "--entrypoint", "promtool", image("prometheus"), *arguments)

@@ -1,4 +1,4 @@
-"""Every panel has something to show: each query and each recording rule returns data, once there has been traffic."""
+"""Every panel has something to show: after traffic, each query and each recording rule returns data."""
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ def test_a_query_returns_data(measured, query):
     expr = filled_in(query.expr)
     measured.must_run(*sources(expr))
     if any(part in query.expr for part in MAY_BE_EMPTY):
-        measured.values(expr)  # but it is no error
+        measured.values(expr)  # an error fails here, an empty result does not
     else:
         measured.eventually(expr)
 
@@ -33,7 +33,7 @@ def test_a_recording_rule_returns_data(measured, rule):
 
 
 def test_what_panels_and_rules_ask_of_the_services_is_on_their_pages(settings, mode):
-    """Also where no Prometheus runs."""
+    """This test needs no Prometheus, so it covers local mode too."""
     asked = [filled_in(query.expr) for query in [*queries(), *other_queries()]] + [rule["expr"] for rule in RULES]
     names = {selector.name for expr in asked for selector in selectors(expr)} & exported_by_services()
     shown = {
