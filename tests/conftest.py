@@ -1,4 +1,4 @@
-"""The fixtures of all tests, by name; each stands in the module of `tests/fixtures` that it belongs to."""
+"""The fixtures of all tests, imported by name from the modules of `tests/fixtures`."""
 
 from tests.fixtures.app import (
     anonymous,

@@ -120,7 +120,7 @@ def measured(
     settings: Settings,
     announce: Callable[[str], None],
 ) -> Measured:
-    """Prometheus, once it has scraped traffic twice.
+    """Prometheus, which has scraped the first traffic and is about to scrape the second.
 
     A rate needs two samples of a series that differ, and the first traffic of a new stack gives only one. So the same
     traffic is made again after every service has been scraped.
