@@ -1,4 +1,4 @@
-"""The fixtures of all tests, by name; each stands in the module of `tests/fixtures` that it belongs to."""
+"""The fixtures of all tests, imported by name from the modules of `tests/fixtures`."""
 
 from tests.fixtures.app import (
     anonymous,
@@ -6,6 +6,7 @@ from tests.fixtures.app import (
     app,
     app_state,
     client,
+    in_process,
     make_client,
     run_service,
     service_settings,
@@ -23,6 +24,7 @@ __all__ = [
     "app_state",
     "client",
     "database_url",
+    "in_process",
     "jwks_url",
     "make_client",
     "make_token",

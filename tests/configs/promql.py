@@ -1,4 +1,4 @@
-"""What expressions ask for, and what there is to ask for."""
+"""The selectors in a PromQL expression, and the names of the series that the services export."""
 
 import importlib
 
@@ -23,14 +23,14 @@ SERIES_OF = {
 
 
 def exported_by_services() -> set[str]:
-    """The names of all series that the five services export, also of those that have no sample yet."""
+    """The names of all series that the five services export, including those without a sample so far."""
     for module in METRICS_OF_OURS:
         importlib.import_module(module)
     return {family.name + suffix for family in REGISTRY.collect() for suffix in SERIES_OF.get(family.type, ("",))}
 
 
 def selectors(expression: str) -> list[promql_parser.VectorSelector]:
-    """Every selector of an expression. Raises ValueError when it is no PromQL."""
+    """Every selector of an expression; ValueError if it is not PromQL."""
     found: list[promql_parser.VectorSelector] = []
 
     def visit(part: object) -> None:

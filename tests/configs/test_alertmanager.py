@@ -1,4 +1,4 @@
-"""Alertmanager's configuration names alerts that exist, and every variable it takes is documented."""
+"""Alertmanager's configuration names alerts that exist, and every variable that it takes is documented."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ START = (FOLDER / "start.sh").read_text()
 
 
 def test_inhibitions_and_routes_name_alerts_that_exist():
-    # Any value between the @ signs is YAML.
+    # A placeholder such as @NAME@ is not YAML; any value in its place is.
     config = yaml.safe_load(re.sub(r"@\w+@", "false", CONFIG))
     matchers = [
         matcher for rule in config["inhibit_rules"] for key in rule if "matchers" in key for matcher in rule[key]
@@ -26,15 +26,15 @@ def test_inhibitions_and_routes_name_alerts_that_exist():
             assert any(re.fullmatch(name, alert) for alert in ALERTS), name
 
 
-def test_what_is_filled_in_is_what_start_knows_and_the_readme_tells():
-    asked = set(re.findall(r"@(\w+)@", CONFIG + (FOLDER / "templates/message.tmpl").read_text()))
+def test_start_fills_in_every_placeholder_and_the_readme_documents_its_default():
+    placeholders = set(re.findall(r"@(\w+)@", CONFIG + (FOLDER / "templates/message.tmpl").read_text()))
     filled = re.search(r"for name in ([A-Z_ ]+);", START)
     assert filled
-    assert asked == set(filled[1].split())
-    told = dict(re.findall(r"(?m)^\| `(\w+)` \| `?([^|`]*?)`? \|", (FOLDER / "README.md").read_text()))
+    assert placeholders == set(filled[1].split())
+    documented = dict(re.findall(r"(?m)^\| `(\w+)` \| `?([^|`]*?)`? \|", (FOLDER / "README.md").read_text()))
     for name, default in re.findall(r'"\$\{(\w+):=(.*?)\}"', START):
-        assert told[name] == (default or "empty"), name
+        assert documented[name] == (default or "empty"), name
 
 
-def test_the_secret_of_whoever_has_none_is_empty():
+def test_the_file_that_takes_the_place_of_a_missing_secret_is_empty():
     assert (FOLDER / "no-secret").read_bytes() == b""

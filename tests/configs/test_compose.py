@@ -1,4 +1,4 @@
-"""The compose files say what we mean: small, humble, bounded containers, seen from this machine only."""
+"""The compose files describe pinned containers with bounded memory and few privileges, reachable from this machine only."""
 
 import re
 from pathlib import Path
@@ -10,15 +10,15 @@ from local import settings as local_settings
 from tests.fixtures.database import SERVICES
 
 ROOT = Path(__file__).parents[2]
-TEXTS = [(ROOT / name).read_text() for name in ("docker-compose.dev.yml", "docker-compose.devops.yml")]
-TEXT = "\n".join(TEXTS)
-MODELS = [yaml.safe_load(text) for text in TEXTS]
+FILES = [(ROOT / name).read_text() for name in ("docker-compose.dev.yml", "docker-compose.devops.yml")]
+BOTH_FILES = "\n".join(FILES)
+MODELS = [yaml.safe_load(text) for text in FILES]
 CONTAINERS = MODELS[0]["services"] | MODELS[1]["services"]
 ONE_SHOTS = {name for name, each in CONTAINERS.items() if each["restart"] == "no"}
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_every_container_is_bounded_restarted_and_humble(name):
+def test_every_container_is_bounded_restarted_and_without_new_privileges(name):
     container = CONTAINERS[name]
     assert re.fullmatch(r"\d+M", container["deploy"]["resources"]["limits"]["memory"])
     assert container["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
@@ -28,7 +28,7 @@ def test_every_container_is_bounded_restarted_and_humble(name):
 
 
 @pytest.mark.parametrize("name", [name for name, each in CONTAINERS.items() if "build" in each])
-def test_our_own_containers_cannot_write_to_themselves_and_have_no_privilege(name):
+def test_our_own_containers_have_a_read_only_file_system_and_no_privilege(name):
     assert CONTAINERS[name]["read_only"] is True
     assert CONTAINERS[name]["cap_drop"] == ["ALL"]
     assert re.search(r"(?m)^USER \d+:\d+$", (ROOT / "services/Dockerfile").read_text())
@@ -41,7 +41,7 @@ def test_ports_are_published_on_this_machine_only():
 
 
 def test_every_image_that_is_pulled_is_pinned_once():
-    pulled = re.findall(r"(?m)^\s*image: (?:&\w+ )?((?!all-erp/)[^*\s]+)$", TEXT)
+    pulled = re.findall(r"(?m)^\s*image: (?:&\w+ )?((?!all-erp/)[^*\s]+)$", BOTH_FILES)
     assert len(pulled) == len({image.partition(":")[0] for image in pulled}) >= 3
     assert [image for image in pulled if not re.search(r":v?\d+\.\d+", image)] == []
     started = re.findall(r"(?m)^FROM (\S+) AS", (ROOT / "services/Dockerfile").read_text())
@@ -53,7 +53,7 @@ def test_the_two_files_share_their_project_and_their_network():
     assert {model["networks"]["default"]["name"] for model in MODELS} == {"all-erp"}
 
 
-def test_every_one_shot_is_waited_for_but_the_one_that_make_up_runs():
+def test_another_container_waits_for_every_one_shot_but_the_one_that_make_up_runs():
     waited = {
         name
         for each in CONTAINERS.values()
@@ -64,12 +64,12 @@ def test_every_one_shot_is_waited_for_but_the_one_that_make_up_runs():
 
 
 def test_every_variable_has_the_default_that_env_example_shows():
-    used = dict(re.findall(r"\$\{(\w+):-((?:\$\{[^}]*\}|[^}])*)\}", TEXT))
+    used = dict(re.findall(r"\$\{(\w+):-((?:\$\{[^}]*\}|[^}])*)\}", BOTH_FILES))
     of_services = {"NODE_ENV", "LOG_LEVEL", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"}
     assert {name: used[name] for name in used.keys() - of_services} == {
         name: local_settings.DEFAULTS[name] for name in used.keys() - of_services
     }
-    assert re.findall(r"\$\{\w+\}", TEXT) == []
+    assert re.findall(r"\$\{\w+\}", BOTH_FILES) == []
 
 
 @pytest.mark.parametrize("service", SERVICES)

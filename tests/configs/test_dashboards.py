@@ -1,4 +1,4 @@
-"""The dashboards are what their code says, ask only for what exists, and keep the rules that readers rely on."""
+"""The dashboards are what their code builds, query only what exists, and keep the rules that readers rely on."""
 
 import json
 import re
@@ -41,16 +41,16 @@ LOGIN_SUCCESS_RATE = {
     'rate(auth_login_total{status="failure"}[5m])': "Failure",
 }
 
-# Which rule does not hold where, and why.
+# The exceptions from two rules, with their reasons.
 WITHOUT_VARIABLES = {
-    "business": "a metric of the business belongs to one service, and a business is not a process",
+    "business": "a business metric belongs to one service, and is not about a process",
     "slo": "a service level is a promise of a service, not of a process: no instance",
-    "overview": "the instances of a service are one there; one instance is the matter of the dashboard Service",
+    "overview": "it shows the instances of a service as one; the dashboard Service shows a single one",
 }
 WITHOUT_MATCHERS = {
     r"slo:.*": "a service level has no instance",
     r"instance:.*": "one host has one job",
-    r"ALERTS.*": "alerts name the service in a label of their own",
+    r"ALERTS.*": "an alert names its service in the label `service`",
 }
 
 
@@ -136,7 +136,7 @@ def test_a_panel_says_what_it_shows(panel):
 
 @pytest.mark.parametrize("panel", [each for each in PANELS if each[1]["type"] == "table"], ids=named)
 def test_the_columns_of_a_table_have_the_same_labels(panel):
-    """Grafana joins rows by every label, and a selector alone still has the name of its metric."""
+    """Grafana joins rows by all labels, and a bare selector also has the name of its metric as one."""
     organized = next(each for each in panel[1]["transformations"] if each["id"] == "organize")["options"]
     rows = {name for name in organized["renameByName"] if not name.startswith("Value")}
     for target in panel[1]["targets"]:
@@ -144,7 +144,7 @@ def test_the_columns_of_a_table_have_the_same_labels(panel):
         assert rows in grouped, target["expr"]
 
 
-def test_what_may_be_empty_is_asked_for():
+def test_each_exception_from_having_data_is_in_a_query():
     asked = "\n".join(query.expr for query in ALL_QUERIES)
     assert [part for part in MAY_BE_EMPTY if part not in asked] == []
 
@@ -153,7 +153,7 @@ def test_what_may_be_empty_is_asked_for():
 def test_a_link_leads_to_a_dashboard_a_variable_and_a_data_source_that_exist(panel):
     links = re.findall(r'"url": "([^"]+)"', json.dumps(panel[1]))
     for link in links:
-        assert "%24" not in link, "Grafana fills in no variable whose dollar is encoded"
+        assert "%24" not in link, "Grafana does not fill in a variable whose dollar sign is encoded"
         if found := re.match(r"/d/(\w+)\?(?:var-|\$\{)(\w+)", link):
             variables = {each["name"] for each in DASHBOARDS[found[1]]["templating"]["list"]}
             assert found[2] in variables
@@ -163,7 +163,7 @@ def test_a_link_leads_to_a_dashboard_a_variable_and_a_data_source_that_exist(pan
 
 
 @pytest.mark.parametrize("query", ALL_QUERIES, ids=str)
-def test_a_query_asks_for_metrics_and_labels_that_exist(query, ours):
+def test_a_query_uses_metrics_and_labels_that_exist(query, ours):
     others = {name for metrics in exporters.EXPORTERS.values() for name in metrics}
     for selector in selectors(query.expr):
         if selector.name in ours:
@@ -173,13 +173,13 @@ def test_a_query_asks_for_metrics_and_labels_that_exist(query, ours):
             assert selector.name in recorded() | others | set(exporters.PROMETHEUS_ITSELF) | set(exporters.PROCESS)
 
 
-def test_what_we_emit_is_shown_somewhere(ours):
+def test_every_metric_of_the_services_is_shown_somewhere(ours):
     shown = {selector.name for query in ALL_QUERIES for selector in selectors(query.expr)}
     family = re.compile(r"(_total|_bucket|_count|_sum|_created|_info)$")
     assert {family.sub("", name) for name in ours} <= {family.sub("", name) for name in shown}
 
 
-def test_no_metric_of_others_is_listed_in_vain():
+def test_every_listed_metric_of_other_programs_is_used():
     asked = [rule["expr"] for rule in RULES] + [query.expr for query in ALL_QUERIES]
     used = {selector.name for expr in asked for selector in selectors(expr)}
     listed = {name for metrics in exporters.EXPORTERS.values() for name in metrics}
@@ -187,7 +187,7 @@ def test_no_metric_of_others_is_listed_in_vain():
 
 
 @every_query
-def test_a_query_looks_only_at_what_the_variables_choose(query):
+def test_a_query_selects_only_what_the_variables_choose(query):
     wanted = {"job", "instance"} & {each["name"] for each in DASHBOARDS[query.dashboard]["templating"]["list"]}
     for selector in selectors(query.expr):
         if not any(re.fullmatch(pattern, selector.name) for pattern in WITHOUT_MATCHERS):
@@ -198,7 +198,7 @@ def test_a_query_looks_only_at_what_the_variables_choose(query):
 @every_query
 def test_a_counter_is_shown_as_a_rate_over_the_window_that_fits_the_time_range(query):
     if query.expr in LOGIN_SUCCESS_RATE:
-        return  # as it was asked for, with its five minutes
+        return  # this panel was specified with a window of five minutes
     for window in re.findall(r"\[([^]]+)\]", query.expr):
         assert window in {"$__rate_interval", "$__range"}
     counted = re.sub(r"count by \([\w, ]+\) \(\w+", "", query.expr)  # how many series there are, not their values
@@ -206,7 +206,7 @@ def test_a_counter_is_shown_as_a_rate_over_the_window_that_fits_the_time_range(q
     assert counters <= set(re.findall(r"(?:rate|increase)\((\w+)", query.expr))
 
 
-def test_login_success_rate_is_the_panel_that_was_asked_for():
+def test_login_success_rate_is_the_panel_that_was_specified():
     panel = next(each for uid, each in PANELS if (uid, each["title"]) == ("business", "Login Success Rate"))
     assert {each["expr"]: each["legendFormat"] for each in panel["targets"]} == LOGIN_SUCCESS_RATE
 
@@ -238,14 +238,14 @@ def test_data_sources_lead_to_each_other():
     assert set(SOURCES) == {"prometheus", "alertmanager", "jaeger", "elasticsearch"}
 
 
-def test_the_queries_of_data_sources_are_promql_that_asks_for_what_exists(ours):
+def test_the_queries_of_data_sources_are_promql_over_metrics_that_exist(ours):
     for each in SOURCES["jaeger"]["jsonData"]["tracesToMetrics"]["queries"]:
         expr = each["query"].replace("$$__tags", 'job="auth-service"')
         assert {selector.name for selector in selectors(expr)} <= set(ours)
 
 
-def test_a_dollar_that_grafana_is_to_read_is_written_twice():
-    """Grafana replaces $NAME in provisioning files by a variable of its environment, and by nothing when there is none."""
+def test_a_dollar_sign_that_grafana_must_keep_is_written_twice():
+    """In provisioning files Grafana replaces $NAME with an environment variable, or with nothing if there is none."""
     for file in (DEV / "grafana/provisioning").rglob("*.yml"):
         text = "".join(line for line in file.read_text().splitlines(True) if not line.lstrip().startswith("#"))
         assert "$" not in text.replace("$$", "")

@@ -1,4 +1,4 @@
-"""The index template maps what the services write; template, retention, data view, searches and dashboard fit each other."""
+"""The index template maps every field that the services write, and Kibana's objects use only fields that it maps."""
 
 import json
 import re
@@ -19,7 +19,7 @@ DASHBOARD = json.loads((DEV / "kibana/dashboard.json").read_text())
 
 
 def fields(properties: dict[str, Any], before: str = "") -> Iterator[str]:
-    """Every field that can be asked for, `service` and `service.keyword` alike."""
+    """Every field that a query can name, sub-fields such as `service.keyword` included."""
     for name, mapping in properties.items():
         if "properties" in mapping:
             yield from fields(mapping["properties"], f"{before}{name}.")
@@ -47,13 +47,13 @@ def test_the_filters_that_people_know_work():
 
 
 def test_the_template_wins_over_the_built_in_ones_and_makes_plain_indices():
-    assert TEMPLATE["priority"] > 500  # what Elastic's own packages use ends there
+    assert TEMPLATE["priority"] > 500  # the highest priority that Elastic's own packages use
     assert "data_stream" not in TEMPLATE
     (pattern,) = TEMPLATE["index_patterns"]
     glob = re.compile(re.escape(pattern).replace(r"\*", ".*"))
     assert glob.fullmatch("logs-auth-service-2026.11.23")
     assert glob.fullmatch("logs-dead-letter-2026.11.23")
-    assert not glob.fullmatch("logs-nginx.access-default")  # a data stream of somebody else's
+    assert not glob.fullmatch("logs-nginx.access-default")  # another program's data stream
 
 
 def test_an_index_lives_on_one_node_and_as_long_as_the_policy_says():
@@ -63,19 +63,19 @@ def test_an_index_lives_on_one_node_and_as_long_as_the_policy_says():
     assert f"_ilm/policy/{settings['lifecycle']['name']} " in setup
     phases = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]
     assert phases["delete"] == {"min_age": "7d", "actions": {"delete": {}}}
-    # A daily index has no alias to roll over, and an index that is read-only refuses lines that come late.
+    # A daily index has no alias to roll over, and a read-only index would refuse lines that arrive late.
     actions = {action for phase in phases.values() for action in phase["actions"]}
     assert actions <= {"set_priority", "delete"}
 
 
-def test_the_data_view_is_the_one_that_was_asked_for():
+def test_the_data_view_is_the_one_that_was_specified():
     assert (VIEW["title"], VIEW["timeFieldName"]) == ("logs-*", "@timestamp")
     assert VIEW["allowNoIndex"] is True
     assert set(VIEW["fieldFormats"]) <= FIELDS
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search["id"])
-def test_a_saved_search_asks_for_fields_that_exist_in_a_view_that_exists(search):
+def test_a_saved_search_uses_fields_that_exist_in_a_view_that_exists(search):
     attributes = search["attributes"]
     source = json.loads(attributes["kibanaSavedObjectMeta"]["searchSourceJSON"])
     asked = set(re.findall(r"([\w.@]+) ?:", source["query"]["query"]))
@@ -87,7 +87,7 @@ def test_a_saved_search_asks_for_fields_that_exist_in_a_view_that_exists(search)
     assert attributes["timeRestore"] is True
 
 
-def test_the_dashboard_asks_for_fields_and_objects_that_exist():
+def test_the_dashboard_uses_fields_and_objects_that_exist():
     text = json.dumps(DASHBOARD)
     asked = set(re.findall(r'"(?:field|field_name)": "([^"]+)"', text))
     asked |= {name for names in re.findall(r'"fields": \[([^\]]+)\]', text) for name in json.loads(f"[{names}]")}
@@ -97,7 +97,7 @@ def test_the_dashboard_asks_for_fields_and_objects_that_exist():
     assert set(re.findall(r'"(?:ref_id|data_view_id)": "([^"]+)"', text)) <= known
 
 
-def test_the_panels_of_the_dashboard_lie_beside_each_other():
+def test_the_panels_of_the_dashboard_do_not_overlap():
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
         grid = panel["grid"]

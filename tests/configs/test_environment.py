@@ -1,4 +1,4 @@
-"""What can be set is what the tables say: settings classes, the two READMEs, .env.example."""
+"""The settings classes, the tables in the two READMEs and .env.example name the same variables and defaults."""
 
 import importlib
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def variables(settings: type[BaseModel], prefix: str = "") -> set[str]:
-    """The environment variables that a settings class reads; of aliases, the first."""
+    """The environment variables that a settings class reads; of several aliases, the first."""
     found: set[str] = set()
     for name, field in settings.model_fields.items():
         alias = field.validation_alias

@@ -1,6 +1,6 @@
-"""Kibana's set-up asks for the right things in the right order, and fails when it is refused one.
+"""Kibana's set-up sends the right requests in the right order, and fails when Kibana refuses one.
 
-Against a server of ours that answers as Kibana does; `make test-docker` runs it against Kibana where that can be had.
+It runs here against a stand-in that answers as Kibana does; `make test-docker` runs it against Kibana itself.
 """
 
 import json
@@ -22,24 +22,24 @@ pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not in
 
 
 class Kibana(ThreadingHTTPServer):
-    """Remembers what it is asked, and answers with what it is given for that."""
+    """A stand-in for Kibana that remembers its requests and gives the answers that a test has set."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
-        self.asked: dict[str, bytes] = {}
+        self.received: dict[str, bytes] = {}
         self.answers = {IMPORT: (200, b'{"successCount":3,"success":true,"warnings":[]}')}
 
 
 class Answering(BaseHTTPRequestHandler):
-    """One request of the set-up."""
+    """The handler of one request of the set-up."""
 
     server: Kibana
 
     def answer(self) -> None:
         step = f"{self.command} {self.path}"
-        self.server.asked[step] = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.server.received[step] = self.rfile.read(int(self.headers.get("content-length", 0)))
         status, body = self.server.answers.get(step, (200, b"{}"))
         if not self.headers.get("kbn-xsrf"):
             status, body = 400, b"Request must contain a kbn-xsrf header."
@@ -51,7 +51,7 @@ class Answering(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = answer
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -76,12 +76,12 @@ def set_up(kibana: Kibana) -> Callable[[], subprocess.CompletedProcess[str]]:
 def test_it_puts_the_data_view_the_searches_and_the_dashboard(kibana, set_up):
     done = set_up()
     assert (done.returncode, done.stderr) == (0, "")
-    assert list(kibana.asked) == STEPS
-    view = json.loads(kibana.asked["POST /api/data_views/data_view"])["data_view"]
+    assert list(kibana.received) == STEPS
+    view = json.loads(kibana.received["POST /api/data_views/data_view"])["data_view"]
     assert view["fieldFormats"]["trace_id"]["params"]["urlTemplate"] == "http://localhost:26686/trace/{{value}}"
-    assert json.loads(kibana.asked["POST /api/data_views/default"]) == {"data_view_id": view["id"], "force": True}
-    assert kibana.asked[IMPORT].count(b'"type": "search"') == 3
-    assert json.loads(kibana.asked[DASHBOARD])["title"] == "Application logs"
+    assert json.loads(kibana.received["POST /api/data_views/default"]) == {"data_view_id": view["id"], "force": True}
+    assert kibana.received[IMPORT].count(b'"type": "search"') == 3
+    assert json.loads(kibana.received[DASHBOARD])["title"] == "Application logs"
     assert len(done.stdout.splitlines()) == 3
 
 
@@ -98,4 +98,4 @@ def test_it_fails_and_repeats_what_kibana_says_when_it_is_refused(kibana, set_up
     done = set_up()
     assert done.returncode == 1
     assert answer.decode() in done.stderr
-    assert list(kibana.asked)[-1] == step
+    assert list(kibana.received)[-1] == step

@@ -1,4 +1,4 @@
-"""The pipelines parse, name their steps, and make of every kind of line what Elasticsearch, Kibana and Grafana expect."""
+"""The pipelines parse, name their steps, and turn every kind of line into the document that the back ends expect."""
 
 import fnmatch
 import json
@@ -27,7 +27,7 @@ ROTATED = f"{FILE}.20261124T081500.123456.17"
 
 
 def plugins(steps: list[Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Every plugin of a section, also within conditions, with its options."""
+    """Every plugin of a section, those within conditions included, with its options."""
     found = []
     for name, options in steps:
         if name in ("if", "else if", "else"):
@@ -71,7 +71,7 @@ def test_events_go_to_the_index_of_their_service_and_day_and_never_to_a_data_str
         assert (output["data_stream"], output["manage_template"], output["ilm_enabled"]) == ("false", False, "false")
 
 
-def test_the_inputs_are_those_that_were_asked_for():
+def test_the_inputs_are_those_that_were_specified():
     files, tcp = plugin("file"), plugin("tcp")
     assert "/var/log/app/*.log" in files["path"]
     assert files["start_position"] == "beginning"
@@ -119,7 +119,7 @@ def test_a_line_becomes_its_document_in_the_model(golden, way):
     assert golden.matches(index, document, f"{pipeline.RECEIVED:%Y.%m.%d}"), (index, document)
 
 
-def test_the_service_of_a_line_that_does_not_tell_is_its_folder_or_its_file():
+def test_the_service_of_a_line_that_names_none_is_its_folder_or_its_file():
     services = {
         path: pipeline.documents("plain text", path)[0][2]["service"]
         for path in (FILE, ROTATED, "/var/log/app/billing.log", "/var/log/app/billing.log.1")

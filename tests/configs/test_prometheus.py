@@ -1,4 +1,4 @@
-"""Prometheus asks whom it should; its rules use what exists; each alert can be acted on and is tested."""
+"""Prometheus scrapes the right targets, its rules use metrics that exist, and each alert is tested and has a runbook."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ FOLDER = ROOT / "dev-environment/prometheus"
 RUNBOOKS = "dev-environment/runbooks"
 DASHBOARDS = {"overview", "service", "business", "slo", "postgresql", "rabbitmq", "host", "telemetry"}
 
-# The names are a contract: scripts and habits of the operators use them.
+# The names are a contract: the operators' scripts and habits depend on them.
 REQUIRED_JOBS = {
     "auth-service": "auth-service:3001",
     "tenant-service": "tenant-service:3002",
@@ -26,7 +26,10 @@ REQUIRED_JOBS = {
     "postgres": "postgres-exporter:9187",
     "rabbitmq": "rabbitmq:15692",
 }
-NO_SELECTOR = {"Watchdog": "asks for nothing: it always fires", "slo:objective:ratio": "a number that we choose"}
+NO_SELECTOR = {
+    "Watchdog": "it has no selector, so that it always fires",
+    "slo:objective:ratio": "a number that we choose",
+}
 
 
 def load(path: Path) -> Any:
@@ -53,7 +56,7 @@ def checks_of(alert: str) -> Iterator[dict[str, Any]]:
     return (check for case in TESTS for check in case.get("alert_rule_test", []) if check["alertname"] == alert)
 
 
-def test_everybody_is_asked_every_fifteen_seconds():
+def test_every_target_is_scraped_every_fifteen_seconds():
     every = CONFIG["global"]
     assert (every["scrape_interval"], every["evaluation_interval"]) == ("15s", "15s")
     assert [job["job_name"] for job in CONFIG["scrape_configs"] if "scrape_interval" in job] == []
@@ -66,7 +69,7 @@ def test_the_required_jobs_have_their_names_targets_and_path():
     assert {jobs[name].get("metrics_path", "/metrics") for name in REQUIRED_JOBS} == {"/metrics"}
 
 
-def test_no_target_is_asked_twice_for_one_page():
+def test_no_page_of_a_target_is_scraped_twice():
     pages = [
         (target, job.get("metrics_path", "/metrics"))
         for job in CONFIG["scrape_configs"]
@@ -76,7 +79,7 @@ def test_no_target_is_asked_twice_for_one_page():
 
 
 @pytest.mark.parametrize("rule", RULES, ids=name_of)
-def test_a_rule_uses_only_metrics_that_exist(rule: dict[str, Any]):
+def test_a_rule_uses_only_metrics_that_exist(rule):
     names = {selector.name for selector in selectors(rule["expr"])}
     assert names or name_of(rule) in NO_SELECTOR
     others = set(PROMETHEUS_ITSELF).union(*EXPORTERS.values())
@@ -84,7 +87,7 @@ def test_a_rule_uses_only_metrics_that_exist(rule: dict[str, Any]):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=name_of)
-def test_a_selector_by_job_means_a_job_that_exists(rule: dict[str, Any]):
+def test_a_selector_by_job_means_a_job_that_exists(rule):
     jobs = [job["job_name"] for job in CONFIG["scrape_configs"]]
     for selector in selectors(rule["expr"]):
         for matcher in selector.matchers.matchers:
@@ -98,7 +101,7 @@ def test_a_record_has_one_meaning():
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_says_how_bad_what_where_and_what_to_do(alert: str):
+def test_an_alert_says_how_bad_what_where_and_what_to_do(alert):
     rule = ALERTS[alert]
     assert rule["labels"]["severity"] in ({"none"} if alert == "Watchdog" else {"critical", "warning"})
     assert "service" in rule["labels"] or "sum by (service)" in rule["expr"]
@@ -118,12 +121,12 @@ def test_every_runbook_belongs_to_an_alert_and_its_links_lead_somewhere():
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_has_a_test_that_fires_it_and_one_that_does_not(alert: str):
+def test_an_alert_has_a_test_that_fires_it_and_one_that_does_not(alert):
     outcomes = {bool(check["exp_alerts"]) for check in checks_of(alert)}
     assert outcomes == ({True} if alert == "Watchdog" else {True, False})
 
 
-def test_the_alert_on_cpu_is_the_one_that_was_asked_for():
+def test_the_alert_on_cpu_is_the_one_that_was_specified():
     rule = ALERTS["HighCpuUsage"]
     assert (rule["annotations"]["summary"], rule["for"]) == ("CPU usage is above 80%", "5m")
 

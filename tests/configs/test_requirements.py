@@ -1,4 +1,4 @@
-"""The requirement files are what pyproject.toml asks for: pinned, hashed, and silent about where packages come from."""
+"""The requirement files pin what pyproject.toml wants, with hashes and without the address of a package index."""
 
 import re
 import tomllib

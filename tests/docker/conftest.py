@@ -1,8 +1,7 @@
-"""What several of these tests start: a real RabbitMQ; Elasticsearch stands in elastic.py."""
+"""The fixtures of the tests that need a Docker Engine: the engine itself and a RabbitMQ; elastic.py has Elasticsearch."""
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -15,9 +14,10 @@ from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F4
 from tests.docker.events import connection, consuming, service_name, transport  # noqa: F401
 from tests.docker.images import image
 from tests.fixtures.strict import missing
+from tests.fixtures.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-# In tenths of a second, and with two retries.
+# Two retries within tenths of a second; the times are in milliseconds.
 QUICK = {"x-delivery-limit": 2, "x-delayed-retry-min": 100, "x-delayed-retry-max": 300}
 
 
@@ -39,7 +39,7 @@ def rabbit(docker: Callable[..., str]) -> Iterator[tuple[str, Callable[..., str]
     name, port = f"all-erp-test-{uuid4().hex[:8]}", free_port()
     docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:5672", image("rabbitmq"))
     try:
-        until_it_answers(docker, name)
+        eventually(lambda: answers(docker, name), 60, "RabbitMQ does not answer")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(broker, "RETRIES", broker.RETRIES | QUICK)
             yield f"amqp://guest:guest@127.0.0.1:{port}/", lambda *command: docker("exec", name, *command)
@@ -47,13 +47,10 @@ def rabbit(docker: Callable[..., str]) -> Iterator[tuple[str, Callable[..., str]
         docker("rm", "-f", "-v", name)
 
 
-def until_it_answers(docker: Callable[..., str], name: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            docker("exec", name, "rabbitmq-diagnostics", "-q", "check_port_connectivity")
-            return
-        except subprocess.CalledProcessError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
+def answers(docker: Callable[..., str], name: str) -> bool:
+    """Whether the broker in this container listens on its ports."""
+    try:
+        docker("exec", name, "rabbitmq-diagnostics", "-q", "check_port_connectivity")
+    except subprocess.CalledProcessError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""An Elasticsearch in a container of the tests, with and without its set-up."""
+"""Fixtures for an Elasticsearch in a container of the tests, and for its set-up."""
 
 from collections.abc import Callable, Iterator
 from uuid import uuid4
@@ -12,7 +12,7 @@ from tests.fixtures.waiting import eventually
 
 @pytest.fixture(scope="module")
 def elasticsearch(docker: Callable[..., str]) -> Iterator[tuple[httpx.Client, str]]:
-    """An empty Elasticsearch: a client of it, and the name of its network, where it is called elasticsearch."""
+    """An empty Elasticsearch: a client of it, and the name of its network, on which its host name is elasticsearch."""
     name = f"all-erp-test-{uuid4().hex[:8]}"
     docker("network", "create", name)
     try:
@@ -22,7 +22,11 @@ def elasticsearch(docker: Callable[..., str]) -> Iterator[tuple[httpx.Client, st
             "-e", "ES_JAVA_OPTS=-Xms384m -Xmx384m", image("elasticsearch"),
         )  # fmt: skip
         with httpx.Client(base_url=f"http://{docker('port', name, '9200/tcp')}", timeout=30) as client:
-            eventually(lambda: client.get("/_cluster/health?wait_for_status=yellow&timeout=5s").is_success, 120)
+            eventually(
+                lambda: client.get("/_cluster/health?wait_for_status=yellow&timeout=5s").is_success,
+                120,
+                "Elasticsearch does not start",
+            )
             yield client, name
     finally:
         docker("rm", "-f", "-v", name)
@@ -31,7 +35,7 @@ def elasticsearch(docker: Callable[..., str]) -> Iterator[tuple[httpx.Client, st
 
 @pytest.fixture(scope="module")
 def set_up_elasticsearch(docker: Callable[..., str], elasticsearch: tuple[httpx.Client, str]) -> Callable[..., str]:
-    """Run the set-up and get what it says."""
+    """Run the set-up and return its output."""
     _, network = elasticsearch
 
     def run(*options: str) -> str:

@@ -1,4 +1,4 @@
-"""Events on their way through RabbitMQ to personnel: what the tests of the broker and of its dead letters begin with."""
+"""Fixtures for events that go through RabbitMQ to personnel, for the tests of the broker and of its dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +14,7 @@ from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
 from libs.service_kit import broker
 from libs.service_kit.database import Sessions
+from tests.fixtures.waiting import eventually_async
 
 SECONDS = 20
 
@@ -38,7 +39,7 @@ async def transport(connection: AbstractRobustConnection) -> broker.RabbitTransp
 async def consuming(
     connection: AbstractRobustConnection, transport: broker.RabbitTransport, sessions: Sessions
 ) -> AsyncIterator[Callable[[Any], Awaitable[asyncio.Task[None]]]]:
-    """Let personnel's queue be consumed with this handler."""
+    """Consume personnel's queue with a handler: `await consuming(handler)` starts the consumer and returns its task."""
     tasks: list[asyncio.Task[None]] = []
 
     async def begin(handler: Any) -> asyncio.Task[None]:
@@ -55,6 +56,7 @@ async def consuming(
 
 
 def created(tenant_id: UUID, **more: Any) -> dict[str, Any]:
+    """The envelope of a TenantCreated, with more fields or other values."""
     data = TenantCreated(tenant_id=tenant_id, code="shop", name="Shop").model_dump(mode="json")
     event = CloudEvent(
         id=uuid4(), source="tenant-service", type=TenantCreated.type, subject=f"tenant/{tenant_id}",
@@ -63,22 +65,25 @@ def created(tenant_id: UUID, **more: Any) -> dict[str, Any]:
     return event.model_dump(mode="json", exclude_none=True) | more
 
 
-async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not await look():
-            await asyncio.sleep(0.05)
+async def until_there_are(wanted: int, count: Callable[[], Awaitable[int]]) -> None:
+    """Wait until `count` gives this number."""
+    counted: list[int] = []
+
+    async def is_reached() -> bool:
+        counted[:] = [await count()]
+        return counted == [wanted]
+
+    await eventually_async(is_reached, SECONDS, lambda: f"the count is {counted} in place of {wanted}")
 
 
 async def departments(superuser: asyncpg.Connection, tenant_id: UUID) -> int:
+    """How many departments a tenant has: the handler under test makes one of each event."""
     return await superuser.fetchval("select count(*) from departments where tenant_id = $1", tenant_id)
 
 
 async def waiting(connection: AbstractRobustConnection, queue: str) -> int:
+    """How many messages are ready in a queue."""
     channel = await connection.channel()
     found = await channel.declare_queue(queue, passive=True)
     await channel.close()
     return found.declaration_result.message_count or 0
-
-
-async def is_(found: Awaitable[int], wanted: int) -> bool:
-    return await found == wanted

@@ -1,4 +1,4 @@
-"""The images that the compose files name, each at the one place where its tag stands."""
+"""The images of the containers, read from the compose files, where each tag stands once."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def image(service: str) -> str:
-    """The image of a service of the compose files."""
+    """The image of a service of the compose files; KeyError if neither file has it."""
     for file in ("docker-compose.dev.yml", "docker-compose.devops.yml"):
         services = yaml.safe_load((ROOT / file).read_text())["services"]
         if service in services:

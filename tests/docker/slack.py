@@ -1,4 +1,4 @@
-"""Stands where Slack would: keeps what is posted to it, and shows it to whoever asks. Runs in a container of its own."""
+"""A server that takes the place of Slack: POST stores a message, GET returns all. It runs in a container of its own."""
 
 from http.server import BaseHTTPRequestHandler, HTTPServer
 

@@ -1,4 +1,4 @@
-"""An alert reaches people: from the real rules through the real Alertmanager into an inbox, and to Slack's address."""
+"""An alert reaches people: from the real rules through the real Alertmanager into an inbox and to Slack's address."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ SERVICE = "trial-service"  # a name that no rule fires for
 
 @pytest.fixture(scope="module")
 def stack(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Prometheus, Alertmanager, Mailpit and a Slack of ours on a network of their own: the address of each.
+    """Prometheus, Alertmanager, Mailpit and our stand-in for Slack on a network of their own: the URL of each.
 
     None of the services runs there, so Prometheus has something to report.
     """
@@ -67,7 +67,7 @@ PYTHON = next(
 
 
 def mail(stack: dict[str, str], subject: str) -> str:
-    """The text of a mail in the inbox, empty while there is none."""
+    """The body of the mail with this subject, empty while there is none."""
     for message in httpx.get(f"{stack['mailpit']}/api/v1/messages").json()["messages"]:
         if message["Subject"] == subject:
             assert [to["Address"] for to in message["To"]] == ["operators@all-erp.example"]
@@ -76,21 +76,21 @@ def mail(stack: dict[str, str], subject: str) -> str:
 
 
 def slack_message(stack: dict[str, str], title: str) -> str:
-    """The text that Slack was given under a title, empty while there is none."""
+    """The message that Slack has received under this title, empty while there is none."""
     posts = httpx.get(stack["slack"]).json()
     return next((part["text"] for post in posts for part in post["attachments"] if part["title"] == title), "")
 
 
 @pytest.fixture(scope="module")
 def fire(stack: dict[str, str]) -> Callable[..., None]:
-    """Tell Alertmanager of an alert, as Prometheus does."""
+    """Send Alertmanager an alert, as Prometheus does."""
 
-    def tell(alertname: str, summary: str, severity: str = "warning") -> None:
+    def send(alertname: str, summary: str, severity: str = "warning") -> None:
         alert = {
             "labels": {"alertname": alertname, "severity": severity, "service": SERVICE},
             "annotations": {
                 "summary": summary,
-                "description": "Told by a test.",
+                "description": "Sent by a test.",
                 "dashboard": "overview",
                 "runbook_url": "dev-environment/runbooks/watchdog.md",
             },
@@ -98,7 +98,7 @@ def fire(stack: dict[str, str]) -> Callable[..., None]:
         url = f"{stack['alertmanager']}/api/v2/alerts"
         assert eventually(lambda: httpx.post(url, json=[alert])).status_code == 200
 
-    return tell
+    return send
 
 
 def test_an_alert_arrives_in_the_inbox_and_at_slack(stack, fire):
@@ -108,7 +108,7 @@ def test_an_alert_arrives_in_the_inbox_and_at_slack(stack, fire):
         eventually(lambda: slack_message(stack, "[warning] Something is on trial")),
     )
     for text in texts:
-        assert "Told by a test." in text
+        assert "Sent by a test." in text
         assert "dev-environment/runbooks/watchdog.md" in text
         assert "http://localhost:3000/d/overview" in text
         assert "http://localhost:9093" in text
@@ -139,8 +139,8 @@ def test_prometheus_reports_a_service_that_is_down(stack):
     assert eventually(lambda: slack_message(stack, "[critical] budget-service is down"))
 
 
-def test_nobody_is_told_of_the_watchdog(stack):
-    """It fires from the first evaluation on, so by now a mail would be there."""
+def test_the_watchdog_notifies_nobody(stack):
+    """The alert fires from the first evaluation on, so a mail would have arrived by now."""
     shown = httpx.get(f"{stack['alertmanager']}/api/v2/alerts").json()
     assert [alert["receivers"] for alert in shown if alert["labels"]["alertname"] == "Watchdog"] == [
         [{"name": "nobody"}]

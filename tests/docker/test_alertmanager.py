@@ -1,6 +1,7 @@
-"""What start.sh makes of the variables and secrets is a configuration that the real amtool accepts and routes by."""
+"""The real amtool accepts and follows the configuration that start.sh builds from variables and secrets."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ LOGIN = {"SMTP_USERNAME": "alerts", "SMTP_SMARTHOST": "mail.example:587", "SMTP_
 
 
 @pytest.fixture
-def after_start(docker, tmp_path: Path):
-    """Run a shell command in a container in which start.sh has filled in the configuration."""
+def after_start(docker: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
+    """Run a shell command in a container after start.sh has filled in the configuration there."""
 
     def run(command: str, *, mode: int = 0o644, slack: str = "", **variables: str) -> str:
         options: list[str] = []

@@ -1,9 +1,10 @@
-"""The compose files as docker compose itself understands them, each alone and both in either order."""
+"""The compose files as docker compose itself reads them, each alone and both in either order."""
 
 import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,8 @@ DEV, DEVOPS = "docker-compose.dev.yml", "docker-compose.devops.yml"
 
 
 @pytest.fixture(scope="module", params=[(DEV,), (DEVOPS,), (DEV, DEVOPS), (DEVOPS, DEV)], ids="+".join)
-def model(request):
-    """What is rendered without .env and without a variable of ours in the environment."""
+def model(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The rendered configuration, without .env and with none of our variables in the environment."""
     files = [part for file in request.param for part in ("--file", file)]
     command = ["docker", "compose", "--env-file", os.devnull, *files, "config", "--format", "json"]
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

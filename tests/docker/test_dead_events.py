@@ -1,4 +1,4 @@
-"""Dead letters of a real broker: looked at without a change, replayed to whom they belong, and not lost or doubled."""
+"""Dead letters of a real broker are listed without a change, replayed to their own service, and never lost or doubled."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from aio_pika import connect
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, AbstractRobustConnection
 from aio_pika.exceptions import AMQPError
 from local import mode
 from local.__main__ import main
@@ -21,15 +21,17 @@ from local.settings import read
 
 from libs.contracts.tenant import TenantCreated
 from libs.service_kit import dead_queues
+from libs.service_kit.broker import RabbitTransport
 from libs.service_kit.dead_events import DeadEvent, Wanted
 from services.personnel.departments.consumers import on_tenant_created
-from tests.docker.events import created, departments, is_, until, waiting
+from tests.docker.events import SECONDS, created, departments, until_there_are, waiting
 from tests.fixtures.database import PASSWORD
+from tests.fixtures.waiting import eventually_async
 
 ROOT = Path(__file__).parents[2]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
-# Replays, and is killed when a message has been published and its dead one is still there.
+# A replay that kills itself once a message has been published and its dead letter is still there.
 KILLED = """
 import asyncio, os, signal, sys
 from aio_pika import IncomingMessage, connect
@@ -61,15 +63,19 @@ async def operator(rabbit: tuple[str, Any]) -> AsyncIterator[AbstractConnection]
 
 
 @pytest.fixture
-async def die(transport, consuming, connection) -> AsyncIterator[Die]:
-    """Let events of these tenants be refused by personnel until they are dead; their ids. The queues are empty after."""
+async def die(
+    transport: RabbitTransport,
+    consuming: Callable[..., Awaitable[asyncio.Task[None]]],
+    connection: AbstractRobustConnection,
+) -> AsyncIterator[Die]:
+    """Let personnel refuse events of these tenants until they are dead; returns their ids. The queues are purged after."""
 
     async def send(*tenants: UUID) -> list[str]:
         events = [created(tenant, traceparent=TRACEPARENT) for tenant in tenants]
         before = await waiting(connection, "personnel.dead")
         assert await transport.send("broker", events) == [None] * len(events)
         consumer = await consuming(refuse)
-        await until(lambda: is_(waiting(connection, "personnel.dead"), before + len(events)))
+        await until_there_are(before + len(events), lambda: waiting(connection, "personnel.dead"))
         consumer.cancel()
         await asyncio.gather(consumer, return_exceptions=True)
         return [event["id"] for event in events]
@@ -88,9 +94,9 @@ async def dead(operator: AbstractConnection) -> list[DeadEvent]:
 
 
 async def replayed(operator: AbstractConnection, **wanted: str) -> list[str | None]:
-    told: list[DeadEvent] = []
-    await dead_queues.replay_queue(operator, "personnel", Wanted(**wanted), told.append)
-    return [event.event_id for event in told]
+    sent: list[DeadEvent] = []
+    await dead_queues.replay_queue(operator, "personnel", Wanted(**wanted), sent.append)
+    return [event.event_id for event in sent]
 
 
 async def test_what_is_dead_is_listed_with_what_is_known_of_it(die, operator, tenant_id):
@@ -105,7 +111,7 @@ async def test_what_is_dead_is_listed_with_what_is_known_of_it(die, operator, te
 
 
 async def test_looking_changes_neither_what_is_there_nor_its_order(die, operator):
-    """Of more than the broker keeps in order by itself, oftener than it would deliver a message by default."""
+    """There are more dead letters than the broker keeps in order by itself, and more looks than default deliveries."""
     ids = await die(*(uuid4() for _ in range(dead_queues.LOT + 8)))
     first = [event.event_id for event in await dead(operator)]
     assert sorted(first) == sorted(ids)
@@ -119,7 +125,7 @@ async def test_looking_changes_neither_what_is_there_nor_its_order(die, operator
 async def test_a_look_that_is_cut_short_loses_nothing(die, operator, rabbit, seconds):
     await die(*(uuid4() for _ in range(dead_queues.LOT + 8)))
     first = [event.event_id for event in await dead(operator)]
-    # A connection of its own, as a verb has: where aiormq is kept from closing a channel to the end, the broker closes it.
+    # On a connection of its own, as a verb has: if aiormq is interrupted while it closes a channel, the broker closes it.
     own = await connect(rabbit[0])
     cut = asyncio.create_task(replayed(own, event_id="of none of them"))
     await asyncio.sleep(seconds)
@@ -127,22 +133,22 @@ async def test_a_look_that_is_cut_short_loses_nothing(die, operator, rabbit, sec
     await asyncio.gather(cut, return_exceptions=True)
     with contextlib.suppress(AMQPError):
         await own.close()
-    await until(lambda: there(operator, len(first)))
+    await until_there_are(len(first), lambda: count_dead(operator))
     found = [event.event_id for event in await dead(operator)]
     assert sorted(found) == sorted(first)
 
 
-async def there(operator: AbstractConnection, count: int) -> bool:
-    return (await dead_queues.in_queue(operator, "personnel", 1))[1] == count
+async def count_dead(operator: AbstractConnection) -> int:
+    return (await dead_queues.in_queue(operator, "personnel", 1))[1]
 
 
 async def test_no_number_of_looks_that_were_killed_loses_a_message(die, operator, tenant_id):
     [event_id] = await die(tenant_id)
-    for _ in range(21):  # a default queue throws it away after the twentieth
+    for _ in range(21):  # by default, a queue discards a message after twenty deliveries
         channel = await operator.channel()
         assert await (await channel.get_queue("personnel.dead")).get(fail=False)
         await channel.close()
-        await until(lambda: there(operator, 1))
+        await until_there_are(1, lambda: count_dead(operator))
     assert [event.event_id for event in await dead(operator)] == [event_id]
 
 
@@ -158,7 +164,7 @@ async def test_one_is_replayed_by_its_id_to_its_own_service_only(
     assert left == [event_id for event_id in before if event_id != ids[1]]
     assert {queue: await waiting(connection, queue) for queue in others} == others
     await consuming(on_tenant_created)
-    await until(lambda: prepared(superuser, [tenant_id]))
+    await until_prepared(superuser, [tenant_id])
     assert await waiting(connection, "personnel") == 0
 
 
@@ -169,7 +175,7 @@ async def test_all_of_a_service_are_replayed_and_each_has_its_effect_once(die, o
     assert sorted(await replayed(operator, destination="personnel")) == sorted(ids)
     assert await dead(operator) == []
     await consuming(on_tenant_created)
-    await until(lambda: prepared(superuser, tenants))
+    await until_prepared(superuser, tenants)
     assert await replayed(operator) == []
 
 
@@ -195,7 +201,7 @@ async def test_a_replayed_event_has_all_its_attempts_again(die, operator, connec
     await die(tenant_id)
     await replayed(operator)
     await consuming(count)
-    await until(lambda: is_(waiting(connection, "personnel.dead"), 1))
+    await until_there_are(1, lambda: waiting(connection, "personnel.dead"))
     assert tries == [tenant_id] * 3
     assert [event.attempts for event in await dead(operator)] == [3]
 
@@ -209,18 +215,23 @@ async def test_a_replay_that_is_killed_before_it_removes_the_dead_one_doubles_no
         subprocess.run, [sys.executable, "-c", KILLED, rabbit[0]], cwd=ROOT, capture_output=True, check=False
     )
     assert killed.returncode == -signal.SIGKILL
-    await until(lambda: there(operator, 2))
+    await until_there_are(2, lambda: count_dead(operator))
     assert await waiting(connection, "personnel") == 1  # one is in both queues
     assert sorted(await replayed(operator)) == sorted(ids)
     await consuming(on_tenant_created)
-    await until(lambda: prepared(superuser, tenants))
-    await until(lambda: is_(waiting(connection, "personnel"), 0))
+    await until_prepared(superuser, tenants)
+    await until_there_are(0, lambda: waiting(connection, "personnel"))
     assert [await departments(superuser, tenant) for tenant in tenants] == [1, 1]
     assert await dead(operator) == []
 
 
-async def prepared(superuser: Any, tenants: list[UUID]) -> bool:
-    return [await departments(superuser, tenant) for tenant in tenants] == [1] * len(tenants)
+async def until_prepared(superuser: Any, tenants: list[UUID]) -> None:
+    """Wait until each of these tenants has its one department."""
+
+    async def prepared() -> bool:
+        return [await departments(superuser, tenant) for tenant in tenants] == [1] * len(tenants)
+
+    await eventually_async(prepared, SECONDS, "a tenant has no department, or too many")
 
 
 async def test_the_verbs_find_both_places_in_docker_mode(

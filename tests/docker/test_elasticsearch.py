@@ -1,4 +1,4 @@
-"""The real Elasticsearch takes the set-up, twice, and after it every kind of document, and finds it as people look for it."""
+"""The real Elasticsearch accepts the set-up twice, stores every kind of document, and finds it as people search."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ pipeline = pytest.importorskip("tests.fixtures.pipeline", exc_type=ImportError)
 def search(
     elasticsearch: tuple[httpx.Client, str], set_up_elasticsearch: Callable[..., str]
 ) -> Callable[[str], list[Any]]:
-    """Search by a Lucene query, as Grafana does, among the documents of the golden lines."""
+    """Search the documents of the golden lines by a Lucene query, as Grafana does."""
     client, _ = elasticsearch
     set_up_elasticsearch()
     lines = []

@@ -1,4 +1,4 @@
-"""The official Kibana takes the set-up, twice, and has then what people click on."""
+"""The official Kibana accepts the set-up twice, and then has the data view, the searches and the dashboard."""
 
 from collections.abc import Callable, Iterator
 from uuid import uuid4
@@ -25,7 +25,7 @@ def kibana(docker: Callable[..., str], request: pytest.FixtureRequest) -> Iterat
             "-p", "127.0.0.1::5601", "-e", "ELASTICSEARCH_HOSTS=http://elasticsearch:9200", reference,
         )  # fmt: skip
         with httpx.Client(base_url=f"http://{docker('port', name, '5601/tcp')}", timeout=30) as client:
-            eventually(lambda: client.get("/api/status").is_success, 300)
+            eventually(lambda: client.get("/api/status").is_success, 300, "Kibana is not available")
             for _ in range(2):
                 docker(
                     "run", "--rm", "--network", network, "-e", "JAEGER_URL=http://localhost:26686",

@@ -1,4 +1,4 @@
-"""The official Logstash makes of every golden line, by file and by TCP, what the model says it does."""
+"""The official Logstash turns every golden line, by file and by TCP, into the document that the model predicts."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ import pytest
 
 from tests.docker.images import ROOT, image
 from tests.docker.official import official
-from tests.fixtures.golden_lines import GOLDEN, Golden, line
+from tests.fixtures.golden_lines import GOLDEN, line
 from tests.fixtures.waiting import eventually
 
 CONFIG = ROOT / "dev-environment/logstash"
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class Logstash:
-    """A Logstash that reads a folder of ours and a port, and the documents that came of it."""
+    """A Logstash that reads a folder of the tests and a port, and the documents that it has stored."""
 
     def __init__(self, logs: Path, address: tuple[str, int], client: httpx.Client, restart: Callable[[], None]) -> None:
         self.file = logs / "auth-service/combined.log"
@@ -51,7 +51,7 @@ class Logstash:
 
 @pytest.fixture(scope="module")
 def mounts() -> list[str]:
-    """The pipelines and settings, where the compose file puts them."""
+    """The pipelines and settings, mounted where the compose file mounts them."""
     return [
         "-v", f"{CONFIG}:{HOME}/pipeline:ro",
         "-v", f"{CONFIG}/logstash.yml:{HOME}/config/logstash.yml:ro",
@@ -60,7 +60,13 @@ def mounts() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def logstash(docker, mounts, tmp_path_factory, request) -> Iterator[Logstash]:
+def logstash(
+    docker: Callable[..., str],
+    mounts: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[Logstash]:
+    """The official Logstash, ready, on the network of an Elasticsearch that has been set up."""
     reference = official(docker, image("logstash"))
     client, network = request.getfixturevalue("elasticsearch")
     request.getfixturevalue("set_up_elasticsearch")()
@@ -80,9 +86,9 @@ def logstash(docker, mounts, tmp_path_factory, request) -> Iterator[Logstash]:
 
         def restart() -> None:
             docker("restart", "-t", "60", name)
-            eventually(ready, 300)
+            eventually(ready, 300, "Logstash is not ready after its restart")
 
-        eventually(ready, 300)
+        eventually(ready, 300, "Logstash is not ready")
         host, _, port = docker("port", name, "5000/tcp").rpartition(":")
         yield Logstash(logs, (host, int(port)), client, restart)
     finally:
@@ -91,11 +97,11 @@ def logstash(docker, mounts, tmp_path_factory, request) -> Iterator[Logstash]:
 
 @pytest.fixture(scope="module")
 def golden_documents(logstash: Logstash) -> list[tuple[str, dict[str, Any]]]:
-    """What has become of all golden lines, once the last of each way has arrived."""
+    """The documents of all golden lines, once the last line by file and the last by TCP have arrived."""
     logstash.write(*(each.line for each in GOLDEN if "file" in each.by), line("the last by file"))
     logstash.send(*(each.line for each in GOLDEN if "tcp" in each.by), line("the last by TCP"))
     for last in ("the last by file", "the last by TCP"):
-        eventually(lambda last=last: logstash.saying(last), 120)
+        eventually(lambda last=last: logstash.saying(last), 120, f"{last} has not arrived")
     return logstash.documents()
 
 
@@ -106,20 +112,20 @@ def test_logstash_accepts_the_pipeline(docker, mounts, file):
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.what)
-def test_a_line_becomes_its_document_once(golden: Golden, golden_documents):
+def test_a_line_becomes_its_document_once(golden, golden_documents):
     today = f"{datetime.now(UTC):%Y.%m.%d}"
     found = [document for index, document in golden_documents if golden.matches(index, document, today)]
-    assert len(found) == 1, f"{len(found)} documents are like {golden.what}"
+    assert len(found) == 1, f"{len(found)} documents match {golden.what}"
 
 
 def test_what_elasticsearch_refuses_becomes_a_dead_letter(logstash):
-    logstash.write(line("refused", http="a text where others have an object"))
+    logstash.write(line("refused", http="a string where others have an object"))
 
     def letter() -> dict[str, Any] | None:
         letters = [document for index, document in logstash.documents() if index.startswith("logs-dead-letter-")]
         return next((each for each in letters if json.loads(each["message"])["message"] == "refused"), None)
 
-    found = eventually(letter, 120)
+    found = eventually(letter, 120, "no dead letter holds the refused line")
     assert (found["service"], found["level"]) == ("dead-letter", "error")
     assert "http" in found["error"]["message"]
 

@@ -1,6 +1,6 @@
 """The real promtool accepts the configuration, and finds that each alert fires when it should and only then."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -10,7 +10,9 @@ FOLDER = ROOT / "dev-environment/prometheus"
 
 
 @pytest.fixture
-def promtool(docker):
+def promtool(docker: Callable[..., str]) -> Callable[..., str]:
+    """Run promtool from the image of Prometheus, with our configuration mounted."""
+
     def run(*arguments: str) -> str:
         mount = f"{FOLDER}:/etc/prometheus:ro"
         return docker("run", "--rm", "-v", mount, "--entrypoint", "promtool", image("prometheus"), *arguments)
@@ -23,5 +25,5 @@ def test_the_configuration_and_its_rules_are_valid(promtool):
 
 
 @pytest.mark.parametrize("file", sorted((FOLDER / "tests").glob("*.yml")), ids=lambda file: file.stem)
-def test_alerts_fire_when_they_should(promtool, file: Path):
+def test_alerts_fire_when_they_should(promtool, file):
     promtool("test", "rules", f"/etc/prometheus/tests/{file.name}")

@@ -1,4 +1,4 @@
-"""Events through a real broker: each effect once, a failing one retried and then laid aside, nothing lost."""
+"""Events through a real broker: each has its effect once, a failing one becomes a dead letter, and none is lost."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,8 @@ from libs.service_kit.outbox import Outbox, publish
 from libs.service_kit.relay import Relay
 from libs.service_kit.settings import EventSettings
 from services.personnel.departments.consumers import on_tenant_created
-from tests.docker.events import SECONDS, created, departments, is_, until, waiting
+from tests.docker.events import SECONDS, created, departments, until_there_are, waiting
+from tests.fixtures.waiting import eventually_async
 
 
 async def test_an_event_goes_from_the_outbox_through_the_broker_and_has_its_effect_once(
@@ -28,7 +29,7 @@ async def test_an_event_goes_from_the_outbox_through_the_broker_and_has_its_effe
         publish(session, TenantCreated(tenant_id=tenant_id, code="shop", name="Shop"))
     relay = Relay("personnel", "broker", sessions, transport, EventSettings(), asyncio.Event())
     assert await relay.relay_batch() >= 1
-    await until(lambda: is_(departments(superuser, tenant_id), 1))
+    await until_there_are(1, lambda: departments(superuser, tenant_id))
     assert await relay.relay_batch() == 0
 
 
@@ -36,8 +37,8 @@ async def test_a_message_that_comes_twice_has_one_effect(transport, consuming, s
     event = created(tenant_id)
     assert await transport.send("broker", [event, event]) == [None, None]
     await consuming(on_tenant_created)
-    await until(lambda: is_(departments(superuser, tenant_id), 1))
-    await until(lambda: is_(waiting(connection, "personnel"), 0))
+    await until_there_are(1, lambda: departments(superuser, tenant_id))
+    await until_there_are(0, lambda: waiting(connection, "personnel"))
     assert await departments(superuser, tenant_id) == 1
 
 
@@ -55,7 +56,7 @@ async def test_a_failing_event_is_tried_again_and_then_laid_aside_with_its_heade
     event = created(tenant_id, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     await transport.send("broker", [event])
     await consuming(refuse)
-    await until(lambda: is_(waiting(connection, "personnel.dead"), before + 1))
+    await until_there_are(before + 1, lambda: waiting(connection, "personnel.dead"))
     assert tries == [tenant_id] * 3
     assert await departments(superuser, tenant_id) == 0
     channel = await connection.channel()
@@ -82,7 +83,7 @@ async def test_while_the_database_is_away_an_event_is_held_and_no_attempt_is_cou
     await asyncio.gather(held, return_exceptions=True)
     await channel.close()
     await consuming(on_tenant_created)
-    await until(lambda: is_(departments(superuser, tenant_id), 1))
+    await until_there_are(1, lambda: departments(superuser, tenant_id))
     assert await waiting(connection, "personnel.dead") == before
 
 
@@ -92,7 +93,7 @@ async def test_what_is_no_event_is_laid_aside_at_once(connection, consuming, rab
     from aio_pika import Message
 
     await channel.default_exchange.publish(Message(b"{}"), "personnel")
-    await until(lambda: is_(waiting(connection, "personnel.dead"), 1))
+    await until_there_are(1, lambda: waiting(connection, "personnel.dead"))
     await (await (await channel.declare_queue("personnel.dead", passive=True)).get()).ack()
 
 
@@ -146,4 +147,4 @@ async def test_a_broker_that_goes_away_loses_and_doubles_nothing(rabbit, transpo
     async def all_there() -> bool:
         return await superuser.fetchval("select count(*) from departments where tenant_id = any($1)", tenants) == 60
 
-    await until(all_there)
+    await eventually_async(all_there, SECONDS, "not every event has had its effect")

@@ -1,7 +1,7 @@
-"""The stack that the end-to-end tests drive, and the stories told on it.
+"""The fixtures of the end-to-end tests: the stack that they drive, and the tenants that the journey creates on it.
 
-Without further settings the tests start one of their own. With SERVICES__AUTH … SERVICES__PERSONNEL set they use the
-stack that runs there; then the tests that kill processes or read the stack's files are skipped.
+By default the tests start a stack of their own. With SERVICES__AUTH … SERVICES__PERSONNEL set they use the stack that
+runs there, and the tests that kill processes or read the stack's files are skipped.
 """
 
 import os
@@ -38,9 +38,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def own_stack(stack: Stack) -> Stack:
-    """The stack, where it is the tests' own: its processes may be killed and its files read."""
+    """The stack, if the tests started it: its processes may be killed and its files read."""
     if stack.settings is None:
-        pytest.skip("needs a stack of the tests' own: SERVICES__… name a running one")
+        pytest.skip("needs a stack that the tests start themselves, but SERVICES__… names a running one")
     return stack
 
 
@@ -66,17 +66,17 @@ def platform(stack: Stack, api: Api) -> Actor:
 
 @pytest.fixture(scope="session")
 def open_tenant(api: Api, platform: Actor) -> Callable[[int], Told]:
-    """Tell the story of one more tenant: `open_tenant(seed)`."""
+    """Play the journey of one more tenant: `open_tenant(seed)`."""
     return lambda seed: story.tell(api, platform, people.company(seed, secrets.token_hex(3)))
 
 
 @pytest.fixture(scope="session")
 def told(open_tenant: Callable[[int], Told]) -> Told:
-    """A tenant whose story has been told."""
+    """A tenant that has been through the whole journey."""
     return open_tenant(1)
 
 
 @pytest.fixture(scope="session")
 def other(open_tenant: Callable[[int], Told]) -> Told:
-    """Another tenant."""
+    """Another tenant that has been through it."""
     return open_tenant(2)

@@ -1,4 +1,4 @@
-"""Requests made from an OpenAPI document: one plausible request for each operation, with given values by field name."""
+"""Requests built from an OpenAPI document: a plausible one for each operation, with values by field name."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass
 class Request:
-    """One request; `used` holds the names of the values that it was made with."""
+    """One request; `used` holds the names of the values that went into it."""
 
     service: str
     method: str
@@ -31,9 +31,9 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[
 def make_request(
     service: str, document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any], values: Any
 ) -> Request:
-    """The operation as a request, with every parameter and field of the body filled from `values` by name.
+    """Build the request of an operation: every parameter and every field of the body comes from `values`, by its name.
 
-    Fails with the name of a field that `values` does not have, so that a new operation cannot be left out.
+    A name that `values` lacks is an AssertionError, so that no new operation can be left out.
     """
     request = Request(service, method, path)
 
@@ -49,7 +49,7 @@ def make_request(
                 name: body(each) if "properties" in _resolved(document, each) else take(name)
                 for name, each in schema["properties"].items()
             }
-        raise AssertionError(f"{method} {path} of {service} has a body that is no object")
+        raise AssertionError(f"{method} {path} of {service} has a body that is not an object")
 
     for parameter in operation.get("parameters", ()):
         name = parameter["name"]

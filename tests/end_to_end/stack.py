@@ -4,11 +4,10 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 import httpx
@@ -16,9 +15,9 @@ from local import environment, postgres
 from local.ports import free_port
 from local.settings import DEFAULTS, ROOT, SERVICES, Settings, service_named
 
-Found = TypeVar("Found")
+from tests.fixtures.waiting import eventually
 
-# Nothing of the caller's environment, so that the tests mean the same everywhere.
+# Nothing comes from the caller's environment, so that the tests mean the same everywhere.
 OUTER = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dev-environment"))),
@@ -29,7 +28,7 @@ READY_SECONDS = 45.0
 
 @dataclass
 class Stack:
-    """Five services and their database. `settings` and `server` are None for a stack that was there before."""
+    """Five services and their database. `settings` and `server` are None for a stack that ran before the tests."""
 
     urls: dict[str, str]
     settings: Settings | None = None
@@ -38,7 +37,7 @@ class Stack:
 
     @property
     def secrets(self) -> list[str]:
-        """What was configured and must never be seen."""
+        """The configured secrets, which no file may contain."""
         names = ("POSTGRES_PASSWORD", "BOOTSTRAP__ADMIN_PASSWORD", "BOOTSTRAP__SERVICE_SECRET")
         return [self.settings.values[name] for name in names]
 
@@ -73,19 +72,16 @@ class Stack:
                 process.wait()
 
     def wait_until_ready(self, *services: str) -> None:
-        """Wait until services answer that they are ready; fails at once when one of them has ended."""
+        """Wait until the services answer that they are ready; fail at once when one of them has ended."""
         for short in services or self.urls:
-            until(lambda short=short: self._is_ready(short) or None, READY_SECONDS, f"{short} is not ready")
+            eventually(lambda short=short: self._is_ready(short), READY_SECONDS, f"{short} is not ready")
 
     def _is_ready(self, short: str) -> bool:
         process = self.processes.get(short)
         if process and process.poll() is not None:
             output = (self.settings.state / f"{short}.out").read_text()[-3000:]
             raise AssertionError(f"{short} ended with {process.returncode}:\n{output}")
-        try:
-            return httpx.get(f"{self.urls[short]}/health/ready", timeout=3).status_code == 200
-        except httpx.TransportError:
-            return False
+        return httpx.get(f"{self.urls[short]}/health/ready", timeout=3).status_code == 200
 
     async def superuser(self, short: str) -> asyncpg.Connection:
         """A connection to a service's database that sees every tenant."""
@@ -114,7 +110,7 @@ class Stack:
 
 
 def complete_lines(path: Path) -> list[str]:
-    """The lines of a file that is being written: the last one only if it is finished."""
+    """The lines of a file that is being written, without a last one that is not finished."""
     return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
@@ -128,15 +124,6 @@ def _spans(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:
     return {each["key"]: next(iter(each["value"].values())) for each in attributes}
-
-
-def until(look: Callable[[], Found | None], seconds: float, failure: str) -> Found:
-    """What `look` returns once it is not None; an AssertionError with this text when that takes too long."""
-    deadline = time.monotonic() + seconds
-    while (found := look()) is None:
-        assert time.monotonic() < deadline, f"{failure} after {seconds:.0f} s"
-        time.sleep(0.05)
-    return found
 
 
 def given_urls() -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""A service starts with the environment of requirement.md, and does not start with a wrong one."""
+"""A service starts with the environment of requirement.md, and refuses to start with a wrong one."""
 
 import os
 import signal
@@ -13,9 +13,9 @@ import pytest
 from local.ports import free_port
 from local.settings import ROOT
 
-from tests.end_to_end.stack import until
+from tests.fixtures.waiting import eventually
 
-# What the operating system gives, and a folder to write to: the tests keep out of /var/log.
+# What every process gets; `start` adds a folder for log files, because the tests keep out of /var/log.
 AROUND = {"PATH": os.environ["PATH"]}
 
 
@@ -41,9 +41,8 @@ def agent() -> Iterator[socket.socket]:
         yield listening
 
 
-def test_the_environment_as_asked_for_starts_a_service(tmp_path: Path, agent: socket.socket) -> None:
-    """The six variables of requirement.md by name; the host is this one, and ports are free ones, since the usual
-    ones may be taken by a running stack."""
+def test_the_environment_as_asked_for_starts_a_service(tmp_path, agent):
+    """It has the six variables of requirement.md; host and ports differ, since a running stack may hold the usual ports."""
     port, metrics_port = free_port(), free_port()
     asked_for = {
         "LOG_LEVEL": "info",
@@ -55,7 +54,7 @@ def test_the_environment_as_asked_for_starts_a_service(tmp_path: Path, agent: so
     }
     process = start(asked_for | {"PORT": str(port)}, tmp_path)
     try:
-        until(lambda: (process.poll() is None and answers(port)) or None, 30, "the service does not answer")
+        eventually(lambda: process.poll() is None and answers(port), 30, "the service does not answer")
         assert httpx.get(f"http://127.0.0.1:{port}/api/v1/users").status_code == 401
         for each in (port, metrics_port):
             text = httpx.get(f"http://127.0.0.1:{each}/metrics").text
@@ -68,7 +67,7 @@ def test_the_environment_as_asked_for_starts_a_service(tmp_path: Path, agent: so
     finally:
         process.terminate()
         output, errors = process.communicate(timeout=20)
-    assert process.returncode == -signal.SIGTERM, errors  # it stops in order, then ends as it was told to
+    assert process.returncode == -signal.SIGTERM, errors  # it shuts down in order, then ends by the signal
     assert "Application shutdown complete" in output + errors
     written = (tmp_path / "logs" / "combined.log").read_text()
     assert '"service":"auth-service","environment":"production"' in written.replace('": "', '":"').replace(", ", ",")
@@ -85,7 +84,7 @@ def test_the_environment_as_asked_for_starts_a_service(tmp_path: Path, agent: so
         ({"METRICS_PORT": "x"}, "METRICS_PORT"),
     ],
 )
-def test_a_wrong_setting_is_one_line_and_the_end(tmp_path: Path, variables: dict[str, str], named: str) -> None:
+def test_a_wrong_setting_is_one_line_and_the_end(tmp_path, variables, named):
     port = free_port()
     process = start({"PORT": str(port)} | variables, tmp_path)
     opened = False
@@ -100,7 +99,7 @@ def test_a_wrong_setting_is_one_line_and_the_end(tmp_path: Path, variables: dict
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on this port."""
+    """Whether a process listens on this port."""
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""What one tenant can learn of another through the whole API: nothing. The requests are read from the OpenAPI documents."""
+"""No tenant can read or change anything of another one through the API. The OpenAPI documents give the requests."""
 
 import json
 import secrets
@@ -16,8 +16,8 @@ from tests.end_to_end.stack import Stack
 
 REFUSED = {403, 404, 422}
 
-# What no request may make of another tenant's things; None: left out. A name that ends with `_id` is one of the
-# victim's, taken from its own lists.
+# The values of the intruder's requests; None leaves a field out. Names that end with `_id` are added below: they get
+# the victim's own ids, read from its lists.
 VALUES: dict[str, Any] = {
     "code": "an-intruders-code",
     "name": "An intruder's name",
@@ -55,14 +55,14 @@ def documents(stack: Stack) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def values(told: Told, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """`VALUES`, and the victim's own ids by the names that the API gives them."""
+    """`VALUES` and the victim's own ids, by the names that the API gives them."""
     things = everything(told.admin, documents)
     first = {path: items[0] for path, items in things.items() if items}
     role = told.admin.create(
         "auth", "/api/v1/roles", {"name": f"Own role {secrets.token_hex(3)}", "permissions": ["budget:read"]}
     )
     expenditure = steps.request_expenditure(told.member, next(iter(told.allocations.values())), "1.00", "Pencils")
-    # The audit trail is one of the things that must not change, so it has to be complete first.
+    # The audit trail must not change either, so it has to be complete first.
     steps.wait_for_audit(told.admin, [*told.traces, role.trace_id, expenditure.trace_id])
     audit = first["/api/v1/audit-entries"]
     return VALUES | {
@@ -85,9 +85,7 @@ def values(told: Told, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def test_no_operation_tells_or_changes_anything_of_another_tenant(
-    told: Told, other: Told, documents: dict[str, dict[str, Any]], values: dict[str, Any]
-) -> None:
+def test_no_operation_tells_or_changes_anything_of_another_tenant(told, other, documents, values):
     before = everything(told.admin, documents)
     assert sum(map(len, before.values())) > 40
     marks = marks_of(before, told)
@@ -99,7 +97,7 @@ def test_no_operation_tells_or_changes_anything_of_another_tenant(
             names_a_thing = (
                 any(name.endswith("_id") for name in request.used - {"client_id"}) or "roles" in request.used
             )
-            # A list asked for another tenant's things is an empty list; anything else is refused.
+            # A list that is filtered by another tenant's ids is empty; every other request is refused.
             if (names_a_thing and method != "GET") or "{" in path:
                 assert answer.status_code in REFUSED, (service, method, path, answer.status_code, answer.text)
             assert answer.status_code < 500, (service, method, path, answer.text)
@@ -113,22 +111,22 @@ def test_no_operation_tells_or_changes_anything_of_another_tenant(
     assert everything(told.admin, documents) == before
 
 
-def test_lists_hold_nothing_of_another_tenant(told: Told, other: Told, documents: dict[str, dict[str, Any]]) -> None:
+def test_lists_hold_nothing_of_another_tenant(told, other, documents):
     mine, theirs = everything(told.admin, documents), everything(other.admin, documents)
     for path, items in mine.items():
         assert items, path
         assert {each["id"] for each in items}.isdisjoint(each["id"] for each in theirs[path]), path
-    # Built-in things have the same names everywhere; people, codes of tenants and amounts are told apart by these.
+    # Built-in things have the same names in every tenant; the marks are what differs.
     text = json.dumps(theirs)
     assert [mark for mark in marks_of(mine, told) if mark in text] == []
 
 
 def everything(actor: Actor, documents: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """All that a tenant's administrator can list, by path: every GET that answers with a page."""
+    """Everything that a tenant's administrator can list, by path: every GET that answers with a page."""
     found: dict[str, list[dict[str, Any]]] = {}
     for service, document in documents.items():
         for method, path, operation in operations(document):
-            # Only the platform's people list tenants.
+            # Only the platform's administrators list tenants.
             if service != "tenant" and method == "GET" and "{" not in path and "cursor" in names(operation):
                 found[path] = list(steps.pages(actor, service, path))
     return found
@@ -140,7 +138,7 @@ def names(operation: Mapping[str, Any]) -> set[str]:
 
 
 def marks_of(things: dict[str, list[dict[str, Any]]], told: Told) -> set[str]:
-    """Texts that only this tenant has: its ids, its code and its people's addresses."""
+    """The strings that only this tenant has: its ids, its code and its people's addresses."""
     ids = {each["id"] for items in things.values() for each in items}
     people = {each["email"] for items in things.values() for each in items if "email" in each}
     return ids | people | {told.tenant_id, told.company.code}

@@ -1,4 +1,4 @@
-"""The one to read first: a tenant is created and spends money, and spans, log lines and metrics tell the same story."""
+"""The story of a tenant that is created and spends money, as spans, log lines and metrics show it. Read this one first."""
 
 import re
 from collections.abc import Callable
@@ -10,16 +10,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from libs.contracts.provisioning import PARTICIPANTS
 from libs.journey import steps, story
-from libs.journey.client import Actor, Api
 from libs.journey.people import company
-from libs.journey.story import Told
-from tests.end_to_end.stack import Stack, until
+from tests.end_to_end.stack import Stack
+from tests.fixtures.waiting import eventually
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 SECONDS = 20.0
 
 
-def test_every_step_of_the_story_is_in_the_audit_trail(told: Told) -> None:
+def test_every_step_of_the_story_is_in_the_audit_trail(told):
     trail = steps.wait_for_audit(told.admin, told.traces)
     assert len(told.traces) > 20
     types = {entry["type"] for entry in trail}
@@ -27,18 +26,16 @@ def test_every_step_of_the_story_is_in_the_audit_trail(told: Told) -> None:
     assert {entry["data"]["service"] for entry in trail if entry["type"] == "tenant.prepared.v1"} == set(PARTICIPANTS)
 
 
-def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_services(
-    own_stack: Stack, platform: Actor, api: Api
-) -> None:
+def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_services(own_stack, platform, api):
     created = steps.create_tenant(platform, company(3, "trace"))
     steps.wait_until_active(platform, created.body["id"])
 
-    def told_all(spans: list[dict[str, Any]]) -> bool:
+    def is_complete(spans: list[dict[str, Any]]) -> bool:
         heard = [span for span in spans if span["kind"] == CONSUMER]
         activated = [span for span in heard if "tenant.activated.v1" in span["attributes"].values()]
         return len({span["service"] for span in heard}) == 5 and len(activated) == 2
 
-    spans = tree(own_stack, created.trace_id, told_all)
+    spans = tree(own_stack, created.trace_id, is_complete)
     (request,) = [span for span in spans if span["kind"] == SERVER]
     assert (request["service"], request["name"]) == ("tenant-service", "POST /api/v1/tenants")
     sent = [span for span in spans if span["kind"] == PRODUCER and "tenant.created.v1" in span["attributes"].values()]
@@ -52,7 +49,7 @@ def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_serv
     assert_lines_carry(own_stack, created.trace_id, {f"{name}-service" for name in own_stack.urls})
 
 
-def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack: Stack, told: Told) -> None:
+def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack, told):
     approved = story.spend(told, Random(1))
 
     services = {"budget-service", "personnel-service", "system-service"}
@@ -66,7 +63,7 @@ def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack:
     assert_lines_carry(own_stack, approved.trace_id, services)
 
 
-def test_metrics_move_with_the_story(stack: Stack, told: Told) -> None:
+def test_metrics_move_with_the_story(stack, told):
     moved = {
         "auth": [("auth_login_total", {"status": "success"}), ("auth_login_duration_count", {})],
         "tenant": [("tenants_provisioned_total", {"outcome": "active"})],
@@ -83,34 +80,34 @@ def test_metrics_move_with_the_story(stack: Stack, told: Told) -> None:
     assert value(stack, "auth", "auth_login_total", {"status": "failure"}) == before + 1
 
 
-def test_an_exemplar_leads_from_a_metric_to_its_trace(own_stack: Stack, told: Told) -> None:
+def test_an_exemplar_leads_from_a_metric_to_its_trace(own_stack, told):
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
     text = httpx.get(f"{own_stack.urls['auth']}/metrics", headers=accept).text
     line = next(each for each in text.splitlines() if each.startswith("http_request_duration_") and "trace_id=" in each)
     trace_id = re.search(r'trace_id="([0-9a-f]{32})"', line)[1]
-    spans = until(lambda: own_stack.spans(trace_id) or None, SECONDS, "the exemplar's trace is not in the files")
+    spans = eventually(lambda: own_stack.spans(trace_id), SECONDS, "the exemplar's trace is not in the files")
     assert any(span["service"] == "auth-service" for span in spans)
 
 
 def tree(stack: Stack, trace_id: str, is_complete: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
-    """The spans of a trace, once it is complete and every one but the client's request hangs on another one of it."""
+    """The spans of a trace, once it is complete and every span but that of the client's request has its parent there."""
 
-    def grown() -> list[dict[str, Any]] | None:
+    def grown() -> list[dict[str, Any]]:
         spans = stack.spans(trace_id)
         known = {span["spanId"] for span in spans}
         roots = [span for span in spans if span.get("parentSpanId") not in known]
-        return spans if len(roots) == 1 and roots[0]["kind"] == SERVER and is_complete(spans) else None
+        return spans if len(roots) == 1 and roots[0]["kind"] == SERVER and is_complete(spans) else []
 
-    return until(grown, SECONDS, f"trace {trace_id} is not one complete tree")
+    return eventually(grown, SECONDS, f"trace {trace_id} is not one complete tree")
 
 
 def assert_lines_carry(stack: Stack, trace_id: str, services: set[str]) -> None:
-    """Each of these services has a log line of this trace."""
+    """Wait until each of these services has a log line of this trace."""
 
-    def said() -> bool | None:
-        return services <= {line["service"] for line in stack.lines() if line.get("trace_id") == trace_id} or None
+    def are_written() -> bool:
+        return services <= {line["service"] for line in stack.lines() if line.get("trace_id") == trace_id}
 
-    until(said, SECONDS, f"some of {services} have no log line of trace {trace_id}")
+    eventually(are_written, SECONDS, f"some of {services} have no log line of trace {trace_id}")
 
 
 def value(stack: Stack, service: str, name: str, labels: dict[str, str]) -> float:

@@ -1,18 +1,16 @@
 """A process killed between receiving an event and committing its effect neither loses the effect nor doubles it."""
 
-import asyncio
 import secrets
-
-import asyncpg
 
 from libs.journey import steps
 from libs.journey.story import Told
 from tests.end_to_end.stack import Stack
+from tests.fixtures.waiting import eventually_async
 
 SECONDS = 30.0
 
 
-async def test_a_consumer_killed_before_its_commit_has_the_effect_once(own_stack: Stack, told: Told) -> None:
+async def test_a_consumer_killed_before_its_commit_has_the_effect_once(own_stack, told):
     blocker = await own_stack.superuser("system")
     async with blocker.transaction():
         await blocker.execute("lock table audit_entries in exclusive mode")
@@ -25,13 +23,11 @@ async def test_a_consumer_killed_before_its_commit_has_the_effect_once(own_stack
     await blocker.close()
 
 
-async def test_an_event_handed_over_again_because_its_sender_was_killed_has_the_effect_once(
-    own_stack: Stack, told: Told
-) -> None:
+async def test_an_event_handed_over_again_because_its_sender_was_killed_has_the_effect_once(own_stack, told):
     system, personnel = await own_stack.superuser("system"), await own_stack.superuser("personnel")
     async with personnel.transaction():
         async with system.transaction():
-            # The event is under way while system is stuck; with its row locked, the sender cannot note its arrival.
+            # The event is under way while system is stuck; with the row locked, the sender cannot mark it as sent.
             await system.execute("lock table audit_entries in exclusive mode")
             made = steps.create_department(told.admin, f"k-{secrets.token_hex(3)}", "Made while system is stuck")
             await wait_for_lock(own_stack, "system", "audit_entries")
@@ -49,32 +45,30 @@ async def test_an_event_handed_over_again_because_its_sender_was_killed_has_the_
 
 
 async def wait_for_lock(stack: Stack, service: str, table: str) -> None:
-    """Wait until a service waits for a lock with a statement about this table."""
+    """Wait until a statement of this service about this table waits for a lock."""
     waiting = (
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and usename = $1"
         " and datname = current_database() and query ilike '%' || $2 || '%'"
     )
-    # On a connection of its own: inside a transaction the view would stay as it was when first read.
+    # On a connection of its own: within a transaction the view stays as it was when first read.
     watcher = await stack.superuser(service)
-    await until(watcher, waiting, f"{service}_app", table)
+    await eventually_async(
+        lambda: watcher.fetchval(waiting, f"{service}_app", table), SECONDS, f"{service} waits for no lock on {table}"
+    )
     await watcher.close()
 
 
 async def assert_heard_once(stack: Stack, told: Told, trace_id: str) -> None:
-    """The event of this trace is marked as sent, and it has one entry in the audit trail."""
+    """Wait until the event of this trace is marked as sent; it has one entry in the audit trail."""
     steps.wait_for_audit(told.admin, [trace_id])
     personnel = await stack.superuser("personnel")
     sent = "select count(*) from outbox where destination = 'system' and envelope->>'subject' = $1 and published_at is not null"
     found = told.admin.get("system", "/api/v1/audit-entries", params={"trace_id": trace_id}).body["items"]
     assert [entry["type"] for entry in found] == ["department.created.v1"]
-    await until(personnel, sent, f"department/{found[0]['entity_id']}")
+    subject = f"department/{found[0]['entity_id']}"
+    await eventually_async(
+        lambda: personnel.fetchval(sent, subject), SECONDS, f"no event on {subject} is marked as sent"
+    )
     again = told.admin.get("system", "/api/v1/audit-entries", params={"trace_id": trace_id}).body["items"]
     assert again == found
     await personnel.close()
-
-
-async def until(connection: asyncpg.Connection, count: str, *arguments: str) -> None:
-    """Ask until the count is above zero."""
-    async with asyncio.timeout(SECONDS):
-        while not await connection.fetchval(count, *arguments):
-            await asyncio.sleep(0.02)

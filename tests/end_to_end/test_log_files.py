@@ -1,14 +1,13 @@
-"""Every line of every log file is a JSON object with the fields of the design."""
+"""Every line of every log file is a JSON object with the fields of the design, and each request has one access line."""
 
 import json
 import re
 
-from libs.journey.story import Told
-from tests.end_to_end.stack import Stack, complete_lines
+from tests.end_to_end.stack import complete_lines
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 LEVELS = {"debug", "info", "warning", "error", "critical"}
-TEXTS = ("service", "environment", "version", "message", "context")
+STRINGS = ("service", "environment", "version", "message", "context")
 OPTIONAL = {
     "trace_id": r"[0-9a-f]{32}",
     "span_id": r"[0-9a-f]{16}",
@@ -18,16 +17,16 @@ OPTIONAL = {
 }
 
 
-def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack: Stack, told: Told) -> None:
+def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack, told):
     for service in own_stack.urls:
         (path,) = own_stack.settings.state.glob(f"logs/{service}-service/combined.log")
         lines = complete_lines(path)
         assert len(lines) > 10
-        for text in lines:
-            line = json.loads(text)
+        for each in lines:
+            line = json.loads(each)
             assert TIMESTAMP.fullmatch(line["timestamp"]), line
             assert line["level"] in LEVELS, line
-            assert all(isinstance(line[name], str) and line[name] for name in TEXTS), line
+            assert all(isinstance(line[name], str) and line[name] for name in STRINGS), line
             assert line["service"] == f"{service}-service", line
             assert all(re.fullmatch(form, line[name]) for name, form in OPTIONAL.items() if name in line), line
             assert set(line.get("http", ())) in (set(), {"method", "route", "path", "status_code", "client_ip"}), line
@@ -35,12 +34,12 @@ def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack: St
             assert isinstance(line.get("duration_ms", 0), int | float), line
 
 
-def test_error_log_holds_errors_only(own_stack: Stack, told: Told) -> None:
+def test_error_log_holds_errors_only(own_stack, told):
     for path in own_stack.settings.state.glob("logs/*/error.log"):
         assert {json.loads(line)["level"] for line in complete_lines(path)} <= {"error", "critical"}
 
 
-def test_a_request_has_exactly_one_access_line(own_stack: Stack, told: Told) -> None:
+def test_a_request_has_exactly_one_access_line(own_stack, told):
     lines = [line for line in own_stack.lines() if line["message"] == "request handled"]
     spans = [line["span_id"] for line in lines]
     assert len(spans) == len(set(spans)) > len(told.traces)

@@ -1,27 +1,25 @@
-"""Generated requests against the five OpenAPI documents: no server error and no answer that a document does not name.
+"""Generated requests get no server error, and no answer that the OpenAPI document of the service does not name.
 
-A few for each operation in `make test`, the same every time; many, and new ones each time, in `make fuzz`.
+`make test` sends a few for each operation, the same every time; `make fuzz` sends many, and new ones every time.
 """
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from libs.journey.client import SERVICES, Actor
+from libs.journey.client import SERVICES
 from libs.journey.story import Told
-from tests.end_to_end.stack import Stack
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 SEED = "1"
 EXCLUDED = (
-    # A version that is not the newest (412) or is not given (428), a cursor that no list has given (400): well-formed
-    # for a schema, and refused all the same.
+    # Some requests fit the schema and are refused all the same: with an old version (412), without a version (428),
+    # with a cursor that no list has returned (400).
     "positive_data_acceptance",
-    # A 405 of Starlette names the methods of the first route of a path only.
+    # In a 405, Starlette names only the methods of the first route of the path.
     "allow_header_conformance",
 )
 
@@ -34,10 +32,8 @@ def fuzzed(open_tenant: Callable[[int], Told]) -> Told:
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_server_error_and_no_undocumented_answer(
-    service: str, stack: Stack, fuzzed: Told, platform: Actor, tmp_path: Path
-) -> None:
-    # Nobody but the platform's people may do anything with tenants. Where the stack is somebody else's, they do not.
+def test_no_server_error_and_no_undocumented_answer(service, stack, fuzzed, platform, tmp_path):
+    # Only the platform's administrator may change tenants; on a stack that the tests did not start, it stays out.
     sender = platform if service == "tenant" and stack.settings else fuzzed.admin
     new_each_time = ["--generation-database", "none"]
     same_every_time = ["--generation-deterministic", "--seed", SEED]

@@ -1,4 +1,4 @@
-"""The back ends that may run beside the services: where each answers, and what it means when one does not."""
+"""The back ends that may run with the services: where each answers, and whether a silent one is a skip or a failure."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class BackEnd:
-    """One of them: its name, the variable of its port, and the path that says whether it is well."""
+    """A back end: its name, the variable of its port, and the path of its health check."""
 
     name: str
     port_variable: str
     health: str
 
     def url(self, settings: Settings) -> str:
-        """Where it answers, if it runs."""
+        """The base URL, whether or not the back end runs."""
         return f"http://127.0.0.1:{settings.port(self.port_variable)}"
 
 
@@ -33,18 +33,18 @@ KIBANA = BackEnd("Kibana", "KIBANA_PORT", "/api/status")
 
 
 def client(back_end: BackEnd, settings: Settings, auth: tuple[str, str] | None = None) -> httpx.Client:
-    """A client of a back end that runs. One that answers, but not that it is well, is a failure and no reason to skip."""
+    """Return a client of a back end. If nothing listens, the test is skipped; if the health check fails, the test fails."""
     url = back_end.url(settings)
     state = _state(url + back_end.health)
     if not state:
         missing(f"{back_end.name} does not answer at {url}")
     if state != "200":
-        pytest.fail(f"{back_end.name} at {url} is not well: {state} from {back_end.health}", pytrace=False)
+        pytest.fail(f"{back_end.name} at {url} is not healthy: {state} from {back_end.health}", pytrace=False)
     return httpx.Client(base_url=url, auth=auth, timeout=30)
 
 
 def _state(url: str) -> str:
-    """The status of the answer, or what has come in its place; nothing where nobody listens."""
+    """The status code of the answer, or the name of the error; empty if nothing listens."""
     try:
         return str(httpx.get(url, timeout=ANSWER_SECONDS).status_code)
     except httpx.ConnectError:

@@ -1,6 +1,6 @@
-"""What runs, the traffic that the tests make on it, and how they look at what that has left behind.
+"""Fixtures for a stack that runs: its settings, its parts, the traffic on it, and the signals that result.
 
-A part that does not run is skipped by name. The services have to run: without them there is nothing to look at.
+Tests of a part that does not run are skipped with its name. The services have to run: without them the run ends.
 """
 
 import socket
@@ -21,31 +21,31 @@ from tests.stack.backends import BackEnd
 from tests.stack.measured import SETTLED_SECONDS, Measured
 from tests.stack.traffic import Traffic
 
-# As the messaging.system of spans.
+# The values of `messaging.system` in spans, by mode.
 TRANSPORTS = {"local": "http", "docker": "rabbitmq"}
 
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    """Where everything is, as `make up` was told."""
+    """The settings that `make up` has used."""
     return read()
 
 
 @pytest.fixture(scope="session")
-def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Print a line at once, so that nobody wonders what takes so long."""
+def announce(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Print a line at once, past pytest's capture, so that nobody wonders what takes so long."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
-    def line(text: str) -> None:
+    def line(message: str) -> None:
         with capture.global_and_fixture_disabled():
-            print(f"\n{text}", flush=True)
+            print(f"\n{message}", flush=True)
 
     return line
 
 
 @pytest.fixture(scope="session")
 def api(settings: Settings) -> Iterator[Api]:
-    """The public API of the five services. Ends the run when they are not there."""
+    """The public API of the five services; the run ends if they do not answer."""
     api = Api({each.short: environment.url(each, settings) for each in SERVICES})
     try:
         api.check_ready()
@@ -56,26 +56,26 @@ def api(settings: Settings) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def made(api: Api, settings: Settings, tell: Callable[[str], None]) -> Traffic:
+def made(api: Api, settings: Settings, announce: Callable[[str], None]) -> Traffic:
     """The traffic, made once and before everything else."""
-    tell("Telling the story of two tenants, and what goes wrong for them")
+    announce("Playing the journey of two tenants, and what goes wrong for them")
     return traffic.make(api, settings.values)
 
 
 @pytest.fixture(scope="session")
 def mode(settings: Settings) -> str:
-    """`local` or `docker`, whichever has the services."""
+    """`local` or `docker`, whichever mode the services run in."""
     return "local" if stack.is_running(settings) else "docker"
 
 
 @pytest.fixture(scope="session")
 def running() -> set[str] | None:
-    """The containers of the stack that run, or None where no engine can be asked."""
+    """The containers of the stack that run, or None if no engine answers."""
     return None if engine.lacking() else engine.running()
 
 
 def client_of(back_end: BackEnd, name: str) -> Callable[..., Iterator[httpx.Client]]:
-    """A fixture: a client of a back end, where that runs."""
+    """Make a fixture: a client of a back end, if that runs."""
 
     @pytest.fixture(scope="session", name=name)
     def given(settings: Settings) -> Iterator[httpx.Client]:
@@ -94,7 +94,7 @@ kibana = client_of(backends.KIBANA, "kibana")
 
 @pytest.fixture(scope="session")
 def grafana(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of Grafana as its administrator, where that runs."""
+    """A client of Grafana as its administrator, if Grafana runs."""
     login = ("admin", settings.values["GRAFANA_ADMIN_PASSWORD"])
     with backends.client(backends.GRAFANA, settings, login) as client:
         yield client
@@ -102,7 +102,7 @@ def grafana(settings: Settings) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def logstash(settings: Settings) -> tuple[str, int]:
-    """The address that takes JSON lines, where Logstash runs. Its own API is not published."""
+    """The address at which Logstash takes JSON lines, if it runs. Its HTTP API is not published."""
     address = ("127.0.0.1", settings.port("LOGSTASH_PORT"))
     with socket.socket() as probe:
         probe.settimeout(backends.ANSWER_SECONDS)
@@ -118,18 +118,18 @@ def measured(
     made: Traffic,
     api: Api,
     settings: Settings,
-    tell: Callable[[str], None],
+    announce: Callable[[str], None],
 ) -> Measured:
-    """Prometheus, which sees more of the traffic before long.
+    """Prometheus, which has scraped the first traffic and is about to scrape the second.
 
-    A rate begins with the second number of a series, and of the first traffic of a new stack there is only one. So the
-    same happens once more, after everybody has been asked.
+    A rate needs two samples of a series that differ, and the first traffic of a new stack gives only one. So the same
+    traffic is made again after every service has been scraped.
     """
     measured = Measured(prometheus, running)
-    tell("Waiting until Prometheus has asked the services, which it does every 15 seconds; then once more the same")
+    announce("Waiting until Prometheus has scraped the services, which it does every 15 seconds; then the same again")
     measured.wait_for_scrape(made.ended)
     measured.settle(traffic.make(api, settings.values).ended + SETTLED_SECONDS)
-    tell(f"What it does not show yet is waited for, {SETTLED_SECONDS:.0f} seconds in all")
+    announce(f"The tests wait up to {SETTLED_SECONDS:.0f} seconds for what Prometheus does not show yet")
     return measured
 
 

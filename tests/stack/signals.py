@@ -1,6 +1,7 @@
-"""One trace and its log lines, read from wherever the stack keeps them: files in local mode, back ends in Docker mode."""
+"""Readers of a trace and its log lines: from files in local mode, from Jaeger and Elasticsearch in Docker mode."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 from local import logs, traces
@@ -25,7 +26,7 @@ def spans_in_jaeger(jaeger: httpx.Client, trace_id: str) -> list[traces.Span]:
     return list(traces.of_request(answer.raise_for_status().json()["result"]))
 
 
-def hits_in_elasticsearch(elasticsearch: httpx.Client, trace_id: str) -> list[dict]:
+def hits_in_elasticsearch(elasticsearch: httpx.Client, trace_id: str) -> list[dict[str, Any]]:
     """The log lines that Elasticsearch has stored, each with its index: `_index`, and the line under `_source`."""
     wanted = {"query": {"term": {"trace_id": trace_id}}, "sort": ["timestamp"], "size": 1000}
     answer = elasticsearch.post("/logs-*/_search", json=wanted).raise_for_status().json()
@@ -33,7 +34,7 @@ def hits_in_elasticsearch(elasticsearch: httpx.Client, trace_id: str) -> list[di
 
 
 def lines_in_elasticsearch(elasticsearch: httpx.Client, trace_id: str) -> list[logs.Line]:
-    """As `lines_in_files`, from Elasticsearch."""
+    """The log lines that Elasticsearch has stored."""
     return [hit["_source"] for hit in hits_in_elasticsearch(elasticsearch, trace_id)]
 
 

@@ -1,4 +1,4 @@
-"""The alerts can fire: they ask for what exists, are loaded, and reach Alertmanager."""
+"""The alerts can fire: they select series that exist, are loaded, and reach Alertmanager."""
 
 import pytest
 
@@ -10,10 +10,10 @@ from tests.stack.measured import sources
 ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
 # A selector with one of these in it may match no series while all is well.
 MAY_MATCH_NOTHING = {
-    "events_dead_total": "a series begins with the first event that was given up",
-    'status="5xx"': "a series begins with the first request that failed",
+    "events_dead_total": "the series begins with the first dead event",
+    'status="5xx"': "the series begins with the first request that failed",
 }
-# Without `offset`: a stack of five minutes has no hour ago.
+# Without `offset`: a stack that is five minutes old has no data from an hour ago.
 SELECTORS = sorted(
     {
         (rule.get("alert") or rule["record"], selector.prettify().partition(" offset ")[0])
@@ -27,12 +27,12 @@ SELECTORS = sorted(
 def test_a_selector_matches_a_series(measured, rule, selector):
     measured.must_run(*sources(selector))
     if any(part in selector for part in MAY_MATCH_NOTHING):
-        measured.values(selector)  # but it is no error
+        measured.values(selector)  # an error fails here, an empty result does not
     else:
         measured.eventually(selector)
 
 
-def test_what_may_match_nothing_is_asked_for():
+def test_each_exception_is_in_a_selector():
     assert [part for part in MAY_MATCH_NOTHING if not any(part in selector for _, selector in SELECTORS)] == []
 
 
@@ -45,7 +45,7 @@ def test_the_alerts_are_loaded_with_what_an_operator_needs(measured):
         assert rule["labels"]["severity"]
 
 
-def test_prometheus_has_an_alertmanager_to_tell(measured, alertmanager):
+def test_prometheus_sends_alerts_to_alertmanager(measured, alertmanager):
     known = measured.get("/api/v1/alertmanagers")
     assert [each["url"] for each in known["activeAlertmanagers"]] == ["http://alertmanager:9093/api/v2/alerts"]
 
@@ -55,5 +55,5 @@ def test_the_alert_that_always_fires_has_arrived_and_goes_to_nobody(measured, al
         alerts = alertmanager.get("/api/v2/alerts", params={"filter": 'alertname="Watchdog"'})
         return alerts.raise_for_status().json()
 
-    (arrived,) = eventually(watchdog, 60, "Alertmanager has not heard of Watchdog")
+    (arrived,) = eventually(watchdog, 60, "Watchdog has not reached Alertmanager")
     assert arrived["receivers"] == [{"name": "nobody"}]

@@ -1,4 +1,4 @@
-"""Every panel has something to show: each query and each recording rule returns data, once there has been traffic."""
+"""Every panel has something to show: after traffic, each query and each recording rule returns data."""
 
 import httpx
 import pytest
@@ -6,19 +6,19 @@ from local import environment
 from local.settings import SERVICES
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.configs.dashboards import MAY_BE_EMPTY, RULES, Query, filled_in, other_queries, queries
+from tests.configs.dashboards import MAY_BE_EMPTY, RULES, filled_in, other_queries, queries
 from tests.configs.promql import exported_by_services, selectors
-from tests.stack.measured import Measured, sources
+from tests.stack.measured import sources
 
 RECORDED = [rule for rule in RULES if "record" in rule]
 
 
 @pytest.mark.parametrize("query", [*queries(), *other_queries()], ids=str)
-def test_a_query_returns_data(measured: Measured, query: Query):
+def test_a_query_returns_data(measured, query):
     expr = filled_in(query.expr)
     measured.must_run(*sources(expr))
     if any(part in query.expr for part in MAY_BE_EMPTY):
-        measured.values(expr)  # but it is no error
+        measured.values(expr)  # an error fails here, an empty result does not
     else:
         measured.eventually(expr)
 
@@ -26,14 +26,14 @@ def test_a_query_returns_data(measured: Measured, query: Query):
 @pytest.mark.parametrize(
     "rule", RECORDED, ids=lambda rule: " ".join([rule["record"], *rule.get("labels", {}).values()])
 )
-def test_a_recording_rule_returns_data(measured: Measured, rule):
+def test_a_recording_rule_returns_data(measured, rule):
     measured.must_run(*sources(rule["expr"]))
     labels = ", ".join(f'{name}="{value}"' for name, value in rule.get("labels", {}).items())
     measured.eventually(f"{rule['record']}{{{labels}}}")
 
 
 def test_what_panels_and_rules_ask_of_the_services_is_on_their_pages(settings, mode):
-    """Also where no Prometheus runs."""
+    """This test needs no Prometheus, so it covers local mode too."""
     asked = [filled_in(query.expr) for query in [*queries(), *other_queries()]] + [rule["expr"] for rule in RULES]
     names = {selector.name for expr in asked for selector in selectors(expr)} & exported_by_services()
     shown = {

@@ -10,7 +10,7 @@ SOURCES = {
     each["uid"]: each["type"]
     for each in yaml.safe_load((DEV / "grafana/provisioning/datasources/all.yml").read_text())["datasources"]
 }
-# Alertmanager's data source has no part in Grafana's server, which alone can answer for its health.
+# Alertmanager's data source runs in the browser only, so Grafana's server cannot check its health.
 WITHOUT_HEALTH = {"alertmanager"}
 
 
@@ -25,12 +25,12 @@ def test_the_data_sources_are_those_of_the_file(grafana):
 
 @pytest.mark.parametrize("uid", sorted(SOURCES.keys() - WITHOUT_HEALTH))
 def test_a_data_source_is_healthy(grafana, request, uid):
-    request.getfixturevalue(uid)  # what it asks has to run
+    request.getfixturevalue(uid)  # skips if the source itself does not run
 
     def health() -> dict:
         return grafana.get(f"/api/datasources/uid/{uid}/health").json()
 
-    # Elasticsearch's is not before there is an index.
+    # Elasticsearch's data source is healthy only once there is an index.
     eventually(lambda: health().get("status") == "OK", 60, lambda: f"{uid} is not healthy: {health()}")
 
 
@@ -52,7 +52,7 @@ def test_a_query_of_a_panel_returns_data(grafana, measured):
 
 
 def test_the_plugin_of_elasticsearch_is_there(grafana):
-    """It comes with the image, and an update at the start can break it."""
+    """The plugin is part of the image, and an update when Grafana starts can break it."""
     assert grafana.get("/api/plugins/elasticsearch/settings").status_code == 200
 
 

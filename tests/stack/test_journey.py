@@ -1,4 +1,4 @@
-"""One trace tells the whole story: through the services, the SQL, the events and the log lines."""
+"""One trace holds the whole story of a request: the services, the SQL, the events and the log lines."""
 
 from local.settings import SERVICES
 from local.traces import Span
@@ -57,17 +57,18 @@ def test_an_approval_is_one_trace_through_budget_personnel_and_system(read_spans
 
 
 def test_all_five_services_have_log_lines_of_the_trace(read_lines, made):
-    def said() -> bool:
+    def are_written() -> bool:
         return {line["service"] for line in read_lines(made.created)} == FIVE
 
-    eventually(said, 90, f"some services have no log line of trace {made.created}")
+    eventually(are_written, 90, f"some services have no log line of trace {made.created}")
 
 
 def of(span: Span, event_type: str) -> bool:
+    """Whether a span belongs to an event of this type."""
     return span.attributes.get("cloudevents.event_type") == event_type
 
 
 def is_a_tree(spans: list[Span]) -> bool:
-    """Whether every span but the client's request hangs on another one."""
+    """Whether the parent of every span but the client's request is among them."""
     known = {span.span_id for span in spans}
     return [span.kind for span in spans if span.parent_id not in known] == [SERVER]

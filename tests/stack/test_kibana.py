@@ -1,4 +1,4 @@
-"""Kibana has what people click on: the data view, the saved searches and the dashboard, without anybody's doing."""
+"""Kibana comes with the data view, the saved searches and the dashboard, without a step by hand."""
 
 import httpx
 import pytest
@@ -8,7 +8,7 @@ from tests.fixtures.waiting import eventually
 
 @pytest.fixture(scope="module")
 def titles(kibana: httpx.Client) -> dict[str, str]:
-    """Titles by id. The set-up begins when Kibana has become healthy, so it may not be done yet; the dashboard is last."""
+    """Titles by id. The set-up begins when Kibana is healthy and makes the dashboard last, so it may still be running."""
 
     def done() -> dict[str, str]:
         wanted = {"type": ["search", "dashboard"], "per_page": 1000}

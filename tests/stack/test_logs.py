@@ -1,4 +1,4 @@
-"""Log lines are found by trace id, with the fields that people search by, once each, and are not kept for ever."""
+"""Each log line is found once, by its trace id and with the fields that people search by, and expires one day."""
 
 import json
 import re
@@ -97,7 +97,7 @@ def test_the_query_of_a_panel_of_lines_finds_lines(elasticsearch, logstash, made
 
 def test_lines_are_kept_as_long_as_the_policy_says(elasticsearch):
     answer = elasticsearch.get("/_ilm/policy/app-logs")
-    assert answer.is_success, f"elasticsearch-setup has put no policy: {answer.text}"
+    assert answer.is_success, f"elasticsearch-setup has stored no policy: {answer.text}"
     stored = answer.json()["app-logs"]["policy"]["phases"]
     wanted = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]
     assert {name: phase["min_age"] for name, phase in stored.items()} == {
@@ -109,7 +109,7 @@ def test_lines_are_kept_as_long_as_the_policy_says(elasticsearch):
 def test_a_new_index_follows_our_template(elasticsearch):
     path = "/_index_template/_simulate_index/logs-auth-service-2026.01.31"
     answer = elasticsearch.post(path).raise_for_status().json()
-    assert "template" in answer, "elasticsearch-setup has put no template"
+    assert "template" in answer, "elasticsearch-setup has stored no template"
     index = answer["template"]
     assert index["settings"]["index"]["lifecycle"]["name"] == "app-logs"
     assert index["settings"]["index"]["number_of_replicas"] == "0"

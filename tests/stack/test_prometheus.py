@@ -1,4 +1,4 @@
-"""Prometheus asks everybody that runs, has the rules as committed, and computes each of them."""
+"""Prometheus scrapes every target that runs, has loaded the committed rules, and evaluates each without an error."""
 
 import pytest
 
@@ -23,9 +23,9 @@ def test_a_target_is_up(measured, job):
     assert target()["labels"]["instance"] == TARGETS[job]
 
 
-def test_nobody_else_is_asked(measured):
-    asked = {each["labels"]["job"] for each in measured.get("/api/v1/targets")["activeTargets"]}
-    assert asked == set(TARGETS)
+def test_there_are_no_other_targets(measured):
+    scraped = {each["labels"]["job"] for each in measured.get("/api/v1/targets")["activeTargets"]}
+    assert scraped == set(TARGETS)
 
 
 def test_the_rules_are_those_of_the_files(measured):
@@ -39,5 +39,5 @@ def test_no_rule_is_in_error(measured):
         rules = [rule for group in measured.get("/api/v1/rules")["groups"] for rule in group["rules"]]
         return rules if all(rule["health"] != "unknown" for rule in rules) else []
 
-    rules = eventually(judged, 60, "a rule has not been computed")
+    rules = eventually(judged, 60, "a rule has not been evaluated")
     assert [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"] == []

@@ -1,4 +1,4 @@
-"""A number leads to the request behind it: an exemplar names a trace, and the trace is there."""
+"""An exemplar leads from a metric to the request behind it: it names a trace, and that trace is stored."""
 
 import re
 
@@ -14,7 +14,7 @@ SECONDS = 30
 
 
 @pytest.mark.parametrize("service", sorted(service.name for service in SERVICES))
-def test_an_exemplar_of_a_service_names_a_trace_that_is_kept(read_spans, settings, service):
+def test_an_exemplar_of_a_service_names_a_trace_that_is_stored(read_spans, settings, service):
     url = environment.url(service_named(service.removesuffix("-service")), settings)
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
     page = httpx.get(f"{url}/metrics", headers=accept).raise_for_status().text
@@ -22,7 +22,7 @@ def test_an_exemplar_of_a_service_names_a_trace_that_is_kept(read_spans, setting
     assert named, f"no exemplar in {url}/metrics"
     trace_id, _ = max(named, key=lambda exemplar: float(exemplar[1]))
     assert service in eventually(
-        lambda: {span.service for span in read_spans(trace_id)}, SECONDS, f"trace {trace_id} is not kept"
+        lambda: {span.service for span in read_spans(trace_id)}, SECONDS, f"trace {trace_id} is not stored"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the tests do to the stack before they look at it: the demo's story, and what else a panel or a rule asks for."""
+"""The traffic on the stack before the tests look at it: the demo's journey, and whatever else a panel or rule needs."""
 
 import secrets
 import time
@@ -13,7 +13,7 @@ from libs.journey.story import Told
 
 @dataclass(frozen=True)
 class Traffic:
-    """What has happened, with times in seconds since 1970."""
+    """The traffic so far; times are in seconds since 1970."""
 
     told: Told
     approved: Answer
@@ -23,12 +23,12 @@ class Traffic:
 
     @property
     def created(self) -> str:
-        """The trace in which a tenant was created, which all five services take part in."""
+        """The id of the trace that created a tenant, in which all five services take part."""
         return self.told.traces[0]
 
 
 def make(api: Api, logins: Mapping[str, str]) -> Traffic:
-    """Tell the story of two tenants, then fail in every way that is worth a panel. Takes some seconds."""
+    """Play the journey of two tenants, then fail in every way that has a panel. This takes some seconds."""
     began = time.time()
     platform = steps.log_in_to_platform(api, logins)
     told, other = (story.tell(api, platform, people.company(seed, secrets.token_hex(3))) for seed in (1, 2))
@@ -42,7 +42,7 @@ def make(api: Api, logins: Mapping[str, str]) -> Traffic:
     admin.call("personnel", "POST", "/api/v1/departments", json={"name": ""}, expect=422)
     key = secrets.token_hex(8)
     night = {"code": "night-shift", "name": "Night shift"}
-    for _ in range(2):  # the second time its first answer is repeated
+    for _ in range(2):  # the second request gets the first answer again
         admin.call("personnel", "POST", "/api/v1/departments", json=night, key=key, expect=201)
     admin.call("personnel", "POST", "/api/v1/departments", json=night, expect=409)
     _use_a_refresh_token_twice(api, other)
@@ -52,7 +52,7 @@ def make(api: Api, logins: Mapping[str, str]) -> Traffic:
 
 
 def _use_a_refresh_token_twice(api: Api, told: Told) -> None:
-    """What a thief would do: the session ends, and a line warns of it."""
+    """Do what a thief would do: the session ends, and a log line warns of it."""
     member = steps.log_in(api, told.company.code, told.company.member)
     used = {"refresh_token": member.refresh_token}
     member.renew()
