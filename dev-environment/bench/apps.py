@@ -121,6 +121,13 @@ def ours(app: FastAPI, engine: AsyncEngine) -> None:
     instrument(app)
 
 
+def floor(app: FastAPI, engine: AsyncEngine) -> None:
+    """The three signals written by hand: what is possible."""
+    from bench.floor import Floor
+
+    app.add_middleware(Floor, engine=engine)
+
+
 def ours_without_metrics(app: FastAPI, engine: AsyncEngine) -> None:
     """The same, counting nothing. Lines and spans have variables that switch them off; the metrics have none."""
     from libs.observability.http_metrics import HttpMetrics
@@ -152,7 +159,7 @@ def ours_with_many_metrics(app: FastAPI, engine: AsyncEngine) -> None:
 
 
 WIRINGS: dict[str, Callable[[FastAPI, AsyncEngine], None]] = {
-    wire.__name__: wire for wire in (bare, tutorial, ours, ours_without_metrics, ours_with_many_metrics)
+    wire.__name__: wire for wire in (bare, floor, tutorial, ours, ours_without_metrics, ours_with_many_metrics)
 }
 
 

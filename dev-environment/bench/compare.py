@@ -1,9 +1,10 @@
-"""The same two endpoints with no telemetry, with that of the tutorials and with ours, in interleaved rounds."""
+"""The same two endpoints with no telemetry, with the floor's, the tutorials' and ours, in interleaved rounds."""
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 from bench import client
@@ -20,12 +21,15 @@ NO_LINES = {"LOG_LEVEL": "error"}
 NO_SPANS = {"OTEL_SDK_DISABLED": "true"}
 VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "bare": ("bare", {}),
+    "floor": ("floor", {}),
     "tutorial": ("tutorial", {}),
     "ours": ("ours", {}),
     "ours_traces": ("ours_without_metrics", NO_LINES),
     "ours_metrics": ("ours", NO_LINES | NO_SPANS),
     "ours_logs": ("ours_without_metrics", NO_SPANS),
 }
+# What leaves every signal for every request. `before` is the `ours` of another checkout.
+COMPLETE = ("floor", "ours", "before")
 
 Say = Callable[[str], None]
 
@@ -82,36 +86,61 @@ class Rounds:
             "rps": round(median(self.rps)),
             "p50_ms": round(median(self.p50_ms), 2),
             "p99_ms": round(median(self.p99_ms), 2),
-            "cpu_us": round(median(self.cpu_us)),
+            "cpu_us": round(median(self.cpu_us), 1),
             "rss_mib": round(median(self.rss_mib)),
         }
 
+    def added(self, bare: "Rounds") -> float:
+        """The CPU that a request takes beyond a bare one, as a share of the bare one: the median of the rounds' pairs."""
+        return round(median(own / theirs for own, theirs in zip(self.cpu_us, bare.cpu_us, strict=True)) - 1, 3)
 
-def run(stage: Stage, say: Say, *, rounds: int, seconds: float) -> dict[str, dict[str, dict[str, float]]]:
-    """Medians by endpoint and variant. Raises `LostError` when ours has not left one of each for each request."""
+
+def run(
+    stage: Stage,
+    say: Say,
+    *,
+    rounds: int,
+    seconds: float,
+    only: Collection[str] = VARIANTS,
+    endpoints: Collection[str] = ENDPOINTS,
+    against: Path | None = None,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Medians by endpoint and variant, bare always among them; `before` is the `ours` of the checkout `against`.
+
+    Raises `LostError` when a complete variant has not left exactly one of each signal for each request.
+    """
     sink = stage.start_sink()
-    stage.start_database()
-    servers = {name: stage.start_server(name, sink, wiring, **given) for name, (wiring, given) in VARIANTS.items()}
-    answered = dict.fromkeys(servers, 1)  # the one that showed that it is ready
-    measured = {endpoint: {name: Rounds() for name in servers} for endpoint in ENDPOINTS}
-    for endpoint, path in ENDPOINTS.items():
+    if "database" in endpoints:
+        stage.start_database()
+    servers = {
+        name: stage.start_server(name, sink, wiring, **given)
+        for name, (wiring, given) in VARIANTS.items()
+        if name == "bare" or name in only
+    }
+    if against is not None:
+        servers["before"] = stage.start_server("before", sink, "ours", root=against)
+    answered = dict.fromkeys(servers, 1)  # the request that showed that it was ready
+    paths = {endpoint: path for endpoint, path in ENDPOINTS.items() if endpoint in endpoints}
+    measured = {endpoint: {name: Rounds() for name in servers} for endpoint in paths}
+    for endpoint, path in paths.items():
         for name, server in servers.items():
             say(f"warming up: {endpoint}, {name}")
             answered[name] += Rounds().add(server, path, WARM_UP_SECONDS)
     for number in range(rounds):
-        for endpoint, path in ENDPOINTS.items():
+        for endpoint, path in paths.items():
             for name, server in servers.items():
                 say(f"round {number + 1} of {rounds}: {endpoint}, {name}")
                 answered[name] += measured[endpoint][name].add(server, path, seconds)
     others = max(max(each.by_others) for variants in measured.values() for each in variants.values())
     if others > MOST_BY_OTHERS:
-        say(
-            f"Others took up to {others:.0%} of the servers' core: requests/s and ms are worth little, CPU µs are right."
-        )
-    say("counting what was left behind")
-    verify(sink, servers["ours"], answered["ours"])
+        say(f"Other processes took up to {others:.0%} of the servers' core: trust the CPU µs, not requests/s and ms.")
+    say("counting spans, lines and requests")
+    for name in COMPLETE:
+        if name in servers:
+            verify(sink, servers[name], answered[name])
     return {
-        endpoint: {name: each.medians() for name, each in variants.items()} for endpoint, variants in measured.items()
+        endpoint: {name: each.medians() | {"added": each.added(variants["bare"])} for name, each in variants.items()}
+        for endpoint, variants in measured.items()
     }
 
 
@@ -133,7 +162,7 @@ def verify(sink: Sink, server: Process, answered: int) -> None:
     expected = answered + max(0, surplus)
     statements = spans.get("SELECT products", 0)
     if set(list(found.values())[1:]) != {expected} or statements != lines.get("/products/{id}", 0):
-        raise LostError(f"not all is there: {found}, statements {statements}, lines {lines}")
+        raise LostError(f"{server.name}: the numbers differ: {found}, statements {statements}, lines {lines}")
 
 
 def left_lines(server: Process) -> dict[str, int]:

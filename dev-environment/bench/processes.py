@@ -118,13 +118,20 @@ class Process:
 
 
 def start(
-    name: str, module: Sequence[str], environment: Mapping[str, str], port: int, folder: Path, *, core: int | None
+    name: str,
+    module: Sequence[str],
+    environment: Mapping[str, str],
+    port: int,
+    folder: Path,
+    *,
+    core: int | None,
+    root: Path = ROOT,
 ) -> Process:
-    """Starts `python -m module…` on a core, if one is given; what it prints is in `folder`."""
+    """Starts `python -m module…` in the checkout `root`, on a core if one is given; its output goes to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", *module]
     with (folder / "console").open("ab") as console:
-        running = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=console, stderr=console)
+        running = subprocess.Popen(command, env=environment, cwd=root, stdout=console, stderr=console)
     if core is not None:
         os.sched_setaffinity(running.pid, {core})
     return Process(name, running, port, folder)
@@ -187,20 +194,34 @@ class Stage:
         self._database_url = postgres.url(server, driver="postgresql+asyncpg")
         subprocess.run([sys.executable, "-m", "bench.fill"], env=self._environment("fill", {}), cwd=ROOT, check=True)
 
-    def start_server(self, name: str, sink: Sink, wiring: str, *arguments: str, **given: str) -> Process:
-        """A server of `bench.apps`, ready to be asked; its name is also that of its service and its folder."""
+    def start_server(
+        self, name: str, sink: Sink, wiring: str, *arguments: str, root: Path = ROOT, **given: str
+    ) -> Process:
+        """A server of the `bench.apps` of the checkout `root`, ready for requests; its service and folder share its name."""
         given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{sink.process.port}"
-        return self.start_program(name, "bench.apps", wiring, *arguments, ready="/items/1", **given)
+        return self.start_program(name, "bench.apps", wiring, *arguments, ready="/items/1", root=root, **given)
 
-    def start_program(self, name: str, module: str, *arguments: str, ready: str, **given: str) -> Process:
-        """Any module of ours, on the servers' core, that answers to the path `ready` when it is ready."""
-        server = self._start(name, [module, *arguments], free_port(), given, core=self._cores.server)
+    def start_program(
+        self, name: str, module: str, *arguments: str, ready: str, root: Path = ROOT, **given: str
+    ) -> Process:
+        """Any module of the checkout `root`, on the servers' core; returns once it answers to the path `ready`."""
+        given["PYTHONPATH"] = os.pathsep.join((str(root), str(root / "dev-environment")))
+        server = self._start(name, [module, *arguments], free_port(), given, core=self._cores.server, root=root)
         server.wait_for(ready)
         return server
 
-    def _start(self, name: str, module: list[str], port: int, given: Mapping[str, str], *, core: int | None) -> Process:
+    def _start(
+        self,
+        name: str,
+        module: list[str],
+        port: int,
+        given: Mapping[str, str],
+        *,
+        core: int | None,
+        root: Path = ROOT,
+    ) -> Process:
         environment = self._environment(name, given) | {"PORT": str(port)}
-        process = start(name, module, environment, port, Path(environment["LOG_DIR"]), core=core)
+        process = start(name, module, environment, port, Path(environment["LOG_DIR"]), core=core, root=root)
         self._stack.callback(process.stop)
         return process
 
