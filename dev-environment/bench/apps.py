@@ -76,7 +76,7 @@ def tutorial(app: FastAPI, engine: AsyncEngine) -> None:
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor  # pyright: ignore[reportMissingTypeStubs]
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from prometheus_fastapi_instrumentator import Instrumentator
@@ -132,7 +132,9 @@ def ours_without_metrics(app: FastAPI, engine: AsyncEngine) -> None:
     """The same, counting nothing. Lines and spans have variables that switch them off; the metrics have none."""
     from libs.observability.http_metrics import HttpMetrics
 
-    HttpMetrics.observe = lambda *_: None
+    def observe_nothing(*_: object) -> None: ...
+
+    HttpMetrics.observe = observe_nothing  # pyright: ignore[reportAttributeAccessIssue]
     ours(app, engine)
 
 
@@ -140,10 +142,10 @@ def ours_with_many_metrics(app: FastAPI, engine: AsyncEngine) -> None:
     """The same with two thousand sample lines on `/metrics`, and a probe of the event loop behind `/lag`."""
     from prometheus_client import Histogram
 
+    from bench.floor import BOUNDS
     from bench.lag import Lag
-    from libs.observability.http_metrics import DURATION_BUCKETS
 
-    durations = Histogram("bench_seconds", "Durations.", ("kind", "place"), buckets=DURATION_BUCKETS)
+    durations = Histogram("bench_seconds", "Durations.", ("kind", "place"), buckets=BOUNDS)
     for number in range(140):
         durations.labels(f"kind-{number % 10}", f"place-{number}").observe(0.2, {"trace_id": f"{number:032x}"})
     lag = Lag()

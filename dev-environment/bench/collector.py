@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bench import client
 from bench.compare import WARM_UP_SECONDS, LostError, Rounds
-from bench.processes import Process, Stage
+from bench.processes import Process, Sink, Stage
 from bench.sink import BEHAVIOURS
 
 PATH = "/items/7"
@@ -16,10 +16,10 @@ RECOVERY_SECONDS = 60
 
 def run(stage: Stage, say: Callable[[str], None], *, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
     """Medians by behaviour, with what was exported and what was lost. Raises `LostError` for a span not accounted for."""
-    sinks = {behaviour: stage.start_sink(f"sink-{behaviour}") for behaviour in BEHAVIOURS}
+    sinks: dict[str, Sink] = {behaviour: stage.start_sink(f"sink-{behaviour}") for behaviour in BEHAVIOURS}
     servers = {behaviour: stage.start_server(behaviour, sink, "ours") for behaviour, sink in sinks.items()}
-    measured = {behaviour: Rounds() for behaviour in BEHAVIOURS}
-    answered = dict.fromkeys(BEHAVIOURS, 1)
+    measured = {behaviour: Rounds() for behaviour in sinks}
+    answered = dict.fromkeys(sinks, 1)  # the request that showed that the server was ready
     for behaviour, sink in sinks.items():
         sink.be(behaviour)
         answered[behaviour] += Rounds().add(servers[behaviour], PATH, WARM_UP_SECONDS)

@@ -113,7 +113,7 @@ def run(
     if "database" in endpoints:
         stage.start_database()
     servers = {
-        name: stage.start_server(name, sink, wiring, **given)
+        name: stage.start_server(name, sink, wiring, environment=given)
         for name, (wiring, given) in VARIANTS.items()
         if name == "bare" or name in only
     }

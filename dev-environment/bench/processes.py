@@ -195,17 +195,30 @@ class Stage:
         subprocess.run([sys.executable, "-m", "bench.fill"], env=self._environment("fill", {}), cwd=ROOT, check=True)
 
     def start_server(
-        self, name: str, sink: Sink, wiring: str, *arguments: str, root: Path = ROOT, **given: str
+        self,
+        name: str,
+        sink: Sink,
+        wiring: str,
+        *arguments: str,
+        root: Path = ROOT,
+        environment: Mapping[str, str] = {},
     ) -> Process:
         """A server of the `bench.apps` of the checkout `root`, ready for requests; its service and folder share its name."""
-        given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{sink.process.port}"
-        return self.start_program(name, "bench.apps", wiring, *arguments, ready="/items/1", root=root, **given)
+        given = {**environment, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.process.port}"}
+        arguments = (wiring, *arguments)
+        return self.start_program(name, "bench.apps", *arguments, ready="/items/1", root=root, environment=given)
 
     def start_program(
-        self, name: str, module: str, *arguments: str, ready: str, root: Path = ROOT, **given: str
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        ready: str,
+        root: Path = ROOT,
+        environment: Mapping[str, str] = {},
     ) -> Process:
         """Any module of the checkout `root`, on the servers' core; returns once it answers to the path `ready`."""
-        given["PYTHONPATH"] = os.pathsep.join((str(root), str(root / "dev-environment")))
+        given = {**environment, "PYTHONPATH": os.pathsep.join((str(root), str(root / "dev-environment")))}
         server = self._start(name, [module, *arguments], free_port(), given, core=self._cores.server, root=root)
         server.wait_for(ready)
         return server

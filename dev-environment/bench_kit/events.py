@@ -6,10 +6,8 @@ import sys
 from collections.abc import Callable
 from statistics import median
 
-import asyncpg
 from bench.command import BenchError
 from bench.processes import ROOT
-from local import postgres
 
 from bench_kit.machine import Machine
 
@@ -33,15 +31,11 @@ async def send(machine: Machine, system_port: int, count: int) -> dict[str, floa
     return json.loads(out.splitlines()[-1])
 
 
-async def arrived(machine: Machine) -> tuple[int, int, int]:
+async def arrived(machine: Machine) -> list[int]:
     """Effects, distinct effects and inbox rows in the receiving service."""
-    connection = await asyncpg.connect(postgres.url(machine.server, database="system"))
-    try:
-        counts = ("count(*) from audit_entries", "count(distinct id) from audit_entries", "count(*) from inbox")
-        effects, distinct, noted = [await connection.fetchval(f"select {count}") for count in counts]
-        return effects, distinct, noted
-    finally:
-        await connection.close()
+    return await machine.counts(
+        "system", "count(*) from audit_entries", "count(distinct id) from audit_entries", "count(*) from inbox"
+    )
 
 
 async def run(machine: Machine, say: Callable[[str], None], *, rounds: int, count: int) -> dict[str, float]:
@@ -53,7 +47,7 @@ async def run(machine: Machine, say: Callable[[str], None], *, rounds: int, coun
         for number in range(1, rounds + 1):
             took = await send(machine, system.port, count)
             expected = 100 + number * count
-            if (found := await arrived(machine)) != (expected,) * 3:
+            if (found := await arrived(machine)) != [expected] * 3:
                 raise BenchError(f"of {expected} events there are {found} effects, distinct effects and inbox rows")
             rates.append(count / took["relayed_seconds"])
             say(

@@ -5,15 +5,18 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, cast
 from uuid import uuid4
 
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import jwt
 from bench.processes import ROOT, Process, start
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 from local import databases, postgres
 from local.ports import free_port
 
@@ -29,7 +32,7 @@ class Signer:
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
+        public = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         self.keys = {"keys": [public | {"kid": "bench", "use": "sig", "alg": ALGORITHM}]}
 
     def token(self, tenant_id: str, *permissions: str) -> str:
@@ -42,7 +45,7 @@ class Signer:
         )
 
     @contextmanager
-    def serving(self) -> Iterator[str]:
+    def serving(self) -> Generator[str]:
         """The base URL at which the keys and a token to deliver events are given out."""
         signer = self
 
@@ -61,7 +64,7 @@ class Signer:
                 self.end_headers()
                 self.wfile.write(json.dumps(document).encode())
 
-            def log_message(self, *_: object) -> None: ...
+            def log_message(self, format: str, *args: object) -> None: ...
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -102,6 +105,15 @@ class Machine:
         """Where a service's database is, for the role `app` or `owner`."""
         return f"postgresql+asyncpg://{service}_{role}:{PASSWORD}@127.0.0.1:{self.server.port}/{service}"
 
+    async def counts(self, service: str, *counts: str) -> list[int]:
+        """The results of `select <count>` in the database of a service."""
+        connect = cast("Callable[..., Any]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
+        connection = await connect(postgres.url(self.server, database=service))
+        try:
+            return [await connection.fetchval(f"select {count}") for count in counts]
+        finally:
+            await connection.close()
+
     def environment(self, name: str, service: str, **given: str) -> dict[str, str]:
         """Of a process: nothing of the caller's but the path. Lines and spans go to files, as in the local stack."""
         return {
@@ -117,7 +129,7 @@ class Machine:
         }
 
     @contextmanager
-    def serving(self, module: str, *arguments: str, name: str, service: str, **given: str) -> Iterator[Process]:
+    def serving(self, module: str, *arguments: str, name: str, service: str, **given: str) -> Generator[Process]:
         """A server, ready to be asked."""
         port = free_port()
         environment = self.environment(name, service, PORT=str(port), **given)

@@ -7,12 +7,10 @@ from contextlib import ExitStack
 from statistics import median
 from uuid import uuid4
 
-import asyncpg
 from bench import client
 from bench.client import Load
 from bench.command import BenchError
 from bench.processes import Process
-from local import postgres
 
 from bench_kit.machine import Machine
 
@@ -48,13 +46,9 @@ def bodies(kind: str, tenant_id: str, tokens: Sequence[str], port: int) -> Calla
 
 async def kept(machine: Machine, kind: str) -> list[int]:
     """How many rows each table holds; of the outbox, those that nobody has sent."""
-    connection = await asyncpg.connect(postgres.url(machine.server, database="measured"))
-    try:
-        ours = ("notes", "idempotency_keys where status = 201", "outbox where published_at is null")
-        tables = ("plain_notes",) if kind == "plain" else ours
-        return [await connection.fetchval(f"select count(*) from {table}") for table in tables]
-    finally:
-        await connection.close()
+    ours = ("notes", "idempotency_keys where status = 201", "outbox where published_at is null")
+    tables = ("plain_notes",) if kind == "plain" else ours
+    return await machine.counts("measured", *(f"count(*) from {table}" for table in tables))
 
 
 async def run(machine: Machine, say: Callable[[str], None], *, rounds: int, seconds: float) -> dict[str, object]:

@@ -33,7 +33,7 @@ logging.getLogger("stamina").setLevel(logging.ERROR)
 told: list[story.Told] = []
 
 
-@events.test_start.add_listener
+@events.test_start.add_listener  # pyright: ignore[reportUnknownMemberType]
 def open_companies(environment: Environment, **_: Any) -> None:
     """Create the companies whose people will work; without a running stack there is nothing to do."""
     api = Api(urls())
@@ -46,12 +46,14 @@ def open_companies(environment: Environment, **_: Any) -> None:
     except (Unreachable, UnexpectedAnswer, steps.StepFailed) as error:
         print(f"No load: {error}")
         environment.process_exit_code = 1
-        environment.runner.quit()
+        if environment.runner:
+            environment.runner.quit()
 
 
 class Employee(User):
     """Somebody at work in one of the companies; who they are varies from task to task."""
 
+    environment: Environment
     wait_time = constant_throughput(RATE)
     _joined: ClassVar[int] = 0
 
@@ -157,7 +159,7 @@ class Employee(User):
     def _count(self, answer: Answer, error: Exception | None) -> None:
         """Tell locust of an answer, under its route; a refusal that was asked for is none of its failures."""
         refusal = f" -> {answer.status}" if answer.status >= 400 else ""
-        self.environment.events.request.fire(
+        self.environment.events.request.fire(  # pyright: ignore[reportUnknownMemberType]
             request_type=answer.method,
             name=f"{answer.service} {IDENTIFIER.sub('{id}', answer.path)}{refusal}",
             response_time=answer.seconds * 1000,
