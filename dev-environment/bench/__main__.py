@@ -36,16 +36,20 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--json", action="store_true", help="one JSON object and nothing else on standard output")
     parts = options.add_mutually_exclusive_group()
     parts.add_argument(
-        "--collector", action="store_true", help="instead: ours while the collector is away, silent, slow"
+        "--collector",
+        action="store_true",
+        help="instead: ours with a collector that refuses, is silent, slow or unavailable",
     )
-    parts.add_argument("--logging", action="store_true", help="instead: 20,000 lines a second; stop, kill, a full disk")
+    parts.add_argument(
+        "--logging", action="store_true", help="instead: 20,000 lines a second; SIGTERM, SIGKILL, a full disk"
+    )
     parts.add_argument("--metrics", action="store_true", help="instead: scrapes of 2,000 sample lines")
     parts.add_argument("--routes", action="store_true", help="instead: 10 routes against 200, and 40 in five routers")
     options.add_argument(
         "--only",
         type=_some(compare.VARIANTS),
         default=compare.VARIANTS,
-        help="these variants (and bare), as in bare,ours",
+        help="only these variants and bare, separated by commas",
     )
     options.add_argument(
         "--endpoint",
@@ -53,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
         default=compare.ENDPOINTS,
         help="trivial or database (default: both)",
     )
-    options.add_argument("--against", type=_checkout, help="another checkout, whose ours is measured too, as before")
+    options.add_argument(
+        "--against", type=_checkout, help="another checkout, whose ours is measured as well, as the variant before"
+    )
     options.add_argument("--rounds", type=int, default=5, help="rounds of each variant (default: 5)")
     options.add_argument("--seconds", type=float, default=2.0, help="seconds of each round (default: 2)")
     options.add_argument("--keep", action="store_true", help="keep the folder with all logs")
@@ -61,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _some(known: Collection[str]) -> Callable[[str], list[str]]:
-    """A parser of a list of some of these names, with commas between them."""
+    """A parser for a comma-separated list of known names."""
 
     def parse(given: str) -> list[str]:
         names = given.split(",")
@@ -75,7 +81,7 @@ def _some(known: Collection[str]) -> Callable[[str], list[str]]:
 def _checkout(given: str) -> Path:
     path = Path(given).resolve()
     if not (path / "dev-environment/bench/apps.py").is_file():
-        raise argparse.ArgumentTypeError(f"{given} is no checkout of this repository")
+        raise argparse.ArgumentTypeError(f"{given} is not a checkout of this repository")
     return path
 
 

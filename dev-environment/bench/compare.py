@@ -16,7 +16,7 @@ CONNECTIONS = 16
 WARM_UP_SECONDS = 0.7
 MOST_BY_OTHERS = 0.08
 
-# How each variant is wired (`bench.apps`), and what its environment switches off.
+# The wiring of each variant in `bench.apps`, and its environment variables.
 NO_LINES = {"LOG_LEVEL": "error"}
 NO_SPANS = {"OTEL_SDK_DISABLED": "true"}
 VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
@@ -28,14 +28,14 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "ours_metrics": ("ours", NO_LINES | NO_SPANS),
     "ours_logs": ("ours_without_metrics", NO_SPANS),
 }
-# What leaves every signal for every request. `before` is the `ours` of another checkout.
+# Variants that deliver every signal for every request. `before` is the `ours` of another checkout.
 COMPLETE = ("floor", "ours", "before")
 
 Say = Callable[[str], None]
 
 
 class LostError(BenchError):
-    """A request left less, or more, than it should."""
+    """The spans, lines or counts do not match the requests."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class _Round:
     load: client.Load
     cpu: float
     by_others: float
-    """Which share of the time the server's core worked for others."""
+    """The share of the round in which the server's core worked for other processes."""
 
 
 def _play(server: Process, path: str, seconds: float) -> _Round:
@@ -55,7 +55,7 @@ def _play(server: Process, path: str, seconds: float) -> _Round:
 
 @dataclass
 class Rounds:
-    """What the rounds of one variant at one endpoint have measured."""
+    """The measurements of all rounds of one variant at one endpoint."""
 
     rps: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
@@ -65,9 +65,9 @@ class Rounds:
     by_others: list[float] = field(default_factory=list)
 
     def add(self, server: Process, path: str, seconds: float) -> int:
-        """One more round; returns how many requests were answered.
+        """Play one more round; returns how many requests were answered.
 
-        A round in which others took much of the server's core is played again, and the quieter of the two counts.
+        A round in which other processes took much of the server's core is repeated, and the quieter of the two counts.
         """
         first = _play(server, path, seconds)
         played = [first, _play(server, path, seconds)] if first.by_others > MOST_BY_OTHERS else [first]
@@ -81,7 +81,7 @@ class Rounds:
         return sum(each.load.answers for each in played)
 
     def medians(self) -> dict[str, float]:
-        """By the names of the JSON object."""
+        """The medians, under the names of the JSON object."""
         return {
             "rps": round(median(self.rps)),
             "p50_ms": round(median(self.p50_ms), 2),
@@ -107,7 +107,7 @@ def run(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Medians by endpoint and variant, bare always among them; `before` is the `ours` of the checkout `against`.
 
-    Raises `LostError` when a complete variant has not left exactly one of each signal for each request.
+    Raises `LostError` when a complete variant has not delivered exactly one of each signal for each request.
     """
     sink = stage.start_sink()
     if "database" in endpoints:
@@ -145,11 +145,11 @@ def run(
 
 
 def verify(sink: Sink, server: Process, answered: int) -> None:
-    """One span, one line and one count for each answered request, and one span for each statement; stops the server."""
+    """Stop the server, and check one span, one line and one count for each answered request, and one span for each statement."""
     page = server.get("/metrics")
     counted = sum(int(float(value)) for value in re.findall(r"(?m)^http_requests_total\{.*\} (\S+)", page))
     server.stop()
-    lines = left_lines(server)
+    lines = access_lines(server)
     spans = sink.spans(server.name)
     found = {
         "answered requests": answered,
@@ -157,7 +157,7 @@ def verify(sink: Sink, server: Process, answered: int) -> None:
         "access lines": sum(lines.values()),
         "server spans": sum(number for name, number in spans.items() if name.startswith("GET ")),
     }
-    # wrk hangs up on the answers that are under way when its time is over.
+    # wrk closes connections whose responses are still on their way when its time is up.
     surplus = 0 if client.is_exact() else counted - answered
     expected = answered + max(0, surplus)
     statements = spans.get("SELECT products", 0)
@@ -165,8 +165,8 @@ def verify(sink: Sink, server: Process, answered: int) -> None:
         raise LostError(f"{server.name}: the numbers differ: {found}, statements {statements}, lines {lines}")
 
 
-def left_lines(server: Process) -> dict[str, int]:
-    """The access lines of a server by route."""
+def access_lines(server: Process) -> dict[str, int]:
+    """The number of access lines of a server, by route."""
     routes: dict[str, int] = {}
     for path in server.folder.glob("combined.log*"):
         with path.open("rb") as file:

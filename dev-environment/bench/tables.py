@@ -1,10 +1,10 @@
-"""The results as tables for people."""
+"""The results as Markdown tables."""
 
 Compared = dict[str, dict[str, dict[str, float]]]
 
 
 def compared(result: Compared) -> str:
-    """Each endpoint with all variants and their ratios to the bare application."""
+    """A row for each endpoint and variant, with ratios to the bare application."""
     rows = ["| endpoint | variant | requests/s | of bare | p50 ms | p99 ms | of bare | CPU µs | added | memory MiB |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
     for endpoint, variants in result.items():
@@ -19,7 +19,7 @@ def compared(result: Compared) -> str:
 
 
 def plain(result: dict[str, dict[str, float]]) -> str:
-    """A row for each entry; a column for each value that any of them has."""
+    """A row for each entry, and a column for each value that any of them has."""
     names = list(dict.fromkeys(name for values in result.values() for name in values))
     rows = ["| | " + " | ".join(name.replace("_", " ") for name in names) + " |", "| --- |" + " ---: |" * len(names)]
     for entry, values in result.items():

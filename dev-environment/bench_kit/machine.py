@@ -1,4 +1,4 @@
-"""What a run needs on this machine: a PostgreSQL, who signs tokens, and processes on cores of their own."""
+"""What a run needs: a PostgreSQL, a signer of tokens, and processes on separate cores."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ SECRET = "of-the-bench"
 
 
 class Signer:
-    """Stands in for the auth service: its key set, and a token for whoever asks."""
+    """Stands in for the auth service: serves its key set, and a token to every caller."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -36,7 +36,7 @@ class Signer:
         self.keys = {"keys": [public | {"kid": "bench", "use": "sig", "alg": ALGORITHM}]}
 
     def token(self, tenant_id: str, *permissions: str) -> str:
-        """A token of an hour."""
+        """A token that is valid for an hour."""
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(uuid4()), "tenant_id": tenant_id, "jti": str(uuid4())}
         claims |= {"scope": " ".join(permissions)}
@@ -46,7 +46,7 @@ class Signer:
 
     @contextmanager
     def serving(self) -> Generator[str]:
-        """The base URL at which the keys and a token to deliver events are given out."""
+        """Serve the keys and a token that may deliver events; yields the base URL."""
         signer = self
 
         class Answers(BaseHTTPRequestHandler):
@@ -73,7 +73,7 @@ class Signer:
 
 
 class Machine:
-    """Everything that one run starts, below one folder; all of it ends with it. Servers run on `server_core`, if it is given."""
+    """Everything that one run starts, in one folder; all of it ends with the run. Servers run on `server_core`, if given."""
 
     def __init__(self, folder: Path, server_core: int | None = None) -> None:
         self.folder = folder
@@ -82,7 +82,7 @@ class Machine:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Machine":
-        """Start PostgreSQL, as it comes: what is committed is on the disk."""
+        """Start PostgreSQL with its default settings: commits are durable."""
         try:
             self.auth_url = self._stack.enter_context(self.signer.serving())
             self.server = postgres.at(self.folder / "postgres", port=free_port(), password=PASSWORD)
@@ -102,7 +102,7 @@ class Machine:
         self._stack.close()
 
     def database_url(self, service: str, role: str) -> str:
-        """Where a service's database is, for the role `app` or `owner`."""
+        """The URL of a service's database for the role `app` or `owner`."""
         return f"postgresql+asyncpg://{service}_{role}:{PASSWORD}@127.0.0.1:{self.server.port}/{service}"
 
     async def counts(self, service: str, *counts: str) -> list[int]:
@@ -115,7 +115,7 @@ class Machine:
             await connection.close()
 
     def environment(self, name: str, service: str, **given: str) -> dict[str, str]:
-        """Of a process: nothing of the caller's but the path. Lines and spans go to files, as in the local stack."""
+        """The environment of a process, which inherits only PATH. Lines and spans go to files, as in the local stack."""
         return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dev-environment"))),
@@ -130,7 +130,7 @@ class Machine:
 
     @contextmanager
     def serving(self, module: str, *arguments: str, name: str, service: str, **given: str) -> Generator[Process]:
-        """A server, ready to be asked."""
+        """Run a server; yields it when it is ready."""
         port = free_port()
         environment = self.environment(name, service, PORT=str(port), **given)
         process = start(name, [module, *arguments], environment, port, self.folder / name, core=self._server_core)
