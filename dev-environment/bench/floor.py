@@ -199,6 +199,7 @@ class Floor:
             lines.append(f'http_requests_total{{{labels},status="{group}xx"}} {sum(counts)}')
             for number, bound in enumerate((*BOUNDS, "+Inf"), 1):
                 lines.append(f'http_request_duration_seconds_bucket{{{labels},le="{bound}"}} {sum(counts[:number])}')
+            lines.append(f"http_request_duration_seconds_count{{{labels}}} {sum(counts)}")
             lines.append(f"http_request_duration_seconds_sum{{{labels}}} {seconds}")
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": "\n".join([*lines, ""]).encode()})
