@@ -1,10 +1,10 @@
 #!/bin/sh
-# Fills in alertmanager.yml from the environment, with Slack if its secret holds an address, and starts Alertmanager.
-# Runs in the image's BusyBox. Arguments are added to Alertmanager's own.
+# Fills in alertmanager.yml from the environment, with Slack if its secret holds a URL, and starts Alertmanager.
+# Runs in the image's BusyBox. Its arguments are passed on to Alertmanager.
 set -eu
 
 config=/etc/alertmanager
-data=/alertmanager # the one folder that belongs to the image's user
+data=/alertmanager # the only folder that the image's user can write to
 slack=/run/secrets/slack_webhook_url
 password=/run/secrets/smtp_password
 
@@ -12,12 +12,12 @@ password=/run/secrets/smtp_password
 : "${SMTP_SMARTHOST:=mailpit:1025}" "${SMTP_REQUIRE_TLS:=false}" "${SMTP_USERNAME:=}"
 : "${GRAFANA_URL:=http://localhost:3000}"
 
-# Alertmanager reads secrets each time it sends: one that it may not read would only be noticed then.
+# Alertmanager reads a secret only when it sends: an unreadable one must be noticed now.
 must_be_readable() {
     [ -r "$1" ] || { echo "alertmanager: user $(id -u) cannot read the secret $1: chmod a+r its file" >&2; exit 1; }
 }
 
-# Replaces each @NAME@ by its value, which stands between single quotes there, and applies the sed commands given.
+# Replaces each @NAME@, which stands in single quotes, by its value, and applies the given sed commands.
 fill() {
     commands=$1
     for name in ALERT_EMAIL_TO ALERT_EMAIL_FROM SMTP_SMARTHOST SMTP_REQUIRE_TLS SMTP_USERNAME GRAFANA_URL; do

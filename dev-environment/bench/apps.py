@@ -1,4 +1,4 @@
-"""The application that is measured, with no telemetry, with that of the tutorials and with ours: `python -m bench.apps ours`."""
+"""The measured application, with a choice of telemetry: `python -m bench.apps ours`."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from libs.service_kit.app import run
 from libs.service_kit.routing import NounRouter
 
-# Every connection of the client finds one of the pool free: what waiting for one costs is not telemetry.
+# As many as the client's, so that no request waits for a connection: that wait is not telemetry.
 CONNECTIONS = 16
 
 
@@ -26,7 +26,7 @@ class Base(DeclarativeBase):
 
 
 class Product(Base):
-    """One row of it."""
+    """A row of that table."""
 
     __tablename__ = "products"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -35,9 +35,9 @@ class Product(Base):
 
 
 def build(engine: AsyncEngine, routes: int = 0) -> FastAPI:
-    """The application: a small endpoint, one that reads a row by the ORM, and before them `routes` others.
+    """The application: a small endpoint, one that reads a row through the ORM, and before them `routes` other routes.
 
-    Their number below zero puts them into five routers of the kit, as a service has its nouns.
+    A negative number puts the other routes into five routers of the kit, as the services do.
     """
     app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
     sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -72,11 +72,11 @@ def bare(app: FastAPI, engine: AsyncEngine) -> None:
 
 
 def tutorial(app: FastAPI, engine: AsyncEngine) -> None:
-    """What most tutorials show: an instrumentation for each library, everything else as it comes."""
+    """What most tutorials show: one instrumentation for each library, all with their defaults."""
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor  # pyright: ignore[reportMissingTypeStubs]
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from prometheus_fastapi_instrumentator import Instrumentator
@@ -107,7 +107,7 @@ def tutorial(app: FastAPI, engine: AsyncEngine) -> None:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     FastAPIInstrumentor.instrument_app(app)
-    # It does nothing with SQLAlchemy 2.1 unless it is told not to look at the version.
+    # It does nothing with SQLAlchemy 2.1 unless the version check is skipped.
     SQLAlchemyInstrumentor().instrument(engine=engine.sync_engine, skip_dep_check=True)
     Instrumentator().instrument(app).expose(app)
 
@@ -121,29 +121,38 @@ def ours(app: FastAPI, engine: AsyncEngine) -> None:
     instrument(app)
 
 
+def floor(app: FastAPI, engine: AsyncEngine) -> None:
+    """The three signals written by hand: the lowest possible cost."""
+    from bench.floor import Floor
+
+    app.add_middleware(Floor, engine=engine)
+
+
 def ours_without_metrics(app: FastAPI, engine: AsyncEngine) -> None:
-    """The same, counting nothing. Lines and spans have variables that switch them off; the metrics have none."""
+    """Ours without metrics. Lines and spans can be switched off by variables; metrics cannot."""
     from libs.observability.metrics.http import HttpMetrics
 
-    HttpMetrics.observe = lambda *_: None
+    def observe_nothing(*_: object) -> None: ...
+
+    HttpMetrics.observe = observe_nothing  # pyright: ignore[reportAttributeAccessIssue]
     ours(app, engine)
 
 
 def ours_with_many_metrics(app: FastAPI, engine: AsyncEngine) -> None:
-    """The same with two thousand sample lines on `/metrics`, and a probe of the event loop behind `/lag`."""
+    """Ours with two thousand sample lines on `/metrics`, and the lag of the event loop at `/lag`."""
     from prometheus_client import Histogram
 
+    from bench.floor import BOUNDS
     from bench.lag import Lag
-    from libs.observability.metrics.http import DURATION_BUCKETS
 
-    durations = Histogram("bench_seconds", "Durations.", ("kind", "place"), buckets=DURATION_BUCKETS)
+    durations = Histogram("bench_seconds", "Durations.", ("kind", "place"), buckets=BOUNDS)
     for number in range(140):
         durations.labels(f"kind-{number % 10}", f"place-{number}").observe(0.2, {"trace_id": f"{number:032x}"})
     lag = Lag()
     running: list[asyncio.Task[None]] = []
 
     @app.get("/lag")
-    async def tell_lag() -> float:
+    async def read_lag() -> float:
         if not running:
             running.append(asyncio.create_task(lag.probe()))
         return lag.p99_ms()
@@ -152,16 +161,16 @@ def ours_with_many_metrics(app: FastAPI, engine: AsyncEngine) -> None:
 
 
 WIRINGS: dict[str, Callable[[FastAPI, AsyncEngine], None]] = {
-    wire.__name__: wire for wire in (bare, tutorial, ours, ours_without_metrics, ours_with_many_metrics)
+    wire.__name__: wire for wire in (bare, floor, tutorial, ours, ours_without_metrics, ours_with_many_metrics)
 }
 
 
 def main(wiring: str, routes: str = "0") -> None:
-    """Serve until told to stop, on `PORT`, with the database at `DATABASE__URL`."""
+    """Serve on `PORT` until SIGTERM, with the database at `DATABASE__URL`."""
     engine = create_async_engine(os.environ["DATABASE__URL"], pool_size=CONNECTIONS, max_overflow=0)
     app = build(engine, int(routes))
     WIRINGS[wiring](app, engine)
-    # The tutorials leave Python's garbage collector as it is; `run` freezes what is there, and lets it look more rarely.
+    # The tutorials leave Python's garbage collector alone; `run` freezes the existing objects and makes it run less often.
     serve = partial(uvicorn.run, log_config=None, access_log=False) if wiring == "tutorial" else run
     serve(app, host="127.0.0.1", port=int(os.environ["PORT"]))
 

@@ -1,7 +1,7 @@
-"""Load from a few kept-alive connections, each with one request under way: wrk where it is installed, else our own.
+"""Load from a few keep-alive connections with one request in flight each: by wrk where it is installed, else by our own client.
 
-Our own answers to every byte at once and costs some ten microseconds a request: a tenth of what the fastest server here
-needs. Each lets the last answers arrive before it ends, except wrk, which hangs up on them.
+Our own client costs about ten microseconds per request, a tenth of what the fastest server here needs. It waits for the
+last responses before it ends; wrk closes their connections.
 """
 
 import re
@@ -19,12 +19,12 @@ LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class LoadError(Exception):
-    """The server did not answer as it should."""
+    """The server did not respond as expected."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a client has seen in one round."""
+    """What the client measured in one round."""
 
     answers: int
     seconds: float
@@ -33,22 +33,22 @@ class Load:
 
     @property
     def rps(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return self.answers / self.seconds
 
 
 def name() -> str:
-    """Which client loads."""
+    """The name of the client that makes the load."""
     return "wrk" if shutil.which("wrk") else "own raw-socket client"
 
 
 def is_exact() -> bool:
-    """Whether the client counts every request that the server has answered."""
+    """Whether the client counts every request that the server answers."""
     return shutil.which("wrk") is None
 
 
 def load(port: int, path: str, *, connections: int, seconds: float) -> Load:
-    """Asks for `path` until `seconds` are over. Raises `LoadError` for any answer but 200."""
+    """Request `path` until `seconds` have passed. Raises `LoadError` for any status but 200."""
     if shutil.which("wrk") and seconds >= 1:
         return _wrk(port, path, connections, round(seconds))
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: {USER_AGENT}\r\n\r\n".encode()
@@ -56,7 +56,8 @@ def load(port: int, path: str, *, connections: int, seconds: float) -> Load:
 
 
 def send(port: int, make: Callable[[], bytes], *, connections: int, seconds: float, status: int = 200) -> Load:
-    """Sends what `make` makes, by our own client, until `seconds` are over. Raises `LoadError` for any other status."""
+    """Send the requests that `make` returns, with our own client, until `seconds` have passed. Raises `LoadError` for any other
+    status than `status`."""
     latencies = array("d")
     with selectors.DefaultSelector() as waiting:
         for _ in range(connections):
@@ -70,7 +71,7 @@ def send(port: int, make: Callable[[], bytes], *, connections: int, seconds: flo
         while open_connections:
             ready = waiting.select(10)
             if not ready:
-                raise LoadError("no answer for ten seconds")
+                raise LoadError("no response within ten seconds")
             for key, _ in ready:
                 connection: _Connection = key.data
                 if not connection.read():
@@ -101,10 +102,10 @@ class _Connection:
         self.socket.sendall(request)
 
     def read(self) -> bool:
-        """Whether the answer is complete."""
+        """Read what has arrived; returns whether the response is complete."""
         data = self.socket.recv(65536)
         if not data:
-            raise LoadError("the server has hung up")
+            raise LoadError("the server has closed the connection")
         self.received += data
         head, separator, body = self.received.partition(b"\r\n\r\n")
         if not separator:
@@ -137,7 +138,7 @@ def _wrk(port: int, path: str, connections: int, seconds: int) -> Load:
 
 
 def parse_wrk(report: str) -> Load:
-    """What wrk reports."""
+    """The figures in wrk's report."""
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", report)
     latencies = {share: float(value) * WRK_UNITS[unit] for share, value, unit in
                  re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", report)}  # fmt: skip

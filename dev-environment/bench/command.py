@@ -1,4 +1,4 @@
-"""What the benches' command lines have in common."""
+"""The common part of the benches' command lines."""
 
 import argparse
 import json
@@ -16,11 +16,11 @@ from bench.processes import StartError
 
 
 class BenchError(Exception):
-    """The run cannot go on, or has lost something; the message says what."""
+    """The run cannot continue, or something was lost; the message says what."""
 
 
 def run(given: argparse.Namespace, name: str, measure: Callable[[Path], Any], table: Callable[[Any], str]) -> int:
-    """Measure in a folder of its own and print; returns the exit code. `given` has `json` and `keep`."""
+    """Measure in a temporary folder and print the result; returns the exit code. `given` has `json` and `keep`."""
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     try:
         measured = measure(folder)
@@ -40,5 +40,5 @@ def run(given: argparse.Namespace, name: str, measure: Callable[[Path], Any], ta
 
 
 def say(text: str) -> None:
-    """Tell how far it is."""
+    """Report progress on standard error."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Puts the one row that the endpoint with a database reads into it: `python -m bench.fill`."""
+"""Creates the table and the row that the endpoint with a database reads: `python -m bench.fill`."""
 
 import asyncio
 import os

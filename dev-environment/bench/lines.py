@@ -1,4 +1,4 @@
-"""Twenty thousand lines a second from one process: how late its event loop is, and what is lost when it is stopped, killed, or out of disk."""
+"""Twenty thousand lines a second from one process: the lag of its event loop, and the lines lost by a stop, a kill or a full disk."""
 
 import json
 import re
@@ -14,7 +14,7 @@ LINE = b'"line written"'
 
 
 def run(stage: Stage, say: Callable[[str], None], *, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
-    """Medians of the lag, and the lines that are missing. Raises `LostError` for one that is missing after SIGTERM."""
+    """The lag and the lost lines of each case. Raises `LostError` if a line is missing after SIGTERM."""
     say(f"{RATE} lines a second for {rounds * seconds:.0f} seconds, then SIGTERM")
     logger = stage.start_program("stopped", "bench.logger", str(RATE), ready="/")
     logger.get("/")

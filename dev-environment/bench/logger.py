@@ -1,6 +1,6 @@
-"""Writes lines at a steady rate beside an event loop that is watched: `python -m bench.logger RATE`.
+"""Writes lines at a steady rate and measures the lag of its event loop: `python -m bench.logger RATE`.
 
-It listens on `PORT`: `GET /` answers how many lines it has written and how late the loop was since the last question.
+It listens on `PORT`: `GET /` returns the number of lines written and dropped, and the lag since the last request.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ log = get_logger("bench.logger")
 
 
 class Writer:
-    """Writes as many lines in each tick as the rate wants by then."""
+    """Writes, in each tick, the lines that the rate requires by then."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self.written = 0
 
     async def write(self) -> None:
-        """Until cancelled."""
+        """Write until cancelled."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         while True:
@@ -38,7 +38,7 @@ class Writer:
 
 
 async def main(rate: int) -> None:
-    """Until told to stop."""
+    """Write and answer until SIGTERM."""
     telemetry = start()
     telemetry.lines.buffer()
     writer, lag, stop = Writer(rate), Lag(), asyncio.Event()

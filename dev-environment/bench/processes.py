@@ -1,4 +1,4 @@
-"""The processes of a run: servers on one core, everything else on another, with what they cost; all of them end with it."""
+"""The processes of a run and their cost: servers on one core, everything else on another. All of them end with the run."""
 
 import json
 import os
@@ -23,19 +23,19 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class StartError(Exception):
-    """A process did not start or did not stop as it should."""
+    """A process did not start or stop properly."""
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Which core is the servers', and which everybody else's; none of both where processes cannot be pinned."""
+    """The core of the servers and the core of all other processes; None where processes cannot be pinned."""
 
     server: int | None
     client: int | None
 
 
 def pin() -> Cores:
-    """Puts this process, and with it every process it starts, on the first core; returns the last one for the servers."""
+    """Pin this process, and all processes that it starts, to the first core; the last one is for the servers."""
     if not hasattr(os, "sched_setaffinity"):
         return Cores(None, None)
     available = sorted(os.sched_getaffinity(0))
@@ -45,7 +45,7 @@ def pin() -> Cores:
 
 @dataclass
 class Process:
-    """A process of ours that listens on `port`."""
+    """A process of the bench that listens on `port`."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -54,13 +54,13 @@ class Process:
     stopped: bool = field(default=False)
 
     def get(self, path: str, port: int | None = None, **headers: str) -> str:
-        """The body of the answer to a request."""
+        """The body of the response to a GET request."""
         request = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read().decode()
 
     def wait_for(self, path: str, port: int | None = None) -> None:
-        """Returns when it answers to `path`; `StartError` has the end of what it printed when it does not."""
+        """Wait until `path` responds. Raises `StartError` with the end of the process's output if it does not."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -71,7 +71,7 @@ class Process:
         raise StartError(f"{self.name} does not answer:\n{(self.folder / 'console').read_text()[-2000:]}")
 
     def cpu_seconds(self) -> float:
-        """What it has used so far."""
+        """The CPU time (user and system) that the process has used so far."""
         try:
             fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
             return (int(fields[11]) + int(fields[12])) / TICK
@@ -79,7 +79,7 @@ class Process:
             return _seconds(self._ps("time"))
 
     def core_seconds(self) -> float:
-        """What anybody has used so far of the core that it runs on; nothing where that is not known."""
+        """The CPU time that all processes have used of this process's core; 0 where that is unknown."""
         try:
             [core] = os.sched_getaffinity(self.process.pid)
             line = next(each for each in Path("/proc/stat").read_text().splitlines() if each.startswith(f"cpu{core} "))
@@ -89,7 +89,7 @@ class Process:
         return (user + nice + system + irq + softirq) / TICK
 
     def rss_mib(self) -> float:
-        """The memory that it holds now."""
+        """The resident memory now."""
         try:
             return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE / 2**20
         except FileNotFoundError:
@@ -99,13 +99,13 @@ class Process:
         return subprocess.check_output(["ps", "-o", f"{what}=", "-p", str(self.process.pid)], text=True).strip()
 
     def kill(self) -> None:
-        """By SIGKILL, which no program hears."""
+        """End it with SIGKILL, which no program can handle."""
         self.stopped = True
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """By SIGTERM, as an orchestrator does it."""
+        """End it with SIGTERM, as an orchestrator does."""
         if not self.stopped:
             self.stopped = True
             self.process.terminate()
@@ -118,20 +118,27 @@ class Process:
 
 
 def start(
-    name: str, module: Sequence[str], environment: Mapping[str, str], port: int, folder: Path, *, core: int | None
+    name: str,
+    module: Sequence[str],
+    environment: Mapping[str, str],
+    port: int,
+    folder: Path,
+    *,
+    core: int | None,
+    root: Path = ROOT,
 ) -> Process:
-    """Starts `python -m module…` on a core, if one is given; what it prints is in `folder`."""
+    """Start `python -m module…` in the checkout `root`, on a core if one is given; its output goes to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", *module]
     with (folder / "console").open("ab") as console:
-        running = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=console, stderr=console)
+        running = subprocess.Popen(command, env=environment, cwd=root, stdout=console, stderr=console)
     if core is not None:
         os.sched_setaffinity(running.pid, {core})
     return Process(name, running, port, folder)
 
 
 def _seconds(text: str) -> float:
-    """`1:02.34` or `0-00:01:02` in seconds."""
+    """The seconds in `1:02.34` or `0-00:01:02`."""
     days, _, clock = text.rpartition("-")
     total = 0.0
     for part in clock.split(":"):
@@ -141,22 +148,22 @@ def _seconds(text: str) -> float:
 
 @dataclass(frozen=True)
 class Sink:
-    """A collector of ours; see `bench.sink`."""
+    """A running `bench.sink`."""
 
     process: Process
     control_port: int
 
     def be(self, behaviour: str) -> None:
-        """How it behaves from now on."""
+        """Set its behaviour from now on."""
         self.process.get(f"/be/{behaviour}", self.control_port)
 
     def spans(self, service: str) -> dict[str, int]:
-        """How many spans of a service have arrived, by name."""
+        """The number of spans that have arrived from a service, by name."""
         return json.loads(self.process.get("/counts", self.control_port)).get(service, {})
 
 
 class Stage:
-    """What one run starts, below one folder: collectors, a database, servers. All of it ends with the stage."""
+    """Everything that one run starts, in one folder: collectors, a database, servers. All of it ends with the stage."""
 
     def __init__(self, folder: Path, cores: Cores) -> None:
         self.folder = folder
@@ -171,7 +178,7 @@ class Stage:
         self._stack.close()
 
     def start_sink(self, name: str = "sink") -> Sink:
-        """A collector that behaves well until it is told otherwise."""
+        """Start a collector, which is healthy at first."""
         control_port = free_port()
         given = {"CONTROL_PORT": str(control_port)}
         process = self._start(name, ["bench.sink"], free_port(), given, core=self._cores.client)
@@ -179,7 +186,7 @@ class Stage:
         return Sink(process, control_port)
 
     def start_database(self) -> None:
-        """A PostgreSQL with one row, for every later server."""
+        """Start a PostgreSQL with one row, for all servers that start later."""
         server = postgres.at(self.folder / "postgres", port=free_port(), password="only-for-the-bench")
         self._stack.callback(postgres.remove, server)
         self._stack.callback(postgres.stop, server)
@@ -187,25 +194,52 @@ class Stage:
         self._database_url = postgres.url(server, driver="postgresql+asyncpg")
         subprocess.run([sys.executable, "-m", "bench.fill"], env=self._environment("fill", {}), cwd=ROOT, check=True)
 
-    def start_server(self, name: str, sink: Sink, wiring: str, *arguments: str, **given: str) -> Process:
-        """A server of `bench.apps`, ready to be asked; its name is also that of its service and its folder."""
-        given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{sink.process.port}"
-        return self.start_program(name, "bench.apps", wiring, *arguments, ready="/items/1", **given)
+    def start_server(
+        self,
+        name: str,
+        sink: Sink,
+        wiring: str,
+        *arguments: str,
+        root: Path = ROOT,
+        environment: Mapping[str, str] = {},
+    ) -> Process:
+        """Start a server of the `bench.apps` of the checkout `root`; its service and its folder have the same name."""
+        given = {**environment, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.process.port}"}
+        arguments = (wiring, *arguments)
+        return self.start_program(name, "bench.apps", *arguments, ready="/items/1", root=root, environment=given)
 
-    def start_program(self, name: str, module: str, *arguments: str, ready: str, **given: str) -> Process:
-        """Any module of ours, on the servers' core, that answers to the path `ready` when it is ready."""
-        server = self._start(name, [module, *arguments], free_port(), given, core=self._cores.server)
+    def start_program(
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        ready: str,
+        root: Path = ROOT,
+        environment: Mapping[str, str] = {},
+    ) -> Process:
+        """Start a module of the checkout `root` on the servers' core; returns when the path `ready` responds."""
+        given = {**environment, "PYTHONPATH": os.pathsep.join((str(root), str(root / "dev-environment")))}
+        server = self._start(name, [module, *arguments], free_port(), given, core=self._cores.server, root=root)
         server.wait_for(ready)
         return server
 
-    def _start(self, name: str, module: list[str], port: int, given: Mapping[str, str], *, core: int | None) -> Process:
+    def _start(
+        self,
+        name: str,
+        module: list[str],
+        port: int,
+        given: Mapping[str, str],
+        *,
+        core: int | None,
+        root: Path = ROOT,
+    ) -> Process:
         environment = self._environment(name, given) | {"PORT": str(port)}
-        process = start(name, module, environment, port, Path(environment["LOG_DIR"]), core=core)
+        process = start(name, module, environment, port, Path(environment["LOG_DIR"]), core=core, root=root)
         self._stack.callback(process.stop)
         return process
 
     def _environment(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
-        """Nothing of ours but the path: a variable of the caller must not change what is measured."""
+        """An environment that inherits only PATH, so that the caller's variables cannot change the measurement."""
         return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dev-environment"))),

@@ -1,4 +1,4 @@
-"""Whether telemetry costs more in a service with many routes, and what routing itself costs there."""
+"""The cost of telemetry and of routing in services with few and with many routes."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ ARRANGEMENTS = {f"flat_{FEW}": FEW, f"flat_{MANY}": MANY, "nouns_40": -40}
 
 
 def run(stage: Stage, say: Callable[[str], None], *, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
-    """By arrangement: the CPU of a request with no telemetry and with ours, in microseconds, and the difference."""
+    """By arrangement of the routes: the CPU microseconds of a request without telemetry and with ours, and the difference."""
     sink = stage.start_sink()
     servers = {
         (arrangement, wiring): stage.start_server(f"{wiring}-{arrangement}", sink, wiring, str(count))

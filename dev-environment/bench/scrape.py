@@ -1,4 +1,4 @@
-"""What a scrape of two thousand sample lines costs, and whether the event loop feels it."""
+"""The cost of a scrape of two thousand sample lines, and its effect on the event loop."""
 
 import json
 import time
@@ -12,7 +12,7 @@ SCRAPES = 15
 
 
 def run(stage: Stage, say: Callable[[str], None], *, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
-    """By format: sample lines, milliseconds of an answer, and the lag of the loop while it is asked each second."""
+    """By format: the sample lines, the milliseconds of a scrape, and the loop's lag with one scrape per second."""
     server = stage.start_server("scraped", stage.start_sink(), "ours_with_many_metrics")
     result: dict[str, dict[str, float]] = {}
     for name, accept in (("text", "text/plain"), ("openmetrics", OPENMETRICS)):

@@ -1,6 +1,6 @@
-"""An OTLP collector that counts the spans it is sent, by service and name, and can be told to behave badly: `python -m bench.sink`.
+"""An OTLP collector that counts spans by service and name, and can misbehave on request: `python -m bench.sink`.
 
-It listens on `PORT` for spans and on `CONTROL_PORT` for us: `GET /counts` and `GET /be/<behaviour>`.
+It listens for spans on `PORT` and for commands on `CONTROL_PORT`: `GET /counts` and `GET /be/<behaviour>`.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
 class Sink:
-    """The collector: what it counts, and how it behaves."""
+    """The collector: its counts and its behaviour."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -28,7 +28,7 @@ class Sink:
         self._clients: set[asyncio.StreamWriter] = set()
 
     async def behave(self, behaviour: str) -> None:
-        """From now on, towards every connection."""
+        """Set the behaviour for all connections from now on."""
         self._behaviour = behaviour
         if self._server is not None:
             self._server.close()
@@ -66,7 +66,7 @@ class Sink:
                 names.update(span.name for span in scope.spans)
 
     async def control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answers one request of ours."""
+        """Answer one command."""
         path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
         if path.startswith("/be/"):
             await self.behave(path.removeprefix("/be/"))
@@ -82,7 +82,7 @@ def _length(head: bytes) -> int:
 
 
 async def main() -> None:
-    """Collect until told to stop."""
+    """Collect spans until the process ends."""
     sink = Sink(int(os.environ["PORT"]))
     await sink.behave("healthy")
     async with await asyncio.start_server(sink.control, "127.0.0.1", int(os.environ["CONTROL_PORT"])) as server:

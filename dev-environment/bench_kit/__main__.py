@@ -20,7 +20,7 @@ def main() -> int:
     server_core: int | None = None
     if hasattr(os, "sched_setaffinity"):
         *others, server_core = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, others or [server_core])  # the client's and, as it inherits them, PostgreSQL's
+        os.sched_setaffinity(0, others or [server_core])  # the client's; PostgreSQL inherits them
 
     def measured(folder: Path) -> dict[str, Any]:
         with Machine(folder, server_core) as machine:
@@ -36,13 +36,13 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--rounds", type=int, default=5, help="rounds of each measurement (default: 5)")
     options.add_argument("--seconds", type=float, default=3.0, help="seconds of each round of requests (default: 3)")
     options.add_argument("--events", type=int, default=3000, help="events of each round (default: 3000)")
-    options.add_argument("--only", choices=["requests", "events"], help="half of it")
+    options.add_argument("--only", choices=["requests", "events"], help="only this half")
     options.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     return options
 
 
 async def measure(machine: Machine, given: argparse.Namespace) -> dict[str, Any]:
-    """Both halves. Events first: the requests leave theirs in the same outbox."""
+    """Measure both halves. Events come first, because the requests leave theirs in the same outbox."""
     result: dict[str, Any] = {}
     if given.only != "requests":
         say("Events, from one service's outbox to another's effect, over HTTP")
@@ -54,7 +54,7 @@ async def measure(machine: Machine, given: argparse.Namespace) -> dict[str, Any]
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result for people, as Markdown."""
+    """The result as Markdown."""
     lines: list[str] = []
     if requests := result.get("requests"):
         lines += [

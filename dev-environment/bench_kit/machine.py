@@ -1,19 +1,22 @@
-"""What a run needs on this machine: a PostgreSQL, who signs tokens, and processes on cores of their own."""
+"""What a run needs: a PostgreSQL, a signer of tokens, and processes on separate cores."""
 
 import asyncio
 import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, cast
 from uuid import uuid4
 
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import jwt
 from bench.processes import ROOT, Process, start
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 from local import databases, postgres
 from local.ports import free_port
 
@@ -25,15 +28,15 @@ SECRET = "of-the-bench"
 
 
 class Signer:
-    """Stands in for the auth service: its key set, and a token for whoever asks."""
+    """Stands in for the auth service: serves its key set, and a token to every caller."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
+        public = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         self.keys = {"keys": [public | {"kid": "bench", "use": "sig", "alg": ALGORITHM}]}
 
     def token(self, tenant_id: str, *permissions: str) -> str:
-        """A token of an hour."""
+        """A token that is valid for an hour."""
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(uuid4()), "tenant_id": tenant_id, "jti": str(uuid4())}
         claims |= {"scope": " ".join(permissions)}
@@ -42,8 +45,8 @@ class Signer:
         )
 
     @contextmanager
-    def serving(self) -> Iterator[str]:
-        """The base URL at which the keys and a token to deliver events are given out."""
+    def serving(self) -> Generator[str]:
+        """Serve the keys and a token that may deliver events; yields the base URL."""
         signer = self
 
         class Answers(BaseHTTPRequestHandler):
@@ -61,7 +64,7 @@ class Signer:
                 self.end_headers()
                 self.wfile.write(json.dumps(document).encode())
 
-            def log_message(self, *_: object) -> None: ...
+            def log_message(self, format: str, *args: object) -> None: ...
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -70,7 +73,7 @@ class Signer:
 
 
 class Machine:
-    """Everything that one run starts, below one folder; all of it ends with it. Servers run on `server_core`, if it is given."""
+    """Everything that one run starts, in one folder; all of it ends with the run. Servers run on `server_core`, if given."""
 
     def __init__(self, folder: Path, server_core: int | None = None) -> None:
         self.folder = folder
@@ -79,7 +82,7 @@ class Machine:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Machine":
-        """Start PostgreSQL, as it comes: what is committed is on the disk."""
+        """Start PostgreSQL with its default settings: commits are durable."""
         try:
             self.auth_url = self._stack.enter_context(self.signer.serving())
             self.server = postgres.at(self.folder / "postgres", port=free_port(), password=PASSWORD)
@@ -99,11 +102,20 @@ class Machine:
         self._stack.close()
 
     def database_url(self, service: str, role: str) -> str:
-        """Where a service's database is, for the role `app` or `owner`."""
+        """The URL of a service's database for the role `app` or `owner`."""
         return f"postgresql+asyncpg://{service}_{role}:{PASSWORD}@127.0.0.1:{self.server.port}/{service}"
 
+    async def counts(self, service: str, *counts: str) -> list[int]:
+        """The results of `select <count>` in the database of a service."""
+        connect = cast("Callable[..., Any]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
+        connection = await connect(postgres.url(self.server, database=service))
+        try:
+            return [await connection.fetchval(f"select {count}") for count in counts]
+        finally:
+            await connection.close()
+
     def environment(self, name: str, service: str, **given: str) -> dict[str, str]:
-        """Of a process: nothing of the caller's but the path. Lines and spans go to files, as in the local stack."""
+        """The environment of a process, which inherits only PATH. Lines and spans go to files, as in the local stack."""
         return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dev-environment"))),
@@ -117,8 +129,8 @@ class Machine:
         }
 
     @contextmanager
-    def serving(self, module: str, *arguments: str, name: str, service: str, **given: str) -> Iterator[Process]:
-        """A server, ready to be asked."""
+    def serving(self, module: str, *arguments: str, name: str, service: str, **given: str) -> Generator[Process]:
+        """Run a server; yields it when it is ready."""
         port = free_port()
         environment = self.environment(name, service, PORT=str(port), **given)
         process = start(name, [module, *arguments], environment, port, self.folder / name, core=self._server_core)

@@ -1,6 +1,6 @@
-"""The sending side of the measurement of events: `python -m bench_kit.sender COUNT`, a process of its own.
+"""The sender in the measurement of events, a separate process: `python -m bench_kit.sender COUNT`.
 
-It commits the events, then lets one relay of the kit work until the outbox is empty, and prints how long that took.
+It commits the events, runs one relay of the kit until the outbox is empty, and prints how long both took.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ EVENTS_A_TRANSACTION = 50
 
 
 async def commit(sessions: Sessions, count: int) -> None:
-    """Publish as rules do, for several tenants in turn."""
+    """Publish events as rules do, for several tenants in turn."""
     tenants = [uuid4() for _ in range(TENANTS)]
     for number in range(0, count, EVENTS_A_TRANSACTION):
         async with transaction(sessions, tenants[number // EVENTS_A_TRANSACTION % TENANTS], UUID(int=1)) as session:
@@ -35,7 +35,7 @@ async def commit(sessions: Sessions, count: int) -> None:
 
 
 async def main(count: int) -> None:
-    """Commit, relay, tell."""
+    """Commit, relay, and print the seconds."""
     settings = load(Settings)
     start(settings.telemetry)
     engine = create_engine(settings.database)

@@ -1,4 +1,4 @@
-"""What the kit costs a request: the same creating POST with it and without it, in rounds that take turns."""
+"""What the kit costs a request: the same creating POST with and without it, in alternating rounds."""
 
 import itertools
 import json
@@ -7,12 +7,10 @@ from contextlib import ExitStack
 from statistics import median
 from uuid import uuid4
 
-import asyncpg
 from bench import client
 from bench.client import Load
 from bench.command import BenchError
 from bench.processes import Process
-from local import postgres
 
 from bench_kit.machine import Machine
 
@@ -25,14 +23,15 @@ KINDS = ("plain", "kit")
 
 
 def request(port: int, body: bytes, **headers: str) -> bytes:
-    """A POST of JSON as it goes over the wire."""
+    """The bytes of a POST request with a JSON body."""
     given = {"host": f"127.0.0.1:{port}", "content-type": "application/json", "content-length": str(len(body))}
     fields = [f"{name.replace('_', '-')}: {value}" for name, value in {**given, **headers}.items()]
     return "\r\n".join((f"POST {PATH} HTTP/1.1", *fields, "", "")).encode() + body
 
 
 def bodies(kind: str, tenant_id: str, tokens: Sequence[str], port: int) -> Callable[[], bytes]:
-    """Requests of many people in turn, each with a note, and with the kit a key, of its own."""
+    """A function that returns the next request. Callers take turns; each request has its own note, and with the kit its own
+    idempotency key."""
     numbers, run, token = itertools.count(), uuid4().hex[:12], itertools.cycle(tokens)
 
     def make() -> bytes:
@@ -47,18 +46,14 @@ def bodies(kind: str, tenant_id: str, tokens: Sequence[str], port: int) -> Calla
 
 
 async def kept(machine: Machine, kind: str) -> list[int]:
-    """How many rows each table holds; of the outbox, those that nobody has sent."""
-    connection = await asyncpg.connect(postgres.url(machine.server, database="measured"))
-    try:
-        ours = ("notes", "idempotency_keys where status = 201", "outbox where published_at is null")
-        tables = ("plain_notes",) if kind == "plain" else ours
-        return [await connection.fetchval(f"select count(*) from {table}") for table in tables]
-    finally:
-        await connection.close()
+    """The number of rows in each table; for the outbox, of unsent rows."""
+    ours = ("notes", "idempotency_keys where status = 201", "outbox where published_at is null")
+    tables = ("plain_notes",) if kind == "plain" else ours
+    return await machine.counts("measured", *(f"count(*) from {table}" for table in tables))
 
 
 async def run(machine: Machine, say: Callable[[str], None], *, rounds: int, seconds: float) -> dict[str, object]:
-    """Medians of the rounds of both, and what share of its throughput the kit keeps."""
+    """The medians of both, and the share of the throughput that remains with the kit."""
     tenant_id = str(uuid4())
     tokens = [machine.signer.token(tenant_id, "budget:write") for _ in range(PEOPLE)]
     loads: dict[str, list[Load]] = {kind: [] for kind in KINDS}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gives Elasticsearch the retention policy and the index template of the logs, before the first line arrives. Changes
-# nothing when run again. Runs in Elasticsearch's image, which has bash and curl.
+# Creates the retention policy and the index template of the logs in Elasticsearch, before the first line arrives. It can
+# be run again. It runs in Elasticsearch's image, which has bash and curl.
 set -euo pipefail
 
 url=${ES_HOSTS:-http://elasticsearch:9200}
@@ -9,7 +9,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 say() { echo "elasticsearch-setup: $*"; }
 die() { say "$*" >&2; exit 1; }
 
-# METHOD PATH [FILE]: prints the answer; fails, with the answer, unless it is a success.
+# METHOD PATH [FILE]: prints the response body; fails unless the status is a success.
 ask() {
     curl -sS --fail-with-body --max-time 60 --retry 5 --retry-connrefused -X "$1" "$url/$2" \
         ${3:+-H "Content-Type: application/json" --data-binary "@$3"}
@@ -23,9 +23,9 @@ put() {
     say "$done_what the $3 ($1)"
 }
 
-ask GET "" >/dev/null || die "$url does not answer; docker compose -f docker-compose.devops.yml logs elasticsearch tells why"
+ask GET "" >/dev/null || die "$url does not answer; docker compose -f docker-compose.devops.yml logs elasticsearch shows why"
 
-# A line that came before the template has made its index a data stream, which takes no line of ours from then on.
+# A line that arrived before the template turned its index into a data stream, which rejects all our lines.
 streams=$(ask GET "_data_stream/logs-*-2*?filter_path=data_streams.name" 2>/dev/null || true)
 case $streams in
     *'"name"'*) die "logs arrived before the template and became data streams: $streams

@@ -2,5 +2,5 @@
 
 import warnings
 
-# The SDK would rather build the newer schema, which Grafana does not read from files.
+# The SDK prefers the newer schema, which Grafana does not read from files.
 warnings.filterwarnings("ignore", "Prefer using dashboardv2", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""Write every dashboard where Grafana reads it: `make dashboards`."""
+"""Write every dashboard to the folder that Grafana reads: `make dashboards`."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ DASHBOARDS = {
 
 
 def main() -> None:
-    """Write the files; one whose content is the same stays as it is."""
+    """Write the files whose content has changed."""
     for uid, build in DASHBOARDS.items():
         file, text = FOLDER / f"{uid}.json", build()
         if not file.exists() or file.read_text() != text:

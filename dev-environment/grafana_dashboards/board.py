@@ -1,4 +1,4 @@
-"""What every dashboard has around its panels: variables, annotations, links to the others, an even layout."""
+"""What surrounds the panels of every dashboard: variables, annotations, links to the other dashboards, and rows."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def board(
     links: Sequence[dashboard.DashboardLink] = (),
     since: str = "now-1h",
 ) -> str:
-    """The JSON of a dashboard, the same for the same input to the last byte."""
+    """The JSON of a dashboard; the same input always gives the same bytes."""
     made = dashboard.Dashboard(title).uid(uid).description(description).tags([TAG]).readonly().timezone("browser")
     made.time(since, "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR)
     made.variables([_datasource(), *variables])
@@ -54,7 +54,8 @@ def board(
 
 
 def chosen(name: str, label: str, source: str, *, everything: str | None = ".+", first: str = "") -> Any:
-    """A variable with the values of a PromQL query. Without `everything`, one value can be chosen, at first `first`."""
+    """A variable with the values of a PromQL query. `everything` is the regular expression for "All"; without it, exactly one
+    value can be chosen, and `first` is chosen initially."""
     made = dashboard.QueryVariable(name).label(label).datasource(PROMETHEUS).definition(source)
     made.query({"query": source, "refId": name, "qryType": 1})
     made.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
@@ -64,7 +65,7 @@ def chosen(name: str, label: str, source: str, *, everything: str | None = ".+",
 
 
 def targets(metric: str) -> list[Any]:
-    """The variables `job` and `instance`, of whatever exposes `metric`."""
+    """The variables `job` and `instance` of the targets that expose `metric`."""
     return [
         chosen("job", "Job", f"label_values({metric}, job)"),
         chosen("instance", "Instance", f'label_values({metric}{{job=~"$job"}}, instance)'),
@@ -72,18 +73,18 @@ def targets(metric: str) -> list[Any]:
 
 
 def constant(name: str, value: str) -> dashboard.ConstantVariable:
-    """A value that stands once and is not shown."""
+    """A hidden variable with a fixed value, defined in one place."""
     return dashboard.ConstantVariable(name).value(value)
 
 
 def restarts(matchers: str) -> dashboard.AnnotationQuery:
-    """Marks when a process started."""
+    """Mark the start of each process."""
     expr = f"changes(process_start_time_seconds{{{matchers}}}[$__rate_interval]) > 0"
     return _annotation("Restarts", "blue", expr, "{{job}} has started")
 
 
 def alerts(services: str) -> dashboard.AnnotationQuery:
-    """Marks while alerts fire whose label `service` matches."""
+    """Mark the times at which alerts with a matching `service` label fire."""
     expr = f'ALERTS{{alertstate="firing", severity!="none", service=~"{services}"}}'
     return _annotation("Firing alerts", "red", expr, "{{alertname}} ({{service}})")
 

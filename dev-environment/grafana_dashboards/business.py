@@ -1,4 +1,4 @@
-"""Business: what people do with the system, and what it refuses them."""
+"""Business: what people do with the system, and what it refuses."""
 
 from grafana_dashboards.board import Panels, alerts, board
 from grafana_dashboards.links import of_service
@@ -11,7 +11,7 @@ def build() -> str:
     return board(
         "business",
         "Business",
-        "What people do: they log in, tenants come, money is requested and approved, people are hired.",
+        "What people do: logins, new tenants, requests for money and approvals, hires.",
         [
             ("Logins", logins()),
             ("Tenants", tenants()),
@@ -24,13 +24,13 @@ def build() -> str:
 
 
 def logins() -> Panels:
-    """The counter and the histogram that every dashboard of a login has, under their agreed names."""
+    """Login counts and durations, under the metric names that the requirements fix."""
     succeeded, all_of_them = rate("auth_login_total", 'status="success"'), rate("auth_login_total")
     follow = of_service("auth-service")
     return [
         graph(
             "Login Success Rate",
-            "Logins per second that succeeded and that failed.",
+            "Successful and failed logins per second.",
             "reqps",
             query('rate(auth_login_total{status="success"}[5m])', "Success"),
             query('rate(auth_login_total{status="failure"}[5m])', "Failure"),
@@ -38,13 +38,13 @@ def logins() -> Panels:
         ),
         heat(
             "Login durations",
-            "How many logins took how long.",
+            "Number of logins by duration.",
             "s",
             "sum by (le) (increase(auth_login_duration_bucket[$__rate_interval]))",
         ),
         number(
-            "Logins that succeed",
-            "Share of all attempts.",
+            "Successful logins",
+            "Share of all login attempts that succeeded.",
             "percentunit",
             query(share(succeeded, all_of_them)),
             none="none",
@@ -55,7 +55,7 @@ def logins() -> Panels:
         ),
         number(
             "Login duration",
-            "95 of 100 logins took no longer. Most of it is the password hash, on purpose.",
+            "The 95th percentile. Most of it is the password hash, which is slow by design.",
             "s",
             query(quantile(0.95, "auth_login_duration")),
             limits=[(1, "orange"), (2, "red")],
@@ -64,7 +64,7 @@ def logins() -> Panels:
         ),
         number(
             "Sessions ended early",
-            "In the time shown: logged out, password changed, token reused, user disabled.",
+            "Sessions in the selected time range that ended by a logout, a changed password, a reused token or a disabled user.",
             "short",
             latest(total("auth_sessions_revoked_total")),
             decimals=0,
@@ -74,13 +74,13 @@ def logins() -> Panels:
 
 
 def tenants() -> Panels:
-    """The life of tenants."""
+    """New tenants, and how long their preparation takes."""
     name = "tenant_provisioning_seconds"
     follow = of_service("tenant-service")
     return [
         number(
             "Tenants activated",
-            "In the time shown.",
+            "Tenants that became active in the selected time range.",
             "short",
             latest(total("tenants_provisioned_total", 'outcome="active"')),
             decimals=0,
@@ -88,7 +88,7 @@ def tenants() -> Panels:
         ),
         number(
             "Tenants closed",
-            "In the time shown: a service could not prepare them, or not in time.",
+            "Tenants closed in the selected time range because a service failed to prepare them, or was too late.",
             "short",
             latest(total("tenants_provisioned_total", 'outcome="closed"')),
             decimals=0,
@@ -98,7 +98,7 @@ def tenants() -> Panels:
         ),
         graph(
             "Provisioning",
-            "Tenants per second whose provisioning has ended, by outcome.",
+            "Tenants per second whose provisioning ended, by outcome.",
             "ops",
             query(rate("tenants_provisioned_total", "", "outcome"), "{{outcome}}"),
             width=8,
@@ -106,7 +106,7 @@ def tenants() -> Panels:
         ),
         graph(
             "Time until a tenant is ready",
-            "So long took half and 95 of 100, over all four services.",
+            "The median and the 95th percentile, for all four services together.",
             "s",
             *(query(quantile(q, name), f"{q:.0%}") for q in (0.5, 0.95)),
             width=8,
@@ -116,20 +116,20 @@ def tenants() -> Panels:
 
 
 def budget() -> Panels:
-    """Money: asked for, decided, spent."""
+    """Money that is requested, approved, refused and spent."""
     follow = of_service("budget-service")
     refused, asked = (rate("budget_expenditures_total", f'decision="{each}"') for each in ("refused", "requested"))
     return [
         graph(
             "Expenditures",
-            "Per second, by what was decided. Refused: by a rule, such as too little money left.",
+            "Expenditures per second, by decision. A rule refuses them, for example when too little money is left.",
             "ops",
             query(rate("budget_expenditures_total", "", "decision"), "{{decision}}"),
             links=follow,
         ),
         number(
             "Refused",
-            "Refusals by a rule for each expenditure that was requested.",
+            "Refusals by a rule, as a share of the requested expenditures.",
             "percentunit",
             query(share(refused, asked)),
             none="none",
@@ -139,7 +139,7 @@ def budget() -> Panels:
         ),
         number(
             "Committed",
-            "By approvals, in the time shown, in units of the currencies.",
+            "Amount committed by approvals in the selected time range; the currencies are added up without conversion.",
             "short",
             latest(total("budget_committed_amount_total")),
             decimals=0,
@@ -147,7 +147,7 @@ def budget() -> Panels:
         ),
         number(
             "Approvals",
-            "In the time shown.",
+            "Expenditures approved in the selected time range.",
             "short",
             latest(total("budget_expenditures_total", 'decision="approved"')),
             decimals=0,
@@ -157,15 +157,20 @@ def budget() -> Panels:
 
 
 def people() -> Panels:
-    """Hires, and what the audit trail has heard."""
+    """Hires, and what the audit trail has recorded."""
     return [
         number(
-            "People hired", "In the time shown.", "short", latest(total("personnel_hires_total")), decimals=0, height=8
+            "People hired",
+            "People hired in the selected time range.",
+            "short",
+            latest(total("personnel_hires_total")),
+            decimals=0,
+            height=8,
         ),
         graph("Hires", "People hired per second.", "ops", query(rate("personnel_hires_total"), "Hires"), width=8),
         graph(
             "Audit trail",
-            "Entries per second, by type of event: everything that happened, wherever it did.",
+            "Entries per second, by type of event, from all services.",
             "ops",
             query(rate("audit_entries_total", "", "event_type"), "{{event_type}}"),
             stacked=True,

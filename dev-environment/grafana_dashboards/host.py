@@ -1,11 +1,11 @@
-"""Host: the machine below it all, with what Node Exporter Full (id 1860) shows first."""
+"""Host: the machine that everything runs on, with the panels that Node Exporter Full (id 1860) shows first."""
 
 from grafana_dashboards.board import Panels, alerts, board, targets
 from grafana_dashboards.panels import graph, number, query
 from grafana_dashboards.promql import rate
 
 HOST = 'job=~"$job", instance=~"$instance"'
-# As in the alert DiskFilling: file systems that live in memory or cannot be written fill up by design.
+# As in the alert DiskFilling: file systems in memory and read-only ones are full by design.
 DISK = f'{HOST}, fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|erofs|fuse.*"'
 REAL_DEVICE = f'{HOST}, device!~"lo|veth.+|br-.+|docker.+"'
 FULL = ((0.8, "orange"), (0.9, "red"))
@@ -16,7 +16,7 @@ def build() -> str:
     return board(
         "host",
         "Host",
-        "CPU, memory, disk, network and pressure of the machine. On a desktop that is Docker's virtual machine.",
+        "CPU, memory, disk, network and pressure of the machine. With Docker Desktop this is Docker's virtual machine.",
         [("Quick look", quick_look()), ("CPU and memory", cpu_and_memory()), ("Disk", disk()), ("Network", network())],
         variables=targets("node_uname_info"),
         annotations=[alerts("host")],
@@ -24,7 +24,7 @@ def build() -> str:
 
 
 def quick_look() -> Panels:
-    """Gauges first, then what the machine is."""
+    """Usage first, then the properties of the machine."""
 
     def pressure(what: str, state: str = "waiting") -> str:
         return rate(f"node_pressure_{what}_{state}_seconds_total", HOST)
@@ -35,22 +35,22 @@ def quick_look() -> Panels:
     return [
         number(
             "CPU busy",
-            "Share of all cores, over five minutes. Above 80 % for five minutes an alert fires.",
+            "Share of all cores, over five minutes. An alert fires when it stays above 80 % for five minutes.",
             "percentunit",
             query('max(instance:node_cpu:utilisation_rate5m{instance=~"$instance"})'),
             limits=FULL,
         ),
         number(
             "Memory used",
-            "What is not available to a new program.",
+            "Share of memory that is not available to a new program.",
             "percentunit",
             query('max(instance:node_memory:utilisation{instance=~"$instance"})'),
             limits=FULL,
         ),
-        number("Root disk used", "Of the file system mounted at /.", "percentunit", query(root), limits=FULL),
+        number("Root disk used", "Share of the file system mounted at /.", "percentunit", query(root), limits=FULL),
         number(
             "Swap used",
-            "Slow when it is read again.",
+            "Share of the swap space; a program waits when its pages are read back.",
             "percentunit",
             query(swap),
             limits=[(0.25, "orange"), (0.5, "red")],
@@ -58,19 +58,21 @@ def quick_look() -> Panels:
         ),
         number(
             "Load by core",
-            "Programs that want a core, over five minutes, for each core.",
+            "Five-minute load average divided by the number of cores.",
             "short",
             query(f"max(node_load5{{{HOST}}}) / {cores}"),
             limits=[(1, "orange"), (2, "red")],
         ),
-        number("Running for", "Since the last boot.", "s", query(f"time() - max(node_boot_time_seconds{{{HOST}}})")),
+        number(
+            "Running for", "Time since the last boot.", "s", query(f"time() - max(node_boot_time_seconds{{{HOST}}})")
+        ),
         number(
             "CPU pressure",
             "Share of time in which something waited for a core.",
             "percentunit",
             query(pressure("cpu")),
             limits=[(0.2, "orange"), (0.5, "red")],
-            none="not told",
+            none="not reported",
         ),
         number(
             "Memory pressure",
@@ -78,7 +80,7 @@ def quick_look() -> Panels:
             "percentunit",
             query(pressure("memory")),
             limits=[(0.05, "orange"), (0.2, "red")],
-            none="not told",
+            none="not reported",
         ),
         number(
             "Disk pressure",
@@ -86,13 +88,13 @@ def quick_look() -> Panels:
             "percentunit",
             query(pressure("io")),
             limits=[(0.2, "orange"), (0.5, "red")],
-            none="not told",
+            none="not reported",
         ),
-        number("Cores", "Of this machine.", "short", query(cores)),
-        number("Memory", "Of this machine.", "bytes", query(f"sum(node_memory_MemTotal_bytes{{{HOST}}})")),
+        number("Cores", "Number of cores of the machine.", "short", query(cores)),
+        number("Memory", "Total memory of the machine.", "bytes", query(f"sum(node_memory_MemTotal_bytes{{{HOST}}})")),
         number(
             "Open files",
-            "Of the whole machine, as a share of what it allows.",
+            "Open files of the whole machine, as a share of its limit.",
             "percentunit",
             query(f"max(node_filefd_allocated{{{HOST}}}) / max(node_filefd_maximum{{{HOST}}})"),
             limits=FULL,
@@ -109,7 +111,7 @@ def cpu_and_memory() -> Panels:
     return [
         graph(
             "CPU by mode",
-            "Share of all cores. iowait: idle, because a disk is slow. steal: another virtual machine has them.",
+            "Share of all cores. iowait: idle while waiting for a disk. steal: used by another virtual machine.",
             "percentunit",
             query(modes, "{{mode}}"),
             stacked=True,
@@ -117,7 +119,7 @@ def cpu_and_memory() -> Panels:
         ),
         graph(
             "Memory",
-            "Used is what programs hold; cache and buffers are given up when they need it.",
+            '"used" is held by programs; the kernel frees cache and buffers when programs need the memory.',
             "bytes",
             query(f"{total} - {available}", "used"),
             query(f"{buffers} + {cached}", "cache and buffers"),
@@ -125,7 +127,7 @@ def cpu_and_memory() -> Panels:
         ),
         graph(
             "Load",
-            "Programs that run, want to run or wait for a disk.",
+            "Programs that are running, ready to run or waiting for a disk.",
             "short",
             *(query(f"sum(node_load{each}{{{HOST}}})", f"{each} min") for each in (1, 5, 15)),
             width=8,
@@ -142,7 +144,7 @@ def cpu_and_memory() -> Panels:
         ),
         graph(
             "Swapping",
-            "Pages per second, in and out.",
+            "Pages swapped in and out per second.",
             "ops",
             query(rate("node_vmstat_pswpin", HOST), "in"),
             query(rate("node_vmstat_pswpout", HOST), "out"),
@@ -157,7 +159,7 @@ def disk() -> Panels:
     return [
         graph(
             "Space used",
-            "By file system. With less than 1 GB free Elasticsearch takes no more log lines.",
+            "Share used, by file system. With less than 1 GB free, Elasticsearch accepts no more log lines.",
             "percentunit",
             query(used, "{{mountpoint}}"),
             width=8,
@@ -166,7 +168,7 @@ def disk() -> Panels:
         ),
         graph(
             "Read and written",
-            "Per second, by device.",
+            "Bytes per second, by device.",
             "Bps",
             *(
                 query(rate(f"node_disk_{each}_bytes_total", HOST, "device"), f"{{{{device}}}} {each}")
@@ -186,7 +188,7 @@ def disk() -> Panels:
 
 
 def network() -> Panels:
-    """What goes in and out."""
+    """Traffic, and packets that were lost."""
     return [
         graph(
             "Received and sent",
@@ -199,7 +201,7 @@ def network() -> Panels:
         ),
         graph(
             "Errors and drops",
-            "Packets per second that did not get through.",
+            "Packets per second that were lost.",
             "pps",
             *(
                 query(rate(f"node_network_{way}_{what}_total", REAL_DEVICE), f"{way} {what}")

@@ -1,6 +1,6 @@
-"""Where a click leads: from a panel to another dashboard, to traces and log lines in Explore, and out to their own UIs.
+"""Where links lead: from a panel to another dashboard, to traces and log lines in Explore, and to Jaeger's and Kibana's UIs.
 
-Grafana fills in `${…}` when somebody clicks; the rest of an address is encoded here.
+Grafana replaces `${…}` when somebody clicks; the rest of the URL is encoded here.
 """
 
 import json
@@ -16,22 +16,22 @@ RANGE = {"from": "${__from}", "to": "${__to}"}
 
 
 def to_dashboard(uid: str, title: str, variable: str, value: str = CLICKED_SERVICE) -> DashboardLink:
-    """To another dashboard, with one of its variables set and the time range kept."""
+    """A link to another dashboard that sets one of its variables and keeps the time range."""
     return DashboardLink(title).url(f"/d/{uid}?var-{variable}={value}&${{__url_time_range}}")
 
 
 def to_same(uid: str, title: str, variable: str) -> DashboardLink:
-    """To another dashboard, with what is chosen here chosen there."""
+    """A link to another dashboard that keeps the selected value of a variable and the time range."""
     return DashboardLink(title).url(f"/d/{uid}?${{{variable}:queryparam}}&${{__url_time_range}}")
 
 
 def to_traces(service: str = CLICKED_SERVICE) -> DashboardLink:
-    """To the traces of a service in Explore."""
+    """A link to the traces of a service in Explore."""
     return _explore("Traces of this service", "jaeger", {"queryType": "search", "service": service})
 
 
 def to_logs(service: str = CLICKED_SERVICE) -> DashboardLink:
-    """To the log lines of a service in Explore."""
+    """A link to the log lines of a service in Explore."""
     lines = {
         "query": f'service.keyword:"{service}"',
         "metrics": [{"type": "logs", "id": "1"}],
@@ -41,19 +41,19 @@ def to_logs(service: str = CLICKED_SERVICE) -> DashboardLink:
 
 
 def of_service(service: str = CLICKED_SERVICE) -> list[DashboardLink]:
-    """What one may want to know about the service whose series was clicked."""
+    """Links to the dashboard, traces and log lines of the service whose series was clicked."""
     return [to_dashboard("service", "This service in depth", "job", service), to_traces(service), to_logs(service)]
 
 
 def to_kibana(service: str) -> DashboardLink:
-    """Out to Kibana's Discover, with the lines of a service."""
+    """A link to Kibana's Discover with the log lines of a service."""
     times = "(time:(from:'${__from:date:iso}',to:'${__to:date:iso}'))"
     lines = f"(query:(language:kuery,query:'service.keyword:%22{service}%22'))"
     return DashboardLink("Kibana").url(f"${{kibana}}/app/discover#/?_g={times}&_a={lines}").target_blank(True)
 
 
 def to_jaeger(service: str) -> DashboardLink:
-    """Out to Jaeger's own UI, which counts in microseconds."""
+    """A link to Jaeger's UI, which expects times in microseconds."""
     search = f"service={service}&start=${{__from}}000&end=${{__to}}000&limit=50"
     return DashboardLink("Jaeger").url(f"${{jaeger}}/search?{search}").target_blank(True)
 

@@ -15,7 +15,7 @@ def build() -> str:
     return board(
         "overview",
         "Overview",
-        "Rate, errors and duration of the five services, the events between them, and what is firing.",
+        "Rate, errors and duration of the five services, the events between them, and firing alerts.",
         [
             ("At a glance", at_a_glance()),
             ("Rate", requests()),
@@ -29,11 +29,11 @@ def build() -> str:
 
 
 def at_a_glance() -> Panels:
-    """One line of numbers, then a row for each service and each firing alert."""
+    """A row of numbers, then tables of the services and the firing alerts."""
     return [
         number(
             "Services up",
-            "Processes that answer Prometheus.",
+            "Number of processes that answer Prometheus.",
             "short",
             query(f"sum(up{{{JOB}}})"),
             below="red",
@@ -43,7 +43,7 @@ def at_a_glance() -> Panels:
         *red(JOB, "by all services"),
         number(
             "Error budget left",
-            "Of the service level that is worst off, over seven days. Below zero it is broken.",
+            "Of the worst service level over seven days. Below zero, its objective is missed.",
             "percentunit",
             query(f"min(slo:error_budget_remaining:ratio7d{{{JOB}}})"),
             limits=BUDGET,
@@ -52,14 +52,14 @@ def at_a_glance() -> Panels:
         ),
         number(
             "Firing alerts",
-            "Alerts that fire now; Alertmanager decides who hears of them.",
+            "Alerts that are firing now; Alertmanager decides who is notified.",
             "short",
             query(f"count({FIRING}) or vector(0)"),
             limits=[(1, "red")],
         ),
         grid(
             "Services",
-            "Click a name for the service in depth, its traces or its log lines. Over five minutes.",
+            "Rates over five minutes. Click a name for the service's dashboard, traces or log lines.",
             [("job", "Service")],
             ("Up", f"sum by (job) (up{{{JOB}}})", "short", [(1, "green")]),
             ("Requests", f"max by (job) (job:http_requests:rate5m{{{JOB}}})", "reqps", ()),
@@ -72,7 +72,7 @@ def at_a_glance() -> Panels:
             links=of_service(CLICKED_CELL),
         ),
         grid(
-            "Firing alerts, and for how long",
+            "Firing alerts and their age",
             "Each has a runbook in dev-environment/runbooks.",
             [("alertname", "Alert"), ("service", "Service"), ("severity", "Severity")],
             (
@@ -92,7 +92,7 @@ def requests() -> Panels:
     return [
         graph(
             "Requests by service",
-            "Answered per second.",
+            "Requests answered per second.",
             "reqps",
             query(rate("http_requests_total", JOB, "job"), "{{job}}"),
             stacked=True,
@@ -100,7 +100,7 @@ def requests() -> Panels:
         ),
         graph(
             "Requests by answer",
-            "Answered per second, by group of status codes.",
+            "Requests answered per second, by group of status codes.",
             "reqps",
             query(rate("http_requests_total", JOB, "status"), "{{status}}"),
             stacked=True,
@@ -123,7 +123,7 @@ def errors() -> Panels:
         ),
         graph(
             "Refused",
-            "Share of requests that ended in a 4xx: not our failure, but a sudden rise is worth a look.",
+            "Share of requests that ended in a 4xx. The callers are at fault, but check a sudden rise.",
             "percentunit",
             query(share(client, whole), "{{job}}"),
             links=of_service(),
@@ -140,7 +140,7 @@ def durations() -> Panels:
     return [
         graph(
             "Duration, 95 %",
-            "95 of 100 requests took no longer. Each dot is a request: click it for its trace.",
+            "The 95th percentile. Each dot is a request; click it to open its trace.",
             "s",
             line(0.95),
             limits=[(0.5, "red")],
@@ -148,7 +148,7 @@ def durations() -> Panels:
         ),
         graph(
             "Duration, median",
-            "Half of the requests took no longer. Each dot is a request: click it for its trace.",
+            "The median. Each dot is a request; click it to open its trace.",
             "s",
             line(0.5),
             links=of_service(),
@@ -157,14 +157,14 @@ def durations() -> Panels:
 
 
 def events() -> Panels:
-    """What the services tell one another, and what gets stuck."""
+    """Events between the services, and where they are delayed."""
     handled, failed = rate("events_consumed_total", JOB, "job"), rate("events_failed_total", JOB, "job")
     oldest = f"max by (job, destination) (outbox_oldest_unsent_seconds{{{JOB}}})"
     opened = f'max by (job, target) (circuit_breaker_state{{{JOB}, circuit_breaker_state="opened"}})'
     return [
         graph(
             "Events published",
-            "Handed to the transport per second.",
+            "Events handed to the transport per second.",
             "eps",
             query(rate("events_published_total", JOB, "event_type"), "{{event_type}}"),
             width=6,
@@ -172,7 +172,7 @@ def events() -> Panels:
         ),
         graph(
             "Events handled",
-            "Per second; each failed attempt counts, and is tried again.",
+            "Events per second. Each failed attempt counts; it is retried.",
             "eps",
             query(handled, "{{job}}"),
             query(failed, "{{job}}, failed"),
@@ -181,7 +181,7 @@ def events() -> Panels:
         ),
         graph(
             "Oldest unsent event",
-            "How long it has been waiting in the outbox.",
+            "Age of the oldest event waiting in an outbox.",
             "s",
             query(oldest, "{{job}} to {{destination}}"),
             width=6,
@@ -190,7 +190,7 @@ def events() -> Panels:
         ),
         graph(
             "Open circuit breakers",
-            "1 while a service does not call another, because that one does not answer.",
+            "1 while a service does not call another one because that one has not answered.",
             "short",
             query(opened, "{{job}} to {{target}}"),
             width=6,

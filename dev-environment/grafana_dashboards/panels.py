@@ -1,4 +1,4 @@
-"""The few kinds of panels that the dashboards are made of, each with the looks and manners all of its kind share."""
+"""The kinds of panels that the dashboards consist of, each with its common look and behaviour."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,17 +42,17 @@ ELASTICSEARCH = DataSourceRef(type_val="elasticsearch", uid="elasticsearch")
 
 Query = prometheus.Dataquery
 Limits = Sequence[tuple[float, str]]
-"""From which value on a number is shown in which colour; below the first it is green."""
+"""Pairs of a lower bound and the colour from it on; below the first bound a value is green."""
 
 
 def query(expr: str, legend: str = "", *, exemplars: bool = False) -> Query:
-    """A series over time. With `exemplars`, points that lead to a trace lie over it."""
+    """A query for a series over time. With `exemplars`, dots that link to traces are drawn over it."""
     asked = Query().expr(expr).range().datasource(PROMETHEUS).exemplar(exemplars)
     return asked.legend_format(legend) if legend else asked
 
 
 def latest(expr: str, legend: str = "") -> Query:
-    """The value at the end of the time range only."""
+    """A query for the value at the end of the time range only."""
     asked = Query().expr(expr).instant().datasource(PROMETHEUS)
     return asked.legend_format(legend) if legend else asked
 
@@ -69,7 +69,8 @@ def graph(
     limits: Limits = (),
     links: Sequence[DashboardLink] = (),
 ) -> timeseries.Panel:
-    """Lines over time, from 0 up unless they can be `below_zero`, to `top` if given; `limits` are dashed lines."""
+    """Lines over time. The axis starts at 0 unless values can be `below_zero`, and ends at `top` if given; `limits` are dashed
+    lines."""
     panel = timeseries.Panel().title(title).description(description).unit(unit).datasource(PROMETHEUS)
     panel.span(width).height(8).targets(_named(queries)).data_links(list(links))
     panel.fill_opacity(30 if stacked else 10).show_points(VisibilityMode.NEVER).span_nulls(60_000)
@@ -102,7 +103,8 @@ def number(
     links: Sequence[DashboardLink] = (),
     none: str | None = None,
 ) -> stat.Panel:
-    """One number, coloured by `limits` (`below` the first), over its history. `none` is shown when there is no value."""
+    """One number over a sparkline, coloured by `limits` (in the colour `below` under the first); `none` is shown if there is no
+    value."""
     panel = stat.Panel().title(title).description(description).unit(unit).datasource(PROMETHEUS)
     panel.span(width).height(height).targets(_named([asked])).data_links(list(links))
     panel.thresholds(_thresholds(limits, below)).color_mode(BigValueColorMode.VALUE).graph_mode(BigValueGraphMode.AREA)
@@ -113,7 +115,7 @@ def number(
 
 
 def word(title: str, description: str, asked: Query, *, width: int = 4) -> stat.Panel:
-    """The legend of a series, where it says more than its value."""
+    """The legend of a series instead of its value."""
     panel = number(title, description, "short", asked, width=width)
     return panel.text_mode(BigValueTextMode.NAME).graph_mode(BigValueGraphMode.NONE).color_mode(BigValueColorMode.NONE)
 
@@ -121,7 +123,7 @@ def word(title: str, description: str, asked: Query, *, width: int = 4) -> stat.
 def heat(
     title: str, description: str, unit: str, expr: str, *, width: int = 12, exemplars: bool = False
 ) -> heatmap.Panel:
-    """How many fell into which bucket of a histogram, over time."""
+    """The counts in the buckets of a histogram over time."""
     buckets = query(expr, "{{le}}", exemplars=exemplars).format(PromQueryFormat.HEATMAP)
     panel = heatmap.Panel().title(title).description(description).datasource(PROMETHEUS).span(width).height(8)
     panel.targets(_named([buckets])).unit("short").y_axis(heatmap.YAxisConfig().unit(unit))
@@ -144,7 +146,7 @@ def grid(
 ) -> table.Panel:
     """A row for each value of the labels `by` (label, heading), a column for each expression.
 
-    An expression must yield those labels and no other, not even a name: Grafana joins the rows by all there are.
+    An expression must yield these labels and no others, not even a metric name: Grafana joins rows by all labels.
     """
     panel = table.Panel().title(title).description(description).unit("short").datasource(PROMETHEUS)
     asked = [latest(expr).format(PromQueryFormat.TABLE) for _, expr, _, _ in columns]
@@ -186,7 +188,7 @@ def _letter(at: int) -> str:
 
 
 def _calm(limits: Limits) -> str:
-    """Where more is better the first limit ends trouble; else it begins it."""
+    """The colour below the first limit: red where more is better, otherwise green."""
     return "red" if limits[-1][1] == "green" else "green"
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: connections, work, waiting and space of the server that holds the five databases."""
+"""PostgreSQL: connections, work, waits and space of the server with the five databases."""
 
 from grafana_dashboards.board import Panels, alerts, board, chosen, targets
 from grafana_dashboards.panels import graph, number, query
@@ -13,7 +13,7 @@ def build() -> str:
     return board(
         "postgresql",
         "PostgreSQL",
-        "Connections, transactions, waiting and space, by database.",
+        "Connections, transactions, waits and space, by database.",
         [("At a glance", at_a_glance()), ("Work", work()), ("Waiting", waiting()), ("Space", space())],
         variables=[
             *targets("pg_up"),
@@ -26,29 +26,34 @@ def build() -> str:
 
 
 def at_a_glance() -> Panels:
-    """One line of numbers."""
+    """A row of numbers."""
     hit, missed = (rate(f"pg_stat_database_blks_{each}", DATABASE) for each in ("hit", "read"))
     taken = f"sum(pg_stat_activity_count{{{SERVER}}}) / sum(pg_settings_max_connections{{{SERVER}}})"
     return [
         number(
-            "Answers",
-            "1 while the exporter has a connection to the server.",
+            "Up",
+            "1 while the exporter can connect to the server.",
             "short",
             query(f"min(pg_up{{{SERVER}}})"),
             below="red",
             limits=[(1, "green")],
         ),
         number(
-            "Connections taken",
+            "Connections in use",
             "Share of max_connections.",
             "percentunit",
             query(taken),
             limits=[(0.7, "orange"), (0.8, "red")],
         ),
-        number("Transactions", "Ended per second.", "ops", query(rate("pg_stat_database_xact_commit", DATABASE))),
         number(
-            "Found in cache",
-            "Share of blocks that were in the server's own memory.",
+            "Transactions",
+            "Transactions committed per second.",
+            "ops",
+            query(rate("pg_stat_database_xact_commit", DATABASE)),
+        ),
+        number(
+            "Cache hits",
+            "Share of the blocks read that were in the server's shared buffers.",
             "percentunit",
             query(share(hit, f"({hit} + {missed})")),
             below="red",
@@ -56,24 +61,29 @@ def at_a_glance() -> Panels:
         ),
         number(
             "Longest transaction",
-            "Open for so long. It holds back the cleaning up of old rows.",
+            "Age of the oldest open transaction, which keeps vacuum from removing old rows.",
             "s",
             query(f"max(pg_stat_activity_max_tx_duration{{{DATABASE}}})"),
             limits=[(60, "orange"), (300, "red")],
         ),
-        number("Size", "Of the databases chosen.", "bytes", query(f"sum(pg_database_size_bytes{{{DATABASE}}})")),
+        number(
+            "Size",
+            "Total size of the selected databases.",
+            "bytes",
+            query(f"sum(pg_database_size_bytes{{{DATABASE}}})"),
+        ),
     ]
 
 
 def work() -> Panels:
-    """What the server does."""
+    """The statements that the server executes."""
     changed = [
         query(rate(f"pg_stat_database_tup_{each}", DATABASE), each) for each in ("inserted", "updated", "deleted")
     ]
     return [
         graph(
             "Commits",
-            "Transactions per second that were kept.",
+            "Transactions committed per second.",
             "ops",
             query(rate("pg_stat_database_xact_commit", DATABASE, "datname"), "{{datname}}"),
             width=8,
@@ -81,29 +91,29 @@ def work() -> Panels:
         ),
         graph(
             "Rollbacks",
-            "Transactions per second that were given up.",
+            "Transactions rolled back per second.",
             "ops",
             query(rate("pg_stat_database_xact_rollback", DATABASE, "datname"), "{{datname}}"),
             width=8,
         ),
         graph(
             "Time in statements",
-            "Seconds of work per second: 2 means that two statements ran at any moment.",
+            "Seconds of execution per second: 2 means that two statements were running on average.",
             "short",
             query(rate("pg_stat_database_active_time_seconds_total", DATABASE, "datname"), "{{datname}}"),
             width=8,
         ),
         graph(
             "Rows read",
-            "Fetched per second by index or bitmap scans.",
+            "Rows fetched per second by index or bitmap scans.",
             "ops",
             query(rate("pg_stat_database_tup_fetched", DATABASE, "datname"), "{{datname}}"),
             width=8,
         ),
-        graph("Rows changed", "Per second.", "ops", *changed, width=8),
+        graph("Rows changed", "Rows inserted, updated and deleted per second.", "ops", *changed, width=8),
         graph(
             "Blocks read from outside the cache",
-            "Per second: from the system's cache or from the disk.",
+            "Blocks per second, read from the operating system's cache or from disk.",
             "ops",
             query(rate("pg_stat_database_blks_read", DATABASE, "datname"), "{{datname}}"),
             width=8,
@@ -112,11 +122,11 @@ def work() -> Panels:
 
 
 def waiting() -> Panels:
-    """Who is connected, and who waits for whom."""
+    """Connections, locks and long transactions."""
     return [
         graph(
             "Connections by state",
-            "Idle in transaction holds locks and does nothing.",
+            '"idle in transaction" means that a session holds its locks and does nothing.',
             "short",
             query(f"sum by (state) (pg_stat_activity_count{{{DATABASE}}})", "{{state}}"),
             width=8,
@@ -124,7 +134,7 @@ def waiting() -> Panels:
         ),
         graph(
             "Connections by database",
-            "Each service has its own.",
+            "Connections by database; each service has its own database.",
             "short",
             query(f"sum by (datname) (pg_stat_activity_count{{{DATABASE}}})", "{{datname}}"),
             width=8,
@@ -132,14 +142,14 @@ def waiting() -> Panels:
         ),
         graph(
             "Locks",
-            "Held or waited for, by mode.",
+            "Locks held or waited for, by mode.",
             "short",
             query(f"sum by (mode) (pg_locks_count{{{DATABASE}}})", "{{mode}}"),
             width=8,
         ),
         graph(
             "Longest transaction",
-            "By database and state.",
+            "Age of the oldest open transaction, by database and state.",
             "s",
             query(
                 f"max by (datname, state) (pg_stat_activity_max_tx_duration{{{DATABASE}}}) > 0", "{{datname}} {{state}}"
@@ -147,7 +157,7 @@ def waiting() -> Panels:
         ),
         graph(
             "Deadlocks",
-            "Per second: the server gave one of the two up.",
+            "Deadlocks per second; the server aborts one of the two transactions.",
             "ops",
             query(rate("pg_stat_database_deadlocks", DATABASE, "datname"), "{{datname}}"),
         ),
@@ -155,11 +165,11 @@ def waiting() -> Panels:
 
 
 def space() -> Panels:
-    """What it takes up."""
+    """The disk space in use."""
     return [
         graph(
             "Size of the databases",
-            "With indices and everything.",
+            "Size with indexes and all other files.",
             "bytes",
             query(f"sum by (datname) (pg_database_size_bytes{{{DATABASE}}})", "{{datname}}"),
             width=8,
@@ -167,14 +177,14 @@ def space() -> Panels:
         ),
         graph(
             "Write-ahead log",
-            "On disk. It grows while something holds it back.",
+            "Size on disk. It grows while something prevents its removal.",
             "bytes",
             query(f"sum by (instance) (pg_wal_size_bytes{{{SERVER}}})", "{{instance}}"),
             width=8,
         ),
         graph(
             "Temporary files",
-            "Written per second by sorts and joins that did not fit into work_mem.",
+            "Bytes per second written by sorts and joins that did not fit into work_mem.",
             "Bps",
             query(rate("pg_stat_database_temp_bytes", DATABASE, "datname"), "{{datname}}"),
             width=8,

@@ -1,24 +1,24 @@
-"""The few shapes of PromQL that come again and again."""
+"""The PromQL expressions that recur on the dashboards."""
 
 
 def rate(metric: str, matchers: str = "", by: str = "") -> str:
-    """How fast a counter grows, per second, summed."""
+    """The per-second rate of a counter, summed."""
     return f"{_sum(by)} (rate({metric}{_braces(matchers)}[$__rate_interval]))"
 
 
 def total(metric: str, matchers: str = "") -> str:
-    """By how much a counter has grown in the time shown, summed."""
+    """The increase of a counter over the selected time range, summed."""
     return f"sum(increase({metric}{_braces(matchers)}[$__range]))"
 
 
 def quantile(q: float, histogram: str, matchers: str = "", by: str = "") -> str:
-    """The value that the share `q` of the observations does not exceed, from classic buckets."""
+    """The quantile `q` (0 to 1) of a classic histogram."""
     labels = f"{by}, le" if by else "le"
     return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', matchers, labels)})"
 
 
 def share(part: str, whole: str) -> str:
-    """`part` of `whole`, both summed by the same labels: 0 when the part has no series yet, nothing when the whole is 0."""
+    """`part` divided by `whole`, which must have the same labels: 0 if the part has no series yet, no value if the whole is 0."""
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 

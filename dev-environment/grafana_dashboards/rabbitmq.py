@@ -1,4 +1,4 @@
-"""RabbitMQ: what waits in which queue, how events flow, and whether the broker has room."""
+"""RabbitMQ: the length of its queues, the flow of events, and the broker's resources."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def build() -> str:
     return board(
         "rabbitmq",
         "RabbitMQ",
-        "What waits in which queue, how events flow, and whether the broker has room.",
+        "The length of the queues, the flow of events, and the broker's resources.",
         [("At a glance", at_a_glance()), ("Queues", queues()), ("Flow", flow()), ("Room", room())],
         variables=targets("rabbitmq_identity_info"),
         annotations=[alerts("rabbitmq")],
@@ -23,7 +23,7 @@ def build() -> str:
 
 
 def at_a_glance() -> Panels:
-    """One line of numbers."""
+    """A row of numbers."""
     alarms = f"max(rabbitmq_alarms_memory_used_watermark{{{BROKER}}}) + max(rabbitmq_alarms_free_disk_space_watermark{{{BROKER}}})"
     return [
         number(
@@ -35,30 +35,35 @@ def at_a_glance() -> Panels:
         ),
         number(
             "Dead letters",
-            "Events that nobody will try again: `make events-dead` lists them, `make events-replay` replays them.",
+            "Events that will not be retried: `make events-dead` lists them, `make events-replay` replays them.",
             "short",
             query(f"sum(rabbitmq_detailed_queue_messages_ready{{{DEAD}}})"),
             limits=[(1, "red")],
         ),
         number(
             "Consumers",
-            "One for each running service that hears events.",
+            "One for each running service that consumes events.",
             "short",
             query(f"sum(rabbitmq_consumers{{{BROKER}}})"),
             below="red",
             limits=[(1, "green")],
         ),
-        number("Connections", "Each service has one or two.", "short", query(f"sum(rabbitmq_connections{{{BROKER}}})")),
+        number(
+            "Connections",
+            "Open connections; each service has one or two.",
+            "short",
+            query(f"sum(rabbitmq_connections{{{BROKER}}})"),
+        ),
         number(
             "Alarms",
-            "With one, nobody can publish: too little memory or disk.",
+            "While there is one, nobody can publish: memory or disk space is short.",
             "short",
             query(alarms),
             limits=[(1, "red")],
         ),
         number(
             "Running for",
-            "Since the broker's last start.",
+            "Time since the broker's last start.",
             "s",
             query(f"max(rabbitmq_erlang_uptime_seconds{{{BROKER}}})"),
         ),
@@ -66,7 +71,7 @@ def at_a_glance() -> Panels:
 
 
 def queues() -> Panels:
-    """One queue for each service that hears events, and one for what it could not bear."""
+    """One queue for each service that consumes events, and one for its dead letters."""
 
     def each(metric: str, matchers: str) -> Query:
         return query(f"sum by (queue) (rabbitmq_detailed_queue_{metric}{{{matchers}}})", "{{queue}}")
@@ -74,7 +79,7 @@ def queues() -> Panels:
     return [
         graph(
             "Waiting",
-            "Ready for the consumer, which is slower than they come, or away.",
+            "Events ready for the consumer. They accumulate when it is slower than the publishers, or down.",
             "short",
             each("messages_ready", LIVE),
             width=6,
@@ -82,13 +87,19 @@ def queues() -> Panels:
         ),
         graph(
             "Delivered, not acknowledged",
-            "With the consumer, or waiting for the next attempt.",
+            "Events that the consumer is handling or will retry.",
             "short",
             each("messages_unacked", LIVE),
             width=6,
         ),
-        graph("Dead letters", "Given up after the last attempt.", "short", each("messages_ready", DEAD), width=6),
-        graph("Consumers", "None: the service is away.", "short", each("consumers", LIVE), width=6),
+        graph("Dead letters", "Events that failed at every attempt.", "short", each("messages_ready", DEAD), width=6),
+        graph(
+            "Consumers",
+            "Consumers by queue. With none, the service is down.",
+            "short",
+            each("consumers", LIVE),
+            width=6,
+        ),
     ]
 
 
@@ -113,8 +124,8 @@ def flow() -> Panels:
             width=8,
         ),
         graph(
-            "Again and nowhere",
-            "Messages per second that were delivered again, or that no queue wanted.",
+            "Redelivered and unroutable",
+            "Messages per second that were redelivered, or that matched no queue.",
             "ops",
             total("redelivered", "redelivered"),
             total("unroutable_returned", "returned: no queue"),
@@ -123,7 +134,7 @@ def flow() -> Panels:
         ),
         graph(
             "Dead-lettered",
-            "Messages per second, by reason; confirmed: safely in the dead letter queue.",
+            'Messages per second, by reason; "confirmed" are stored in the dead letter queue.',
             "ops",
             *dead,
             width=8,
@@ -132,7 +143,7 @@ def flow() -> Panels:
 
 
 def room() -> Panels:
-    """Memory, disk and the rest that a broker can run out of."""
+    """Memory, disk and the other resources that a broker can run out of."""
 
     def of(used: str, limit: str, title: str, description: str) -> Any:
         expr = f"max by (instance) (rabbitmq_{used}{{{BROKER}}}) / max by (instance) (rabbitmq_{limit}{{{BROKER}}})"
@@ -147,9 +158,19 @@ def room() -> Panels:
             "process_resident_memory_bytes",
             "resident_memory_limit_bytes",
             "Memory",
-            "Of what it may use before it stops publishers.",
+            "Share of the memory limit; at the limit, the broker blocks publishers.",
         ),
-        graph("Disk", "Free, and the mark below which nobody can publish.", "bytes", *free, width=6),
-        of("process_open_fds", "process_max_fds", "Open files", "Of what it may open; sockets count."),
-        of("erlang_processes_used", "erlang_processes_limit", "Erlang processes", "Of what it may start."),
+        graph("Disk", "Free space, and the limit below which nobody can publish.", "bytes", *free, width=6),
+        of(
+            "process_open_fds",
+            "process_max_fds",
+            "Open files",
+            "Share of the file descriptors that it may open, including sockets.",
+        ),
+        of(
+            "erlang_processes_used",
+            "erlang_processes_limit",
+            "Erlang processes",
+            "Share of the Erlang processes that it may start.",
+        ),
     ]

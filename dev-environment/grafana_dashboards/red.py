@@ -1,4 +1,4 @@
-"""Rate, errors and duration as the three numbers that Overview and Service begin with, and when they are bad."""
+"""Rate, errors and duration: the three numbers that Overview and Service begin with, and their limits."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ BUDGET = ((0, "orange"), (0.25, "green"))
 
 
 def red(matchers: str, whose: str, links: Sequence[DashboardLink] = ()) -> Panels:
-    """The numbers for the requests that `matchers` choose, and `whose` they are in words."""
+    """The numbers for the requests that `matchers` select; `whose` describes these requests in words."""
     requests, errors = rate("http_requests_total", matchers), rate("http_requests_total", f'{matchers}, status="5xx"')
     return [
-        number("Requests", f"Answered per second, {whose}.", "reqps", query(requests)),
+        number("Requests", f"Requests answered per second, {whose}.", "reqps", query(requests)),
         number(
             "Errors",
             "Share of requests that ended in a 5xx.",
@@ -29,7 +29,7 @@ def red(matchers: str, whose: str, links: Sequence[DashboardLink] = ()) -> Panel
         ),
         number(
             "Duration, 95 %",
-            "95 of 100 requests took no longer.",
+            "The 95th percentile.",
             "s",
             query(quantile(0.95, "http_request_duration_seconds", matchers)),
             limits=SECONDS,

@@ -1,4 +1,4 @@
-"""Service: one of the five in depth: its requests and its log lines here, what is inside it next door."""
+"""Service: one service in depth. Its requests and log lines are here; `service_inside` has the rest."""
 
 from grafana_dashboards.board import Panels, alerts, board, chosen, constant, restarts
 from grafana_dashboards.links import to_jaeger, to_kibana, to_same
@@ -37,12 +37,12 @@ def build() -> str:
 
 
 def at_a_glance() -> Panels:
-    """One line of numbers."""
+    """A row of numbers."""
     budget = 'min(slo:error_budget_remaining:ratio7d{job=~"$job"})'
     return [
         number(
             "Instances up",
-            "Processes that answer Prometheus.",
+            "Number of processes that answer Prometheus.",
             "short",
             query(f"sum(up{{{PROCESS}}})"),
             width=3,
@@ -52,15 +52,15 @@ def at_a_glance() -> Panels:
         ),
         number(
             "Running for",
-            "Since the last start of an instance.",
+            "Time since the last start of an instance.",
             "s",
             query(f"time() - max(process_start_time_seconds{{{PROCESS}}})"),
             width=3,
         ),
-        *red(ROUTES, "on the chosen routes", FOLLOW),
+        *red(ROUTES, "on the selected routes", FOLLOW),
         number(
             "Error budget left",
-            "Of the worst of its three service levels, over seven days.",
+            "Of the worst of its three service levels over seven days.",
             "percentunit",
             query(budget),
             width=3,
@@ -68,7 +68,7 @@ def at_a_glance() -> Panels:
             limits=BUDGET,
             links=[to_same("slo", "Service levels", "job")],
         ),
-        word("Version", "What runs.", latest(f"service_info{{{PROCESS}}}", "{{version}}"), width=3),
+        word("Version", "The version that is running.", latest(f"service_info{{{PROCESS}}}", "{{version}}"), width=3),
     ]
 
 
@@ -77,7 +77,7 @@ def requests() -> Panels:
     return [
         graph(
             "Requests by route",
-            "Answered per second. Paths that lead nowhere count as unmatched.",
+            'Requests answered per second. Paths that match no route count as "unmatched".',
             "reqps",
             query(rate("http_requests_total", ROUTES, "handler"), "{{handler}}"),
             stacked=True,
@@ -85,7 +85,7 @@ def requests() -> Panels:
         ),
         graph(
             "Requests by answer",
-            "Answered per second, by method and group of status codes.",
+            "Requests answered per second, by method and group of status codes.",
             "reqps",
             query(rate("http_requests_total", ROUTES, "method, status"), "{{method}} {{status}}"),
             stacked=True,
@@ -111,7 +111,7 @@ def errors() -> Panels:
         ),
         graph(
             "Refused",
-            "4xx per second: not our failure, but a sudden rise is worth a look.",
+            "4xx answers per second. The callers are at fault, but check a sudden rise.",
             "reqps",
             query(refused, "{{handler}}"),
             links=FOLLOW,
@@ -125,7 +125,7 @@ def durations() -> Panels:
     return [
         graph(
             "Duration",
-            "So long took half, 95 and 99 of 100 requests at most. Each dot is a request: click it for its trace.",
+            "The median, the 95th and the 99th percentile. Each dot is a request; click it to open its trace.",
             "s",
             *(query(quantile(q, name, ROUTES), f"{q:.0%}", exemplars=True) for q in (0.5, 0.95, 0.99)),
             width=8,
@@ -134,7 +134,7 @@ def durations() -> Panels:
         ),
         graph(
             "Duration by route, 95 %",
-            "Which route is slow. Each dot is a request: click it for its trace.",
+            "The 95th percentile by route. Each dot is a request; click it to open its trace.",
             "s",
             query(quantile(0.95, name, ROUTES, "handler"), "{{handler}}", exemplars=True),
             width=8,
@@ -142,7 +142,7 @@ def durations() -> Panels:
         ),
         heat(
             "All durations",
-            "How many requests took how long. Two bands are two kinds of requests, or a cache.",
+            "Number of requests by duration. Two bands mean two kinds of requests, or a cache.",
             "s",
             f"sum by (le) (increase({name}_bucket{{{ROUTES}}}[$__rate_interval]))",
             width=8,
@@ -152,7 +152,7 @@ def durations() -> Panels:
 
 
 def log() -> Panels:
-    """The lines themselves."""
+    """The log lines."""
     return [
         lines(
             "Warnings and errors",

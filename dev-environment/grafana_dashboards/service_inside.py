@@ -1,4 +1,4 @@
-"""The lower half of Service: what the process uses, what it waits for, what it tells and hears."""
+"""The lower half of Service: the process, its database connections and calls, its events."""
 
 from grafana_dashboards.board import Panels, Rows
 from grafana_dashboards.links import to_logs, to_traces
@@ -15,12 +15,12 @@ def inside() -> Rows:
 
 
 def process() -> Panels:
-    """What the process uses, and whether that is enough."""
+    """The resources that the process uses."""
     lag = quantile(0.99, "event_loop_lag_seconds", PROCESS, "instance")
     return [
         graph(
             "CPU",
-            "Share of one core. A Python process uses no more than one, plus what runs on threads.",
+            "Share of one core. A Python process uses at most one core, plus native code on threads.",
             "percentunit",
             query(rate("process_cpu_seconds_total", PROCESS, "instance"), "{{instance}}"),
             width=6,
@@ -28,14 +28,14 @@ def process() -> Panels:
         ),
         graph(
             "Memory",
-            "Resident: what it takes from the machine.",
+            "Resident memory.",
             "bytes",
             query(f"process_resident_memory_bytes{{{PROCESS}}}", "{{instance}}"),
             width=6,
         ),
         graph(
             "Event loop lag, 99 %",
-            "How late the loop runs what is due. High: something blocks it, and every request waits.",
+            "The delay with which the loop runs due callbacks. If it is high, something blocks the loop and every request waits.",
             "s",
             query(lag, "{{instance}}"),
             width=6,
@@ -43,7 +43,7 @@ def process() -> Panels:
         ),
         graph(
             "Open files",
-            "Share of the file descriptors that it may open; sockets count.",
+            "Share of the file descriptors that it may open, including sockets.",
             "percentunit",
             query(f"process_open_fds{{{PROCESS}}} / process_max_fds{{{PROCESS}}}", "{{instance}}"),
             width=6,
@@ -53,21 +53,21 @@ def process() -> Panels:
 
 
 def dependencies() -> Panels:
-    """What requests wait for: connections of the pool, and other services."""
+    """What requests wait for: connections from the pool, and other services."""
     used = f"sum by (instance, pool, state) (db_pool_connections{{{PROCESS}}})"
     limit = f"sum by (instance, pool) (db_pool_limit{{{PROCESS}}})"
     state = f"max by (target, circuit_breaker_state) (circuit_breaker_state{{{PROCESS}}} == 1)"
     return [
         graph(
             "Connections of the pool",
-            "All in use: requests wait for one. The limit is what the pool may open.",
+            "When all are in use, requests wait for one. The limit is the size of the pool.",
             "short",
             query(used, "{{instance}} {{state}}"),
             query(limit, "{{instance}} limit"),
         ),
         graph(
             "Circuit breakers",
-            "1 in the state that the breaker towards a service is in: closed is well.",
+            '1 for the current state of the circuit breaker of each target; "closed" is healthy.',
             "short",
             query(state, "{{target}} {{circuit_breaker_state}}"),
             top=1,
@@ -76,7 +76,7 @@ def dependencies() -> Panels:
 
 
 def events() -> Panels:
-    """What goes out through the outbox, what comes in, what is lost."""
+    """Events that are published, consumed, retried and given up."""
 
     def per_type(metric: str) -> Query:
         return query(rate(metric, PROCESS, "event_type"), "{{event_type}}")
@@ -85,7 +85,7 @@ def events() -> Panels:
     return [
         graph(
             "Published",
-            "Handed to the transport per second.",
+            "Events handed to the transport per second.",
             "eps",
             per_type("events_published_total"),
             width=6,
@@ -93,7 +93,7 @@ def events() -> Panels:
         ),
         graph(
             "Handled",
-            "Events of others that were handled, per second.",
+            "Events of other services handled per second.",
             "eps",
             per_type("events_consumed_total"),
             width=6,
@@ -101,15 +101,15 @@ def events() -> Panels:
         ),
         graph(
             "Failed attempts",
-            "Per second. A failed event is tried again, with growing pauses.",
+            "Failed attempts per second. A failed event is retried with growing pauses.",
             "eps",
             per_type("events_failed_total"),
             width=6,
             links=FOLLOW,
         ),
         graph(
-            "Given up",
-            "Events that nobody will try again: the operator lists and replays them.",
+            "Dead letters",
+            "Events that will not be retried; an operator can list and replay them.",
             "short",
             query(dead, "{{event_type}} to {{destination}}"),
             width=6,
@@ -117,14 +117,14 @@ def events() -> Panels:
         ),
         graph(
             "Unsent events",
-            "Rows waiting in the outbox.",
+            "Rows that wait in the outbox.",
             "short",
             query(f"max by (destination) (outbox_unsent_rows{{{PROCESS}}})", "{{destination}}"),
             width=8,
         ),
         graph(
             "Oldest unsent event",
-            "How long it has been waiting.",
+            "Age of the oldest event waiting in the outbox.",
             "s",
             query(f"max by (destination) (outbox_oldest_unsent_seconds{{{PROCESS}}})", "{{destination}}"),
             width=8,
@@ -132,7 +132,7 @@ def events() -> Panels:
         ),
         graph(
             "Connected to the broker",
-            "1 while it is. Without a broker, when events go by HTTP, there is nothing to show.",
+            "1 while the service is connected. There is no data when events travel over HTTP, without a broker.",
             "short",
             query(f"max by (instance) (broker_connected{{{PROCESS}}})", "{{instance}}"),
             width=8,

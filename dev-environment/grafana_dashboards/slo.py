@@ -1,4 +1,4 @@
-"""Service levels: what was promised over seven days, how much of it may still go wrong, how fast it is being used up."""
+"""Service levels: the objectives over seven days, what is left of the error budgets, and the burn rates."""
 
 from grafana_dashboards.board import Panels, alerts, board, chosen
 from grafana_dashboards.links import of_service
@@ -26,13 +26,13 @@ def build() -> str:
 
 
 def now() -> Panels:
-    """Every promise in one table, the worst ones as numbers."""
+    """The worst values as numbers, and a table of all service levels."""
     by = "by (job, slo)"
     level = f"max {by} (slo:attained:ratio7d{{{LEVEL}}})"
     return [
         number(
             "Worst budget left",
-            "Below zero the promise of these seven days is broken.",
+            "Below zero, the objective is missed for the last seven days.",
             "percentunit",
             query(f"min(slo:error_budget_remaining:ratio7d{{{LEVEL}}})"),
             width=6,
@@ -41,7 +41,7 @@ def now() -> Panels:
         ),
         number(
             "Highest burn rate, 1 hour",
-            "1 uses up the budget in exactly seven days; from 13.44 on somebody is called.",
+            "1 uses up the budget in exactly seven days; from 13.44 on, the critical alert fires.",
             "short",
             query(f"max(slo:burn_rate:1h{{{LEVEL}}})"),
             width=6,
@@ -49,7 +49,7 @@ def now() -> Panels:
         ),
         number(
             "Highest burn rate, 6 hours",
-            "From 3.5 on somebody is called.",
+            "From 3.5 on, the critical alert fires.",
             "short",
             query(f"max(slo:burn_rate:6h{{{LEVEL}}})"),
             width=6,
@@ -57,15 +57,15 @@ def now() -> Panels:
         ),
         number(
             "Highest burn rate, 3 days",
-            "From 0.98 on the week's promise will not be kept.",
+            "From 0.98 on, the week's objective will be missed.",
             "short",
             query(f"max(slo:burn_rate:3d{{{LEVEL}}})"),
             width=6,
             limits=[(0.98, "orange")],
         ),
         grid(
-            "Promised and kept",
-            "Attained: over the last seven days, or since the data begin.",
+            "Objectives and results",
+            '"Attained" covers the last seven days, or the time since the first data.',
             [("job", "Service"), ("slo", "Level")],
             ("Objective", f"0 * {level} + on (slo) group_left () slo:objective:ratio", "percentunit", ()),
             ("Attained", level, "percentunit", ()),
@@ -100,13 +100,13 @@ def burn_rates() -> Panels:
 
 
 def week() -> Panels:
-    """How the budget has gone."""
+    """The error budget over time, and what used it up."""
     left = query(f"slo:error_budget_remaining:ratio7d{{{LEVEL}}}", "{{job}} {{slo}}")
     bad = query(f"slo:bad_events:rate1m{{{LEVEL}}}", "{{job}} {{slo}}")
     return [
         graph(
             "Error budget left",
-            "Each drop is an incident; old ones leave the window after seven days.",
+            "Each drop is an incident; incidents leave the window after seven days.",
             "percentunit",
             left,
             top=1,
@@ -114,8 +114,8 @@ def week() -> Panels:
             links=of_service(),
         ),
         graph(
-            "What used it up",
-            "Bad events per second: 5xx, answers later than half a second, scrapes that found nobody.",
+            "Bad events",
+            "Bad events per second: 5xx answers, answers that took longer than half a second, failed scrapes.",
             "eps",
             bad,
             links=of_service(),

@@ -1,4 +1,4 @@
-"""Telemetry: do those who watch see everything? Targets, loss, and what metrics, traces, logs and alerts cost."""
+"""Telemetry: targets, lost data, and the health of the systems that hold metrics, traces, logs and alerts."""
 
 from grafana_dashboards.board import Panels, alerts, board, restarts, targets
 from grafana_dashboards.links import of_service
@@ -14,7 +14,7 @@ def build() -> str:
     return board(
         "telemetry",
         "Telemetry",
-        "Whether everything is seen: targets, loss, and the health of Prometheus, Jaeger, Elasticsearch, Alertmanager and Grafana.",
+        "Targets, lost data, and the health of Prometheus, Jaeger, Elasticsearch, Alertmanager and Grafana.",
         [
             ("At a glance", at_a_glance()),
             ("Loss", loss()),
@@ -29,7 +29,7 @@ def build() -> str:
 
 
 def at_a_glance() -> Panels:
-    """One line of numbers, then every target."""
+    """A row of numbers, then a table of all targets."""
     spans = total("spans_dropped_total", f'{TARGET}, reason!="shutdown"')
     lost = f"{spans} + {total('log_lines_dropped_total', TARGET)}"
     rules = total("prometheus_rule_evaluation_failures_total", TARGET)
@@ -37,14 +37,14 @@ def at_a_glance() -> Panels:
     return [
         number(
             "Targets down",
-            "What `make up PARTS=…` has left out counts, too.",
+            "Parts that `make up PARTS=…` left out count as well.",
             "short",
             query(f"count(up{{{TARGET}}} == 0) or vector(0)"),
             limits=[(1, "red")],
         ),
         number(
             "Spans and log lines lost",
-            "By the services, in the time shown.",
+            "Lost by the services in the selected time range.",
             "short",
             latest(lost),
             decimals=0,
@@ -52,27 +52,35 @@ def at_a_glance() -> Panels:
         ),
         number(
             "Rules that failed",
-            "Evaluations, in the time shown.",
+            "Failed evaluations in the selected time range.",
             "short",
             latest(rules),
             decimals=0,
             limits=[(1, "red")],
         ),
         number(
-            "Notifications that failed", "In the time shown.", "short", latest(silent), decimals=0, limits=[(1, "red")]
+            "Notifications that failed",
+            "Failed attempts in the selected time range.",
+            "short",
+            latest(silent),
+            decimals=0,
+            limits=[(1, "red")],
         ),
         number(
-            "Series", "In the memory of Prometheus.", "short", query(f"sum(prometheus_tsdb_head_series{{{TARGET}}})")
+            "Series",
+            "Series in the memory of Prometheus.",
+            "short",
+            query(f"sum(prometheus_tsdb_head_series{{{TARGET}}})"),
         ),
         number(
             "Exemplars",
-            "Kept by Prometheus; each leads from a point to a trace.",
+            "Exemplars that Prometheus holds; each links a sample to a trace.",
             "short",
             query(f"sum(prometheus_tsdb_exemplar_exemplars_in_storage{{{TARGET}}})"),
         ),
         grid(
             "Targets",
-            "Whom Prometheus asks, and how hard that is.",
+            "The targets that Prometheus scrapes, and what each scrape costs.",
             [("job", "Job"), ("instance", "Instance")],
             ("Up", f"max by (job, instance) (up{{{TARGET}}})", "short", [(1, "green")]),
             (
@@ -94,11 +102,11 @@ def at_a_glance() -> Panels:
 
 
 def loss() -> Panels:
-    """What the services could not get rid of."""
+    """Spans and log lines that the services delivered and lost."""
     return [
         graph(
             "Spans exported",
-            "Delivered per second, by service.",
+            "Spans delivered per second, by service.",
             "ops",
             query(rate("spans_exported_total", TARGET, "job"), "{{job}}"),
             width=8,
@@ -107,7 +115,7 @@ def loss() -> Panels:
         ),
         graph(
             "Spans lost",
-            "Per second, by service and reason.",
+            "Spans lost per second, by service and reason.",
             "ops",
             query(rate("spans_dropped_total", TARGET, "job, reason") + " > 0", "{{job}}, {{reason}}"),
             width=8,
@@ -115,7 +123,7 @@ def loss() -> Panels:
         ),
         graph(
             "Log lines lost",
-            "Per second: the buffer was full, or the disk not writable.",
+            "Lines lost per second because the buffer was full or the disk not writable.",
             "ops",
             query(rate("log_lines_dropped_total", TARGET, "job"), "{{job}}"),
             width=8,
@@ -137,22 +145,24 @@ def metrics() -> Panels:
     return [
         graph(
             "Samples",
-            "Taken in per second.",
+            "Samples stored per second.",
             "ops",
             query(rate("prometheus_tsdb_head_samples_appended_total", TARGET, "instance"), "{{instance}}"),
             width=6,
         ),
         graph(
             "Series",
-            "In memory. Growing without bound: some label has an id in it.",
+            "Series in memory. If they grow without bound, a label contains an id.",
             "short",
             query(f"sum by (instance) (prometheus_tsdb_head_series{{{TARGET}}})", "{{instance}}"),
             width=6,
         ),
-        graph("Space", "Bounded by age and by size.", "bytes", *stored, width=6, stacked=True),
+        graph(
+            "Space", "Disk space of the metrics, bounded by age and by size.", "bytes", *stored, width=6, stacked=True
+        ),
         graph(
             "Slowest rule group",
-            "How long its last evaluation took.",
+            "Duration of its last evaluation.",
             "s",
             query(f"max(prometheus_rule_group_last_duration_seconds{{{TARGET}}})", "slowest"),
             width=6,
@@ -162,7 +172,7 @@ def metrics() -> Panels:
 
 
 def traces() -> Panels:
-    """Jaeger: what comes in, what is kept, and what it derives from spans."""
+    """Jaeger: spans received and stored, and the metrics derived from them."""
 
     def spans(metric: str, legend: str) -> Query:
         return query(rate(f"otelcol_{metric}_total", TARGET), legend)
@@ -171,7 +181,7 @@ def traces() -> Panels:
     return [
         graph(
             "Spans in Jaeger",
-            "Per second: taken in, refused for want of memory, stored, lost on the way to the store.",
+            "Spans per second: accepted, refused for lack of memory, stored, and not stored because the storage failed.",
             "ops",
             spans("receiver_accepted_spans", "accepted"),
             spans("receiver_refused_spans", "refused"),
@@ -181,7 +191,7 @@ def traces() -> Panels:
         ),
         graph(
             "Spans by service",
-            "Per second, as Jaeger counts them.",
+            "Spans per second, as Jaeger counts them.",
             "ops",
             query(rate("traces_span_metrics_calls_total", TARGET, "service_name"), "{{service_name}}"),
             width=8,
@@ -189,7 +199,7 @@ def traces() -> Panels:
         ),
         graph(
             "Duration of spans, 95 %",
-            "By kind: SERVER and CONSUMER are ours, CLIENT is what we wait for.",
+            "By kind: SERVER and CONSUMER are our own work, CLIENT is time spent waiting for others.",
             "ms",
             query(quantile(0.95, name, TARGET, "span_kind"), "{{span_kind}}"),
             width=8,
@@ -204,15 +214,15 @@ def logs() -> Panels:
     return [
         graph(
             "Lines stored",
-            "Documents per second. Refused: more at a time than it can take; Logstash tries them again.",
+            "Documents per second. Elasticsearch refuses documents when it is overloaded; Logstash retries them.",
             "ops",
             query(rate("elasticsearch_indices_indexing_index_total", TARGET), "stored"),
             query(refused, "refused"),
             width=6,
         ),
         graph(
-            "Shards without a place",
-            "One is enough for an index that takes no lines.",
+            "Unassigned shards",
+            "A single one can keep an index from accepting lines.",
             "short",
             query(f"sum(elasticsearch_cluster_health_unassigned_shards{{{TARGET}}})", "unassigned"),
             width=6,
@@ -220,7 +230,7 @@ def logs() -> Panels:
         ),
         graph(
             "Disk of Elasticsearch",
-            "Free, and the mark below which it gives a new index no place and takes no more lines.",
+            "Free space, and the limit below which it allocates no new index and accepts no more lines.",
             "bytes",
             query(f"min(elasticsearch_filesystem_data_available_bytes{{{TARGET}}})", "free"),
             query(f"max(elasticsearch_clustersettings_allocation_watermark_low_bytes{{{TARGET}}})", "no more lines"),
@@ -228,7 +238,7 @@ def logs() -> Panels:
         ),
         graph(
             "Heap of Elasticsearch",
-            "Of what it may use. Near 1 all the time: it collects garbage instead of answering.",
+            "Share of the heap in use. If it stays near 1, Elasticsearch collects garbage instead of answering.",
             "percentunit",
             query(f"{used} / {most}", "used"),
             width=6,
@@ -238,13 +248,13 @@ def logs() -> Panels:
 
 
 def watchers() -> Panels:
-    """Who tells people."""
+    """Alertmanager and Grafana."""
     sent, failed = (rate(f"alertmanager_notifications{each}_total", TARGET, "integration") for each in ("", "_failed"))
     asked = rate("grafana_http_request_duration_seconds_count", TARGET, "status_code")
     return [
         graph(
             "Notifications",
-            "Sent per second, and those that failed.",
+            "Notifications sent per second, and those that failed.",
             "ops",
             query(f"{sent} > 0", "{{integration}}"),
             query(f"{failed} > 0", "{{integration}}, failed"),
@@ -252,14 +262,14 @@ def watchers() -> Panels:
         ),
         graph(
             "Active alerts",
-            "In Alertmanager; suppressed ones are silenced or follow from another.",
+            "Alerts in Alertmanager; suppressed ones are silenced or follow from another alert.",
             "short",
             query(f"sum by (state) (alertmanager_alerts{{{TARGET}}})", "{{state}}"),
             width=8,
         ),
         graph(
             "Requests to Grafana",
-            "Answered per second, by status.",
+            "Requests answered per second, by status.",
             "reqps",
             query(asked, "{{status_code}}"),
             width=8,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gives Kibana the data view of the logs, three saved searches and a dashboard, all under fixed ids, so that running it
-# again changes nothing but what somebody has changed of these by hand. Runs in Elasticsearch's image: bash and curl.
+# Creates the data view of the logs, three saved searches and a dashboard in Kibana. All have fixed ids, so running it
+# again only reverts manual changes to them. It runs in Elasticsearch's image, which has bash and curl.
 set -euo pipefail
 
 url=${KIBANA_URL:-http://kibana:5601}
@@ -10,13 +10,13 @@ here=$(dirname "${BASH_SOURCE[0]}")
 say() { echo "kibana-setup: $*"; }
 die() { say "$*" >&2; exit 1; }
 
-# METHOD PATH [CURL OPTION…]: prints the answer; fails, with the answer, unless it is a success.
+# METHOD PATH [CURL OPTION…]: prints the response body; fails unless the status is a success.
 ask() {
     curl -sS --fail-with-body --max-time 120 --retry 5 --retry-connrefused -H "kbn-xsrf: true" -X "$1" "$url/$2" "${@:3}"
 }
 json=(-H "Content-Type: application/json" --data-binary)
 
-ask GET api/status >/dev/null || die "$url does not answer; docker compose -f docker-compose.devops.yml logs kibana tells why"
+ask GET api/status >/dev/null || die "$url does not answer; docker compose -f docker-compose.devops.yml logs kibana shows why"
 
 view=$(sed "s|http://localhost:16686|$jaeger|" "$here/data-view.json")
 answer=$(ask POST api/data_views/data_view "${json[@]}" "$view") || die "could not put the data view: $answer"
@@ -24,7 +24,7 @@ answer=$(ask POST api/data_views/default "${json[@]}" '{"data_view_id": "app-log
     || die "could not make the data view the default: $answer"
 say "the data view logs-* is there and the default; a trace id leads to $jaeger"
 
-# It answers 200 also when it has refused objects.
+# Kibana answers 200 even when it has rejected objects.
 answer=$(ask POST "api/saved_objects/_import?overwrite=true" -F "file=@$here/saved-searches.ndjson") \
     || die "could not import the saved searches: $answer"
 case $answer in

@@ -1,6 +1,6 @@
-"""Steady, believable traffic: three companies at work, with the few mistakes that people make.
+"""Steady, realistic traffic: three companies at work, with a few human mistakes.
 
-`make load` runs it; locust patches the standard library when it is imported, so it has a process of its own.
+`make load` runs it in a separate process, because locust patches the standard library on import.
 """
 
 import logging
@@ -26,41 +26,43 @@ LITTLE = Decimal(1000)
 RATE = float(os.environ.get("RATE") or 1.0)
 IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-# locust shows what the program logs, and httpx would log every request.
+# locust prints the program's log lines, and httpx would log every request.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
-told: list[story.Told] = []
+opened: list[story.Told] = []
 
 
-@events.test_start.add_listener
+@events.test_start.add_listener  # pyright: ignore[reportUnknownMemberType]
 def open_companies(environment: Environment, **_: Any) -> None:
-    """Create the companies whose people will work; without a running stack there is nothing to do."""
+    """Create the companies whose people will work; stop if the stack is not running."""
     api = Api(urls())
     try:
         api.check_ready()
         platform = steps.log_in_to_platform(api, os.environ)
         for seed in range(COMPANIES):
-            told.append(story.tell(api, platform, people.company(seed + 100, secrets.token_hex(3))))
-            print(f"{told[-1].company.name} is open")
+            opened.append(story.tell(api, platform, people.company(seed + 100, secrets.token_hex(3))))
+            print(f"{opened[-1].company.name} is open")
     except (Unreachable, UnexpectedAnswer, steps.StepFailed) as error:
         print(f"No load: {error}")
         environment.process_exit_code = 1
-        environment.runner.quit()
+        if environment.runner:
+            environment.runner.quit()
 
 
 class Employee(User):
     """Somebody at work in one of the companies; who they are varies from task to task."""
 
+    environment: Environment
     wait_time = constant_throughput(RATE)
     _joined: ClassVar[int] = 0
 
     def on_start(self) -> None:
-        """Join a company: one after the other, so that each has its share of people."""
-        if not told:
+        """Join a company; users are distributed over the companies in turn."""
+        if not opened:
             raise StopUser
         self.random = Random(Employee._joined)
-        self.company = told[Employee._joined % len(told)]
+        self.company = opened[Employee._joined % len(opened)]
         Employee._joined += 1
         self.api = Api(urls(), self._count)
         mine = self.company
@@ -75,30 +77,30 @@ class Employee(User):
 
     @task(12)
     def look_at_the_budget(self) -> None:
-        """Lists, and one of their items."""
+        """Fetch the list of allocations and one of them."""
         found = self.member.get("budget", "/api/v1/allocations").body["items"]
         self.member.get("budget", f"/api/v1/allocations/{self.random.choice(found)['id']}")
 
     @task(8)
     def look_at_expenditures(self) -> None:
-        """The first page, as most people do."""
+        """Fetch the first page, as most people do."""
         self.manager.get("budget", "/api/v1/expenditures", params={"limit": 20})
 
     @task(8)
     def look_at_people(self) -> None:
-        """The employees of a department."""
+        """List the employees of a department."""
         department = self.random.choice(list(self.company.departments.values()))
         self.admin.get("personnel", "/api/v1/employees", params={"department_id": department, "limit": 20})
 
     @task(5)
     def log_in_and_out(self) -> None:
-        """A session that ends soon."""
+        """Start a session and end it at once."""
         answer = self._log_in(self.company.company.member)
         self.api.call("auth", "POST", "/api/v1/auth/logout", json={"refresh_token": answer.body["refresh_token"]})
 
     @task(8)
     def spend(self) -> None:
-        """A request, and mostly an approval."""
+        """Request an expenditure, and approve most of them."""
         requested = self._request(people.amount(self.random, among=(1, 2, 3)))
         if self.random.random() < 0.8:
             steps.approve(self.manager, requested)
@@ -107,19 +109,19 @@ class Employee(User):
 
     @task(2)
     def hire(self) -> None:
-        """One more employee."""
+        """Hire one more employee."""
         newcomer = people.company(self.random.randrange(1000), secrets.token_hex(3)).staff[0]
         steps.hire(self.admin, f"L{secrets.token_hex(4)}", newcomer, self.company.departments[newcomer.department])
 
     @task(3)
     def search_the_audit_trail(self) -> None:
-        """What happened to expenditures."""
+        """List approved expenditures."""
         wanted = {"type": "expenditure.approved.v1", "limit": 20}
         self.admin.get("system", "/api/v1/audit-entries", params=wanted)
 
     @task(1)
     def raise_what_is_used_up(self) -> None:
-        """More money where little is left, so that the work never ends."""
+        """Raise allocations that are nearly used up, so that the work never ends."""
         for each in self.admin.get("budget", "/api/v1/allocations").body["items"]:
             if Decimal(each["available"]) < LITTLE:
                 more = {"amount": str(Decimal(each["amount"]) + 10 * LITTLE)}
@@ -127,7 +129,7 @@ class Employee(User):
 
     @task(2)
     def make_a_mistake(self) -> None:
-        """A wrong password, an old version, too much money, or a thing that is not there."""
+        """Send a wrong password, an old version, too large an amount, or an unknown id."""
         self.random.choice((self._mistype_password, self._use_old_version, self._overspend, self._miss))()
 
     def _mistype_password(self) -> None:
@@ -155,9 +157,9 @@ class Employee(User):
         return self.api.call("auth", "POST", "/api/v1/auth/login", json=wanted, expect=401 if mistake else 200)
 
     def _count(self, answer: Answer, error: Exception | None) -> None:
-        """Tell locust of an answer, under its route; a refusal that was asked for is none of its failures."""
+        """Report a response to locust under its route; an expected refusal does not count as a failure."""
         refusal = f" -> {answer.status}" if answer.status >= 400 else ""
-        self.environment.events.request.fire(
+        self.environment.events.request.fire(  # pyright: ignore[reportUnknownMemberType]
             request_type=answer.method,
             name=f"{answer.service} {IDENTIFIER.sub('{id}', answer.path)}{refusal}",
             response_time=answer.seconds * 1000,

@@ -1,1 +1,1 @@
-"""The service that is measured: one table and one endpoint, with the kit and without."""
+"""The measured service: one table and one endpoint, with and without the kit."""

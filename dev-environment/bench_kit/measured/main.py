@@ -15,7 +15,7 @@ migrations.SERVICES = Path(__file__).parents[1]
 
 
 class Settings(ServiceSettings):
-    """What the measured service reads."""
+    """The settings of the measured service."""
 
     name: ClassVar[str] = "measured"
     port: int = Field(default=3999, ge=1, le=65535)
@@ -23,7 +23,7 @@ class Settings(ServiceSettings):
 
 
 def main(kind: str) -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM."""
     settings = load(Settings)
     if kind == "plain":
         application = plain.create_app(settings.database.pool_size)

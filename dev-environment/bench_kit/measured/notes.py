@@ -1,4 +1,4 @@
-"""Notes that belong to tenants, created as in every service of this repository: with all that the kit gives."""
+"""Notes that belong to tenants, created as in every service of this repository: with everything that the kit provides."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -35,7 +35,7 @@ class Note(Entity, Base):
 
 
 class NoteCodeTaken(Conflict):
-    """There is a note with this code."""
+    """A note with this code exists already."""
 
 
 class NoteCreate(Input):
@@ -66,7 +66,7 @@ async def create_note(
     caller: Annotated[Principal, Depends(requires("budget:write"))],
     once: CreateOnce,
 ) -> Response:
-    """Add a note, and tell of it."""
+    """Add a note and publish an event."""
     note = Note(tenant_id=caller.tenant_id, **wanted.model_dump())
     session.add(note)
     await session.flush()

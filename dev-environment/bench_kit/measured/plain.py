@@ -1,7 +1,7 @@
 """The same endpoint without the kit: FastAPI, pydantic and SQLAlchemy as their own manuals show them.
 
-Nobody is asked who they are, the tenant comes with the request, no policy guards the table, a request that is sent again
-creates a second note, and nobody hears of it.
+Callers are not authenticated, the request names the tenant, no policy protects the table, a repeated request creates a
+second note, and no event is published.
 """
 
 import os
@@ -27,7 +27,7 @@ class Base(DeclarativeBase):
 
 
 class Note(Base):
-    """The same columns as `notes.Note` has."""
+    """The same columns as in `notes.Note`."""
 
     __tablename__ = "plain_notes"
     __table_args__ = (UniqueConstraint("tenant_id", "code"),)
@@ -63,13 +63,13 @@ class NoteOut(BaseModel):
 
 
 async def open_session(request: Request) -> AsyncGenerator[AsyncSession]:
-    """A transaction, committed before the answer leaves, as with the kit."""
+    """A transaction that is committed before the response is sent, as with the kit."""
     async with request.state.sessions.begin() as session:
         yield session
 
 
 def create_app(pool_size: int) -> FastAPI:
-    """Build it, with the same telemetry and the same pool as a service."""
+    """Build the application with the telemetry and the pool of a service."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
@@ -91,7 +91,7 @@ def create_app(pool_size: int) -> FastAPI:
 
     @app.get("/health/ready")
     async def ready() -> None:
-        """Answered once it listens."""
+        """Responds as soon as the server listens."""
 
     instrument(app)
     return app

@@ -1,4 +1,4 @@
-"""The load of the bench counts what the server has answered, and reads wrk's report as wrk means it."""
+"""The bench's client counts every response of the server, and reads wrk's report correctly."""
 
 import http.server
 import threading
@@ -9,7 +9,7 @@ from bench import client
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Counts its answers; `status` and `delay` are those of all of them."""
+    """Counts its responses, all of which have the status `status`."""
 
     status = 200
     answered = 0
