@@ -19,7 +19,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 GROUPS = {
     "runtime": "services/requirements.txt",
-    "local": "dev-environment/local/requirements.txt",
+    "local": "dev-environment/stack/requirements.txt",
     "test": "tests/requirements.txt",
     "lint": "dev-environment/requirements.txt",
     "load": "dev-environment/load/requirements.txt",

@@ -9,7 +9,7 @@ from statistics import median
 import asyncpg
 from bench.command import BenchError
 from bench.processes import ROOT
-from local import postgres
+from stack import postgres
 
 from bench_kit.machine import Machine
 

@@ -14,8 +14,8 @@ from uuid import uuid4
 import jwt
 from bench.processes import ROOT, Process, start
 from cryptography.hazmat.primitives.asymmetric import ec
-from local import databases, postgres
-from local.ports import free_port
+from stack import databases, postgres
+from stack.ports import free_port
 
 from libs.service_kit import migrations
 from libs.service_kit.auth import ALGORITHM, AUDIENCE, ISSUER

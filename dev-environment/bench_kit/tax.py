@@ -12,7 +12,7 @@ from bench import client
 from bench.client import Load
 from bench.command import BenchError
 from bench.processes import Process
-from local import postgres
+from stack import postgres
 
 from bench_kit.machine import Machine
 

@@ -1,14 +1,14 @@
 import asyncio
 
 import pytest
-from local import postgres
-from local.ports import free_port
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
+from stack import postgres
+from stack.ports import free_port
 
 from libs.observability.sql import instrument_engine, summary_of
 from libs.observability.tracing import quietly
