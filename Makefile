@@ -14,7 +14,7 @@ help:       ## list the verbs (what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:      ## install everything, for all verbs
-	$(call need,runtime local test lint load)
+	$(call need,runtime local test lint load bench)
 
 up:         ## start the stack and wait until it is ready [MODE=local|docker] [PARTS="metrics logs traces"]
 	$(call need,runtime local)
@@ -45,7 +45,7 @@ trace:      ## draw one trace with its log lines, or print where Jaeger shows it
 	$(call need,runtime local)
 	@$(STACK) trace $(ID)
 
-events-dead: ## list the events that nobody tries again [JSON=1] [LIMIT=100]
+events-dead: ## list the events that no service tries again [JSON=1] [LIMIT=100]
 	$(call need,runtime local)
 	@$(STACK) events-dead $(if $(filter 1,$(JSON)),--json) $(if $(LIMIT),--limit "$(LIMIT)")
 
@@ -53,7 +53,7 @@ events-replay: ## send dead events again: ID=event, SERVICE=budget (those that i
 	$(call need,runtime local)
 	@$(STACK) events-replay $(if $(ID),--id "$(ID)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(filter 1,$(ALL)),--all)
 
-demo:       ## play the story of two tenants against the running stack
+demo:       ## play the story of two tenants on the running stack
 	$(call need,runtime local)
 	@$(STACK) run -- python -m libs.journey
 
@@ -86,7 +86,7 @@ test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
 
-test-logstash: ## pass log lines of every kind through the official Logstash, where it can be had [STRICT=1]
+test-logstash: ## pass log lines of every kind through the official Logstash, if it can be pulled [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker/test_logstash.py -rs $(PYTEST)
 
@@ -94,7 +94,7 @@ test-stack: ## test whatever runs now, through its own interfaces [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/stack -v -rs $(PYTEST)
 
-fuzz:       ## generated requests against the five OpenAPI documents, many more than in `make test`
+fuzz:       ## send generated requests to the five services, many more than `make test` does
 	$(call need,runtime local test)
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(RUN) -m pytest tests -m fuzz
 
@@ -108,7 +108,7 @@ lint:       ## style, formatting, who may import whom; the Dockerfile, YAML and 
 	else echo "There is no wheel of shellcheck for this machine: $(SCRIPTS) are not checked"; fi
 
 typecheck:  ## types in libs, services, dev-environment and tests/fixtures
-	$(call need,runtime local test lint)
+	$(call need,runtime local test lint load bench)
 	@.venv/bin/basedpyright
 
 format:     ## format the code, and fix what can be fixed

@@ -36,7 +36,7 @@ class Server:
     port: int
     password: str
     binaries: Path
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def data(self) -> Path:

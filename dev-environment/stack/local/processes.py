@@ -10,8 +10,8 @@ import psutil
 def of_stack(state: Path) -> list[psutil.Process]:
     """The supervisord and the services that were started for this state folder, supervisord first."""
     marks = (str(state / "run" / "supervisord.conf"), f"all-erp={state}")
-    found = [(each, each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])]
-    return [process for mark in marks for process, line in found if mark in line]
+    found = list(psutil.process_iter(["cmdline"]))  # `info` has None for a process that may not be looked at
+    return [process for mark in marks for process in found if mark in (process.info["cmdline"] or ())]
 
 
 def end(processes: Sequence[psutil.Process], seconds: float = 10.0) -> None:

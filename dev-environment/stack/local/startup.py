@@ -101,9 +101,10 @@ def _server(settings: Settings) -> postgres.Server:
 
 
 def _fingerprint(settings: Settings) -> str:
-    # Another one if the command or the environment of any service would be another one.
+    # It changes with anything that would start a service in another way: its command, or its environment.
     how = [
-        [launch.command(each, settings), settings.from_file | environment.decided(each, settings)] for each in SERVICES
+        (launch.command(each, settings), {**settings.from_file, **environment.decided(each, settings)})
+        for each in SERVICES
     ]
     return hashlib.sha256(json.dumps([how, settings.values["POSTGRES_PORT"]], sort_keys=True).encode()).hexdigest()
 

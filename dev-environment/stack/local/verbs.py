@@ -5,7 +5,7 @@ import fcntl
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from stack import doctor, environment, postgres, report
@@ -132,7 +132,7 @@ def _must_run(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _alone(settings: Settings) -> Generator[None]:
     """Keep two terminals from starting, stopping or removing the same stack at the same time: the second one waits."""
     try:
         settings.make_state()

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -94,13 +94,12 @@ async def _listed(settings: Settings, limit: int) -> tuple[list[DeadEvent], int]
         async with _outbox(settings, service) as sessions:
             events, there = await dead_events.in_outbox(sessions, service.short, limit)
         found, count = found + events, count + there
-    async with _broker(settings) as connection:
-        for service in SERVICES if connection else ():
-            try:
-                events, there = await dead_queues.in_queue(connection, service.short, limit)
-            except ChannelNotFoundEntity:  # no service has been connected to this broker yet
-                continue
-            found, count = found + events, count + there
+    if _has_broker(settings):
+        async with _broker(settings) as connection:
+            for service in SERVICES:
+                with suppress(ChannelNotFoundEntity):  # no service has ever been connected to this broker
+                    events, there = await dead_queues.in_queue(connection, service.short, limit)
+                    found, count = found + events, count + there
     return found, count
 
 
@@ -109,12 +108,15 @@ async def _replay(settings: Settings, what: Wanted, report: dead_queues.Tell) ->
         async with _outbox(settings, service) as sessions:
             for event in await dead_events.replay_outbox(sessions, service.short, what):
                 report(event)
-    async with _broker(settings) as connection:
-        for service in SERVICES if connection else ():
-            try:
-                await dead_queues.replay_queue(connection, service.short, what, report)
-            except ChannelNotFoundEntity:
-                continue
+    if _has_broker(settings):
+        async with _broker(settings) as connection:
+            for service in SERVICES:
+                with suppress(ChannelNotFoundEntity):
+                    await dead_queues.replay_queue(connection, service.short, what, report)
+
+
+def _has_broker(settings: Settings) -> bool:
+    return mode.remembered(settings) == "docker"
 
 
 @asynccontextmanager
@@ -133,11 +135,8 @@ async def _outbox(settings: Settings, service: Service) -> AsyncGenerator[Sessio
 
 
 @asynccontextmanager
-async def _broker(settings: Settings) -> AsyncGenerator[AbstractConnection | None]:
-    """A connection to RabbitMQ; None in the mode that has no broker."""
-    if mode.remembered(settings) != "docker":
-        yield None
-        return
+async def _broker(settings: Settings) -> AsyncGenerator[AbstractConnection]:
+    """A connection to RabbitMQ."""
     values = settings.values
     user, password = (quote(values[name], safe="") for name in ("RABBITMQ_USER", "RABBITMQ_PASSWORD"))
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # the error is reported below
