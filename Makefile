@@ -49,7 +49,7 @@ events-dead: ## list the events that no service tries again [JSON=1] [LIMIT=100]
 	$(call need,runtime local)
 	@$(STACK) events-dead $(if $(filter 1,$(JSON)),--json) $(if $(LIMIT),--limit "$(LIMIT)")
 
-events-replay: ## send dead events again: ID=event, SERVICE=budget (those that it has refused) or ALL=1
+events-replay: ## send dead events again: ID=event, SERVICE=budget (those that it has not accepted) or ALL=1
 	$(call need,runtime local)
 	@$(STACK) events-replay $(if $(ID),--id "$(ID)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(filter 1,$(ALL)),--all)
 

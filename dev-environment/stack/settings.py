@@ -101,8 +101,8 @@ def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env
     for variable in (name for name in DEFAULTS if name.endswith("_PORT")):
         port = values[variable]
         if not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) < 65536:
-            raise SettingError(f"{variable} must be a port from 1 to 65535, not {port!r}")
+            raise SettingError(f"{variable} must be a port from 1 to 65535, not {port!r}.")
         if port in taken:
-            raise SettingError(f"{variable} and {taken[port]} are both {port}: give each its own port")
+            raise SettingError(f"{variable} and {taken[port]} are both {port}: give each its own port.")
         taken[port] = variable
     return Settings(values, from_file)

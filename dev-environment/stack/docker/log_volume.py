@@ -19,14 +19,14 @@ def lines(services: Sequence[Service], *, follow: bool) -> Iterator[str]:
 def whole_trace_id(beginning: str) -> str:
     """The only trace id in the log lines that begins so; `SettingError` if there is none, or more than one."""
     if not re.fullmatch(r"[0-9a-f]{1,32}", beginning.lower()):
-        raise SettingError(f"a trace id has 32 digits from 0 to f, and {beginning!r} does not begin one")
+        raise SettingError(f"A trace id has 32 digits from 0 to f, and {beginning!r} does not begin one.")
     files = " ".join(f"{_log_file(each)}*" for each in SERVICES)
     wanted = f'grep -ohE \'"trace_id": ?"{beginning.lower()}[0-9a-f]*\' {files} 2>/dev/null'
     found = sorted({line.strip().rpartition('"')[2] for line in _printed_by(wanted)})
     if not found:
-        raise SettingError(f"no log line has a trace id that begins with {beginning!r}")
+        raise SettingError(f"No log line has a trace id that begins with {beginning!r}.")
     if len(found) > 1:
-        raise SettingError(f"{beginning!r} begins {len(found)} traces: {', '.join(found[:5])}")
+        raise SettingError(f"{beginning!r} begins {len(found)} traces: {', '.join(found[:5])}.")
     return found[0]
 
 

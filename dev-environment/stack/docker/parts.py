@@ -29,7 +29,7 @@ def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
     if unknown := sorted(wanted - model.keys()):
         raise SettingError(
             f"PARTS names {', '.join(unknown)}: use {', '.join(GROUPS)}, {ALL}, or names of containers: "
-            f"{', '.join(model)}"
+            f"{', '.join(model)}."
         )
     if wanted.isdisjoint(shorts.values()):
         wanted |= set(shorts.values())

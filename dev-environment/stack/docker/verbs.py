@@ -129,7 +129,7 @@ def _print_output(names: Sequence[str], *, follow: bool) -> None:
     wanted = [shorts.get(name, name) for name in names] or list(shorts.values())
     model = engine.model()
     if unknown := sorted(set(wanted) - model.keys()):
-        raise SettingError(f"there is no container {', '.join(unknown)}: use names of {', '.join(model)}")
+        raise SettingError(f"There is no container {', '.join(unknown)}: use names of {', '.join(model)}.")
     engine.compose("logs", *(["--follow"] if follow else []), *wanted)
 
 

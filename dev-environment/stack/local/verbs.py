@@ -112,12 +112,12 @@ def trace(settings: Settings, trace_id: str | None) -> None:
     folders = _folders(settings, "traces", SERVICES)
     wanted = trace_id.lower() if trace_id else traces.newest(folders)
     if not wanted:
-        raise SettingError(f"no trace is recorded in {settings.state / 'traces'}: make a request, then wait a second")
+        raise SettingError(f"No trace is recorded in {settings.state / 'traces'}: make a request, then wait a second.")
     found = traces.of_trace(folders, wanted)
     if not found:
-        raise SettingError(f"no recorded trace has an id that begins with {wanted!r}")
+        raise SettingError(f"No recorded trace has an id that begins with {wanted!r}.")
     if len(found) > 1:
-        raise SettingError(f"{wanted!r} begins {len(found)} traces: {', '.join(sorted(found)[:5])}")
+        raise SettingError(f"{wanted!r} begins {len(found)} traces: {', '.join(sorted(found)[:5])}.")
     [(whole, spans)] = found.items()
     drawing.show(spans, log_lines.of_trace(_folders(settings, "logs", SERVICES), whole))
 

@@ -45,7 +45,7 @@ class DeadEventsError(StackError):
 def show(settings: Settings, *, as_json: bool, limit: int) -> None:
     """Print the dead events, at most `limit` of each outbox and queue, and how many more there are."""
     if limit < 1:
-        raise SettingError(f"LIMIT must be 1 or more, not {limit}")
+        raise SettingError(f"LIMIT must be 1 or more, not {limit}.")
     events, count = asyncio.run(_listed(settings, limit))
     left_out = count - len(events)
     if as_json:
@@ -66,8 +66,8 @@ def wanted(event_id: str | None, service: str | None, *, everything: bool) -> Wa
     """What to replay; `SettingError` unless exactly one thing is named."""
     if everything == bool(event_id or service):
         raise SettingError(
-            "Say what to replay: ID=<event id> for one event, SERVICE=<name> for those that one service has refused, "
-            f"SERVICE={BROKER} for those that RabbitMQ has not taken, or ALL=1 for all. `make events-dead` lists them."
+            "Say what to replay: ID=<event id> for one event, SERVICE=<name> for those that one service has not accepted, "
+            f"SERVICE={BROKER} for those that RabbitMQ has not accepted, or ALL=1 for all. `make events-dead` lists them."
         )
     destination = service if service in (None, BROKER) else service_named(service).short
     return Wanted(event_id.lower() if event_id else None, destination)

@@ -33,7 +33,7 @@ def keeps(*, level: str = "", trace: str = "") -> Callable[[Line], bool]:
     """
     wanted = "warning" if level.lower() == "warn" else level.lower()
     if wanted and wanted not in LEVELS:
-        raise SettingError(f"there is no level {level!r}: use one of {', '.join(LEVELS)}")
+        raise SettingError(f"There is no level {level!r}: use one of {', '.join(LEVELS)}.")
     enough = LEVELS[LEVELS.index(wanted) :] if wanted else ()
     trace = trace.lower()
 

@@ -14,7 +14,7 @@ def read(tmp_path: Path, content: str, **environ: str) -> dict[str, str]:
 
 
 def test_a_file_may_quote_comment_and_export(tmp_path):
-    content = "export A=1\nB='two # not a comment'\n# C=3\nD=\"4\" # four\nE = 5 # five\r\nF=\nG=a#b\n\n"
+    content = "export A=1\nB='two # not a comment'\n# C=3\nD=\"4\" # four\nE = 5 # five\r\nF=\nG=a#b\n\nh.i-j=6\n"
     assert read(tmp_path, content) == {
         "A": "1",
         "B": "two # not a comment",
@@ -22,6 +22,7 @@ def test_a_file_may_quote_comment_and_export(tmp_path):
         "E": "5",
         "F": "",
         "G": "a#b",
+        "h.i-j": "6",
     }
 
 
@@ -75,7 +76,7 @@ def test_a_value_may_name_variables_of_the_environment_and_of_the_lines_above(tm
         ("A=1\nB='open\n", "line 2: this is not NAME=value"),
         ('A="x" y\n', "line 1: this is not NAME=value"),
         ("=1\n", "line 1: this is not NAME=value"),
-        ("A-B=1\n", "line 1: this is not NAME=value"),
+        ("A+B=1\n", "line 1: this is not NAME=value"),
         ("# first\nA=pa$(word\n", "line 2: a dollar sign begins a variable; write $$ for the sign itself"),
         ("A=${B\n", "line 1: a dollar sign begins a variable"),
         ("\nA=${B:?say where}\n", "line 2: B is needed: say where"),

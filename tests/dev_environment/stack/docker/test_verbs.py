@@ -87,7 +87,7 @@ def test_images_that_cannot_be_pulled_stop_docker_mode_only_where_it_was_asked_f
 ):
     started = []
 
-    def refuse(*_, environment=None):
+    def refuse(*_: str, environment: Mapping[str, str] | None = None) -> None:
         raise engine.EngineError("no such host")
 
     monkeypatch.setattr(engine, "has_image", lambda _: False)
@@ -124,7 +124,7 @@ def test_logs_are_of_any_container_and_unknown_names_are_refused(settings, asked
     assert command_line.main(["logs", "--service", "kibana", "--service", "auth", "--no-follow"]) == 0
     assert asked == [(("logs", "kibana", "auth-service"), {})]
     assert command_line.main(["logs", "--service", "kibanna"]) == 1
-    assert "there is no container kibanna" in capsys.readouterr().err
+    assert "There is no container kibanna" in capsys.readouterr().err
 
 
 def test_clean_goes_on_when_one_mode_cannot(settings, monkeypatch, capsys):
@@ -143,21 +143,18 @@ def test_containers_of_plain_docker_compose_are_found(settings, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("beginning", "said"), [("4bf9", "begins 2 traces"), ("77", "no log line"), ("xyz", "32 digits")]
+    ("beginning", "said"), [("4bf9", "begins 2 traces"), ("77", "No log line"), ("xyz", "32 digits")]
 )
 def test_a_trace_is_named_by_its_first_digits(settings, asked, monkeypatch, capsys, beginning, said):
     mode.remember(settings, "docker")
     monkeypatch.setattr(engine, "running", lambda: {"jaeger", "auth-service"})
     lines = {"4bf9": ["4bf92f35", "4bf9aaaa"], "77": [], "4bf92": ["4bf92f35", "4bf92f35"]}
-    monkeypatch.setattr(
-        engine,
-        "lines",
-        lambda *asked: (json.dumps({"trace_id": each})[1:-2] + "\n" for each in lines[beginning_of(asked)]),
-    )
 
-    def beginning_of(asked):
-        return asked[-1].partition('?"')[2].partition("[")[0]
+    def found(*command: str) -> list[str]:
+        wanted = command[-1].partition('?"')[2].partition("[")[0]
+        return [json.dumps({"trace_id": each})[1:-2] + "\n" for each in lines[wanted]]
 
+    monkeypatch.setattr(engine, "lines", found)
     assert command_line.main(["trace", beginning]) == 1
     assert said in capsys.readouterr().err
     assert command_line.main(["trace", "4bf92"]) == 0

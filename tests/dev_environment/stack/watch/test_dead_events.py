@@ -117,7 +117,7 @@ async def test_exactly_one_thing_to_replay_must_be_named(verb, capsys, arguments
 
 async def test_an_unknown_service_and_an_unknown_id_are_refused_each_by_its_name(verb, capsys):
     assert await verb("events-replay", "--service", "billing") == 1
-    assert "there is no service 'billing'" in capsys.readouterr().err
+    assert "There is no service 'billing'" in capsys.readouterr().err
     assert await verb("events-replay", "--id", "nonsense") == 1
     assert "There is no such dead event" in capsys.readouterr().err
 
