@@ -15,10 +15,10 @@ from stack.errors import SettingError
 
 NAME = re.compile(r"[\w.\[\]-]+")
 # `$$`, `$NAME`, `${NAME}`, or `${NAME` with an operator and a word, as in `${NAME:-word}`; the word may hold
-# references without a word of their own. A `$` before anything else matches alone, and is an error.
+# references without a word of their own. Any other `${` is an error; any other `$` is a dollar sign.
 REFERENCE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<named>[A-Za-z_]\w*)"
-    r"|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<word>(?:\$\{[^{}]*\}|[^{}])*))?\}|)"
+    r"|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<word>(?:\$\{[^{}]*\}|[^{}])*))?\}|\{)"
 )
 
 
@@ -38,8 +38,7 @@ def read(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
             if binding.error or (binding.key and not NAME.fullmatch(binding.key)):
                 raise ValueError("this is not NAME=value")
             if binding.key and binding.value is not None:  # compose, too, takes a bare NAME from the environment
-                is_literal = _assigned(binding).startswith("'")
-                found[binding.key] = binding.value if is_literal else expand(binding.value, {**found, **environment})
+                found[binding.key] = _value(binding, binding.value, {**found, **environment})
         except ValueError as error:
             raise SettingError(f"{file}, line {_line_number(binding)}: {error}.") from error
     return found
@@ -53,7 +52,7 @@ def expand(value: str, known: Mapping[str, str]) -> str:
             return "$"
         name = match["named"] or match["braced"]
         if not name:
-            raise ValueError("a dollar sign begins a variable; write $$ for the sign itself, or quote the value with '")
+            raise ValueError("this ${ begins no variable; write $$ for a dollar sign, or quote the value with '")
         operator, word = match["operator"] or "", match["word"] or ""
         is_given = bool(known.get(name)) if operator.startswith(":") else name in known
         if operator.endswith("-") and not is_given:
@@ -67,8 +66,11 @@ def expand(value: str, known: Mapping[str, str]) -> str:
     return REFERENCE.sub(replacement, value)
 
 
-def _assigned(binding: Binding) -> str:
-    return binding.original.string.partition("=")[2].lstrip()
+def _value(binding: Binding, unquoted: str, known: Mapping[str, str]) -> str:
+    quote = binding.original.string.partition("=")[2].lstrip()[:1]
+    if quote == "'":
+        return unquoted
+    return expand(unquoted.replace("\\$", "$$") if quote == '"' else unquoted, known)
 
 
 def _line_number(binding: Binding) -> int:

@@ -54,6 +54,9 @@ def test_a_file_that_is_not_there_sets_nothing(tmp_path):
         ('"${HOST}"', "here"),
         ("'${HOST}'", "${HOST}"),
         ("a$$b", "a$b"),
+        ("pa$(w$1$", "pa$(w$1$"),
+        ('"\\$HOST"', "$HOST"),
+        ("\\$HOST", "\\here"),
         ("${UNSET}", ""),
         ("${UNSET:-x y}", "x y"),
         ("${EMPTY:-x}${EMPTY-x}", "x"),
@@ -77,8 +80,8 @@ def test_a_value_may_name_variables_of_the_environment_and_of_the_lines_above(tm
         ('A="x" y\n', "line 1: this is not NAME=value"),
         ("=1\n", "line 1: this is not NAME=value"),
         ("A+B=1\n", "line 1: this is not NAME=value"),
-        ("# first\nA=pa$(word\n", "line 2: a dollar sign begins a variable; write $$ for the sign itself"),
-        ("A=${B\n", "line 1: a dollar sign begins a variable"),
+        ("# first\nA=pa${word\n", "line 2: this ${ begins no variable; write $$ for a dollar sign"),
+        ("A=${}\n", "line 1: this ${ begins no variable"),
         ("\nA=${B:?say where}\n", "line 2: B is needed: say where"),
     ],
 )
@@ -86,7 +89,7 @@ def test_a_line_that_cannot_be_read_is_named_and_its_value_is_not_shown(tmp_path
     with pytest.raises(SettingError) as refused:
         read(tmp_path, content)
     assert f"{tmp_path / '.env'}, {complaint}" in str(refused.value)
-    assert "pa$(word" not in str(refused.value)
+    assert "pa${word" not in str(refused.value)
 
 
 def test_a_file_that_is_not_utf_8_is_refused_in_one_line(tmp_path):
