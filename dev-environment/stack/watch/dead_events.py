@@ -32,7 +32,7 @@ from stack.errors import SettingError, StackError
 from stack.report import console, say
 from stack.services import SERVICES, Service, service_named
 from stack.settings import Settings
-from stack.watch.logs import CONTROLS
+from stack.watch.logs import harmless
 
 CONNECT_SECONDS = 5
 IN_WORDS = {"delivery_limit": "refused at every attempt", "rejected": "refused at once"}
@@ -80,7 +80,7 @@ def replay(settings: Settings, what: Wanted) -> None:
         asyncio.run(_replay(settings, what, replayed.append))
     finally:  # also after an interruption: these have been sent
         for event in replayed:
-            say(_plain(f"replayed {event.event_id or '(no id)'}  {event.type}  to {event.destination}"))
+            say(harmless(f"replayed {event.event_id or '(no id)'}  {event.type}  to {event.destination}"))
         if replayed:
             say(f"{len(replayed)} replayed. `make events-dead` shows whether any of them comes back.")
     if not replayed:
@@ -168,11 +168,7 @@ def _table(events: list[DeadEvent]) -> Table:
 
 
 def _cell(*lines: str | None) -> Text:
-    return Text("\n".join(_plain(line or "-").replace("\n", " ") for line in lines))
-
-
-def _plain(value: str) -> str:
-    return value.translate(CONTROLS)
+    return Text("\n".join(harmless(line or "-").replace("\n", " ") for line in lines))
 
 
 def _age(seconds: float) -> str:

@@ -117,7 +117,7 @@ class Follower:
 
 def readable(line: Line, *, coloured: bool) -> str:
     """One line for people: the service, then the columns of the services' own console."""
-    fields = _harmless(line)
+    fields = harmless(line)
     known = {name: str(fields.pop(name, "")) for name in OWN_FIELDS}
     shown = columns(known["timestamp"], known["level"], known["context"], known["message"], fields, coloured=coloured)
     return f"{known['service']:<{NAME_WIDTH}} {shown}"
@@ -147,13 +147,14 @@ def _parsed(raw: str) -> Iterator[Line]:
         yield line
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
+    """A value with every string in it made safe for a terminal."""
     match value:
         case str():
             return value.translate(CONTROLS)
         case dict():
-            return {_harmless(name): _harmless(inner) for name, inner in value.items()}
+            return {harmless(name): harmless(inner) for name, inner in value.items()}
         case list():
-            return [_harmless(inner) for inner in value]
+            return [harmless(inner) for inner in value]
         case _:
             return value
