@@ -1,11 +1,11 @@
-# Every verb of the project. Needs python3 (3.11 to 3.14) and make, nothing else: whatever a verb wants is installed
-# into .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
+# Every verb of the project. It needs python3 (3.11 to 3.14) and make, nothing else: what a verb needs is installed into
+# .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
 .PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry bench-kit migrate clean test test-docker test-logstash test-stack fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
-LOCAL  := $(RUN) -m local
+STACK  := $(RUN) -m stack
 CHOICE  = $(if $(MODE),--mode "$(MODE)") $(if $(PARTS),--parts "$(PARTS)")
 need    = @$(PYTHON) dev-environment/install.py $(1)
 SCRIPTS = .ci/run $(wildcard dev-environment/*/*.sh)
@@ -14,52 +14,52 @@ help:       ## list the verbs (what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:      ## install everything, for all verbs
-	$(call need,runtime local test lint load)
+	$(call need,runtime local test lint load bench)
 
 up:         ## start the stack and wait until it is ready [MODE=local|docker] [PARTS="metrics logs traces"]
 	$(call need,runtime local)
-	@$(LOCAL) up $(CHOICE)
+	@$(STACK) up $(CHOICE)
 
 doctor:     ## what on this machine would keep the stack from starting, and the cure [MODE=] [PARTS=]
 	$(call need,runtime local)
-	@$(LOCAL) doctor $(CHOICE)
+	@$(STACK) doctor $(CHOICE)
 
 down:       ## stop the stack; data stays
 	$(call need,runtime local)
-	@$(LOCAL) down
+	@$(STACK) down
 
 status:     ## what runs where, and is it ready
 	$(call need,runtime local)
-	@$(LOCAL) status
+	@$(STACK) status
 
 restart:    ## restart one service, or all [SERVICE=auth]
 	$(call need,runtime local)
-	@$(LOCAL) restart $(SERVICE)
+	@$(STACK) restart $(SERVICE)
 
 logs:       ## follow the log lines of all services [SERVICE=auth] [LEVEL=warning] [TRACE=id] [FOLLOW=0]
 	$(call need,runtime local)
-	@$(LOCAL) logs $(if $(SERVICE),--service $(SERVICE)) $(if $(LEVEL),--level $(LEVEL)) \
+	@$(STACK) logs $(if $(SERVICE),--service $(SERVICE)) $(if $(LEVEL),--level $(LEVEL)) \
 	    $(if $(TRACE),--trace $(TRACE)) $(if $(filter 0,$(FOLLOW)),--no-follow) $(if $(filter 1,$(FOLLOW)),--follow)
 
-trace:      ## draw one trace with its log lines, or say where Jaeger shows it; the last one if none is named [ID=first-digits]
+trace:      ## draw one trace with its log lines, or print where Jaeger shows it; the last one if none is named [ID=first-digits]
 	$(call need,runtime local)
-	@$(LOCAL) trace $(ID)
+	@$(STACK) trace $(ID)
 
-events-dead: ## list the events that nobody tries again [JSON=1] [LIMIT=100]
+events-dead: ## list the events that no service tries again [JSON=1] [LIMIT=100]
 	$(call need,runtime local)
-	@$(LOCAL) events-dead $(if $(filter 1,$(JSON)),--json) $(if $(LIMIT),--limit "$(LIMIT)")
+	@$(STACK) events-dead $(if $(filter 1,$(JSON)),--json) $(if $(LIMIT),--limit "$(LIMIT)")
 
-events-replay: ## send dead events again: ID=event, SERVICE=budget (those that it has not taken) or ALL=1
+events-replay: ## send dead events again: ID=event, SERVICE=budget (those that it has not accepted) or ALL=1
 	$(call need,runtime local)
-	@$(LOCAL) events-replay $(if $(ID),--id "$(ID)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(filter 1,$(ALL)),--all)
+	@$(STACK) events-replay $(if $(ID),--id "$(ID)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(filter 1,$(ALL)),--all)
 
-demo:       ## play the story of two tenants against the running stack
+demo:       ## play the story of two tenants on the running stack
 	$(call need,runtime local)
-	@$(LOCAL) run -- python -m libs.journey
+	@$(STACK) run -- python -m libs.journey
 
 load:       ## keep believable traffic going until Ctrl-C [USERS=8] [RATE=1] [DURATION=5m]
 	$(call need,runtime local load)
-	@$(LOCAL) run -- python -m locust -f dev-environment/load/locustfile.py --headless --only-summary \
+	@$(STACK) run -- python -m locust -f dev-environment/load/locustfile.py --headless --only-summary \
 	    -u $(or $(USERS),8) -r 2 $(if $(DURATION),-t $(DURATION))
 
 bench-telemetry: ## what telemetry costs on this machine, against none and against the tutorials' [ARGS="--json --help"]
@@ -72,11 +72,11 @@ bench-kit:  ## what the service kit costs a request, and events end to end [ARGS
 
 migrate:    ## bring the databases up to date, of one service or of all [SERVICE=auth]
 	$(call need,runtime local)
-	@$(LOCAL) migrate $(SERVICE)
+	@$(STACK) migrate $(SERVICE)
 
 clean:      ## stop the stack and remove its data, logs and traces
 	$(call need,runtime local)
-	@$(LOCAL) clean
+	@$(STACK) clean
 
 test:       ## run the tests [T=tests/libs]
 	$(call need,runtime local test)
@@ -86,7 +86,7 @@ test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
 
-test-logstash: ## pass log lines of every kind through the official Logstash, where it can be had [STRICT=1]
+test-logstash: ## pass log lines of every kind through the official Logstash, if it can be pulled [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker/test_logstash.py -rs $(PYTEST)
 
@@ -94,7 +94,7 @@ test-stack: ## test whatever runs now, through its own interfaces [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/stack -v -rs $(PYTEST)
 
-fuzz:       ## generated requests against the five OpenAPI documents, many more than in `make test`
+fuzz:       ## send generated requests to the five services, many more than `make test` does
 	$(call need,runtime local test)
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(RUN) -m pytest tests -m fuzz
 
@@ -107,15 +107,15 @@ lint:       ## style, formatting, who may import whom; the Dockerfile, YAML and 
 	@if [ -x .venv/bin/shellcheck ]; then .venv/bin/shellcheck $(SCRIPTS); \
 	else echo "There is no wheel of shellcheck for this machine: $(SCRIPTS) are not checked"; fi
 
-typecheck:  ## strict types in libs and services
-	$(call need,runtime local test lint)
+typecheck:  ## types in libs, services, dev-environment and tests/fixtures
+	$(call need,runtime local test lint load bench)
 	@.venv/bin/basedpyright
 
-format:     ## format the code, and mend what can be mended
+format:     ## format the code, and fix what can be fixed
 	$(call need,lint)
 	@.venv/bin/ruff check --fix-only . && .venv/bin/ruff format .
 
-lock:       ## pin anew what pyproject.toml wants, in all requirement files
+lock:       ## resolve pyproject.toml again and pin it in all requirement files
 	$(call need,lint)
 	@.venv/bin/python dev-environment/lock.py
 

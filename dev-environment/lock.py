@@ -1,4 +1,4 @@
-"""Pin what pyproject.toml wants, hashed, in one requirement file for each use: `make lock`."""
+"""Resolve pyproject.toml into pinned and hashed requirement files, one for each group: `make lock`."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ FLAGS = (
 
 
 def main() -> None:
-    """Resolve group after group; what an earlier file pins, a later one repeats and never contradicts."""
+    """Resolve one group after the other; a package that several files pin has the same version in all of them."""
     earlier: list[str] = []
     for group, path in GROUPS.items():
         wanted = ["pyproject.toml"] if group == "runtime" else ["--group", group]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from local.postgres import PostgresError
+from stack.postgres import PostgresError
 
 from bench.client import LoadError
 from bench.processes import StartError

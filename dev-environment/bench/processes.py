@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local import postgres
-from local.ports import free_port
+from stack import postgres
+from stack.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30

@@ -17,8 +17,8 @@ import jwt
 from bench.processes import ROOT, Process, start
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
-from local import databases, postgres
-from local.ports import free_port
+from stack import databases, postgres
+from stack.ports import free_port
 
 from libs.service_kit import migrations
 from libs.service_kit.auth import ALGORITHM, AUDIENCE, ISSUER

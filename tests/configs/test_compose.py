@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from local import settings as local_settings
+from stack import settings as stack_settings
 
 from tests.fixtures.database import SERVICES
 
@@ -67,7 +67,7 @@ def test_every_variable_has_the_default_that_env_example_shows():
     used = dict(re.findall(r"\$\{(\w+):-((?:\$\{[^}]*\}|[^}])*)\}", BOTH_FILES))
     of_services = {"NODE_ENV", "LOG_LEVEL", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"}
     assert {name: used[name] for name in used.keys() - of_services} == {
-        name: local_settings.DEFAULTS[name] for name in used.keys() - of_services
+        name: stack_settings.DEFAULTS[name] for name in used.keys() - of_services
     }
     assert re.findall(r"\$\{\w+\}", BOTH_FILES) == []
 
@@ -75,7 +75,7 @@ def test_every_variable_has_the_default_that_env_example_shows():
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_has_its_own_name_port_folder_and_database(service):
     container = CONTAINERS[f"{service}-service"]
-    port = local_settings.DEFAULTS[f"{service.upper()}_PORT"]
+    port = stack_settings.DEFAULTS[f"{service.upper()}_PORT"]
     environment = container["environment"]
     assert container["build"]["args"] == {"SERVICE": service}
     assert (environment["SERVICE_NAME"], environment["PORT"]) == (f"{service}-service", port)

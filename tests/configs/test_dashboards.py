@@ -11,7 +11,7 @@ import pytest
 import yaml
 from grafana_dashboards.__main__ import DASHBOARDS as BUILT
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from local import settings as local_settings
+from stack import settings as stack_settings
 
 from libs.observability.metrics.families import HTTP
 from tests.configs import exporters, promql
@@ -224,7 +224,7 @@ def test_an_exemplar_names_its_trace_as_the_services_do():
 
 def test_the_links_out_of_grafana_use_the_default_ports():
     variables = {each["name"]: each["query"] for each in DASHBOARDS["service"]["templating"]["list"]}
-    ports = {"KIBANA_PORT": "5601", **local_settings.DEFAULTS}
+    ports = {"KIBANA_PORT": "5601", **stack_settings.DEFAULTS}
     assert variables["kibana"] == f"http://localhost:{ports['KIBANA_PORT']}"
     assert variables["jaeger"] == f"http://localhost:{ports['JAEGER_UI_PORT']}"
 

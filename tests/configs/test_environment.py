@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from local import settings as local_settings
 from pydantic import AliasChoices, BaseModel
+from stack import settings as stack_settings
 
 from libs.observability import TelemetrySettings
 from tests.fixtures.database import SERVICES
@@ -50,12 +50,12 @@ def test_the_shared_layers_readme_names_every_variable_of_its_own_and_no_other()
 
 
 def test_env_example_holds_the_defaults_of_the_local_stack():
-    example = (ROOT / ".env.example").read_text()
-    assert local_settings.parse(example) == local_settings.DEFAULTS
+    defaults = stack_settings.read({}, ROOT / "no such file").values
+    assert stack_settings.read({}, ROOT / ".env.example").from_file == defaults
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_documented_port_is_the_default(service):
     port = settings_of(service).model_fields["port"].default
     assert f"| [{service}](services/{service}/README.md) | {port} |" in (ROOT / "README.md").read_text()
-    assert local_settings.DEFAULTS[f"{service.upper()}_PORT"] == str(port)
+    assert stack_settings.DEFAULTS[f"{service.upper()}_PORT"] == str(port)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FILES = {
     "services/requirements.txt": PROJECT["project"]["dependencies"],
-    "dev-environment/local/requirements.txt": PROJECT["dependency-groups"]["local"],
+    "dev-environment/stack/requirements.txt": PROJECT["dependency-groups"]["local"],
     "tests/requirements.txt": PROJECT["dependency-groups"]["test"],
     "dev-environment/requirements.txt": PROJECT["dependency-groups"]["lint"],
     "dev-environment/load/requirements.txt": PROJECT["dependency-groups"]["load"],

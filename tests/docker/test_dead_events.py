@@ -15,9 +15,9 @@ import pytest
 from aio_pika import connect
 from aio_pika.abc import AbstractConnection, AbstractRobustConnection
 from aio_pika.exceptions import AMQPError
-from local import mode
-from local.__main__ import main
-from local.settings import read
+from stack import mode
+from stack.__main__ import main
+from stack.settings import read
 
 from libs.contracts.tenant import TenantCreated
 from libs.service_kit import dead_queues

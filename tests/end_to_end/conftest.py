@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
-from local import postgres
+from stack import postgres
 
 from libs.journey import people, steps, story
 from libs.journey.client import Actor, Answer, Api

@@ -11,9 +11,10 @@ from typing import Any
 
 import asyncpg
 import httpx
-from local import environment, postgres
-from local.ports import free_port
-from local.settings import DEFAULTS, ROOT, SERVICES, Settings, service_named
+from stack import environment, postgres
+from stack.ports import free_port
+from stack.services import SERVICES, service_named
+from stack.settings import DEFAULTS, ROOT, Settings
 
 from tests.fixtures.waiting import eventually
 
@@ -148,7 +149,7 @@ def create(folder: Path) -> Stack:
     postgres.start(server)
     variables = environment.of_preparation(settings, OUTER) | settings.values
     done = subprocess.run(
-        [sys.executable, "-m", "local.prepare"], env=variables, cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stack.prepare"], env=variables, cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return Stack({each.short: environment.url(each, settings) for each in SERVICES}, settings, server)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from local.ports import free_port
-from local.settings import ROOT
+from stack.ports import free_port
+from stack.settings import ROOT
 
 from tests.fixtures.waiting import eventually
 

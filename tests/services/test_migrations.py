@@ -4,7 +4,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from local import postgres
+from stack import postgres
 
 from libs.service_kit import migrations
 from tests.fixtures.database import SERVICES

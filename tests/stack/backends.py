@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from local.settings import Settings
+from stack.settings import Settings
 
 from tests.fixtures.strict import missing
 

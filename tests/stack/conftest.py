@@ -9,10 +9,13 @@ from functools import partial
 
 import httpx
 import pytest
-from local import engine, environment, stack
-from local.logs import Line
-from local.settings import SERVICES, Settings, read
-from local.traces import Span
+from stack import environment
+from stack.docker import engine
+from stack.local import verbs as local
+from stack.services import SERVICES
+from stack.settings import Settings, read
+from stack.watch.logs import Line
+from stack.watch.traces import Span
 
 from libs.journey.client import Api, Unreachable
 from tests.fixtures.strict import missing
@@ -65,13 +68,13 @@ def made(api: Api, settings: Settings, announce: Callable[[str], None]) -> Traff
 @pytest.fixture(scope="session")
 def mode(settings: Settings) -> str:
     """`local` or `docker`, whichever mode the services run in."""
-    return "local" if stack.is_running(settings) else "docker"
+    return "local" if local.is_running(settings) else "docker"
 
 
 @pytest.fixture(scope="session")
 def running() -> set[str] | None:
     """The containers of the stack that run, or None if no engine answers."""
-    return None if engine.lacking() else engine.running()
+    return None if engine.why_unavailable() else engine.running()
 
 
 def client_of(back_end: BackEnd, name: str) -> Callable[..., Iterator[httpx.Client]]:

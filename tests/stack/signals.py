@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from local import logs, traces
-from local.settings import SERVICES, Settings
+from stack.services import SERVICES
+from stack.settings import Settings
+from stack.watch import logs, traces
 
 
 def spans_in_files(settings: Settings, trace_id: str) -> list[traces.Span]:

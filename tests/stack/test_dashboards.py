@@ -2,9 +2,9 @@
 
 import httpx
 import pytest
-from local import environment
-from local.settings import SERVICES
 from prometheus_client.parser import text_string_to_metric_families
+from stack import environment
+from stack.services import SERVICES
 
 from tests.configs.dashboards import MAY_BE_EMPTY, RULES, filled_in, other_queries, queries
 from tests.configs.promql import exported_by_services, selectors

@@ -1,7 +1,7 @@
 """One trace holds the whole story of a request: the services, the SQL, the events and the log lines."""
 
-from local.settings import SERVICES
-from local.traces import Span
+from stack.services import SERVICES
+from stack.watch.traces import Span
 
 from libs.contracts.provisioning import PARTICIPANTS
 from libs.journey import steps

@@ -4,8 +4,8 @@ import re
 
 import httpx
 import pytest
-from local import environment
-from local.settings import SERVICES, service_named
+from stack import environment
+from stack.services import SERVICES, service_named
 
 from tests.fixtures.waiting import eventually
 from tests.stack.measured import SERVICES as JOBS

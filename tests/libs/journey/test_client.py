@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from local.ports import free_port
+from stack.ports import free_port
 
 from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer, Unreachable, urls
 

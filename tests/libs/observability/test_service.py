@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from local.ports import free_port
+from stack.ports import free_port
 
 from tests.libs.observability.conftest import ROOT, read_lines
 from tests.libs.observability.receivers import decode_packet, http_collector, udp_agent

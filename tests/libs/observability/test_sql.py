@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from local import postgres
-from local.ports import free_port
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from stack import postgres
+from stack.ports import free_port
 
 from libs.observability.sql import instrument_engine, summary_of
 from libs.observability.traces.clients import quietly

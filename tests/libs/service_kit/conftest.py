@@ -10,8 +10,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from fastapi import FastAPI
-from local import databases, postgres
 from pydantic import SecretStr
+from stack import databases, postgres
 
 from libs.service_kit import migrations
 from libs.service_kit.database import Sessions, create_sessions

@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from local.ports import free_port
 from pydantic import SecretStr
 from sqlalchemy import text
+from stack.ports import free_port
 
 from libs.contracts import SUBSCRIPTIONS
 from libs.contracts.budget import AccountOpened

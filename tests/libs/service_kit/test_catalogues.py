@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import asyncpg
 import pytest
-from local import postgres
+from stack import postgres
 
 from tests.fixtures.database import SERVICES
 

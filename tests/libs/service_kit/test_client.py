@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from local.ports import free_port
 from prometheus_client import REGISTRY
+from stack.ports import free_port
 
 from libs.service_kit import client as kit
 from libs.service_kit.client import ATTEMPTS, BREAKER_FAILURES, BREAKER_SECONDS, Refused, ServiceAccount, ServiceClient

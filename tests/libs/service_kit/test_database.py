@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from local import postgres
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from stack import postgres
 
 from libs.service_kit import database
 from libs.service_kit.database import Sessions, create_pool, create_sessions, execute, transaction

@@ -9,8 +9,8 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
-from local import postgres
 from pydantic import SecretStr
+from stack import postgres
 
 from libs.service_kit.errors import Conflict, NotFound, ServiceError, problems
 from libs.service_kit.settings import DatabaseSettings

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from local import databases, postgres
 from pydantic import SecretStr
+from stack import databases, postgres
 
 from libs.service_kit import migrations
 from libs.service_kit.database import create_engine

@@ -6,11 +6,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from local import postgres
 from pydantic import SecretStr
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
+from stack import postgres
 
 from libs.contracts.budget import AccountOpened
 from libs.service_kit.database import Sessions, bind_tenant, create_engine, create_sessions, transaction

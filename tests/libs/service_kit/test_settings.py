@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from local.ports import free_port
 from pydantic import ValidationError
+from stack.ports import free_port
 
 from libs.service_kit import migrations
 from libs.service_kit.settings import load

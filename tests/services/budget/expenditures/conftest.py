@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from local import postgres
+from stack import postgres
 
 EXPENDITURES = "/api/v1/expenditures"
 

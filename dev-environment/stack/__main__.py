@@ -1,0 +1,221 @@
+"""The command line of the stack: `python -m stack up`, as the Makefile calls it. Each verb goes to the mode's backend."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from stack import environment, mode
+from stack.docker import verbs as docker
+from stack.errors import SettingError, StackError
+from stack.local import verbs as local
+from stack.postgres import PostgresError
+from stack.report import say
+from stack.services import Service, services_named
+from stack.settings import Settings, read
+
+
+class Backend(Protocol):
+    """What each mode can do; see the functions of the same names in its `verbs.py`."""
+
+    def up(self, settings: Settings) -> None: ...
+    def is_running(self, settings: Settings) -> bool: ...
+    def diagnose(self, settings: Settings, chosen_parts: str) -> bool: ...
+    def down(self, settings: Settings) -> None: ...
+    def status(self, settings: Settings) -> bool: ...
+    def restart(self, settings: Settings, services: Sequence[Service]) -> None: ...
+    def migrate(self, settings: Settings, services: Sequence[Service]) -> None: ...
+    def clean(self, settings: Settings) -> None: ...
+    def logs(self, settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None: ...
+    def trace(self, settings: Settings, trace_id: str | None) -> None: ...
+
+
+BACKENDS: dict[str, Backend] = {"local": local, "docker": docker}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code. An error is a message for a person, never a traceback."""
+    given = parser().parse_args(arguments)
+    try:
+        return given.run(read(), given)
+    except (StackError, PostgresError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command continues from here; `make down` stops what runs.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `make logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs with their options."""
+    top = argparse.ArgumentParser(prog="python -m stack", description="The whole stack on this machine.")
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+
+    def verb(
+        name: str, run: Callable[[Settings, argparse.Namespace], int], explanation: str
+    ) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=explanation, description=explanation)
+        added.set_defaults(run=run)
+        return added
+
+    start = verb("up", up, "start the stack and wait until it is ready")
+    check = verb("doctor", doctor, "what on this machine would keep the stack from starting, and the cure")
+    for each in (start, check):
+        each.add_argument("--mode", help="local or docker; else the last one, else docker where an engine answers")
+        each.add_argument("--parts", help="docker: metrics, logs, traces or containers; else the last ones, else all")
+    verb("down", down, "stop the stack; data stays")
+    verb("status", status, "what runs where, and is it ready")
+    verb("restart", restart, "restart services").add_argument("service", nargs="*", metavar="SERVICE")
+    verb("migrate", migrate, "bring databases up to date").add_argument("service", nargs="*", metavar="SERVICE")
+    verb("clean", clean, "stop the stack and remove its data, logs and traces")
+    show = verb("logs", logs, "the services' log lines; followed on a terminal, printed once into a pipe")
+    show.add_argument("--service", action="append", default=[], help="only this one; may be repeated")
+    show.add_argument("--level", default="", help="this level and above")
+    show.add_argument("--trace", default="", help="a trace id, or how it begins")
+    show.add_argument("-f", "--follow", action=argparse.BooleanOptionalAction, default=sys.stdout.isatty())
+    draw = verb("trace", trace, "draw a trace with its log lines")
+    draw.add_argument("id", nargs="?", help="how its id begins; else the last one")
+    dead = verb("events-dead", events_dead, "list the events that nobody tries again")
+    dead.add_argument("--json", action="store_true", help="for programs")
+    dead.add_argument("--limit", type=int, default=100, help="at most so many of each outbox and queue; default 100")
+    again = verb("events-replay", events_replay, "send dead events again")
+    again.add_argument("--id", help="the event with this id")
+    again.add_argument("--service", help="those that this service has not accepted; with --id only of that event")
+    again.add_argument("--all", action="store_true", help="all of them")
+    client = verb("run", run, "run a client of the stack, with its URLs and logins in the environment")
+    client.add_argument("command", nargs=argparse.REMAINDER)
+    return top
+
+
+def up(settings: Settings, given: argparse.Namespace) -> int:
+    """Choose the mode and the parts, then start them.
+
+    If nobody has chosen Docker mode, and its images cannot be pulled, the stack starts without Docker.
+    """
+    chosen, chosen_parts = _choice(settings, given)
+    is_settled = mode.is_settled(settings, given.mode) or bool(chosen_parts)
+    last = mode.remembered(settings)
+    if last != chosen and BACKENDS[last].is_running(settings):
+        raise StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
+    if chosen == "docker":
+        docker.check(chosen_parts)
+    mode.remember(settings, chosen, chosen_parts)
+    try:
+        BACKENDS[chosen].up(settings)
+    except docker.PullError as error:
+        if is_settled:
+            raise
+        say(f"\n{error}\n\nMode: local for now")
+        mode.forget(settings)
+        mode.remember(settings, "local")
+        local.up(settings)
+    return 0
+
+
+def doctor(settings: Settings, given: argparse.Namespace) -> int:
+    """Check the machine; 1 if the stack could not start."""
+    chosen, chosen_parts = _choice(settings, given)
+    return 0 if BACKENDS[chosen].diagnose(settings, chosen_parts) else 1
+
+
+def down(settings: Settings, given: argparse.Namespace) -> int:
+    """Stop the stack."""
+    _backend(settings).down(settings)
+    return 0
+
+
+def status(settings: Settings, given: argparse.Namespace) -> int:
+    """Show what runs; 1 unless everything is ready."""
+    return 0 if _backend(settings).status(settings) else 1
+
+
+def restart(settings: Settings, given: argparse.Namespace) -> int:
+    """Restart the named services, or all."""
+    _backend(settings).restart(settings, services_named(given.service))
+    return 0
+
+
+def migrate(settings: Settings, given: argparse.Namespace) -> int:
+    """Migrate the named services' databases, or all."""
+    _backend(settings).migrate(settings, services_named(given.service))
+    return 0
+
+
+def clean(settings: Settings, given: argparse.Namespace) -> int:
+    """Remove the data of every mode that has been used."""
+    problems: list[str] = []
+    for used in mode.used(settings):
+        try:
+            BACKENDS[used].clean(settings)
+            mode.forget(settings, [used])
+        except StackError as error:  # the other mode is cleaned all the same
+            problems.append(str(error))
+    if problems:
+        raise StackError("\n".join(problems))
+    return 0
+
+
+def logs(settings: Settings, given: argparse.Namespace) -> int:
+    """Print or follow log lines."""
+    try:
+        backend = _backend(settings)
+        backend.logs(settings, given.service, level=given.level, trace=given.trace, follow=given.follow)
+    except KeyboardInterrupt:  # this is how a person stops following
+        return 0
+    return 0
+
+
+def trace(settings: Settings, given: argparse.Namespace) -> int:
+    """Show one trace."""
+    _backend(settings).trace(settings, given.id)
+    return 0
+
+
+def events_dead(settings: Settings, given: argparse.Namespace) -> int:
+    """List the dead events."""
+    from stack.watch import dead_events  # with SQLAlchemy and a broker's client, for which no other verb should wait
+
+    dead_events.show(settings, as_json=given.json, limit=given.limit)
+    return 0
+
+
+def events_replay(settings: Settings, given: argparse.Namespace) -> int:
+    """Send dead events again."""
+    from stack.watch import dead_events
+
+    dead_events.replay(settings, dead_events.wanted(given.id, given.service, everything=given.all))
+    return 0
+
+
+def run(settings: Settings, given: argparse.Namespace) -> int:
+    """Run a client of the stack, such as the demo, with its URLs and logins in the environment."""
+    command = [part for part in given.command if part != "--"]
+    if command[:1] == ["python"]:
+        command[0] = sys.executable
+    return subprocess.run(command, env=environment.of_client(settings), check=False).returncode
+
+
+def _backend(settings: Settings) -> Backend:
+    return BACKENDS[mode.remembered(settings)]
+
+
+def _choice(settings: Settings, given: argparse.Namespace) -> tuple[str, str]:
+    chosen, why = mode.choose(settings, given.mode)
+    say(f"Mode: {chosen} ({why})")
+    if chosen == "local":
+        if given.parts:
+            raise SettingError("PARTS is for Docker mode: in local mode nothing watches the services.")
+        return chosen, ""
+    parts = given.parts or settings.values["PARTS"] or mode.parts(settings)
+    if parts:
+        say(f"Parts: {parts} (PARTS=all is everything)")
+    return chosen, parts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Docker, as the stack uses it: whether an engine answers, and docker compose with the two files."""
+
+import contextlib
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from stack.errors import StackError
+from stack.settings import ROOT
+
+FILES = ("docker-compose.dev.yml", "docker-compose.devops.yml")
+# The first ones that know `start_interval` of a health check.
+LEAST_ENGINE, LEAST_COMPOSE = (25, 0), (2, 20)
+
+
+class EngineError(StackError):
+    """Docker could not do what was asked for; the message says why and what to do."""
+
+
+@functools.cache
+def why_unavailable() -> str:
+    """The reason why the stack cannot run in containers here; empty where it can."""
+    if not shutil.which("docker"):
+        return "Docker is not installed"
+    engine = _output("docker", "version", "--format", "{{.Server.Version}}")
+    if engine.returncode:
+        if "permission denied" in engine.stderr:
+            return f"this user may not use the Docker Engine: {engine.stderr.strip().splitlines()[-1]}"
+        return "no Docker Engine answers"
+    compose = _output("docker", "compose", "version", "--short")
+    if compose.returncode:
+        return "docker has no compose plugin"
+    for what, found, least in (("Engine", engine.stdout, LEAST_ENGINE), ("compose", compose.stdout, LEAST_COMPOSE)):
+        if _version(found) < least:
+            return f"Docker {what} is {found.strip()}, and {'.'.join(map(str, least))} or later is needed"
+    return ""
+
+
+def compose(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run docker compose on the terminal; `EngineError` if it fails."""
+    command = _command(*arguments)
+    if subprocess.run(command, cwd=ROOT, env=os.environ | dict(environment or {}), check=False).returncode:
+        raise EngineError(
+            f"`{' '.join(command)}` failed (see above). `make logs SERVICE=<container>` shows the output of a "
+            "container, `make doctor` what may be wrong with this machine."
+        )
+
+
+def answer(*arguments: str) -> str:
+    """What docker compose prints; `EngineError` with its own message if it fails."""
+    done = _output(*_command(*arguments))
+    if done.returncode:
+        raise EngineError(done.stderr.strip())
+    return done.stdout
+
+
+@functools.cache
+def model() -> dict[str, Any]:
+    """The services of both files, by name, as compose resolves them."""
+    return json.loads(answer("config", "--format", "json"))["services"]
+
+
+def lines(*arguments: str) -> Iterator[str]:
+    """What docker compose prints, line by line, for as long as it runs."""
+    with subprocess.Popen(
+        _command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield from process.stdout
+        finally:
+            process.terminate()
+
+
+def running() -> set[str]:
+    """The containers that run; none where Docker is unavailable."""
+    if why_unavailable():
+        return set()
+    with contextlib.suppress(EngineError):
+        return {each["Service"] for each in containers() if each["State"] == "running"}
+    return set()
+
+
+def containers() -> list[dict[str, Any]]:
+    """All containers of the stack, running or not, with `Service`, `State` and `Health`."""
+    return [json.loads(line) for line in answer("ps", "--all", "--format", "json").splitlines()]
+
+
+def info() -> dict[str, Any]:
+    """What the engine knows about its machine: `MemTotal` in bytes, `DockerRootDir`, `OperatingSystem`."""
+    return json.loads(_output("docker", "info", "--format", "{{json .}}").stdout)
+
+
+def has_image(reference: str) -> bool:
+    """Whether an image is on this machine already."""
+    return not _output("docker", "image", "inspect", reference).returncode
+
+
+def remove_images(references: Iterable[str]) -> None:
+    """Remove those images that are on this machine; `EngineError` if one is still in use."""
+    here = [each for each in references if has_image(each)]
+    if here and (done := _output("docker", "image", "rm", *here)).returncode:
+        raise EngineError(done.stderr.strip())
+
+
+def _command(*arguments: str) -> list[str]:
+    return ["docker", "compose", *(part for file in FILES for part in ("--file", file)), *arguments]
+
+
+def _output(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def _version(printed: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"\d+", printed)[:2])

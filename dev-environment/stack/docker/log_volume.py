@@ -1,0 +1,41 @@
+"""The services' log files in Docker mode: they are in a volume, which is read through a service's container."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from stack.docker import engine
+from stack.errors import SettingError
+from stack.services import SERVICES, Service
+from stack.watch.logs import LINES_BEFORE
+
+
+def lines(services: Sequence[Service], *, follow: bool) -> Iterator[str]:
+    """The lines of services' log files; with `follow` the last ones and then each new one, without an end."""
+    files = [_log_file(each) for each in services]
+    command = f"tail -q -n {LINES_BEFORE} -F {' '.join(files)}" if follow else f"cat {' '.join(f'{e}*' for e in files)}"
+    return _printed_by(f"{command} 2>/dev/null")
+
+
+def whole_trace_id(beginning: str) -> str:
+    """The only trace id in the log lines that begins so; `SettingError` if there is none, or more than one."""
+    if not re.fullmatch(r"[0-9a-f]{1,32}", beginning.lower()):
+        raise SettingError(f"A trace id has 32 digits from 0 to f, and {beginning!r} does not begin one.")
+    files = " ".join(f"{_log_file(each)}*" for each in SERVICES)
+    wanted = f'grep -ohE \'"trace_id": ?"{beginning.lower()}[0-9a-f]*\' {files} 2>/dev/null'
+    found = sorted({line.strip().rpartition('"')[2] for line in _printed_by(wanted)})
+    if not found:
+        raise SettingError(f"No log line has a trace id that begins with {beginning!r}.")
+    if len(found) > 1:
+        raise SettingError(f"{beginning!r} begins {len(found)} traces: {', '.join(found[:5])}.")
+    return found[0]
+
+
+def _log_file(service: Service) -> str:
+    return f"/var/log/app/{service.name}/combined.log"
+
+
+def _printed_by(command: str) -> Iterator[str]:
+    running = sorted(engine.running() & {each.name for each in SERVICES})
+    if not running:
+        raise engine.EngineError("No service runs, and the log files are read through one: `make up` starts them.")
+    return engine.lines("exec", "-T", running[0], "sh", "-c", command)

@@ -1,0 +1,150 @@
+"""The verbs of Docker mode: the same ones as local mode has, done by docker compose."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from stack import doctor, mode, report
+from stack.docker import checks, engine, log_volume, parts
+from stack.errors import SettingError
+from stack.report import say
+from stack.services import BUDGET, SERVICES, Service, services_named
+from stack.settings import Settings
+from stack.watch import logs as log_lines
+
+SECONDS_TO_BE_READY = 300
+
+
+class PullError(engine.EngineError):
+    """An image cannot be pulled now; nothing has been started."""
+
+
+def check(chosen_parts: str) -> None:
+    """`StackError` says why a stack of these parts cannot be started here."""
+    _must_answer()
+    parts.chosen(chosen_parts, engine.model())
+
+
+def up(settings: Settings) -> None:
+    """Build what has changed, start what does not run, stop what is left out, and wait until all of it is healthy."""
+    model = engine.model()
+    names = parts.chosen(mode.parts(settings), model)
+    for warning in doctor.require(checks.findings(settings, names, model)):
+        say(f"Warning: {warning}")
+    staying = [name for name in names if name in parts.long_running(model)]
+    if missing := [name for name in names if "build" not in model[name] and not engine.has_image(model[name]["image"])]:
+        say(f"Pulling the images of {', '.join(missing)}")
+        _pull(missing)
+    say("Building the images of the services")
+    built = [name for name in names if "build" in model[name]]
+    engine.compose("build", *(["--quiet"] if engine.has_image(model[built[0]]["image"]) else []), *built)
+    if left_out := sorted(engine.running() & model.keys() - set(names)):
+        say(f"Stopping what is left out: {', '.join(left_out)}")
+        engine.compose("rm", "--stop", "--force", *left_out)
+    say("Starting the containers and waiting until they are healthy")
+    wait = ("--detach", "--remove-orphans", "--wait", "--wait-timeout", str(SECONDS_TO_BE_READY))
+    engine.compose("up", *wait, *staying, environment=_environment(settings, names))
+    for name in parts.one_shots(names, model):
+        engine.compose("run", "--rm", "--no-deps", name)
+    report.summary(settings, containers=staying)
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether any container runs; False where Docker is unavailable."""
+    return bool(engine.running())
+
+
+def diagnose(settings: Settings, chosen_parts: str) -> bool:
+    """Print what was found on this machine; returns whether the stack can start."""
+    _must_answer()
+    model = engine.model()
+    return doctor.show(checks.findings(settings, parts.chosen(chosen_parts, model), model))
+
+
+def down(settings: Settings) -> None:
+    """Stop and remove the containers; data stays in its volumes."""
+    _must_answer()
+    engine.compose("down", "--remove-orphans")
+    say("The stack has stopped; its data stays")
+
+
+def status(settings: Settings) -> bool:
+    """Print what runs; returns whether everything that `up` has started is healthy."""
+    _must_answer()
+    engine.compose("ps", "--all")
+    model = engine.model()
+    healthy = {each["Service"] for each in engine.containers() if each["Health"] == "healthy"}
+    return healthy >= parts.long_running(model) & set(parts.chosen(mode.parts(settings), model))
+
+
+def restart(settings: Settings, services: Sequence[Service]) -> None:
+    """Start services again with their present settings and code; of several, those that PARTS has not left out."""
+    _must_answer()
+    chosen = parts.chosen(mode.parts(settings), engine.model())
+    names = [each.name for each in services if each.name in chosen or len(services) == 1]
+    how = ("--detach", "--build", "--force-recreate", "--no-deps", "--wait")
+    engine.compose("up", *how, *names, environment=_environment(settings, chosen))
+
+
+def migrate(settings: Settings, services: Sequence[Service]) -> None:
+    """Bring all databases to their newest revision, whichever are named: an up-to-date one costs nothing."""
+    _must_answer()
+    engine.compose("run", "--rm", "--build", "prepare")
+
+
+def clean(settings: Settings) -> None:
+    """Remove the containers, their data and the images that were built, and say so."""
+    _must_answer()
+    engine.compose("down", "--volumes", "--remove-orphans")
+    engine.remove_images(each["image"] for each in engine.model().values() if "build" in each)
+    say("Removed the containers, their volumes and the images that were built here")
+
+
+def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
+    """Print the log lines of the services with a level or of a trace; without either, the containers' own output."""
+    _must_answer()
+    if not (level or trace):
+        _print_output(names, follow=follow)
+        return
+    keep = log_lines.keeps(level=level, trace=trace)
+    lines = log_lines.parsed(log_volume.lines(services_named(names), follow=follow))
+    log_lines.show(filter(keep, lines if follow else sorted(lines, key=log_lines.time_of)), flush=follow)
+
+
+def trace(settings: Settings, trace_id: str | None) -> None:
+    """Print where Jaeger shows the trace; without an id, where it shows the last ones."""
+    if "jaeger" not in engine.running():
+        raise engine.EngineError("Jaeger does not run: PARTS has left it out, or `make up` has not been done.")
+    last = f"search?limit=20&lookback=1h&service={BUDGET.name}"
+    page = f"trace/{log_volume.whole_trace_id(trace_id)}" if trace_id else last
+    say(f"http://127.0.0.1:{settings.values['JAEGER_UI_PORT']}/{page}")
+
+
+def _must_answer() -> None:
+    if reason := engine.why_unavailable():
+        raise engine.EngineError(f"MODE=docker: {reason}. `make up MODE=local` runs without Docker.")
+
+
+def _print_output(names: Sequence[str], *, follow: bool) -> None:
+    shorts = {service.short: service.name for service in SERVICES}
+    wanted = [shorts.get(name, name) for name in names] or list(shorts.values())
+    model = engine.model()
+    if unknown := sorted(set(wanted) - model.keys()):
+        raise SettingError(f"There is no container {', '.join(unknown)}: use names of {', '.join(model)}.")
+    engine.compose("logs", *(["--follow"] if follow else []), *wanted)
+
+
+def _environment(settings: Settings, names: Sequence[str]) -> Mapping[str, str]:
+    # Without Jaeger the spans would be counted as lost. The services send none, unless a variable says where to.
+    given = {"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"} & (settings.from_file.keys() | os.environ.keys())
+    return {"OTEL_TRACES_EXPORTER": "none"} if "jaeger" not in names and not given else {}
+
+
+def _pull(names: Sequence[str]) -> None:
+    try:
+        engine.compose("pull", *names)
+    except engine.EngineError as error:
+        raise PullError(
+            "An image could not be pulled (see above). `make up MODE=docker` tries again; PARTS leaves out parts that "
+            'need the image: make up PARTS="metrics traces", for example, starts no Elasticsearch, Logstash and Kibana; '
+            "`make up MODE=local` needs no Docker."
+        ) from error

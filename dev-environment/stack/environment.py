@@ -1,0 +1,76 @@
+"""Where everything of the stack answers, and the environment that each of its processes gets."""
+
+import os
+from collections.abc import Mapping
+
+from stack import postgres
+from stack.services import AUTH, SERVICES, Service
+from stack.settings import Settings
+
+# Five processes on one host cannot share it; each service answers /metrics on its own port.
+NOT_FOR_SERVICES = ("METRICS_PORT",)
+
+
+def decided(service: Service, settings: Settings) -> dict[str, str]:
+    """What local mode decides about a service, whatever the caller's environment says."""
+    return {
+        "SERVICE_NAME": service.name,
+        "HOST": settings.from_file.get("HOST", "127.0.0.1"),
+        "PORT": settings.values[service.port_variable],
+        "LOG_DIR": str(settings.state / "logs" / service.name),
+        "TRACES_DIR": str(settings.state / "traces" / service.name),  # unused when an exporter is set
+        "DATABASE__URL": database_url(service.short, settings, role="app"),
+        "EVENTS__TRANSPORT": "http",
+        # Without it glibc keeps the memory of a password check, 19 MB for each thread, until the process ends.
+        "MALLOC_MMAP_THRESHOLD_": "1048576",
+        "EVENTS__CLIENT_SECRET": settings.values["BOOTSTRAP__SERVICE_SECRET"],
+        **_urls(settings),
+    }
+
+
+def of_service(service: Service, settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a service: `decided`, over the caller's environment, over the file .env."""
+    merged = {**settings.from_file, **(os.environ if outer is None else outer), **decided(service, settings)}
+    return {name: value for name, value in merged.items() if name not in NOT_FOR_SERVICES}
+
+
+def of_preparation(settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of `stack.prepare`: auth's, with the first administrator and the databases' owners."""
+    bootstrap = {name: value for name, value in settings.values.items() if name.startswith("BOOTSTRAP__")}
+    template = database_url("{service}", settings, role="owner")
+    where = {
+        "SUPERUSER_URL": superuser_url(settings),
+        "MIGRATE_URL_TEMPLATE": template,
+        "POSTGRES_PASSWORD": settings.values["POSTGRES_PASSWORD"],
+    }
+    return of_service(AUTH, settings, outer) | bootstrap | where
+
+
+def of_client(settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a client of the running stack: the services' URLs, and the administrator who may log in."""
+    who = {name: value for name, value in settings.values.items() if name.startswith("BOOTSTRAP__ADMIN")}
+    return {**settings.from_file, **(os.environ if outer is None else outer)} | who | _urls(settings)
+
+
+def url(service: Service, settings: Settings) -> str:
+    """Where a service answers."""
+    return f"http://127.0.0.1:{settings.values[service.port_variable]}"
+
+
+def database_url(service: str, settings: Settings, *, role: str) -> str:
+    """The address of a service's database as one of its roles, `app` or `owner`."""
+    return _database(settings, service, f"{service}_{role}", "postgresql+asyncpg")
+
+
+def superuser_url(settings: Settings) -> str:
+    """The address from which databases and roles are created, for asyncpg."""
+    return _database(settings, "postgres", postgres.SUPERUSER, "postgresql")
+
+
+def _urls(settings: Settings) -> dict[str, str]:
+    return {f"SERVICES__{each.short.upper()}": url(each, settings) for each in SERVICES}
+
+
+def _database(settings: Settings, database: str, user: str, driver: str) -> str:
+    password, port = settings.values["POSTGRES_PASSWORD"], settings.port("POSTGRES_PORT")
+    return postgres.address(port, password, database=database, user=user, driver=driver)

@@ -1,0 +1,1 @@
+"""Local mode, without Docker: PostgreSQL from a wheel and five services, kept alive by supervisord."""

@@ -1,0 +1,31 @@
+"""What local mode needs of this machine: free ports and room on the disk."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+
+from stack import doctor
+from stack.docker import engine
+from stack.doctor import GIGABYTE, Finding
+from stack.services import SERVICES
+from stack.settings import Settings
+
+# The server's own files take 60 MB, its write-ahead log up to a gigabyte under load.
+LEAST_FREE = GIGABYTE // 2
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Check the machine."""
+    if (reason := engine.why_unavailable()) and shutil.which("docker"):
+        yield Finding("warning", f"Docker cannot be used: {reason}", "With it, `make up` can start the watchers too.")
+    wanted = {service.port_variable: service.name for service in SERVICES} | {"POSTGRES_PORT": "PostgreSQL"}
+    yield from doctor.ports({name: (settings.port(name), what) for name, what in wanted.items()}, socket.SOCK_STREAM)
+    free, folder = doctor.free_bytes(settings.state)
+    if free >= LEAST_FREE:
+        yield Finding("ok", f"{free / GIGABYTE:.1f} GB are free in {folder}")
+        return
+    yield Finding(
+        "error",
+        f"Only {free // 1_000_000} MB are free in {folder}, and {LEAST_FREE // 1_000_000} are needed",
+        "Make room; `make clean` removes the stack's own data, logs and traces.",
+    )

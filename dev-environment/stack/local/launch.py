@@ -1,0 +1,18 @@
+"""Become one service. supervisord starts this program, so that each start reads the settings again."""
+
+import os
+import sys
+
+from stack import environment, settings
+from stack.services import Service, service_named
+
+
+def command(service: Service, current: settings.Settings) -> list[str]:
+    """The command line of a service. Its option -X has no effect: it marks the process as one of this stack."""
+    return [sys.executable, "-X", f"all-erp={current.state}", "-m", f"services.{service.short}.main"]
+
+
+if __name__ == "__main__":
+    current = settings.read()
+    service = service_named(sys.argv[1])
+    os.execve(sys.executable, command(service, current), environment.of_service(service, current))

@@ -1,0 +1,125 @@
+"""The way from nothing to five ready services, and back: what `make up`, `restart` and `down` do in local mode."""
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from stack import doctor, environment, postgres, report
+from stack.errors import StackError
+from stack.local import checks, launch, processes, readiness, supervisor
+from stack.report import say
+from stack.services import SERVICES, Service
+from stack.settings import Settings
+
+SECONDS_TO_BE_READY = 60.0
+
+
+def start_supervisor(settings: Settings) -> None:
+    """Start supervisord and PostgreSQL, which is created first if there is none."""
+    if processes.of_stack(settings.state):
+        say("Ending what is left of an earlier start")
+    stop(settings)
+    doctor.require(checks.findings(settings))
+    server = _server(settings)
+    if not server.data.exists():
+        say(f"Creating the database server in {server.folder}")
+    postgres.create(server)
+    for service in SERVICES:
+        for kind in ("logs", "traces"):
+            (settings.state / kind / service.name).mkdir(parents=True, exist_ok=True)
+    say(f"Starting PostgreSQL on port {server.port}")
+    supervisor.start(settings, server)
+    _fingerprint_file(settings).write_text(_fingerprint(settings))
+
+
+def prepare_databases(settings: Settings) -> None:
+    """Create the databases, migrate them and bootstrap auth, in a process of its own."""
+    say("Bringing the five databases up to date")
+    done = subprocess.run(
+        [sys.executable, "-m", "stack.prepare"],
+        env=environment.of_preparation(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        output = (done.stdout + done.stderr).splitlines()
+        if len(output) > 1:  # a traceback, which the server's output may explain; a single line explains itself
+            output += _output(settings.run / "postgres.out")[-5:]
+        raise StackError(
+            f"{report.tail(output)}\n\nThe databases could not be prepared (see above). Fix the cause and run `make up` "
+            "again: the data is as it was."
+        )
+
+
+def start_services(settings: Settings, services: Sequence[Service]) -> None:
+    """Start those services that do not run, and wait until all of them are ready."""
+    known = supervisor.states(settings)
+    for service in services:
+        if known[service.name]["statename"] not in ("RUNNING", "STARTING"):
+            supervisor.start_service(settings, service)
+    say(f"Waiting for {', '.join(service.name for service in services)}")
+    started, waiting = time.monotonic(), list(services)
+    while waiting:
+        still = readiness.not_ready(settings, waiting)
+        for service in waiting:
+            if service not in still:
+                say(f"  {service.name} is ready ({time.monotonic() - started:.1f} s)")
+        waiting = [service for service in waiting if service in still]
+        known = supervisor.states(settings)
+        for service in waiting:
+            if known[service.name]["statename"] == "FATAL":
+                raise _failure(settings, service, "ends as soon as it is started")
+            if time.monotonic() - started > SECONDS_TO_BE_READY:
+                raise _failure(settings, service, f"is not ready after {SECONDS_TO_BE_READY:.0f} s: {still[service]}")
+        time.sleep(0.1)
+
+
+def stop(settings: Settings) -> None:
+    """End everything that runs for this state folder, also what a broken start has left."""
+    if supervisor.is_running(settings):
+        supervisor.shut_down(settings)
+    processes.end(processes.of_stack(settings.state))
+    with contextlib.suppress(PermissionError, postgres.PostgresError):
+        if (postgres.home(settings.state / "postgres") / "data" / "postmaster.pid").exists():
+            postgres.stop(_server(settings))
+
+
+def is_current(settings: Settings) -> bool:
+    """Whether the running stack was started with these settings."""
+    return _fingerprint_file(settings).read_text() == _fingerprint(settings)
+
+
+def _server(settings: Settings) -> postgres.Server:
+    password = settings.values["POSTGRES_PASSWORD"]
+    return postgres.at(settings.state / "postgres", port=settings.port("POSTGRES_PORT"), password=password)
+
+
+def _fingerprint(settings: Settings) -> str:
+    # It changes with anything that would start a service in another way: its command, or its environment.
+    how = [
+        (launch.command(each, settings), {**settings.from_file, **environment.decided(each, settings)})
+        for each in SERVICES
+    ]
+    return hashlib.sha256(json.dumps([how, settings.values["POSTGRES_PORT"]], sort_keys=True).encode()).hexdigest()
+
+
+def _fingerprint_file(settings: Settings) -> Path:
+    return settings.run / "fingerprint"
+
+
+def _failure(settings: Settings, service: Service, what: str) -> StackError:
+    file = settings.run / f"{service.name}.out"
+    return StackError(
+        f"{report.tail(_output(file))}\n\n{service.name} {what}. Above is the end of its output, {file}. "
+        f"Fix the cause, then `make restart SERVICE={service.short}`; `make down` stops the others."
+    )
+
+
+def _output(file: Path) -> list[str]:
+    return file.read_text(errors="replace").splitlines() if file.exists() else []

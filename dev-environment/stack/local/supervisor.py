@@ -1,0 +1,166 @@
+"""supervisord, which keeps PostgreSQL and the five services alive: its configuration, and calls to its RPC interface."""
+
+import contextlib
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ServerProxy
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from stack import postgres
+from stack.services import SERVICES, Service
+from stack.settings import ROOT, Settings
+
+# The path of a Unix socket may have about 100 bytes, and supervisord appends a process id to it for a moment.
+LONGEST_SOCKET_PATH = 80
+
+# PostgreSQL starts first. After a kill it refuses to start until the children of the killed server have ended, hence
+# its many tries. All services are one group, so that they stop at the same time instead of one after another.
+CONFIGURATION = """\
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisord]
+identifier=all-erp
+directory={root}
+logfile={run}/supervisord.log
+pidfile={run}/supervisord.pid
+childlogdir={run}
+logfile_maxbytes=5MB
+logfile_backups=1
+{user}
+
+[program:postgres]
+command={postgres}
+directory=/
+{postgres_user}
+priority=1
+stopsignal=INT
+stopwaitsecs=20
+startsecs=1
+startretries=20
+redirect_stderr=true
+stdout_logfile={run}/postgres.out
+stdout_logfile_maxbytes=5MB
+stdout_logfile_backups=1
+
+[group:services]
+programs={names}
+priority=10
+"""
+PROGRAM = """
+[program:{name}]
+command={python} -m stack.local.launch {name}
+autostart=false
+autorestart=true
+startsecs=2
+startretries=3
+stopsignal=TERM
+stopwaitsecs=10
+stopasgroup=true
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={run}/{name}.out
+stdout_logfile_maxbytes=5MB
+stdout_logfile_backups=1
+"""
+
+
+def configuration(settings: Settings, server: postgres.Server) -> str:
+    """The content of supervisord.conf."""
+    owner = postgres.account(server.data)
+    common = {"run": _escaped(settings.run), "root": _escaped(ROOT), "python": _escaped(shlex.quote(sys.executable))}
+    head = CONFIGURATION.format(
+        **common,
+        socket=_escaped(socket(settings)),
+        user="user=root" if os.geteuid() == 0 else "",
+        postgres=_escaped(shlex.join(postgres.command(server))),
+        postgres_user=f"user={owner.pw_name}" if owner else "",
+        names=",".join(service.name for service in SERVICES),
+    )
+    return head + "".join(PROGRAM.format(**common, name=service.name) for service in SERVICES)
+
+
+def start(settings: Settings, server: postgres.Server) -> None:
+    """Start supervisord, and with it PostgreSQL; the services wait for `start_service`."""
+    settings.run.mkdir(parents=True, exist_ok=True)
+    socket(settings).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = settings.run / "supervisord.conf"
+    file.write_text(configuration(settings, server))
+    file.chmod(0o600)
+    subprocess.run([sys.executable, "-m", "supervisor.supervisord", "-c", str(file)], check=True)
+
+
+def socket(settings: Settings) -> Path:
+    """Where supervisord listens: in the state folder or, if the path is too long, in a temporary folder of this user."""
+    wanted = settings.run / "supervisor.sock"
+    if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
+        return wanted
+    name = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"all-erp-{os.getuid()}-{name}" / "supervisor.sock"
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether supervisord answers."""
+    try:
+        return _call(settings, "getState")["statename"] == "RUNNING"
+    except OSError:
+        return False
+
+
+def states(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What supervisord knows about each program, by its name: `statename`, `pid`, `start`, `description` …"""
+    return {each["name"]: each for each in _call(settings, "getAllProcessInfo")}
+
+
+def start_service(settings: Settings, service: Service) -> None:
+    """Start a service that does not run; does not wait until it is up."""
+    try:
+        _call(settings, "startProcess", f"services:{service.name}", False)
+    except Fault as fault:
+        if "ALREADY_STARTED" not in fault.faultString:
+            raise
+
+
+def stop_services(settings: Settings, services: Sequence[Service]) -> None:
+    """Stop services and wait until they have ended."""
+    for service in services:
+        try:
+            _call(settings, "stopProcess", f"services:{service.name}", False)
+        except Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise
+    while any(states(settings)[service.name]["statename"] == "STOPPING" for service in services):
+        time.sleep(0.05)
+
+
+def shut_down(settings: Settings, seconds: float = 45.0) -> None:
+    """Stop the services, then PostgreSQL, then supervisord, and wait until all of them have ended."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        process = psutil.Process(_call(settings, "getPID"))
+        _call(settings, "shutdown")
+        process.wait(seconds)
+
+
+def _call(settings: Settings, method: str, *arguments: object) -> Any:
+    transport = SupervisorTransport(None, None, f"unix://{socket(settings)}")
+    with ServerProxy("http://localhost", transport=transport) as proxy:
+        return getattr(proxy.supervisor, method)(*arguments)
+
+
+def _escaped(value: object) -> str:
+    """A value for supervisord.conf, where `%` begins an expansion."""
+    return str(value).replace("%", "%%")

@@ -1,0 +1,147 @@
+"""The verbs of local mode: the same ones as Docker mode has, done by supervisord."""
+
+import contextlib
+import fcntl
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from stack import doctor, environment, postgres, report
+from stack.errors import SettingError, StackError
+from stack.local import checks, processes, readiness, startup, supervisor
+from stack.report import say
+from stack.services import SERVICES, Service, services_named
+from stack.settings import ROOT, Settings
+from stack.watch import drawing, traces
+from stack.watch import logs as log_lines
+
+
+def up(settings: Settings) -> None:
+    """Start what does not run, wait until all of it is ready, and print where it is. A second run changes nothing."""
+    with _alone(settings):
+        if supervisor.is_running(settings) and not startup.is_current(settings):
+            say("The settings have changed since the stack was started: it is restarted")
+            startup.stop(settings)
+        if not supervisor.is_running(settings):
+            startup.start_supervisor(settings)
+        elif not readiness.not_ready(settings, SERVICES):
+            say("The stack is running already")
+            report.summary(settings)
+            return
+        startup.prepare_databases(settings)
+        startup.start_services(settings, SERVICES)
+        report.summary(settings)
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether anything of the stack runs."""
+    return supervisor.is_running(settings) or bool(processes.of_stack(settings.state))
+
+
+def diagnose(settings: Settings, chosen_parts: str) -> bool:
+    """Print what was found on this machine; returns whether the stack can start. Local mode has no parts."""
+    if is_running(settings):
+        say("The stack runs: `make status` shows what is ready.")
+        return True
+    return doctor.show(checks.findings(settings))
+
+
+def down(settings: Settings) -> None:
+    """Stop all processes, the services first; data, logs and traces stay."""
+    with _alone(settings):
+        was_running = supervisor.is_running(settings)
+        startup.stop(settings)
+    say("The stack has stopped; its data stays" if was_running else "The stack was not running")
+
+
+def status(settings: Settings) -> bool:
+    """Print what runs where; returns whether all of it is ready."""
+    if not supervisor.is_running(settings):
+        say("The stack is not running. `make up` starts it.")
+        return False
+    waiting = readiness.not_ready(settings, SERVICES)
+    report.processes(settings, supervisor.states(settings), waiting)
+    return not waiting
+
+
+def restart(settings: Settings, services: Sequence[Service]) -> None:
+    """Stop services, start them again with their present settings, and wait until they are ready."""
+    with _alone(settings):
+        _must_run(settings)
+        say(f"Stopping {', '.join(service.name for service in services)}")
+        supervisor.stop_services(settings, services)
+        startup.start_services(settings, services)
+
+
+def migrate(settings: Settings, services: Sequence[Service]) -> None:
+    """Bring the databases of these services to their newest revision."""
+    _must_run(settings)
+    command = [sys.executable, "-m", "libs.service_kit.migrations", "upgrade", *(each.short for each in services)]
+    if subprocess.run(command, cwd=ROOT, env=environment.of_preparation(settings), check=False).returncode:
+        raise StackError("The migration failed (see above); its database is as it was.")
+
+
+def clean(settings: Settings) -> None:
+    """Stop the stack, remove its data, logs and traces, and print what was removed."""
+    with _alone(settings):
+        startup.stop(settings)
+    folders = [settings.state / name for name in ("postgres", "logs", "traces", "run")]
+    with contextlib.suppress(postgres.PostgresError):
+        folders.append(postgres.home(settings.state / "postgres"))
+    folders.append(supervisor.socket(settings).parent)
+    removed = [path for path in dict.fromkeys(folders) if path.exists()]
+    for path in removed:
+        shutil.rmtree(path)
+        say(f"Removed {path}")
+    if not removed:
+        say("There was nothing to remove")
+
+
+def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
+    """Print the services' log lines, of a level and above, of a trace; with `follow` the last ones and each new one."""
+    keep = log_lines.keeps(level=level, trace=trace)
+    folders = _folders(settings, "logs", services_named(names))
+    lines = log_lines.followed(folders, keep) if follow else filter(keep, log_lines.stored(folders))
+    log_lines.show(lines, flush=follow)
+
+
+def trace(settings: Settings, trace_id: str | None) -> None:
+    """Draw the trace whose id begins so, the last one without an id, with its log lines."""
+    folders = _folders(settings, "traces", SERVICES)
+    wanted = trace_id.lower() if trace_id else traces.newest(folders)
+    if not wanted:
+        raise SettingError(f"No trace is recorded in {settings.state / 'traces'}: make a request, then wait a second.")
+    found = traces.of_trace(folders, wanted)
+    if not found:
+        raise SettingError(f"No recorded trace has an id that begins with {wanted!r}.")
+    if len(found) > 1:
+        raise SettingError(f"{wanted!r} begins {len(found)} traces: {', '.join(sorted(found)[:5])}.")
+    [(whole, spans)] = found.items()
+    drawing.show(spans, log_lines.of_trace(_folders(settings, "logs", SERVICES), whole))
+
+
+def _folders(settings: Settings, kind: str, services: Sequence[Service]) -> list[Path]:
+    return [settings.state / kind / service.name for service in services]
+
+
+def _must_run(settings: Settings) -> None:
+    if not supervisor.is_running(settings):
+        raise StackError("The stack is not running. `make up` starts it.")
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Generator[None]:
+    """Keep two terminals from starting, stopping or removing the same stack at the same time: the second one waits."""
+    try:
+        settings.make_state()
+        with (settings.state / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except PermissionError as error:
+        owner = Path(error.filename).parent.owner()
+        raise StackError(
+            f"{error.filename} cannot be written: it belongs to {owner}. Continue as {owner}, or remove "
+            f"{settings.state} as {owner} or root (`make clean`)."
+        ) from error

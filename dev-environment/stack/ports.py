@@ -1,0 +1,79 @@
+"""Ports of this machine: a free one for the server of a test or a bench, and who holds one that is taken."""
+
+import random
+import socket
+from collections.abc import Iterator
+
+import psutil
+
+# A TCP socket that takes connections, and any UDP socket.
+LISTENING = (psutil.CONN_LISTEN, psutil.CONN_NONE)
+
+
+def _candidates() -> Iterator[int]:
+    # Below the range from which systems take the ports of outgoing connections (32768 on Linux): no client may get one
+    # between the choice and its use. Each process tries them in an order of its own.
+    ports = list(range(20000, 32000))
+    random.SystemRandom().shuffle(ports)
+    yield from ports
+
+
+_untried = _candidates()
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now; a different one at each call."""
+    for port in _untried:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port from 20000 to 32000 is free")
+
+
+def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    """Whether a server could listen on this port of 127.0.0.1."""
+    with socket.socket(type=kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            if kind == socket.SOCK_STREAM:
+                probe.listen(1)
+        except OSError:
+            return False
+    return kind == socket.SOCK_DGRAM or not _answers(port)
+
+
+def _answers(port: int) -> bool:
+    # macOS lets a server listen on 127.0.0.1 while another one, such as AirPlay, listens on all addresses.
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def holder(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
+    """The processes that listen on a port, as far as this user can see them: `nginx (process 812)`."""
+    found = {process.pid: process for process in psutil.process_iter() if _listens(process, port, kind)}
+    return ", ".join(f"{_command(process)} (process {pid})" for pid, process in found.items()) or (
+        "a process that only root can see"
+    )
+
+
+def _listens(process: psutil.Process, port: int, kind: socket.SocketKind) -> bool:
+    # Process by process: macOS gives the connections of the whole machine to root alone.
+    try:
+        return any(
+            each.laddr and each.laddr.port == port and each.type == kind and each.status in LISTENING
+            for each in process.net_connections("inet")
+        )
+    except psutil.Error:  # another user's, or ended in the meantime
+        return False
+
+
+def _command(process: psutil.Process) -> str:
+    # A command line may hold line breaks: `python -c` with a program.
+    try:
+        return " ".join(" ".join(process.cmdline()).split())[:80] or process.name()
+    except psutil.Error:
+        return "?"

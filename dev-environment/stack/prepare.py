@@ -1,0 +1,52 @@
+"""Bring the five databases up to date and give auth its first administrator: `python -m stack.prepare`.
+
+One process does all of it, since the imports take longer than the work. Safe to repeat. It reads the environment:
+`SUPERUSER_URL`, `MIGRATE_URL_TEMPLATE`, `POSTGRES_PASSWORD` for the roles, and what auth's bootstrap needs.
+"""
+
+import asyncio
+import os
+import sys
+import time
+
+import asyncpg
+
+from libs.service_kit import migrations
+from libs.service_kit.settings import load
+from services.auth import bootstrap
+from services.auth.settings import Settings as AuthSettings
+from stack import databases
+from stack.services import SERVICES
+
+
+async def prepare() -> None:
+    """Create databases and roles, migrate, and bootstrap auth."""
+    names = [service.short for service in SERVICES]
+    superuser = os.environ["SUPERUSER_URL"]
+    await until_it_answers(superuser)
+    await databases.create(superuser, names, password=os.environ["POSTGRES_PASSWORD"])
+    await migrations.upgrade_all(names, os.environ["MIGRATE_URL_TEMPLATE"])
+    await bootstrap.bootstrap(load(AuthSettings))
+
+
+async def until_it_answers(url: str, seconds: float = 20.0) -> None:
+    """Wait for a server that is starting; the connection's error if it does not answer within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            await (await asyncpg.connect(url)).close()
+            return
+        except (OSError, asyncpg.CannotConnectNowError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(prepare())
+    except bootstrap.CannotBootstrap as error:
+        sys.exit(f"auth cannot be set up: {error}")
+    except asyncpg.InvalidPasswordError:
+        sys.exit("PostgreSQL refuses POSTGRES_PASSWORD: the data was created with another one. Set that one, or "
+                 "remove the data with `make clean`.")  # fmt: skip

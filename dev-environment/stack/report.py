@@ -1,0 +1,127 @@
+"""What the stack prints for the person at the terminal: progress, and the tables of `make up` and `make status`."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stack import environment
+from stack.services import AUTH, SERVICES, Service
+from stack.settings import Settings
+
+# A pipe has no width, and no line may be broken into two there.
+WIDE = 200
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """`make trace | head`: rich would exit with an error; the command line ends it quietly."""
+        raise BrokenPipeError
+
+
+def console() -> Console:
+    """Standard output; colours on a terminal only."""
+    return _Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
+
+
+def is_coloured() -> bool:
+    """Whether output may have colours: on a terminal, unless NO_COLOR is set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def say(message: str) -> None:
+    """Print one line of progress."""
+    print(message, flush=True)
+
+
+def tail(lines: Sequence[str], count: int = 20) -> str:
+    """The last lines, indented."""
+    return "\n".join(f"    {line}" for line in lines[-count:]) or "    (nothing was printed)"
+
+
+# The pages of the watchers, the most useful first: the container, its name, its port.
+PAGES = (
+    ("grafana", "Grafana: dashboards", "GRAFANA_PORT"),
+    ("kibana", "Kibana: log lines", "KIBANA_PORT"),
+    ("jaeger", "Jaeger: traces", "JAEGER_UI_PORT"),
+    ("prometheus", "Prometheus: metrics, rules", "PROMETHEUS_PORT"),
+    ("alertmanager", "Alertmanager: silences", "ALERTMANAGER_PORT"),
+    ("mailpit", "Mailpit: the alerts sent", "MAILPIT_PORT"),
+    ("elasticsearch", "Elasticsearch", "ELASTICSEARCH_PORT"),
+)
+
+
+def summary(settings: Settings, *, containers: Sequence[str] = ()) -> None:
+    """Print what runs where, who may log in, and what to try next; in Docker mode for these `containers`."""
+    out = console()
+    out.print(_places(settings, containers))
+    out.print(
+        "These passwords are for development: choose your own in .env before anybody else can reach this machine.\n"
+    )
+    tries = "\n".join(f"  {command:<36} {what}" for command, what in _next_commands(settings, containers))
+    out.print(f"Try next:\n{tries}")
+
+
+def _places(settings: Settings, containers: Sequence[str]) -> Table:
+    table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
+    values, docker = settings.values, bool(containers)
+    for service in SERVICES:
+        if not docker or service.name in containers:
+            table.add_row(service.name, f"{environment.url(service, settings)}/docs")
+    table.add_row("platform administrator (tenant `platform`)", AUTH.name, values["BOOTSTRAP__ADMIN_EMAIL"],
+                  values["BOOTSTRAP__ADMIN_PASSWORD"])  # fmt: skip
+    table.add_row("PostgreSQL", f"127.0.0.1:{values['POSTGRES_PORT']}", "postgres", values["POSTGRES_PASSWORD"])
+    if docker:
+        where = f"127.0.0.1:{values['RABBITMQ_PORT']}"
+        table.add_row("RabbitMQ", where, values["RABBITMQ_USER"], values["RABBITMQ_PASSWORD"])
+        for name, what, variable in PAGES:
+            if name in containers:
+                login = ("admin", values["GRAFANA_ADMIN_PASSWORD"]) if name == "grafana" else ()
+                table.add_row(what, f"http://127.0.0.1:{values[variable]}", *login)
+    else:
+        table.add_row("logs and traces", str(settings.state))
+    return table
+
+
+def _next_commands(settings: Settings, containers: Sequence[str]) -> list[tuple[str, str]]:
+    is_local = not containers
+    all_run = is_local or all(service.name in containers for service in SERVICES)
+    offers = (
+        (all_run, "make demo", "the story of two tenants, through all services"),
+        (is_local, "make trace", "the last request as a tree through the services, with its log lines"),
+        (is_local, "make logs LEVEL=warning", "warnings and errors"),
+        ("jaeger" in containers, "make trace", "where Jaeger shows the last requests"),
+        (not is_local, "make logs", "the services' log lines"),
+        (all_run and not is_local, "make test-stack", "does every watcher see what it should?"),
+        (True, f"curl {environment.url(AUTH, settings)}/metrics", "what Prometheus reads"),
+        (True, "make down", "stop the stack; the data stays"),
+    )
+    return [(command, what) for is_offered, command, what in offers if is_offered]
+
+
+def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiting: Mapping[Service, str]) -> None:
+    """Print each process: its state, its port, for how long it has been up, and why it is not ready."""
+    table = Table("process", "state", "port", "pid", "up for", "", box=box.SIMPLE_HEAD, pad_edge=False)
+    ports = {service.name: service.port_variable for service in SERVICES} | {"postgres": "POSTGRES_PORT"}
+    reasons = {service.name: reason for service, reason in waiting.items()}
+    for name, variable in ports.items():
+        known = states[name]
+        is_up = known["statename"] == "RUNNING"
+        state = "ready" if is_up and name not in reasons else known["statename"].lower()
+        age = _age(time.time() - known["start"]) if is_up else ""
+        colour = "green" if state == "ready" else "red"
+        table.add_row(name, Text(state, colour), settings.values[variable], str(known["pid"] or ""), age,
+                      reasons.get(name, ""))  # fmt: skip
+    console().print(table)
+
+
+def _age(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

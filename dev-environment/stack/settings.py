@@ -1,0 +1,108 @@
+"""What can be set for the stack: the environment, over the file .env, over these defaults."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack import env_file
+from stack.errors import SettingError
+from stack.services import SERVICES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# .env.example explains each of them; a test keeps the two in step.
+DEFAULTS = {
+    "MODE": "",
+    "PARTS": "",
+    "STATE_DIR": ".local",
+    **{service.port_variable: str(service.port) for service in SERVICES},
+    "POSTGRES_PORT": "15432",
+    "RABBITMQ_PORT": "5672",
+    "RABBITMQ_METRICS_PORT": "15692",
+    "JAEGER_UI_PORT": "16686",
+    "JAEGER_COLLECTOR_PORT": "14268",
+    "JAEGER_AGENT_PORT": "6831",
+    "OTLP_GRPC_PORT": "4317",
+    "OTLP_HTTP_PORT": "4318",
+    "PROMETHEUS_PORT": "9090",
+    "ALERTMANAGER_PORT": "9093",
+    "MAILPIT_PORT": "8025",
+    "POSTGRES_EXPORTER_PORT": "9187",
+    "GRAFANA_PORT": "3000",
+    "ELASTICSEARCH_PORT": "9200",
+    "KIBANA_PORT": "5601",
+    "LOGSTASH_PORT": "5000",
+    "POSTGRES_PASSWORD": "all-erp-postgres",
+    "RABBITMQ_USER": "all-erp",
+    "RABBITMQ_PASSWORD": "all-erp-rabbitmq",
+    "BOOTSTRAP__ADMIN_EMAIL": "admin@platform.example",
+    "BOOTSTRAP__ADMIN_PASSWORD": "all-erp-administrator",
+    "BOOTSTRAP__SERVICE_SECRET": "all-erp-service-account",
+    "ALERT_EMAIL_TO": "operators@all-erp.example",
+    "ALERT_EMAIL_FROM": "alerts@all-erp.example",
+    "SMTP_SMARTHOST": "mailpit:1025",
+    "SMTP_REQUIRE_TLS": "false",
+    "SMTP_USERNAME": "",
+    "SMTP_PASSWORD_FILE": "./dev-environment/alertmanager/no-secret",
+    "SLACK_WEBHOOK_URL_FILE": "./dev-environment/alertmanager/no-secret",
+    "GRAFANA_ADMIN_PASSWORD": "admin",
+    "GRAFANA_URL": "http://localhost:${GRAFANA_PORT:-3000}",
+    "LOGSTASH_STDOUT": "off",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force, and those of them that .env gave (they reach the services too)."""
+
+    values: Mapping[str, str]
+    from_file: Mapping[str, str]
+
+    @property
+    def state(self) -> Path:
+        """The folder that holds data, logs and traces."""
+        return ROOT / self.values["STATE_DIR"]
+
+    def make_state(self) -> None:
+        """Create the folder `state`; `SettingError` if it cannot be created, or is another user's."""
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(
+                f"STATE_DIR is {self.state}, which cannot be created: {error.strerror}. Set it to another folder."
+            ) from error
+        if not os.access(self.state, os.W_OK):
+            owner = self.state.owner()
+            raise SettingError(
+                f"{self.state} cannot be written: it belongs to {owner}. Continue as {owner}, or remove it as {owner} "
+                "or root (`make clean`)."
+            )
+
+    @property
+    def run(self) -> Path:
+        """What supervisord needs and writes; part of `state`."""
+        return self.state / "run"
+
+    def port(self, variable: str) -> int:
+        """A port by the name of its variable."""
+        return int(self.values[variable])
+
+
+def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env") -> Settings:
+    """Read the settings; `SettingError` names the variable whose value cannot be used."""
+    environment = os.environ if environment is None else environment
+    from_file = env_file.read(file, environment)
+    # An empty value counts as none.
+    given = {name: value for source in (from_file, environment) for name, value in source.items() if value}
+    values = {name: given.get(name) or env_file.expand(default, given) for name, default in DEFAULTS.items()}
+    taken: dict[str, str] = {}
+    for variable in (name for name in DEFAULTS if name.endswith("_PORT")):
+        port = values[variable]
+        if not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) < 65536:
+            raise SettingError(f"{variable} must be a port from 1 to 65535, not {port!r}.")
+        if port in taken:
+            raise SettingError(f"{variable} and {taken[port]} are both {port}: give each its own port.")
+        taken[port] = variable
+    return Settings(values, from_file)

@@ -1,0 +1,1 @@
+"""What a terminal shows of a running stack: log lines, traces and dead events."""

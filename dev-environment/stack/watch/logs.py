@@ -1,0 +1,160 @@
+"""The services' JSON log files as readable lines: filtered, merged by time, followed across rotations."""
+
+import heapq
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from libs.observability.context import OWN_FIELDS
+from libs.observability.files import rotated
+from libs.observability.logs.console import CONTROLS as ALL_CONTROLS
+from libs.observability.logs.console import columns
+from libs.observability.settings import LEVELS
+from stack.errors import SettingError
+from stack.report import is_coloured
+from stack.services import SERVICES
+
+Line = dict[str, Any]
+
+PAUSE_SECONDS = 0.2
+# How many of each service's past lines a follower shows.
+LINES_BEFORE = 20
+NAME_WIDTH = max(len(service.name) for service in SERVICES)
+# A client may have put control characters into a log line: the terminal must not obey them.
+CONTROLS = {code: shown for code, shown in ALL_CONTROLS.items() if chr(code) not in "\n\t"}
+
+
+def keeps(*, level: str = "", trace: str = "") -> Callable[[Line], bool]:
+    """A filter for lines of at least `level`, of traces whose id begins with `trace`; empty means any.
+
+    Raises `SettingError` if there is no such level.
+    """
+    wanted = "warning" if level.lower() == "warn" else level.lower()
+    if wanted and wanted not in LEVELS:
+        raise SettingError(f"There is no level {level!r}: use one of {', '.join(LEVELS)}.")
+    enough = LEVELS[LEVELS.index(wanted) :] if wanted else ()
+    trace = trace.lower()
+
+    def keep(line: Line) -> bool:
+        return (not enough or line.get("level") in enough) and str(line.get("trace_id", "")).startswith(trace)
+
+    return keep
+
+
+def stored(folders: Sequence[Path]) -> Iterator[Line]:
+    """Every line in the services' log folders, the oldest first."""
+    yield from heapq.merge(*(_lines_of(folder / "combined.log") for folder in folders), key=time_of)
+
+
+def parsed(raw_lines: Iterable[str]) -> Iterator[Line]:
+    """The log lines among raw lines; anything that is not a JSON object is left out."""
+    for raw in raw_lines:
+        yield from _parsed(raw)
+
+
+def time_of(line: Line) -> str:
+    """The key that sorts lines, the oldest first."""
+    return str(line.get("timestamp", ""))
+
+
+def of_trace(folders: Sequence[Path], trace_id: str) -> list[Line]:
+    """The lines of one trace, the oldest first."""
+    lines = (line for folder in folders for line in _lines_of(folder / "combined.log", containing=trace_id))
+    return sorted((line for line in lines if line.get("trace_id") == trace_id), key=time_of)
+
+
+def followed(folders: Sequence[Path], keep: Callable[[Line], bool]) -> Iterator[Line]:
+    """The last lines of each service, then each new one as it is written; never ends."""
+    followers = [Follower(folder / "combined.log") for folder in folders]
+    recent = [[line for line in follower.new() if keep(line)][-LINES_BEFORE:] for follower in followers]
+    yield from heapq.merge(*recent, key=time_of)
+    while True:
+        time.sleep(PAUSE_SECONDS)
+        new = [line for follower in followers for line in follower.new() if keep(line)]
+        yield from sorted(new, key=time_of)
+
+
+class Follower:
+    """Reads a log file as it grows. Rotation renames files, so each is known by its inode, and is read to its end."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin at the start of the present file; files that were rotated before stay unread."""
+        self._path = path
+        self._seen = {file.stat().st_ino for file in rotated(path)}
+        self._open: dict[int, TextIO] = {}
+
+    def new(self) -> list[Line]:
+        """The complete lines that have been written since the last call."""
+        lines: list[Line] = []
+        files = [*rotated(self._path), self._path]
+        current = -1
+        for file in files:
+            try:
+                current = file.stat().st_ino
+                if current not in self._seen:
+                    self._seen.add(current)
+                    self._open[current] = file.open(encoding="utf-8", errors="replace")
+            except FileNotFoundError:  # rotated or removed in the meantime
+                continue
+        for inode, opened in list(self._open.items()):
+            lines += self._rest(opened)
+            if inode != current:
+                opened.close()
+                del self._open[inode]
+        return lines
+
+    def _rest(self, opened: TextIO) -> Iterator[Line]:
+        while True:
+            before = opened.tell()
+            raw = opened.readline()
+            if not raw.endswith("\n"):
+                opened.seek(before)  # half a line: the next call reads all of it
+                return
+            yield from _parsed(raw)
+
+
+def readable(line: Line, *, coloured: bool) -> str:
+    """One line for people: the service, then the columns of the services' own console."""
+    fields = harmless(line)
+    known = {name: str(fields.pop(name, "")) for name in OWN_FIELDS}
+    shown = columns(known["timestamp"], known["level"], known["context"], known["message"], fields, coloured=coloured)
+    return f"{known['service']:<{NAME_WIDTH}} {shown}"
+
+
+def show(lines: Iterable[Line], *, flush: bool) -> None:
+    """Print lines for people; `flush` each one as soon as it is there."""
+    for line in lines:
+        print(readable(line, coloured=is_coloured()), flush=flush)
+
+
+def _lines_of(path: Path, containing: str = "") -> Iterator[Line]:
+    for file in [*rotated(path), path]:
+        if file.exists():
+            with file.open(encoding="utf-8", errors="replace") as opened:
+                for raw in opened:
+                    if containing in raw:
+                        yield from _parsed(raw)
+
+
+def _parsed(raw: str) -> Iterator[Line]:
+    try:
+        line = json.loads(raw)
+    except ValueError:  # cut off by a full disk or a kill
+        return
+    if isinstance(line, dict):
+        yield line
+
+
+def harmless(value: Any) -> Any:
+    """A value with every string in it made safe for a terminal."""
+    match value:
+        case str():
+            return value.translate(CONTROLS)
+        case dict():
+            return {harmless(name): harmless(inner) for name, inner in value.items()}
+        case list():
+            return [harmless(inner) for inner in value]
+        case _:
+            return value

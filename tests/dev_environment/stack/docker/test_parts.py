@@ -1,0 +1,47 @@
+"""What `PARTS` means, over the model of the real compose files."""
+
+import pytest
+from stack.docker import engine, parts
+from stack.errors import SettingError
+
+from tests.dev_environment.stack.docker.model import MODEL, SERVICES, services_of
+
+BASE = {"postgres", "rabbitmq", "prepare", "log-volume"}
+
+
+@pytest.mark.parametrize("everything", ["", "all", "all traces"])
+def test_all_is_everything(everything):
+    assert parts.chosen(everything, MODEL) == list(MODEL)
+
+
+def test_the_groups_hold_every_watcher_once():
+    watchers = services_of(engine.FILES[1]).keys()
+    named = [name for group in parts.GROUPS.values() for name in group]
+    assert len(named) == len(set(named))
+    needed = {each for name in named for each in MODEL[name].get("depends_on", ())}
+    assert set(named) | needed == watchers
+
+
+def test_a_group_comes_with_what_it_needs_and_with_the_five_services():
+    assert set(parts.chosen("traces", MODEL)) == SERVICES | BASE | {"jaeger", "jaeger-volume"}
+
+
+def test_named_services_come_alone():
+    assert set(parts.chosen("auth, tenant-service", MODEL)) == BASE | {"auth-service", "tenant-service"}
+
+
+def test_a_name_that_is_no_part_is_refused_with_the_names_that_are():
+    with pytest.raises(SettingError, match=r"PARTS names metric: use metrics, logs, traces, all, or .*kibana"):
+        parts.chosen("metric traces", MODEL)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("logs", ["kibana-setup"]),
+        ("elasticsearch elasticsearch-setup", ["elasticsearch-setup"]),
+        ("traces", []),
+    ],
+)
+def test_one_shots_that_nothing_waits_for_are_found(names, expected):
+    assert parts.one_shots(parts.chosen(names, MODEL), MODEL) == expected

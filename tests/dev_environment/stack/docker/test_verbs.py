@@ -1,0 +1,161 @@
+"""The verbs of Docker mode, without Docker: the calls of docker compose that they make, and the errors that they report."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from stack import __main__ as command_line
+from stack import mode
+from stack.docker import checks, engine, verbs
+from stack.services import SERVICES
+from stack.settings import DEFAULTS, Settings
+
+from tests.dev_environment.stack.docker.model import MODEL
+from tests.dev_environment.stack.docker.model import SERVICES as NAMES
+
+# What docker compose was asked to do, and the variables that it was given.
+Call = tuple[tuple[str, ...], Mapping[str, str]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(command_line, "read", lambda: current)
+    current = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)}, {})
+    return current
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """The calls of docker compose, all of which succeed."""
+    calls: list[Call] = []
+    monkeypatch.setattr(engine, "why_unavailable", lambda: "")
+    monkeypatch.setattr(engine, "running", set)
+    monkeypatch.setattr(engine, "model", lambda: MODEL)
+    monkeypatch.setattr(engine, "has_image", lambda _: True)
+    monkeypatch.setattr(engine, "remove_images", lambda _: None)
+    monkeypatch.setattr(engine, "compose", lambda *asked, environment=None: calls.append((asked, environment or {})))
+    monkeypatch.setattr(checks, "findings", lambda *_: [])
+    for name in ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    return calls
+
+
+def commands(calls: list[Call]) -> list[str]:
+    return [asked[0] for asked, _ in calls]
+
+
+def test_parts_that_do_not_exist_are_refused_before_anything_is_done(settings, asked, capsys):
+    assert command_line.main(["up", "--mode", "docker", "--parts", "metric"]) == 1
+    assert "PARTS names metric" in capsys.readouterr().err
+    assert (asked, list(settings.state.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("verb", ["up", "doctor"])
+def test_without_an_engine_docker_mode_is_refused_and_not_remembered(settings, monkeypatch, capsys, verb):
+    monkeypatch.setattr(engine, "why_unavailable", lambda: "no Docker Engine answers")
+    assert command_line.main([verb, "--mode", "docker"]) == 1
+    assert "no Docker Engine answers. `make up MODE=local`" in capsys.readouterr().err
+    assert list(settings.state.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", [["down"], ["status"], ["restart"], ["trace"], ["logs"], ["logs", "--level", "error"]])
+def test_a_verb_reports_that_the_engine_has_gone(settings, monkeypatch, capsys, verb):
+    mode.remember(settings, "docker")
+    monkeypatch.setenv("PATH", "")
+    engine.why_unavailable.cache_clear()
+    try:
+        assert command_line.main(verb) == 1
+    finally:
+        engine.why_unavailable.cache_clear()
+    assert "Traceback" not in (said := capsys.readouterr().err)
+    assert "Docker is not installed" in said or "Jaeger does not run" in said
+
+
+@pytest.mark.parametrize(("parts", "exporter"), [("", None), ("metrics", "none")])
+def test_without_jaeger_the_services_send_no_spans(settings, asked, parts, exporter):
+    mode.remember(settings, "docker", parts)
+    verbs.up(settings)
+    verbs.restart(settings, SERVICES)
+    given = [environment.get("OTEL_TRACES_EXPORTER") for what, environment in asked if what[0] == "up"]
+    assert given == [exporter, exporter]
+
+
+@pytest.mark.parametrize(("asked_for", "mode_then"), [([], "local"), (["--mode", "docker"], "docker")])
+def test_images_that_cannot_be_pulled_stop_docker_mode_only_where_it_was_asked_for(
+    settings, asked, monkeypatch, capsys, asked_for, mode_then
+):
+    started = []
+
+    def refuse(*_: str, environment: Mapping[str, str] | None = None) -> None:
+        raise engine.EngineError("no such host")
+
+    monkeypatch.setattr(engine, "has_image", lambda _: False)
+    monkeypatch.setattr(engine, "compose", refuse)
+    monkeypatch.setattr(command_line.local, "up", started.append)
+    failed = command_line.main(["up", *asked_for])
+    said = capsys.readouterr()
+    assert "An image could not be pulled" in said.out + said.err
+    assert (mode.remembered(settings), bool(failed), bool(started)) == (mode_then, bool(asked_for), not asked_for)
+
+
+def test_containers_that_are_left_out_are_stopped_and_one_shots_are_run_by_themselves(settings, asked, monkeypatch):
+    monkeypatch.setattr(engine, "running", lambda: {"jaeger", "kibana", "of another version"})
+    mode.remember(settings, "docker", "logs")
+    verbs.up(settings)
+    assert commands(asked) == ["build", "rm", "up", "run"]
+    assert [what for what, _ in asked if what[0] in ("rm", "run")] == [
+        ("rm", "--stop", "--force", "jaeger"),
+        ("run", "--rm", "--no-deps", "kibana-setup"),
+    ]
+    started = set(asked[2][0]) & MODEL.keys()
+    assert NAMES | {"kibana", "logstash"} <= started
+    assert not started & {"kibana-setup", "elasticsearch-setup", "prepare", "jaeger"}
+
+
+def test_restart_leaves_out_what_parts_leave_out(settings, asked):
+    mode.remember(settings, "docker", "auth")
+    verbs.restart(settings, SERVICES)
+    assert set(asked[0][0]) & NAMES == {"auth-service"}
+
+
+def test_logs_are_of_any_container_and_unknown_names_are_refused(settings, asked, capsys):
+    mode.remember(settings, "docker")
+    assert command_line.main(["logs", "--service", "kibana", "--service", "auth", "--no-follow"]) == 0
+    assert asked == [(("logs", "kibana", "auth-service"), {})]
+    assert command_line.main(["logs", "--service", "kibanna"]) == 1
+    assert "There is no container kibanna" in capsys.readouterr().err
+
+
+def test_clean_goes_on_when_one_mode_cannot(settings, monkeypatch, capsys):
+    mode.remember(settings, "docker")
+    mode.remember(settings, "local")
+    (settings.state / "logs").mkdir()
+    monkeypatch.setattr(engine, "why_unavailable", lambda: "no Docker Engine answers")
+    assert command_line.main(["clean"]) == 1
+    assert "no Docker Engine answers" in capsys.readouterr().err
+    assert (mode.used(settings), (settings.state / "logs").exists()) == (["docker"], False)
+
+
+def test_containers_of_plain_docker_compose_are_found(settings, monkeypatch):
+    monkeypatch.setattr(engine, "running", lambda: {"auth-service"})
+    assert (mode.remembered(settings), mode.used(settings)) == ("docker", ["docker"])
+
+
+@pytest.mark.parametrize(
+    ("beginning", "said"), [("4bf9", "begins 2 traces"), ("77", "No log line"), ("xyz", "32 digits")]
+)
+def test_a_trace_is_named_by_its_first_digits(settings, asked, monkeypatch, capsys, beginning, said):
+    mode.remember(settings, "docker")
+    monkeypatch.setattr(engine, "running", lambda: {"jaeger", "auth-service"})
+    lines = {"4bf9": ["4bf92f35", "4bf9aaaa"], "77": [], "4bf92": ["4bf92f35", "4bf92f35"]}
+
+    def found(*command: str) -> list[str]:
+        wanted = command[-1].partition('?"')[2].partition("[")[0]
+        return [json.dumps({"trace_id": each})[1:-2] + "\n" for each in lines[wanted]]
+
+    monkeypatch.setattr(engine, "lines", found)
+    assert command_line.main(["trace", beginning]) == 1
+    assert said in capsys.readouterr().err
+    assert command_line.main(["trace", "4bf92"]) == 0
+    assert "/trace/4bf92f35\n" in capsys.readouterr().out

@@ -1,0 +1,122 @@
+"""Local mode as a newcomer uses it: the command line and real processes, with a folder and ports of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stack import ports, settings
+from stack.local import processes, readiness, supervisor
+from stack.ports import free_port
+from stack.services import SERVICES, service_named
+from stack.settings import ROOT, Settings
+
+from tests.fixtures.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    moved = {name: str(free_port()) for name in settings.DEFAULTS if name.endswith("_PORT")}
+    state = tmp_path_factory.mktemp("stack")
+    # A .env of the developer's may say otherwise.
+    paths = {"MODE": "local", "STATE_DIR": str(state), "PYTHONPATH": f"{ROOT}:{ROOT / 'dev-environment'}"}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environment = kept | moved | paths
+    yield environment
+    verb(environment, "clean")
+
+
+@pytest.fixture(scope="module")
+def stack(environment: dict[str, str]) -> Settings:
+    done = verb(environment, "up", "--mode", "local")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return settings.read(environment, Path(os.devnull))
+
+
+def verb(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stack", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_second_up_changes_nothing(environment, stack):
+    before = {name: each["pid"] for name, each in supervisor.states(stack).items()}
+    done = verb(environment, "up")
+    assert (done.returncode, "running already" in done.stdout) == (0, True)
+    assert {name: each["pid"] for name, each in supervisor.states(stack).items()} == before
+
+
+def test_the_other_mode_is_refused_while_this_one_runs(environment, stack):
+    done = verb(environment, "up", "--mode", "docker")
+    assert (done.returncode, "runs in local mode" in done.stderr) == (1, True)
+    assert verb(environment, "status").returncode == 0
+
+
+def test_the_table_names_every_service_and_the_login(environment, stack):
+    table = verb(environment, "up").stdout
+    for service in SERVICES:
+        assert f"http://127.0.0.1:{stack.port(service.port_variable)}/docs" in table
+    assert stack.values["BOOTSTRAP__ADMIN_PASSWORD"] in table
+
+
+@pytest.mark.parametrize("name", ["budget-service", "postgres"])
+def test_what_is_killed_comes_back(environment, stack, name):
+    killed = supervisor.states(stack)[name]["pid"]
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: supervisor.states(stack)[name]["pid"] not in (0, killed))
+    eventually(lambda: not readiness.not_ready(stack, SERVICES))
+    assert verb(environment, "status").returncode == 0
+
+
+def test_a_taken_port_is_named_with_its_variable(environment, stack, tmp_path):
+    other = environment | {
+        "STATE_DIR": str(tmp_path),
+        "TENANT_PORT": str(free_port()),
+        "POSTGRES_PORT": str(free_port()),
+    }
+    done = verb(other, "up", "--mode", "local")
+    assert done.returncode == 1
+    assert f"Port {environment['AUTH_PORT']}, wanted for auth-service" in done.stderr
+    assert "AUTH_PORT in .env" in done.stderr
+    assert not processes.of_stack(tmp_path)
+
+
+def test_a_state_folder_that_cannot_be_created_is_named(environment, tmp_path):
+    (tmp_path / "file").touch()
+    done = verb(environment | {"STATE_DIR": str(tmp_path / "file" / "state")}, "up", "--mode", "local")
+    assert done.returncode == 1
+    assert f"STATE_DIR is {tmp_path / 'file' / 'state'}, which cannot be created: Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_service_that_cannot_start_shows_why(environment, stack):
+    system = service_named("system")
+    supervisor.stop_services(stack, [system])
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", stack.port(system.port_variable)))
+        squatter.listen()
+        done = verb(environment, "restart", "system")
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr.lower()
+    assert "make restart SERVICE=system" in done.stderr
+    assert verb(environment, "restart", "system").returncode == 0
+
+
+def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
+    assert verb(environment, "down").returncode == 0
+    assert processes.of_stack(stack.state) == []
+    used = [service.port_variable for service in SERVICES] + ["POSTGRES_PORT"]
+    assert [name for name in used if not ports.is_free(int(environment[name]))] == []
+    assert verb(environment, "status").returncode == 1
+    assert verb(environment, "up").returncode == 0
+
+
+def test_clean_says_what_it_removes(environment, stack):
+    done = verb(environment, "clean")
+    assert f"Removed {stack.state / 'logs'}" in done.stdout
+    assert sorted(path.name for path in stack.state.iterdir()) == ["lock"]
+    assert verb(environment, "clean").stdout.strip().endswith("There was nothing to remove")

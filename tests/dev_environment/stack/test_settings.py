@@ -1,0 +1,58 @@
+"""The settings of the stack: the environment over `.env` over the defaults, and what each process gets of them."""
+
+from pathlib import Path
+
+import pytest
+from stack import environment, settings
+from stack.errors import SettingError
+from stack.services import SERVICES, service_named
+from stack.settings import Settings
+
+
+def read(tmp_path: Path, file: str = "", **environ: str) -> Settings:
+    path = tmp_path / ".env"
+    path.write_text(file)
+    return settings.read(environ, path)
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    current = read(tmp_path, "AUTH_PORT=4001\nTENANT_PORT=4002 # moved\nSYSTEM_PORT=\n", AUTH_PORT="5001")
+    ports = [current.port(name) for name in ("AUTH_PORT", "TENANT_PORT", "SYSTEM_PORT")]
+    assert ports == [5001, 4002, 3003]
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "-1", "http", "1e3"])
+def test_a_value_that_is_no_port_is_refused_with_its_variable(tmp_path, value):
+    with pytest.raises(SettingError, match="BUDGET_PORT"):
+        read(tmp_path, BUDGET_PORT=value)
+
+
+def test_two_services_on_one_port_are_refused(tmp_path):
+    with pytest.raises(SettingError, match="TENANT_PORT and AUTH_PORT"):
+        read(tmp_path, TENANT_PORT="3001")
+
+
+def test_a_default_follows_the_variable_that_it_names(tmp_path):
+    assert read(tmp_path).values["GRAFANA_URL"] == "http://localhost:3000"
+    assert read(tmp_path, "GRAFANA_PORT=4000\n").values["GRAFANA_URL"] == "http://localhost:4000"
+
+
+def test_a_service_has_two_names():
+    assert service_named("auth") is service_named("auth-service")
+    with pytest.raises(SettingError, match="use one of auth, tenant"):
+        service_named("billing")
+
+
+def test_each_service_gets_its_own_folders_port_and_database_and_what_the_file_adds(tmp_path):
+    current = read(tmp_path, "LOG_LEVEL=debug\nMETRICS_PORT=9090\n")
+    made = [environment.of_service(service, current, {"METRICS_PORT": "9091", "PORT": "1"}) for service in SERVICES]
+    for name in ("SERVICE_NAME", "PORT", "LOG_DIR", "TRACES_DIR", "DATABASE__URL"):
+        assert len({each[name] for each in made}) == len(SERVICES)
+    assert {each["LOG_LEVEL"] for each in made} == {"debug"}
+    assert not [each for each in made if "METRICS_PORT" in each]
+    assert made[0]["PORT"] == "3001"
+
+
+def test_a_password_may_hold_any_character(tmp_path):
+    current = read(tmp_path, POSTGRES_PASSWORD="p@ss:w/rd%")
+    assert "p%40ss%3Aw%2Frd%25@127.0.0.1" in environment.superuser_url(current)
