@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.resources import Resource
@@ -116,21 +117,26 @@ def metrics(registry: CollectorRegistry) -> HttpMetrics:
 
 
 @pytest.fixture
-def recorder(metrics: HttpMetrics) -> Iterator[Recorder]:
+async def service() -> FastAPI:
+    """The app in `example`."""
+    return build()
+
+
+@pytest.fixture
+def recorder(metrics: HttpMetrics, service: FastAPI) -> Iterator[Recorder]:
     """Records each request before it returns, unless a test lets it buffer."""
-    recorder = Recorder(metrics)
+    recorder = Recorder(metrics, app=service)
     yield recorder
     recorder.write_through()
 
 
 @pytest.fixture
 async def client(
-    recorder: Recorder, spans: Callable[[], list[ReadableSpan]], tenants_on_spans: None
+    service: FastAPI, recorder: Recorder, spans: Callable[[], list[ReadableSpan]], tenants_on_spans: None
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the app in `example`, with our middleware around it."""
-    app = build()
-    app.add_middleware(RequestTelemetry, recorder=recorder)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.1", 5000))
+    """A client of the app, with our middleware around it."""
+    service.add_middleware(RequestTelemetry, recorder=recorder)
+    transport = httpx.ASGITransport(service, raise_app_exceptions=False, client=("192.0.2.1", 5000))
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
 

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from libs.observability.http import RequestTelemetry
+from libs.observability.recording import Recorder
 from tests.libs.observability.example import build, counts
 
 REQUESTS = [
@@ -30,12 +31,12 @@ REQUESTS = [
 ]
 
 
-async def test_the_http_families_are_those_of_the_instrumentator(recorder, registry, lines):
+async def test_the_http_families_are_those_of_the_instrumentator(metrics, registry, lines):
     """The real one beside ours, over one set of requests: equal names, labels and counts."""
     theirs = CollectorRegistry()
     app = build()
     Instrumentator(registry=theirs).instrument(app)
-    app.add_middleware(RequestTelemetry, recorder=recorder)
+    app.add_middleware(RequestTelemetry, recorder=Recorder(metrics, app=app))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         for method, path in REQUESTS:
