@@ -22,9 +22,9 @@ class Scope:
 
     __slots__ = ("fields", "span")
 
-    def __init__(self, span: Span | None = None) -> None:
+    def __init__(self, span: Span | None, fields: dict[str, object]) -> None:
         self.span = span
-        self.fields: dict[str, object] = {}
+        self.fields = fields
 
 
 # Both are in OpenTelemetry's context, so one step enters and leaves both. Its key for the span has no public name.
@@ -49,7 +49,7 @@ def bind(**fields: object) -> None:
     """
     scope = _current()
     if scope is None:
-        scope = Scope()
+        scope = Scope(None, {})
         otel.attach(otel.set_value(_SCOPE, scope))
     for name, value in fields.items():
         stored = f"{name}_" if name in MEASURED else own_name(name)
@@ -76,11 +76,9 @@ def _current() -> Scope | None:
     return cast("Scope | None", otel.get_value(_SCOPE))
 
 
-def begin(scope: Scope, parent: otel.Context) -> Token[otel.Context]:
-    """Begins a request or message in the context of its parent, without anything that was bound before."""
-    return otel.attach(
-        otel.Context({**parent, _SPAN: scope.span, _SCOPE: scope} if parent else {_SPAN: scope.span, _SCOPE: scope})
-    )
+def begin(span: Span, fields: dict[str, object], parent: otel.Context) -> Token[otel.Context]:
+    """Begins a request or message in the context of its parent, with these fields and nothing that was bound before."""
+    return otel.attach(otel.Context({**parent, _SPAN: span, _SCOPE: Scope(span, fields)}))
 
 
 def end(token: Token[otel.Context]) -> None:
@@ -91,7 +89,7 @@ def end(token: Token[otel.Context]) -> None:
 @contextmanager
 def working(span: Span, parent: otel.Context | None = None, **fields: object) -> Generator[None]:
     """A request or message with this span and these fields, redacted, in the current context if no parent's is given."""
-    token = begin(Scope(span), otel.get_current() if parent is None else parent)
+    token = begin(span, {}, otel.get_current() if parent is None else parent)
     try:
         bind(**fields)
         yield

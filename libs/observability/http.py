@@ -1,8 +1,10 @@
 """The middleware that sees a request come and go, and hands what it has seen to the recorder."""
 
 import json
+import re
 from collections.abc import Awaitable, Collection
-from time import perf_counter
+from random import getrandbits
+from time import perf_counter, time_ns
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
@@ -12,12 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .context import begin, end
 from .recording import Recorder
-from .requests import Request
 from .traces.clients import quietly
 
 QUIET = ("/health/live", "/health/ready", "/metrics")
 NOTHING = otel.Context()
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
+SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def trace_id() -> str | None:
@@ -53,36 +55,47 @@ class RequestTelemetry:
             self._recorder.flush()  # the answer is to include all requests so far
             with quietly():
                 return await self.app(scope, receive, send)
-        request = Request(scope)
-        parent = NOTHING if self._travelling.isdisjoint(request.headers) else self._parent(request.headers)
-        request.span = self._tracer.start_span(scope["method"], parent, SpanKind.SERVER, start_time=request.started_at)
-        token = begin(request, parent)
+        # What is seen of the request stays in variables: an object for it would cost as much as its span.
+        started_at, started = time_ns(), perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        root_path: str = scope.get("root_path", "")  # a mount replaces it in the scope
+        request_id = headers.get(b"x-request-id")
+        if request_id is None or not SANE_REQUEST_ID.fullmatch(request_id):
+            request_id = getrandbits(128).to_bytes(16, "big").hex().encode()
+        status: int | None = None
+        seconds = 0.0  # until the last byte has been handed to the server
+        failure: Exception | None = None
 
         # A plain function that returns the coroutine of the server: one frame less for each message.
         def watch(message: Message) -> Awaitable[None]:
+            nonlocal status, seconds
             if message["type"] == "http.response.start":
-                request.status = message["status"]
-                identity = (b"x-request-id", request.request_id.encode())
-                message = {**message, "headers": [*message.get("headers", ()), identity]}
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", request_id)]}
             elif message["type"] == "http.response.body" and not message.get("more_body"):
                 # Now and not when the application returns: background tasks are not latency.
-                request.seconds = perf_counter() - request.started
+                seconds = perf_counter() - started
             return send(message)
 
+        parent = NOTHING if self._travelling.isdisjoint(headers) else self._parent(headers)
+        span = self._tracer.start_span(scope["method"], parent, SpanKind.SERVER, start_time=started_at)
+        fields: dict[str, object] = {"request_id": request_id.decode()}
+        token = begin(span, fields, parent)
         try:
             await self.app(scope, receive, watch)
         except ClientDisconnect:
-            request.status = request.status or CLIENT_CLOSED_REQUEST
+            status = status or CLIENT_CLOSED_REQUEST
         except Exception as error:
-            request.error = error
-            if request.status is None:
+            failure = error
+            if status is None:
                 await _send_problem(watch)
-            elif not request.seconds:
+            elif not seconds:
                 raise  # too late for another answer, too early for a whole one: the server closes the connection
         finally:
             end(token)
-            request.seconds = request.seconds or perf_counter() - request.started
-            self._recorder.add(request, scope)
+            seconds = seconds or perf_counter() - started
+            agent = headers.get(b"user-agent", b"")
+            self._recorder.add(scope, root_path, agent, status, span, started_at, seconds, failure, fields)
         return None
 
     def _parent(self, headers: dict[bytes, bytes]) -> otel.Context:

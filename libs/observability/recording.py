@@ -16,8 +16,8 @@ from .logs.lines import Line
 from .logs.logger import get_logger
 from .metrics.families import HTTP
 from .metrics.http import HttpMetrics, Series
+from .pending import Pending
 from .redaction import redact_text
-from .requests import Pending, Request
 from .routes import UNMATCHED, route_template
 from .traces.spans import Shared, end_with, identity_of
 
@@ -62,25 +62,39 @@ class Recorder:
         # A client can fill this by its user agents, a few megabytes; then each request pays for its own.
         self._kind = lru_cache(maxsize=4096)(self._describe)
 
-    def add(self, request: Request, scope: Scope) -> None:
-        """Takes a request that has ended. One that failed is recorded at once."""
+    def add(
+        self,
+        scope: Scope,
+        root_path: str,
+        agent: bytes,
+        status: int | None,
+        span: Span,
+        started_at: int,
+        seconds: float,
+        failure: Exception | None,
+        fields: dict[str, object],
+    ) -> None:
+        """Takes a request that has ended. One that failed is recorded at once.
+
+        `root_path` is that of before the request, `agent` its user agent, `status` None if there was no answer;
+        `started_at` is in nanoseconds since 1970.
+        """
         try:
             kind = self._kind(
                 scope["method"],
-                route_template(scope, self._app, request.root_path, request.status),
-                request.status or 500,
+                route_template(scope, self._app, root_path, status),
+                status or 500,
                 scope.get("scheme", "http"),
                 scope.get("http_version", "1.1"),
-                tuple(scope.get("server") or (None, None)),  # a list of some servers
+                tuple(scope.get("server") or (None, None)),
                 (scope.get("client") or (None,))[0],
-                request.headers.get(b"user-agent", b"")[:LONGEST_AGENT],
+                agent[:LONGEST_AGENT],
             )
         except Exception as error:
-            _report(error, request.span)
+            _report(error, span)
             return
-        error, bound = request.error, request.fields.copy()
-        ended = (kind, request.span, scope["path"], request.started_at, request.seconds, error, bound)
-        self._pending.add(ended, error is not None)
+        ended = (kind, span, scope["path"], started_at, seconds, failure, fields.copy())
+        self._pending.add(ended, failure is not None)
 
     def _describe(
         self,

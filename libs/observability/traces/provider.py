@@ -111,7 +111,7 @@ class Tracer(trace.Tracer):
         is_plain = type(ids) is RandomIdGenerator
         self._new_trace_id = functools.partial(getrandbits, 128) if is_plain else ids.generate_trace_id
         self._new_span_id = functools.partial(getrandbits, 64) if is_plain else ids.generate_span_id
-        self._is_random = RANDOM if ids.is_trace_id_random() else 0
+        self._root_flags = FLAGS[SAMPLED | (RANDOM if ids.is_trace_id_random() else 0)]
 
     def start_span(
         self,
@@ -128,24 +128,16 @@ class Tracer(trace.Tracer):
         if context is None or context:  # an empty one has no span
             found = trace.get_current_span(context).get_span_context()
             parent = found if found.is_valid else None
-        if parent is None:
-            trace_id, state, flags = self._new_trace_id(), NO_STATE, self._is_random
-        else:
-            trace_id, state, flags = parent.trace_id, parent.trace_state, parent.trace_flags & RANDOM
-        if self._keeps_all and (parent is None or parent.trace_flags & SAMPLED):
-            flags |= SAMPLED
-        else:
-            sampler = self._provider.sampler
-            result = sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
-            flags |= SAMPLED if result.decision.is_sampled() else 0
-            state = result.trace_state or NO_STATE
-            if not result.decision.is_recording():
-                return NonRecordingSpan(SpanContext(trace_id, self._new_span_id(), False, FLAGS[flags], state))
-            attributes = cast("Mapping[str, Any]", result.attributes)
         began = time_ns() if start_time is None else start_time
-        span = Span(name, kind, trace_id, self._new_span_id(), FLAGS[flags], began, self._origin)
-        if parent is not None or state is not NO_STATE:
-            span.parent, span.state = parent, state
+        if parent is None and self._keeps_all:
+            span = Span(name, kind, self._new_trace_id(), self._new_span_id(), self._root_flags, began, self._origin)
+        else:
+            identity, attributes, is_recording = self._sample(parent, context, name, kind, attributes, links)
+            if not is_recording:
+                return NonRecordingSpan(identity)
+            flags = FLAGS[identity.trace_flags]
+            span = Span(name, kind, identity.trace_id, identity.span_id, flags, began, self._origin)
+            span.parent, span.state = parent, identity.trace_state
         if type(attributes) is Shared and self._origin.has_room:
             span.shared = attributes
         elif attributes:
@@ -157,6 +149,27 @@ class Tracer(trace.Tracer):
         for processor in self._provider.processors:
             processor.on_start(span, parent_context=context)  # pyright: ignore[reportArgumentType]  # not the SDK's span
         return span
+
+    def _sample(
+        self,
+        parent: SpanContext | None,
+        context: Context | None,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, Any] | None,
+        links: Sequence[Link] | None,
+    ) -> tuple[SpanContext, Mapping[str, Any] | None, bool]:
+        """The identity of a new span, its attributes, and whether it is recorded."""
+        trace_id = parent.trace_id if parent else self._new_trace_id()
+        flags = (parent.trace_flags if parent else self._root_flags) & RANDOM
+        if self._keeps_all and parent and parent.trace_flags & SAMPLED:
+            state, is_recording, flags = parent.trace_state, True, flags | SAMPLED
+        else:
+            result = self._provider.sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
+            state, is_recording = result.trace_state or NO_STATE, result.decision.is_recording()
+            flags |= SAMPLED if result.decision.is_sampled() else 0
+            attributes = cast("Mapping[str, Any]", result.attributes)
+        return SpanContext(trace_id, self._new_span_id(), False, FLAGS[flags], state), attributes, is_recording
 
     def start_as_current_span(  # pyright: ignore[reportIncompatibleMethodOverride]  # the API returns a private class
         self,
