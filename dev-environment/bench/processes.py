@@ -244,6 +244,7 @@ class Stage:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dev-environment"))),
             "SERVICE_NAME": name,
+            "NODE_ENV": "production",
             "OTEL_SERVICE_NAME": name,
             "LOG_DIR": str(self.folder / name),
             "DATABASE__URL": self._database_url,
