@@ -1,8 +1,9 @@
 """What a message leaves behind on its way: the trace and request id that travel with it, a span at each end, counts, a line."""
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 
 from opentelemetry import context as otel
@@ -55,12 +56,19 @@ def sending(event_type: str, destination: str, system: str, stored: Mapping[str,
 
 @contextmanager
 def processing(
-    event_type: str, source: str, system: str, received: Mapping[str, str], **fields: object
+    event_type: str,
+    source: str,
+    system: str,
+    received: Mapping[str, str],
+    when_done: Callable[[Callable[[], object]], object] = lambda succeed: succeed(),
+    /,
+    **fields: object,
 ) -> Generator[None]:
     """A consumer span under the received context, with the sender's request id and `fields` bound to the log.
 
     Nothing of the surrounding context is inherited, neither its trace nor its suppression. Leaves one line and one
-    count: consumed, or failed with the exception, which goes on.
+    count: consumed, or failed with the exception, which goes on. `when_done` is given what writes the line and the count
+    of success, for a caller whose work is done later, as by a commit; by default both are written at once.
     """
     parent = propagate.extract(received, otel.Context())
     attributes = _attributes("process", event_type, source, system)
@@ -80,11 +88,15 @@ def processing(
                 facts["error"] = described
                 write(render(log, logging.ERROR, "event failed", facts | bound() | facts))
                 raise
-            EVENTS_CONSUMED.labels(event_type).inc()
             facts["duration_ms"] = _milliseconds(started)
-            write(render(log, logging.INFO, "event consumed", facts | bound() | facts))
+            when_done(partial(_consumed, event_type, facts | bound() | facts))
     finally:
         span.end()
+
+
+def _consumed(event_type: str, fields: dict[str, object]) -> None:
+    EVENTS_CONSUMED.labels(event_type).inc()
+    write(render(log, logging.INFO, "event consumed", fields))
 
 
 def _attributes(operation: str, event_type: str, destination: str, system: str) -> dict[str, str]:

@@ -15,15 +15,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability.redaction import is_secret
-from libs.service_kit.database import DatabaseSession, execute
+from libs.service_kit.auth import identify
+from libs.service_kit.database import execute
 from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
-from libs.service_kit.outbox import ADD, take_published
+from libs.service_kit.events import outbox
+from libs.service_kit.transactions import DatabaseSession, commit_of
 
 _CLAIM = """insert into idempotency_keys (tenant_id, key, fingerprint) values ($1, $2, $3)
 on conflict do nothing returning key"""
 # The answer, and in the same round trip the events that the request has published.
 _ANSWER = "update idempotency_keys set status = 201, headers = $2, body = $3 where tenant_id = $4 and key = $5"
-_REMEMBER = f"with remembered as ({_ANSWER}) {ADD}"
+_REMEMBER = f"with remembered as ({_ANSWER}) {outbox.ADD}"
 _FIND = "select fingerprint, status, headers, body from idempotency_keys where tenant_id = $1 and key = $2"
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -64,8 +66,9 @@ class Once:
         headers = {"location": location} | ({"etag": f'"{version}"'} if version is not None else {})
         answer = orjson.dumps(body)
         if self._key:
-            published = take_published(self._session) or "[]"
-            given = (orjson.dumps(headers).decode(), answer.decode(), self._session.info["tenant_id"], self._key)
+            commit = commit_of(self._session)
+            published = outbox.document(commit.take(outbox.add_rows))
+            given = (orjson.dumps(headers).decode(), answer.decode(), commit.tenant_id, self._key)
             await execute(self._session, _REMEMBER, published, *given)
         return Response(answer, 201, headers, "application/json")
 
@@ -81,8 +84,9 @@ async def claim(
     key = idempotency_key.strip().strip('"')
     if not 1 <= len(key) <= 200 or not key.isprintable():
         raise InvalidIdempotencyKey(str(InvalidIdempotencyKey.__doc__))
-    tenant_id: UUID = session.info["tenant_id"]
-    fingerprint = await _fingerprint(request, session.info["actor_id"])
+    caller = await identify(request)
+    tenant_id = caller.tenant_id
+    fingerprint = await _fingerprint(request, caller.id)
     try:
         if not await execute(session, _CLAIM, tenant_id, key, fingerprint):
             await _replay(session, tenant_id, key, fingerprint)

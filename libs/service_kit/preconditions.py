@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from libs.service_kit.errors import PreconditionFailed, PreconditionRequired
 
 

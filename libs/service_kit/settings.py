@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from libs.contracts.services import PORTS
 from libs.observability import TelemetrySettings
 
 
@@ -34,15 +35,20 @@ class DatabaseSettings(BaseModel):
         return SecretStr(parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
 
 
+def default_url(service: str) -> HttpUrl:
+    """The base URL of a service as compose names it."""
+    return HttpUrl(f"http://{service}-service:{PORTS[service]}")
+
+
 class ServiceUrls(BaseModel):
     """`SERVICES__…`: where the five services answer."""
 
     model_config = ConfigDict(frozen=True)
-    auth: HttpUrl = HttpUrl("http://auth-service:3001")
-    tenant: HttpUrl = HttpUrl("http://tenant-service:3002")
-    system: HttpUrl = HttpUrl("http://system-service:3003")
-    budget: HttpUrl = HttpUrl("http://budget-service:3010")
-    personnel: HttpUrl = HttpUrl("http://personnel-service:3020")
+    auth: HttpUrl = default_url("auth")
+    tenant: HttpUrl = default_url("tenant")
+    system: HttpUrl = default_url("system")
+    budget: HttpUrl = default_url("budget")
+    personnel: HttpUrl = default_url("personnel")
 
     def of(self, service: str) -> str:
         """The base URL of a service by its short name, without a slash at the end."""

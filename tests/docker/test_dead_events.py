@@ -20,8 +20,8 @@ from local.__main__ import main
 from local.settings import read
 
 from libs.contracts.tenant import TenantCreated
-from libs.service_kit import dead_queues
-from libs.service_kit.dead_events import DeadEvent, Wanted
+from libs.service_kit.events import dead_queues
+from libs.service_kit.events.dead_letters import DeadEvent, Wanted
 from services.personnel.departments.consumers import on_tenant_created
 from tests.docker.events import created, departments, is_, until, waiting
 from tests.fixtures.database import PASSWORD
@@ -33,8 +33,8 @@ TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 KILLED = """
 import asyncio, os, signal, sys
 from aio_pika import IncomingMessage, connect
-from libs.service_kit.dead_events import Wanted
-from libs.service_kit.dead_queues import replay_queue
+from libs.service_kit.events.dead_letters import Wanted
+from libs.service_kit.events.dead_queues import replay_queue
 
 async def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

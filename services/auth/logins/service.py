@@ -1,14 +1,15 @@
 """Logging in by a password, staying logged in by refresh tokens, logging out."""
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import UserLoggedIn, UserLoggedOut, UserSessionsRevoked
 from libs.observability import bind, get_logger
-from libs.service_kit.database import Sessions, bind_tenant, transaction
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
+from libs.service_kit.transactions import Sessions, after_commit, bind_tenant, transaction
 from services.auth import passwords
 from services.auth.directory import queries as directory
 from services.auth.directory.models import ACTIVE, Tenant
@@ -57,11 +58,9 @@ async def log_in(sessions: Sessions, given: Login) -> Tokens:
         if new_hash:
             current.password_hash = new_hash
         bind(tenant_id=str(tenant.id), user_id=str(user.id))
-        session_id, token = await user_sessions.start(session, tenant.id, user.id)
+        token = await user_sessions.start(session, tenant.id, user.id)
         publish(session, UserLoggedIn(user_id=user.id))
-        tokens = Tokens(await _sign(session, current), token)
-    log.info("user logged in", session_id=str(session_id))
-    return tokens
+        return Tokens(await _sign(session, current), token)
 
 
 async def refresh(sessions: Sessions, token: str) -> Tokens:
@@ -83,7 +82,6 @@ async def log_out(sessions: Sessions, token: str) -> None:
                 await bind_tenant(session, tenant_id, user_id)
                 bind(tenant_id=str(tenant_id), user_id=str(user_id))
                 publish(session, UserLoggedOut(user_id=user_id))
-                log.info("user logged out")
 
 
 async def _find(sessions: Sessions, given: Login) -> tuple[Tenant | None, User | None]:
@@ -102,7 +100,6 @@ async def _rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Tokens 
     await bind_tenant(session, tenant_id, rotation.user_id)
     bind(tenant_id=str(tenant_id), user_id=str(rotation.user_id))
     if rotation.token is None:
-        log.warning("sessions revoked", session_id=str(rotation.session_id), reason="refresh_token_reused")
         publish(session, UserSessionsRevoked(user_id=rotation.user_id, reason="refresh token reused"))
         return None
     user = await users.lock_active(session, tenant_id, rotation.user_id)
@@ -110,7 +107,7 @@ async def _rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Tokens 
     if user is None or tenant is None or tenant.status != ACTIVE:
         log.info("refresh refused", reason="inactive_user" if user is None else "tenant_not_active")
         return None
-    log.info("session refreshed", session_id=str(rotation.session_id))
+    after_commit(session, partial(log.info, "session refreshed", session_id=str(rotation.session_id)))
     return Tokens(await _sign(session, user), rotation.token)
 
 

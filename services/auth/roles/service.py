@@ -7,16 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import RoleCreated, RoleUpdated
 from libs.contracts.permissions import PLATFORM_PERMISSIONS, TENANT_PERMISSIONS
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.auth.roles import queries
 from services.auth.roles.errors import BuiltinRole, CannotGrant, RoleNotFound, UnknownRole
 from services.auth.roles.models import Role
 from services.auth.roles.schemas import RoleCreate, RoleUpdate
-
-log = get_logger(__name__)
 
 ADMINISTRATOR = "administrator"
 PLATFORM_ADMINISTRATOR = "platform administrator"
@@ -65,7 +62,6 @@ async def create(session: AsyncSession, actor: Principal, wanted: RoleCreate) ->
     session.add(role)
     await session.flush()
     publish(session, RoleCreated(role_id=role.id, name=role.name, permissions=role.permissions))
-    log.info("role created", role_id=str(role.id), permissions=role.permissions)
     return role
 
 
@@ -81,7 +77,6 @@ async def update(
     role.permissions = sorted(set(wanted.permissions))
     await session.flush()
     publish(session, RoleUpdated(role_id=role.id, name=role.name, permissions=role.permissions))
-    log.info("role updated", role_id=str(role.id), permissions=role.permissions)
     return role
 
 

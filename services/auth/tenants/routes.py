@@ -7,10 +7,10 @@ from fastapi import Depends, Response
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
 from services.auth.tenants import service
 from services.auth.tenants.errors import PlatformOnly, TenantNotFound

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
 from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
 from services.auth.roles.errors import CannotGrant, UnknownRole
 from services.auth.users import queries, service

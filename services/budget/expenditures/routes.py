@@ -7,12 +7,12 @@ from fastapi import Depends, Query, Request, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import ServiceClient
-from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
 from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, Unavailable, problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.budget import metrics
 from services.budget.expenditures import employees, queries, service
 from services.budget.expenditures.employees import Employee

@@ -6,14 +6,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected, ExpenditureRequested
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
 from libs.service_kit.client import ServiceClient
-from libs.service_kit.commits import after_commit
-from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import two_decimals
-from libs.service_kit.outbox import publish
 from libs.service_kit.preconditions import Expected
+from libs.service_kit.transactions import Sessions, transaction
 from services.budget import metrics
 from services.budget.allocations import service as allocations
 from services.budget.expenditures import employees, queries
@@ -27,8 +25,6 @@ from services.budget.expenditures.errors import (
 )
 from services.budget.expenditures.models import Expenditure
 from services.budget.expenditures.schemas import ExpenditureCreate, Rejection
-
-log = get_logger(__name__)
 
 
 async def get(session: AsyncSession, actor: Principal, expenditure_id: UUID) -> Expenditure:
@@ -54,8 +50,6 @@ async def request(
             employee_id=expenditure.employee_id,
         ),
     )
-    log.info("expenditure requested", expenditure_id=str(expenditure.id), amount=two_decimals(expenditure.amount))
-    after_commit(session, metrics.REQUESTED.inc)
     return expenditure
 
 
@@ -73,10 +67,7 @@ async def approve(
     with metrics.counting_refusals():
         await _check_people(personnel, actor, asked)
         async with transaction(sessions, actor.tenant_id, actor.id) as session:
-            expenditure = await _commit(session, actor, expenditure_id, expected)
-    metrics.APPROVED.inc()
-    metrics.COMMITTED_AMOUNT.inc(float(expenditure.amount))
-    return expenditure
+            return await _commit(session, actor, expenditure_id, expected)
 
 
 async def reject(
@@ -93,8 +84,6 @@ async def reject(
             expenditure_id=expenditure.id, allocation_id=expenditure.allocation_id, reason=wanted.reason
         ),
     )
-    log.info("expenditure rejected", expenditure_id=str(expenditure.id))
-    after_commit(session, metrics.REJECTED.inc)
     return expenditure
 
 
@@ -125,12 +114,6 @@ async def _commit(session: AsyncSession, actor: Principal, expenditure_id: UUID,
             amount=expenditure.amount,
             employee_id=expenditure.employee_id,
         ),
-    )
-    log.info(
-        "expenditure approved",
-        expenditure_id=str(expenditure.id),
-        amount=two_decimals(expenditure.amount),
-        available=two_decimals(allocation.available),
     )
     return expenditure
 

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
 from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.personnel.departments import queries, service
 from services.personnel.departments.errors import (
     DepartmentCodeTaken,

@@ -6,18 +6,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.personnel import EmployeeAppointed, EmployeeHired, EmployeeUpdated
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.commits import after_commit
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.personnel.employees import queries
 from services.personnel.employees.errors import EmployeeNotFound, NotAnEmployee
 from services.personnel.employees.models import Appointment, Employee
 from services.personnel.employees.schemas import AppointmentCreate, EmployeeCreate, EmployeeUpdate
-from services.personnel.metrics import HIRES
-
-log = get_logger(__name__)
 
 
 async def get(session: AsyncSession, actor: Principal, employee_id: UUID) -> Employee:
@@ -49,8 +44,6 @@ async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) 
             starts_on=first.starts_on,
         ),
     )
-    log.info("employee hired", employee_id=str(employee.id), department_id=str(first.department_id))
-    after_commit(session, HIRES.inc)
     return employee
 
 
@@ -73,7 +66,6 @@ async def appoint(session: AsyncSession, actor: Principal, employee_id: UUID, wa
             ends_on=appointment.ends_on,
         ),
     )
-    log.info("employee appointed", employee_id=str(employee.id), department_id=str(appointment.department_id))
     return employee
 
 
@@ -90,7 +82,6 @@ async def update(
     if session.is_modified(employee):
         await session.flush()
         publish(session, EmployeeUpdated(employee_id=employee.id))
-        log.info("employee updated", employee_id=str(employee.id))
     return employee
 
 

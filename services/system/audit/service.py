@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import EVENTS, CloudEvent
 from libs.service_kit.auth import Principal
-from libs.service_kit.commits import after_commit
 from libs.service_kit.pages import BadCursor, Page
+from libs.service_kit.transactions import after_commit
 from services.system.audit import queries
 from services.system.audit.errors import AuditEntryNotFound
 from services.system.audit.models import AuditEntry

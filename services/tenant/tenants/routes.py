@@ -8,12 +8,12 @@ from fastapi import Depends, Response
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
 from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.tenant.tenants import queries, service
 from services.tenant.tenants.errors import PlatformOnly, TenantCodeTaken, TenantIsClosed, TenantNotFound
 from services.tenant.tenants.models import Tenant

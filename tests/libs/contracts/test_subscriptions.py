@@ -2,7 +2,8 @@
 
 from libs.contracts import EVENTS, SUBSCRIPTIONS, subscribers
 from libs.contracts.permissions import PLATFORM_PERMISSIONS, TENANT_PERMISSIONS
-from libs.contracts.provisioning import PARTICIPANTS, TenantPreparationFailed, TenantPrepared
+from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
+from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import TenantClosed, TenantCreated
 
 

@@ -22,11 +22,12 @@ from sqlalchemy import text
 from libs.contracts import SUBSCRIPTIONS
 from libs.contracts.budget import AccountOpened
 from libs.service_kit import app as kit
+from libs.service_kit import background, migrations
 from libs.service_kit import client as kit_client
-from libs.service_kit import events, migrations
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import Outbox, publish
+from libs.service_kit.events.flow import Link, create_outbox, flow
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings
+from libs.service_kit.transactions import Sessions, transaction
 from tests.fixtures.app import serving
 from tests.libs.service_kit.conftest import until_somebody_waits
 from tests.libs.service_kit.probe.main import Settings, create_app
@@ -94,8 +95,7 @@ async def test_a_start_that_fails_half_way_closes_what_was_open(
             super().__init__(*given, **options)
             opened.append(self)
 
-    monkeypatch.setattr(kit, "ServiceClient", Counted)
-    monkeypatch.setattr(events, "ServiceClient", Counted)
+    monkeypatch.setattr(kit_client, "ServiceClient", Counted)
     tasks_before = tasks()
     app = create_app(make_settings(events={"transport": "http", "client_secret": "secret"}))
     with pytest.raises(RuntimeError, match="no more clients"):
@@ -108,7 +108,7 @@ async def test_a_start_that_fails_half_way_closes_what_was_open(
 async def test_work_that_fails_starts_again(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit, "RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
     runs, enough = 0, asyncio.Event()
 
     async def work(sessions: Sessions) -> None:
@@ -126,7 +126,7 @@ async def test_work_that_fails_starts_again(
 async def test_work_begins_when_the_database_answers(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit, "RESTART_SECONDS", 0.02)
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.02)
     asked, began = 0, asyncio.Event()
 
     async def not_at_first(*_: object) -> bool:
@@ -198,11 +198,12 @@ async def test_the_transport_decides_about_relays_and_destinations(make_settings
     }
     for given in ({"transport": "none"}, by_http, by_broker):
         settings: ServiceSettings = make_settings(events=given)
-        outbox = Outbox("probe-service", events.destinations(settings.events))
-        async with contextlib.AsyncExitStack() as stack:
-            auth = await stack.enter_async_context(kit_client.ServiceClient("auth", "http://auth"))
-            work = await events.work(stack, settings, outbox, auth, {}, events.Link())
-        assert set(work) == expected[given["transport"]]
+        outbox = create_outbox(settings)
+        async with (
+            kit_client.ServiceClient("auth", "http://auth") as auth,
+            flow(settings, outbox, auth, {}, Link()) as work,
+        ):
+            assert set(work) == expected[given["transport"]]
         through_broker = outbox.destinations(AccountOpened.type) == ["broker"]
         assert through_broker is (given["transport"] == "rabbitmq")
 

@@ -18,8 +18,8 @@ from starlette.requests import Request
 
 from libs.service_kit import auth
 from libs.service_kit.auth import KeySet, verify
-from libs.service_kit.database import open_session
 from libs.service_kit.errors import Unauthorized, Unavailable
+from libs.service_kit.transactions import open_session
 from tests.fixtures.auth import KID
 
 MakeToken = Callable[..., str]

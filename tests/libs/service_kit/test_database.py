@@ -12,9 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from libs.service_kit import database
-from libs.service_kit.database import Sessions, create_pool, create_sessions, execute, transaction
-from libs.service_kit.outbox import Outbox
+from libs.service_kit.database import create_pool, execute
+from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import DatabaseSettings
+from libs.service_kit.transactions import Sessions, create_sessions, transaction
 
 
 async def test_rows_have_named_columns(sessions: Sessions) -> None:

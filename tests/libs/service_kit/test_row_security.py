@@ -13,9 +13,11 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import AccountOpened
-from libs.service_kit.database import Sessions, bind_tenant, create_engine, create_sessions, transaction
-from libs.service_kit.outbox import Outbox, OutboxRow, publish
+from libs.service_kit.database import create_engine
+from libs.service_kit.events.outbox import Outbox, publish
 from libs.service_kit.settings import DatabaseSettings
+from libs.service_kit.tables import OutboxRow
+from libs.service_kit.transactions import Sessions, bind_tenant, create_sessions, transaction
 from tests.libs.service_kit.conftest import owner_url
 from tests.libs.service_kit.probe.main import Settings
 from tests.libs.service_kit.probe.notes import Note
@@ -95,7 +97,7 @@ async def test_a_row_cannot_be_given_away(tenant_session: TenantSession, kept_no
 
 
 async def test_every_transaction_of_a_session_is_bound(sessions: Sessions, kept_note: Note, tenant_id: UUID) -> None:
-    async with sessions(info={"tenant_id": tenant_id}) as session:
+    async with sessions(tenant_id=tenant_id) as session:
         for _ in range(2):
             assert await session.scalar(COUNT) == 1
             await session.commit()

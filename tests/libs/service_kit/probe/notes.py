@@ -10,13 +10,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from libs.contracts.budget import AccountOpened
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import COLUMN_TYPES, DatabaseSession, Entity, new_metadata
+from libs.service_kit.entities import COLUMN_TYPES, Entity, new_metadata
 from libs.service_kit.errors import Conflict, Conflicts, NotFound, problems
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import Code, Input, Money, Name, Output
 from libs.service_kit.idempotency import CreateOnce
-from libs.service_kit.outbox import publish
 from libs.service_kit.pages import Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.transactions import DatabaseSession
 
 
 class Base(DeclarativeBase):
@@ -26,7 +27,7 @@ class Base(DeclarativeBase):
     type_annotation_map = COLUMN_TYPES
 
 
-class Note(Entity, Base):
+class Note(Entity, Base, is_listed=False):
     """A note about an amount. Its code is checked at the commit, and `unwanted` by no named refusal."""
 
     __tablename__ = "notes"

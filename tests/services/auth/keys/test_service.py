@@ -13,8 +13,8 @@ import jwt
 import pytest
 
 from libs.service_kit.auth import KeySet, verify
-from libs.service_kit.database import Sessions, transaction
 from libs.service_kit.errors import Unauthorized
+from libs.service_kit.transactions import Sessions, transaction
 from services.auth.keys import service
 
 

@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.transactions import Sessions, transaction
 from services.auth.service_accounts import service
 
 SECRET = "a-long-and-random-secret-of-tests"

@@ -7,9 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from libs.service_kit.commits import after_commit
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import InboxRow
+from libs.service_kit.tables import InboxRow
+from libs.service_kit.transactions import Sessions, after_commit, transaction
 
 
 @pytest.fixture
@@ -89,3 +88,15 @@ async def test_a_flush_that_fails_in_a_savepoint_takes_what_came_before_along(
                 session.add(InboxRow(event_id=uuid4(), tenant_id=uuid4()))  # another tenant's: refused
                 await session.flush()
     assert done == ["outside"]
+
+
+async def test_an_action_that_fails_keeps_neither_the_others_nor_the_caller_from_going_on(
+    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
+) -> None:
+    def fail() -> None:
+        raise RuntimeError
+
+    async with transaction(sessions) as session:
+        after_commit(session, fail)
+        after_commit(session, do("a"))
+    assert done == ["a"]

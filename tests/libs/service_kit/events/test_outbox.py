@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.observability.context import working
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import InboxRow, Outbox, publish
+from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.tables import InboxRow
+from libs.service_kit.transactions import Sessions, transaction
 
 Stored = Callable[[], Any]
 
@@ -129,7 +130,7 @@ async def test_what_a_savepoint_published_goes_with_it_and_the_rest_stays(
 
 
 async def test_a_commit_without_events_wakes_nobody(writing: Sessions, waker: asyncio.Event, tenant_id: UUID) -> None:
-    async with writing(info={"tenant_id": tenant_id}) as session:
+    async with writing(tenant_id=tenant_id) as session:
         publish(session, event())
         await session.commit()
         waker.clear()

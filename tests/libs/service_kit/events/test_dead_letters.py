@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import AccountOpened
 from libs.service_kit.client import ServiceAccount, ServiceClient
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.dead_events import DeadEvent, Wanted, in_outbox, replay_outbox
-from libs.service_kit.outbox import Outbox, publish
-from libs.service_kit.relay import Relay
+from libs.service_kit.events.dead_letters import DeadEvent, Wanted, in_outbox, replay_outbox
+from libs.service_kit.events.http import HttpTransport
+from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings
-from libs.service_kit.transport import HttpTransport
+from libs.service_kit.transactions import Sessions, bound_tenant, transaction
 from tests.libs.service_kit.probe.notes import Note
 from tests.libs.service_kit.sockets import answer, running_peer
 
@@ -29,7 +29,7 @@ class Consumer:
     broken = True
 
     async def __call__(self, session: AsyncSession, event: AccountOpened) -> None:
-        session.add(Note(tenant_id=session.info["tenant_id"], code=event.code, text=event.name, amount=0))
+        session.add(Note(tenant_id=bound_tenant(session)[0], code=event.code, text=event.name, amount=0))
         await session.flush()
         if self.broken:
             raise RuntimeError("a handler failed")

@@ -13,11 +13,11 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
-from libs.service_kit import relay as kit
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import Outbox, publish
-from libs.service_kit.relay import Relay
+from libs.service_kit.events import relay as kit
+from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings
+from libs.service_kit.transactions import Sessions, transaction
 
 Publish = Callable[..., Awaitable[None]]
 MakeRelay = Callable[..., Relay]
@@ -320,37 +320,3 @@ async def test_the_trace_goes_on_in_what_is_sent(
     assert envelope.traceparent
     assert envelope.traceparent.split("-")[1] == parent.split("-")[1]
     assert envelope.requestid == "r-1"
-
-
-async def test_what_is_old_is_removed_and_what_waits_is_kept(
-    sessions: Sessions,
-    superuser: asyncpg.Connection,
-    tenant_id: UUID,
-    destination: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(kit, "CLEAN_ROWS", 1)  # so more is old than one transaction removes
-    old, new = "now() - interval '31 days'", "now()"
-    for at in (old, old, new):
-        await superuser.execute(
-            "insert into outbox (event_id, destination, tenant_id, envelope, carrier, created_at, published_at)"
-            f" values (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, {at}), (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, null)",
-            destination,
-            tenant_id,
-        )
-        await superuser.execute(f"insert into inbox values (uuidv7(), $1, {at})", tenant_id)
-        await superuser.execute(
-            f"insert into idempotency_keys values ($1, uuidv7()::text, 'x', 201, null, null, {at})", tenant_id
-        )
-    cleaning = asyncio.create_task(kit.clean("probe", sessions))
-
-    async def left() -> list[int]:
-        tables = ("outbox", "inbox", "idempotency_keys")
-        return [await superuser.fetchval(f"select count(*) from {t} where tenant_id = $1", tenant_id) for t in tables]
-
-    async with asyncio.timeout(5):
-        while await left() != [4, 1, 1]:
-            assert not cleaning.done()
-            await asyncio.sleep(0.01)
-    cleaning.cancel()
-    await asyncio.gather(cleaning, return_exceptions=True)
