@@ -26,6 +26,7 @@ from libs.service_kit.events.outbox import Counts
 from libs.service_kit.health import health_router
 from libs.service_kit.idempotency import Replay
 from libs.service_kit.limits import RequestLimits
+from libs.service_kit.preconditions import describe_preconditions
 from libs.service_kit.settings import DatabaseSettings, Loaded, ServiceSettings, load
 from libs.service_kit.transactions import Sessions, create_sessions
 
@@ -130,12 +131,13 @@ async def _replay(_: Request, replay: Exception) -> Response:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Add the component that every `default` response refers to; FastAPI would put a model under application/json."""
+    """Add what FastAPI cannot derive: the component of every problem, and what `IfMatch` requires and refuses."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         schema = generate()
         schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+        describe_preconditions(schema)
         return schema
 
     app.openapi = openapi  # pyright: ignore[reportAttributeAccessIssue]  # the documented way to extend the document

@@ -71,8 +71,8 @@ class KeySet:
         if key := self._keys.get(kid):
             return key
         if not self._keys:
-            raise Unavailable("The keys that prove a token cannot be had now.", headers={"Retry-After": "1"})
-        raise _refused("the token is signed with an unknown key")
+            raise Unavailable("The keys that prove a token cannot be fetched now.", headers={"Retry-After": "1"})
+        raise _refused("The token is signed with an unknown key.")
 
     def remember(self, proof: Proof) -> None:
         """Keep what a key has just proved, so that the token's next request need not pay for it again."""
@@ -114,7 +114,7 @@ async def verify(token: str, keys: KeySet) -> Principal:
     try:
         header = jwt.get_unverified_header(token)
         if header.get("typ") != "at+jwt" or not isinstance(header.get("kid"), str):
-            raise _refused("this is no access token")
+            raise _refused("The token is not an access token.")
         key = await keys.find(header["kid"])
         claims = jwt.decode(
             token,
@@ -135,9 +135,9 @@ async def verify(token: str, keys: KeySet) -> Principal:
         keys.remember(Proof(header["kid"], claims["exp"], principal))
         return principal
     except jwt.ExpiredSignatureError:
-        raise _refused("the token has expired") from None
+        raise _refused("The token has expired.") from None
     except (jwt.PyJWTError, ValueError, AttributeError, TypeError):
-        raise _refused("the token is not valid") from None
+        raise _refused("The token is not valid.") from None
 
 
 async def identify(request: Request) -> Principal:
@@ -146,7 +146,7 @@ async def identify(request: Request) -> Principal:
     if known is None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise Unauthorized("an access token is needed", headers={"WWW-Authenticate": "Bearer"})
+            raise Unauthorized("An access token is needed.", headers={"WWW-Authenticate": "Bearer"})
         known = request.scope[_CALLER] = await verify(token.strip(), request.state.keys)
         bind(tenant_id=str(known.tenant_id), user_id=str(known.id))
     return known
@@ -165,7 +165,7 @@ class _Authenticated(HTTPBearer):
     async def __call__(self, request: Request) -> Principal:  # pyright: ignore[reportIncompatibleMethodOverride]
         caller = await identify(request)
         if missing := self._needed - caller.permissions:
-            raise Forbidden("this needs a permission that you do not have", missing=sorted(missing))
+            raise Forbidden("The caller lacks a permission that this needs.", missing=sorted(missing))
         return caller
 
 

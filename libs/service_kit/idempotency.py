@@ -30,16 +30,16 @@ _FIND = "select fingerprint, status, headers, body from idempotency_keys where t
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-class IdempotencyKeyReused(Invalid):
-    """This key was used for another request."""
+class IdempotencyKeyReused(Invalid):  # noqa: D101
+    detail = "This key was used for another request."
 
 
-class RequestInProgress(Conflict):
-    """The first request with this key is still running."""
+class RequestInProgress(Conflict):  # noqa: D101
+    detail = "The first request with this key is still running."
 
 
-class InvalidIdempotencyKey(BadRequest):
-    """A key has 1 to 200 visible characters."""
+class InvalidIdempotencyKey(BadRequest):  # noqa: D101
+    detail = "A key has 1 to 200 visible characters."
 
 
 class Replay(ServiceError):
@@ -83,7 +83,7 @@ async def claim(
         return Once(session, None)
     key = idempotency_key.strip().strip('"')
     if not 1 <= len(key) <= 200 or not key.isprintable():
-        raise InvalidIdempotencyKey(str(InvalidIdempotencyKey.__doc__))
+        raise InvalidIdempotencyKey()
     caller = await identify(request)
     tenant_id = caller.tenant_id
     fingerprint = await _fingerprint(request, caller.id)
@@ -93,7 +93,7 @@ async def claim(
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
-        raise RequestInProgress(str(RequestInProgress.__doc__), headers={"Retry-After": "1"}) from None
+        raise RequestInProgress(headers={"Retry-After": "1"}) from None
     return Once(session, key)
 
 
@@ -110,7 +110,7 @@ async def _fingerprint(request: Request, caller_id: UUID) -> str:
 async def _replay(session: AsyncSession, tenant_id: UUID, key: str, fingerprint: str) -> None:
     [first] = await execute(session, _FIND, tenant_id, key)
     if first["fingerprint"] != fingerprint:
-        raise IdempotencyKeyReused(str(IdempotencyKeyReused.__doc__))
+        raise IdempotencyKeyReused()
     raise Replay(first["status"], first["headers"], first["body"])
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from libs.journey.client import SERVICES, Actor
+from libs.contracts.services import PORTS
+from libs.journey.client import Actor
 from libs.journey.story import Told
 from tests.end_to_end.stack import Stack
 
@@ -33,7 +34,7 @@ def fuzzed(open_tenant: Callable[[int], Told]) -> Told:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", PORTS)
 def test_no_server_error_and_no_undocumented_answer(
     service: str, stack: Stack, fuzzed: Told, platform: Actor, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -42,15 +43,9 @@ def _published(function: ast.AST) -> list[str]:
     return [ast.unparse(call.args[1]).partition("(")[0] for call in calls if ast.unparse(call.func) == "publish"]
 
 
-def actor_of(sessions_tenant: object, user_id: object) -> Principal:
-    """Somebody of this tenant who may do everything."""
-    return Principal(
-        id=user_id,  # type: ignore[arg-type]
-        tenant_id=sessions_tenant,  # type: ignore[arg-type]
-        permissions=frozenset(TENANT_PERMISSIONS),
-        client_id=None,
-        token="",
-    )
+def actor_of(tenant_id: UUID, user_id: UUID) -> Principal:
+    """A user of this tenant who may do everything."""
+    return Principal(user_id, tenant_id, frozenset(TENANT_PERMISSIONS), client_id=None, token="")
 
 
 async def answered(request: Awaitable[httpx.Response]) -> None:

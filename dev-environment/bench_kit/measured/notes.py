@@ -36,7 +36,9 @@ class Note(Entity, Base, is_listed=False):
 
 
 class NoteCodeTaken(Conflict):
-    """There is a note with this code."""
+    """The code of a note is unique."""
+
+    detail = "There is a note with this code."
 
 
 class NoteCreate(Input):

@@ -48,7 +48,7 @@ async def log_in(sessions: Sessions, given: Login) -> Tokens:
         raise _refuse(given, reason if tenant else "unknown_tenant", user)
     if tenant.status != ACTIVE:
         _log_refusal(given, f"tenant_{tenant.status}", user)
-        raise TenantNotActive(str(TenantNotActive.__doc__))
+        raise TenantNotActive()
     new_hash = await passwords.hash_password(password) if passwords.needs_rehash(user.password_hash) else None
     async with transaction(sessions, tenant.id, user.id) as session:
         # The check took its time, and the user may have been switched off meanwhile.
@@ -70,7 +70,7 @@ async def refresh(sessions: Sessions, token: str) -> Tokens:
         async with transaction(sessions, tenant_id) as session:
             tokens = await _rotate(session, tenant_id, token)
     if tokens is None:  # raised outside: the end of a session must be committed
-        raise InvalidRefreshToken(str(InvalidRefreshToken.__doc__))
+        raise InvalidRefreshToken()
     return tokens
 
 
@@ -117,7 +117,7 @@ async def _sign(session: AsyncSession, user: User) -> AccessToken:
 
 def _refuse(given: Login, reason: str, user: User | None) -> InvalidCredentials:
     _log_refusal(given, reason, user)
-    return InvalidCredentials("the tenant, the e-mail or the password is wrong")
+    return InvalidCredentials()
 
 
 def _log_refusal(given: Login, reason: str, user: User | None) -> None:

@@ -26,7 +26,7 @@ async def prove(session: AsyncSession, client_id: str, secret: str) -> AccessTok
     account = await _find(session, client_id)
     if not hmac.compare_digest(account.secret_hash if account else _hash(""), _hash(secret)) or account is None:
         log.warning("service account refused", client_id=client_id, reason="wrong_secret" if account else "unknown")
-        raise InvalidClient("the client id and its secret do not belong together")
+        raise InvalidClient()
     bind(tenant_id=str(account.tenant_id), user_id=str(account.id))
     after_commit(session, partial(log.info, "service account token given", client_id=client_id))
     return await keys.sign(

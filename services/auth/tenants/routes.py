@@ -25,7 +25,7 @@ router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 async def of_platform(caller: Annotated[Principal, Depends(requires("tenants:write"))]) -> Principal:
     """The caller, who must be one of the platform's own."""
     if caller.tenant_id != PLATFORM_TENANT_ID:
-        raise PlatformOnly(str(PlatformOnly.__doc__))
+        raise PlatformOnly()
     return caller
 
 

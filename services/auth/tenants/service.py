@@ -74,7 +74,7 @@ async def create_administrator(
     await bind_tenant(session, tenant_id, actor.id)
     tenant = await directory.lock(session, tenant_id)
     if tenant is None or tenant.status == CLOSED or tenant.id == PLATFORM_TENANT_ID:
-        raise TenantNotFound("there is no such tenant")
+        raise TenantNotFound()
     given = await roles.resolve(session, tenant_id, [roles.ADMINISTRATOR])
     user = await users.add(session, tenant_id, wanted, password_hash, given)
     await session.flush()  # the event too, while row-level security knows this tenant

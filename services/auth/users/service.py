@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import UserCreated, UserSessionsRevoked, UserUpdated
 from libs.service_kit.auth import Principal
+from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from libs.service_kit.transactions import Sessions, transaction
@@ -51,9 +52,7 @@ async def add(
 
 async def get(session: AsyncSession, actor: Principal, user_id: UUID) -> User:
     """The user. Raises `UserNotFound`."""
-    if user := await queries.find(session, actor.tenant_id, user_id):
-        return user
-    raise UserNotFound("there is no such user")
+    return found(await queries.find(session, actor.tenant_id, user_id), UserNotFound, user_id)
 
 
 async def update(
@@ -85,7 +84,7 @@ async def update(
 async def _refuse_last_administrator(session: AsyncSession, user: User) -> None:
     with session.no_autoflush:  # the roles are locked before the user, in every request
         if not await queries.count_other_administrators(session, user.tenant_id, user.id):
-            raise LastAdministrator(str(LastAdministrator.__doc__))
+            raise LastAdministrator()
 
 
 async def _log_out_everywhere(session: AsyncSession, user: User) -> None:

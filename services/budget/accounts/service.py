@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import AccountOpened, AccountRenamed
 from libs.service_kit.auth import Principal
+from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.budget.accounts import queries
@@ -17,9 +18,7 @@ from services.budget.accounts.schemas import AccountCreate, AccountUpdate
 async def get(session: AsyncSession, actor: Principal, account_id: UUID) -> Account:
     """The account with this id."""
     account = await session.scalar(queries.accounts(actor.tenant_id).where(Account.id == account_id))
-    if account is None:
-        raise AccountNotFound(f"There is no account {account_id}.")
-    return account
+    return found(account, AccountNotFound, account_id)
 
 
 async def open_account(session: AsyncSession, actor: Principal, wanted: AccountCreate) -> Account:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected, ExpenditureRequested
 from libs.service_kit.auth import Principal
 from libs.service_kit.client import ServiceClient
+from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import two_decimals
 from libs.service_kit.preconditions import Expected
@@ -29,7 +30,7 @@ from services.budget.expenditures.schemas import ExpenditureCreate, Rejection
 
 async def get(session: AsyncSession, actor: Principal, expenditure_id: UUID) -> Expenditure:
     """The expenditure with this id."""
-    return _found(await queries.find(session, actor.tenant_id, expenditure_id), expenditure_id)
+    return found(await queries.find(session, actor.tenant_id, expenditure_id), ExpenditureNotFound, expenditure_id)
 
 
 async def request(
@@ -91,10 +92,10 @@ async def _check_people(personnel: ServiceClient, actor: Principal, asked: Expen
     approver = await employees.require_own(personnel, actor)
     # One person can have had two users, so the employee counts as well.
     if asked.requester_id == actor.id or asked.employee_id == approver.id:
-        raise OwnRequest(str(OwnRequest.__doc__))
+        raise OwnRequest()
     requester = await employees.find(personnel, actor, asked.employee_id)
     if requester is None or not requester.is_employed:
-        raise RequesterLeft(str(RequesterLeft.__doc__))
+        raise RequesterLeft()
 
 
 async def _commit(session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected) -> Expenditure:
@@ -121,7 +122,9 @@ async def _commit(session: AsyncSession, actor: Principal, expenditure_id: UUID,
 async def _lock_undecided(
     session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected
 ) -> Expenditure:
-    expenditure = _found(await queries.lock(session, actor.tenant_id, expenditure_id), expenditure_id)
+    expenditure = found(
+        await queries.lock(session, actor.tenant_id, expenditure_id), ExpenditureNotFound, expenditure_id
+    )
     if expenditure.status != "requested":
         raise AlreadyDecided(f"It is {expenditure.status}.")
     expected.check(expenditure)
@@ -130,9 +133,3 @@ async def _lock_undecided(
 
 def _decide(expenditure: Expenditure, actor: Principal, status: str) -> None:
     expenditure.status, expenditure.decided_by, expenditure.decided_at = status, actor.id, datetime.now(UTC)
-
-
-def _found(expenditure: Expenditure | None, expenditure_id: UUID) -> Expenditure:
-    if expenditure is None:
-        raise ExpenditureNotFound(f"There is no expenditure {expenditure_id}.")
-    return expenditure

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import FiscalYearOpened
 from libs.service_kit.auth import Principal
+from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from services.budget.fiscal_years import queries
 from services.budget.fiscal_years.errors import FiscalYearNotFound
@@ -16,9 +17,7 @@ from services.budget.fiscal_years.schemas import FiscalYearCreate
 async def get(session: AsyncSession, actor: Principal, fiscal_year_id: UUID) -> FiscalYear:
     """The fiscal year with this id."""
     year = await session.scalar(queries.fiscal_years(actor.tenant_id).where(FiscalYear.id == fiscal_year_id))
-    if year is None:
-        raise FiscalYearNotFound(f"There is no fiscal year {fiscal_year_id}.")
-    return year
+    return found(year, FiscalYearNotFound, fiscal_year_id)
 
 
 async def open_year(session: AsyncSession, actor: Principal, wanted: FiscalYearCreate) -> FiscalYear:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts.personnel import DepartmentCreated, DepartmentUpdated
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
+from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from libs.service_kit.transactions import after_commit
@@ -26,10 +27,7 @@ ROOT_CODE = "root"
 
 async def get(session: AsyncSession, actor: Principal, department_id: UUID) -> Department:
     """The department with this id."""
-    department = await queries.find(session, actor.tenant_id, department_id)
-    if department is None:
-        raise DepartmentNotFound(f"There is no department {department_id}.")
-    return department
+    return found(await queries.find(session, actor.tenant_id, department_id), DepartmentNotFound, department_id)
 
 
 async def create(session: AsyncSession, actor: Principal, wanted: DepartmentCreate) -> Department:

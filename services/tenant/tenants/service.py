@@ -15,6 +15,7 @@ from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated, TenantRenamed
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
+from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from libs.service_kit.transactions import after_commit
@@ -34,7 +35,7 @@ PLATFORM_CODE = "platform"
 async def create(session: AsyncSession, actor: Principal, wanted: TenantCreate) -> Tenant:
     """Begin the provisioning of a new tenant."""
     if wanted.code == PLATFORM_CODE:
-        raise TenantCodeTaken(f"`{PLATFORM_CODE}` is the platform's own code")
+        raise TenantCodeTaken(f"`{PLATFORM_CODE}` is the platform's own code.")
     steps = [ProvisioningStep(service=service) for service in PARTICIPANTS]
     tenant = Tenant(
         tenant_id=actor.tenant_id, code=wanted.code, name=wanted.name, status="provisioning", provisioning=steps
@@ -48,20 +49,15 @@ async def create(session: AsyncSession, actor: Principal, wanted: TenantCreate) 
 
 async def get(session: AsyncSession, tenant_id: UUID) -> Tenant:
     """The tenant with this id."""
-    tenant = await queries.find(session, tenant_id)
-    if tenant is None:
-        raise TenantNotFound(f"There is no tenant {tenant_id}.")
-    return tenant
+    return found(await queries.find(session, tenant_id), TenantNotFound, tenant_id)
 
 
 async def rename(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: TenantUpdate) -> Tenant:
     """Give the tenant another name."""
-    tenant = await queries.lock(session, tenant_id)
-    if tenant is None:
-        raise TenantNotFound(f"There is no tenant {tenant_id}.")
+    tenant = found(await queries.lock(session, tenant_id), TenantNotFound, tenant_id)
     expected.check(tenant)
     if tenant.status == "closed":
-        raise TenantIsClosed(str(TenantIsClosed.__doc__))
+        raise TenantIsClosed()
     if tenant.name != wanted.name:
         tenant.name = wanted.name
         async with bound_to(session, tenant.id):

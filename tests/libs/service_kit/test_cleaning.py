@@ -1,22 +1,17 @@
 """Old rows of the kit's own tables are removed, and those that still wait are kept."""
 
 import asyncio
-from uuid import UUID
-
-import asyncpg
-import pytest
 
 from libs.service_kit import cleaning
-from libs.service_kit.transactions import Sessions
 
 
 async def test_what_is_old_is_removed_and_what_waits_is_kept(
-    sessions: Sessions,
-    superuser: asyncpg.Connection,
-    tenant_id: UUID,
-    destination: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    sessions,
+    superuser,
+    tenant_id,
+    destination,
+    monkeypatch,
+):
     monkeypatch.setattr(cleaning, "ROWS", 1)  # so more is old than one transaction removes
     old, new = "now() - interval '31 days'", "now()"
     for at in (old, old, new):
