@@ -1,4 +1,4 @@
-"""What the auth service tells: users, roles and sessions."""
+"""The events of the auth service: users, roles and sessions."""
 
 from typing import ClassVar
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What the budget service tells: years, accounts, allocations and expenditures. Amounts have two decimals."""
+"""The events of the budget service: years, accounts, allocations and expenditures. Amounts have two decimals."""
 
 from datetime import date
 from decimal import Decimal

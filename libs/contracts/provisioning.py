@@ -1,4 +1,4 @@
-"""What each service answers to `tenant.created.v1`: the steps of the provisioning saga."""
+"""How each service answers `tenant.created.v1`: the steps of the provisioning saga."""
 
 from typing import ClassVar
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What the tenant service tells: a tenant's life."""
+"""The events of the tenant service: a tenant's life."""
 
 from typing import ClassVar
 from uuid import UUID

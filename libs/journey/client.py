@@ -78,7 +78,7 @@ Listener = Callable[[Answer, Exception | None], None]
 class Api:
     """The public API of a running stack, for anybody without a token; `Actor` is somebody with one.
 
-    `urls`: base URLs by short name. `listener`: told of every answer. Safe to share between threads.
+    `urls`: base URLs by short name. `listener`: called with every answer. Safe to share between threads.
     """
 
     def __init__(self, urls: Mapping[str, str], listener: Listener | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Who is asking: an access token verified against the public keys of the auth service, made into a `Principal`."""
+"""The caller: an access token verified against the public keys of the auth service, made into a `Principal`."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ _CALLER = "all-erp.caller"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks, for which tenant, and what they may do."""
+    """The caller, the tenant that they act for, and what they may do."""
 
     id: UUID
     tenant_id: UUID
@@ -41,7 +41,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A token whose signature and claims were found right: with which key, until when, and whom it stands for."""
+    """A token that has been verified: the key that proved it, when it expires, and the principal that it stands for."""
 
     kid: str
     expires_at: float
@@ -75,13 +75,13 @@ class KeySet:
         raise _refused("The token is signed with an unknown key.")
 
     def remember(self, proof: Proof) -> None:
-        """Keep what a key has just proved, so that the token's next request need not pay for it again."""
+        """Keep a proof, so that the next request with this token costs no verification."""
         if len(self._proofs) >= MOST_PROOFS:
             self._proofs.clear()
         self._proofs[proof.principal.token] = proof
 
     async def proved(self, token: str) -> Principal | None:
-        """Whom a token stands for that these keys have proved before and that has not expired since."""
+        """The principal of a token that these keys have proved before, unless it has expired since."""
         if known := self._proofs.get(token):
             await self.find(known.kid)  # when the keys are old this renews them, and forgets all proofs
             if token in self._proofs and time.time() < known.expires_at + LEEWAY_SECONDS:
@@ -99,7 +99,7 @@ class KeySet:
                 log.warning("token keys could not be fetched", error=error)
                 return
             self._keys = {key.key_id: key for key in found.keys if key.key_id}
-            self._proofs.clear()  # a key that is withdrawn takes what it has proved with it
+            self._proofs.clear()  # what a withdrawn key has proved must not outlive it
             self._fetched_at = time.monotonic()
 
 
@@ -141,7 +141,7 @@ async def verify(token: str, keys: KeySet) -> Principal:
 
 
 async def identify(request: Request) -> Principal:
-    """Who asks: verified once for a request, and then bound to its log lines. Raises `Unauthorized` without a valid token."""
+    """The caller, verified once for a request, and then bound to its log lines. Raises `Unauthorized` without a valid token."""
     known: Principal | None = request.scope.get(_CALLER)
     if known is None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -155,7 +155,7 @@ async def identify(request: Request) -> Principal:
 class _Authenticated(HTTPBearer):
     """The caller, who must hold all these permissions: a dependency that is also the scheme in OpenAPI.
 
-    One, without others below it: FastAPI solves a dependency wherever it stands, and asks only then whether it is known.
+    It depends on no other: FastAPI solves a dependency in each place, and looks only then whether it is solved already.
     """
 
     def __init__(self, *permissions: str) -> None:

@@ -1,4 +1,4 @@
-"""Work that runs as long as the service does, beside its requests."""
+"""Work that runs in the background for as long as the service does."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping

@@ -1,4 +1,4 @@
-"""Removes the rows of the kit's own tables that nobody needs any more."""
+"""Removes old rows of the kit's own tables."""
 
 import asyncio
 

@@ -172,7 +172,7 @@ def _pointer(location: Sequence[int | str]) -> str:
 
 
 def _place(error: Mapping[str, Any]) -> Sequence[int | str]:
-    """Where the error is. Of a body that is no JSON FastAPI tells a character's number, which points at nothing."""
+    """Where the error is. For a body that is not JSON FastAPI gives the number of a character, which points at nothing."""
     location: Sequence[int | str] = error["loc"]
     return location[:1] if error["type"] == "json_invalid" else location
 

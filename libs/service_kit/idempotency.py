@@ -99,11 +99,11 @@ async def claim(
 
 async def _fingerprint(request: Request, caller_id: UUID) -> str:
     """What makes two requests the same. Without secrets: from a plain hash a password could be guessed."""
-    # Nobody has looked at the body yet. Not by orjson, which refuses what FastAPI's parser lets through.
+    # The body is not parsed yet. Not by orjson, which refuses what FastAPI's parser accepts.
     body: Any = json.loads(await request.body() or b"{}")
     given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-    told = {name: value for name, value in given.items() if not is_secret(name)}
-    asked = [request.method, request.scope["path"], str(caller_id), told]
+    public = {name: value for name, value in given.items() if not is_secret(name)}
+    asked = [request.method, request.scope["path"], str(caller_id), public]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 

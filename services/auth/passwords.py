@@ -25,7 +25,7 @@ NOBODYS_HASH = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 
 CORES = os.cpu_count() or 1
 WAITING_LIMIT = 50 * CORES
-"""About a second of work; whoever comes later is better told at once."""
+"""About a second of work; a later request is better refused at once."""
 
 _limiter = CapacityLimiter(CORES)
 _tracer = get_tracer(__name__)

@@ -76,7 +76,7 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
                 batch.new.discard(envelope.id)
     except Exception as error:
         if isinstance(error, DBAPIError) and is_passing(error):
-            raise  # no fault of the event's, and perhaps nothing of this batch can be committed any more
+            raise  # not the event's fault, and perhaps nothing of this batch can be committed now
         refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {error}"[:500]
         if envelope.id in batch.new:  # otherwise its effect stands, and with it the claim
             await _release(session, envelope)

@@ -49,7 +49,7 @@ async def start(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> str:
 async def rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Rotation | None:
     """Use a refresh token up. None when there is no such token, or its time or its session is over.
 
-    A second use ends the session: the token has two holders, and which of them is the thief nobody can tell. There is
+    A second use ends the session: the token has two holders, and nobody can know which of them is the thief. There is
     no grace for a client that sends it twice, since a thief would have it too.
     """
     found = await _lock(session, tenant_id, token)

@@ -51,7 +51,7 @@ async def activate(session: AsyncSession, tenant_id: UUID) -> None:
 async def close(session: AsyncSession, tenant_id: UUID) -> None:
     """Log everybody out and let nobody in. A tenant that never was active leaves nothing but its id.
 
-    A tenant that was active keeps its people and its code: what they did is told by their ids.
+    A tenant that was active keeps its people and its code, since the audit trail names people by their ids.
     """
     tenant = await directory.lock(session, tenant_id)
     if tenant is None:

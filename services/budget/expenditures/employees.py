@@ -21,7 +21,7 @@ class Employee:
 
 
 async def find(personnel: ServiceClient, actor: Principal, employee_id: UUID) -> Employee | None:
-    """The employee with this id. Raises `Unavailable` when personnel does not tell."""
+    """The employee with this id. Raises `Unavailable` when personnel does not answer."""
     return await _ask(personnel, actor, f"/api/v1/employees/{employee_id}")
 
 

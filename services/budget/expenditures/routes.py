@@ -64,7 +64,7 @@ async def request_expenditure(
     session: DatabaseSession,
     once: CreateOnce,
 ) -> Response:
-    """Ask to spend from an allocation; who asks must be employed today."""
+    """Request to spend from an allocation; the requester must be employed today."""
     expenditure = await service.request(session, actor, employee, wanted)
     location = f"/api/v1/expenditures/{expenditure.id}"
     return await once.created(ExpenditureOut.of(expenditure), location=location, version=expenditure.version)

@@ -2,7 +2,7 @@
 
 Creation is a saga. `tenant.created.v1` asks every participant to prepare; each answer is one step; the last good one
 makes the tenant active. A refusal or the time-out closes it, and `tenant.closed.v1` asks everybody to undo what they
-had prepared. These functions run bound to the platform; the row lock puts answers that come at once in a row.
+had prepared. These functions run bound to the platform; the row lock lets answers that come at once take effect one after the other.
 """
 
 from datetime import UTC, datetime
