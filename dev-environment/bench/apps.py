@@ -117,7 +117,7 @@ def ours(app: FastAPI, engine: AsyncEngine) -> None:
     from libs.observability import instrument
     from libs.observability.sql import instrument_engine
 
-    instrument_engine(engine)
+    instrument_engine(engine, max_overflow=0)
     instrument(app)
 
 

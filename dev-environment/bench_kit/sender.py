@@ -13,12 +13,13 @@ from bench_kit.measured.main import Settings
 from libs.contracts.budget import AccountOpened
 from libs.observability import start
 from libs.service_kit.client import ServiceAccount, ServiceClient
-from libs.service_kit.database import Sessions, create_engine, create_sessions, transaction
-from libs.service_kit.events import EVENT_DEADLINE_SECONDS
-from libs.service_kit.outbox import Outbox, publish
-from libs.service_kit.relay import Relay
+from libs.service_kit.database import create_engine
+from libs.service_kit.events.flow import DEADLINE_SECONDS
+from libs.service_kit.events.http import HttpTransport
+from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import load
-from libs.service_kit.transport import HttpTransport
+from libs.service_kit.transactions import Sessions, create_sessions, transaction
 
 DESTINATION = "system"
 TENANTS = 10
@@ -48,7 +49,7 @@ async def main(count: int) -> None:
     assert secret
     async with (
         ServiceClient("auth", settings.services.of("auth")) as auth,
-        ServiceClient(DESTINATION, settings.services.of(DESTINATION), EVENT_DEADLINE_SECONDS) as client,
+        ServiceClient(DESTINATION, settings.services.of(DESTINATION), DEADLINE_SECONDS) as client,
     ):
         transport = HttpTransport(
             {DESTINATION: client}, ServiceAccount(auth, "measured-service", secret.get_secret_value())

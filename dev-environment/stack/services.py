@@ -1,14 +1,15 @@
-"""The five services: the only place of this package that lists their names and ports."""
+"""The services as the verbs of the stack know them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from libs.contracts.services import PORTS
 from stack.errors import SettingError
 
 
 @dataclass(frozen=True)
 class Service:
-    """One of the five: its short name, and the port that it has unless `port_variable` moves it."""
+    """A service: its short name, and the port that it has unless `port_variable` moves it."""
 
     short: str
     port: int
@@ -24,13 +25,7 @@ class Service:
         return f"{self.short.upper()}_PORT"
 
 
-SERVICES = (
-    Service("auth", 3001),
-    Service("tenant", 3002),
-    Service("system", 3003),
-    Service("budget", 3010),
-    Service("personnel", 3020),
-)
+SERVICES = tuple(Service(name, port) for name, port in PORTS.items())
 
 
 def service_named(name: str) -> Service:

@@ -3,11 +3,12 @@
 from libs.contracts import auth, budget, personnel, provisioning, tenant
 from libs.contracts.events import EVENTS, CloudEvent, Event, read_event
 from libs.contracts.permissions import PLATFORM_TENANT_ID
-from libs.contracts.subscriptions import SUBSCRIPTIONS, subscribers
+from libs.contracts.services import SERVICES, SUBSCRIPTIONS, subscribers
 
 __all__ = [
     "EVENTS",
     "PLATFORM_TENANT_ID",
+    "SERVICES",
     "SUBSCRIPTIONS",
     "CloudEvent",
     "Event",

@@ -1,7 +1,9 @@
-"""What the auth service tells: users, roles and sessions."""
+"""The events of the auth service: users, roles and sessions."""
 
 from typing import ClassVar
 from uuid import UUID
+
+from pydantic import Field
 
 from libs.contracts.events import Event
 
@@ -11,7 +13,7 @@ class UserCreated(Event):
 
     type: ClassVar[str] = "user.created.v1"
     user_id: UUID
-    email: str
+    email: str = Field(repr=False)
     roles: list[str]
 
 
@@ -42,6 +44,7 @@ class UserSessionsRevoked(Event):
     """Every session of a family ended: a refresh token was used a second time, so one of its holders is a thief."""
 
     type: ClassVar[str] = "user.sessions_revoked.v1"
+    is_trouble: ClassVar[bool] = True
     user_id: UUID
     reason: str
 

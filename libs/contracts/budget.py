@@ -1,11 +1,15 @@
-"""What the budget service tells: years, accounts, allocations and expenditures. Amounts have two decimals."""
+"""The events of the budget service: years, accounts, allocations and expenditures. Amounts have two decimals."""
 
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
+from pydantic import Field, PlainSerializer
+
 from libs.contracts.events import Event
+
+Amount = Annotated[Decimal, PlainSerializer("{:.2f}".format, return_type=str, when_used="json")]
 
 
 class FiscalYearOpened(Event):
@@ -42,7 +46,7 @@ class AllocationMade(Event):
     allocation_id: UUID
     fiscal_year_id: UUID
     account_id: UUID
-    amount: Decimal
+    amount: Amount
 
 
 class AllocationChanged(Event):
@@ -50,7 +54,7 @@ class AllocationChanged(Event):
 
     type: ClassVar[str] = "allocation.changed.v1"
     allocation_id: UUID
-    amount: Decimal
+    amount: Amount
 
 
 class ExpenditureRequested(Event):
@@ -59,7 +63,7 @@ class ExpenditureRequested(Event):
     type: ClassVar[str] = "expenditure.requested.v1"
     expenditure_id: UUID
     allocation_id: UUID
-    amount: Decimal
+    amount: Amount
     employee_id: UUID
 
 
@@ -69,7 +73,7 @@ class ExpenditureApproved(Event):
     type: ClassVar[str] = "expenditure.approved.v1"
     expenditure_id: UUID
     allocation_id: UUID
-    amount: Decimal
+    amount: Amount
     employee_id: UUID
 
 
@@ -79,4 +83,4 @@ class ExpenditureRejected(Event):
     type: ClassVar[str] = "expenditure.rejected.v1"
     expenditure_id: UUID
     allocation_id: UUID
-    reason: str
+    reason: str = Field(repr=False)

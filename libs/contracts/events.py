@@ -15,10 +15,14 @@ class Event(BaseModel):
 
     `type` is `<entity>.<what happened>.v<version>`, and the event has a field `<entity>_id`.
     Fields may be added to a version; anything else is a new version. No event carries a secret: all are kept for audit.
+    A field with `repr=False` stays out of log lines.
     """
 
     model_config = ConfigDict(frozen=True)
     type: ClassVar[str]
+    is_trouble: ClassVar[bool] = False
+    """Whether its log line is a warning."""
+    _unlogged: ClassVar[set[str]]
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -26,12 +30,17 @@ class Event(BaseModel):
         if cls.type in EVENTS or f"{cls.type.split('.')[0]}_id" not in cls.model_fields:
             raise TypeError(f"{cls.__name__}: the type {cls.type} is taken, or its entity's id is no field")
         EVENTS[cls.type] = cls
+        cls._unlogged = {name for name, field in cls.model_fields.items() if not field.repr}
 
     @property
     def subject(self) -> str:
         """The entity that the event is about, as `<entity>/<id>`."""
         entity = self.type.split(".")[0]
         return f"{entity}/{getattr(self, f'{entity}_id')}"
+
+    def loggable(self) -> dict[str, Any]:
+        """The fields that may stand in a log line, as plain JSON values."""
+        return self.model_dump(mode="json", exclude=self._unlogged)
 
 
 class CloudEvent(BaseModel):

@@ -1,4 +1,4 @@
-"""What the personnel service tells: departments, employees and their appointments."""
+"""The events of the personnel service: departments, employees and their appointments."""
 
 from datetime import date
 from typing import ClassVar

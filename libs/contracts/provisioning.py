@@ -1,12 +1,9 @@
-"""What each service answers to `tenant.created.v1`: the steps of the provisioning saga."""
+"""How each service answers `tenant.created.v1`: the steps of the provisioning saga."""
 
 from typing import ClassVar
 from uuid import UUID
 
 from libs.contracts.events import Event
-
-PARTICIPANTS = ("auth", "budget", "personnel", "system")
-"""The services whose answer makes a tenant active."""
 
 
 class TenantPrepared(Event):
@@ -21,6 +18,7 @@ class TenantPreparationFailed(Event):
     """One service refuses the tenant, for a reason that trying again would not change."""
 
     type: ClassVar[str] = "tenant.preparation_failed.v1"
+    is_trouble: ClassVar[bool] = True
     tenant_id: UUID
     service: str
     reason: str

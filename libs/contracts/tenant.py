@@ -1,4 +1,4 @@
-"""What the tenant service tells: a tenant's life."""
+"""The events of the tenant service: a tenant's life."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -34,5 +34,6 @@ class TenantClosed(Event):
     """Provisioning failed or the tenant has left: every service undoes what it prepared."""
 
     type: ClassVar[str] = "tenant.closed.v1"
+    is_trouble: ClassVar[bool] = True
     tenant_id: UUID
     reason: str

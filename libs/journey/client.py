@@ -11,8 +11,7 @@ from uuid import uuid4
 import httpx
 import stamina
 
-SERVICES = {"auth": 3001, "tenant": 3002, "system": 3003, "budget": 3010, "personnel": 3020}
-"""The five services by short name, and the port on which each answers by default."""
+from libs.contracts.services import PORTS
 
 TIMEOUT_SECONDS = 15.0
 ATTEMPTS = 8
@@ -24,7 +23,7 @@ def urls(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     given = os.environ if environment is None else environment
     return {
         name: given.get(f"SERVICES__{name.upper()}", f"http://127.0.0.1:{port}").rstrip("/")
-        for name, port in SERVICES.items()
+        for name, port in PORTS.items()
     }
 
 
@@ -79,7 +78,7 @@ Listener = Callable[[Answer, Exception | None], None]
 class Api:
     """The public API of a running stack, for anybody without a token; `Actor` is somebody with one.
 
-    `urls`: base URLs by short name. `listener`: told of every answer. Safe to share between threads.
+    `urls`: base URLs by short name. `listener`: called with every answer. Safe to share between threads.
     """
 
     def __init__(self, urls: Mapping[str, str], listener: Listener | None = None) -> None:

@@ -9,7 +9,7 @@ KINDS = ("Shipyard", "Instruments", "Foods", "Logistics", "Textiles", "Energy", 
 PLACES = ("Harbour", "Northfield", "Riverside", "Hanbit", "Alder", "Seorak", "Bluestone", "Saebyeok")
 GIVEN = ("Minjun", "Seoyeon", "Alice", "Jonas", "Haruto", "Priya", "Elena", "Dohyun", "Nora", "Tomas", "Jiwoo")
 FAMILY = ("Kim", "Lee", "Park", "Choi", "Weber", "Tanaka", "Sharma", "Rossi", "Jung", "Novak", "Lindqvist")
-# Four of them, drawn anew for each run, are a password.
+# Four of them, drawn again for each run, are a password.
 WORDS = ("amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "heron", "kelp", "maple", "orchid", "plover")
 TREE: dict[str, tuple[str, str | None]] = {
     "operations": ("Operations", None),

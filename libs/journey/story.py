@@ -30,7 +30,7 @@ class Told:
 
 
 def quiet(who: str, what: str, answer: Answer) -> None:
-    """A `Report` that tells nobody."""
+    """A `Report` that does nothing."""
 
 
 def tell(api: Api, platform: Actor, company: Company, report: Report = quiet) -> Told:

@@ -51,7 +51,9 @@ class TelemetrySettings(BaseSettings):
         return level
 
     @classmethod
-    def for_service(cls, name: str) -> Self:
-        """The environment's settings, with `name` where it names no service."""
+    def for_service(cls, name: str, namespace: str = "") -> Self:
+        """The environment's settings, with this name and namespace where the environment gives none."""
         settings = cls()
-        return settings if "service_name" in settings.model_fields_set else cls(service_name=name)
+        ours = {"service_name": name, "service_namespace": namespace}
+        missing = {field: value for field, value in ours.items() if field not in settings.model_fields_set}
+        return settings.model_copy(update=missing)

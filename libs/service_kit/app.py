@@ -1,9 +1,8 @@
 """The composition of every service: middleware, routers, errors, health and the resources of its lifetime, on one screen."""
 
-import asyncio
 import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -12,25 +11,27 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.observability import get_logger, instrument
+from libs.observability import instrument
+from libs.observability.context import show_on_spans
 from libs.observability.http import QUIET
-from libs.service_kit import events, migrations, relay
 from libs.service_kit.auth import KeySet
-from libs.service_kit.client import ServiceClient
-from libs.service_kit.database import Sessions, create_engine, create_sessions
+from libs.service_kit.background import Background, run_background
+from libs.service_kit.cleaning import clean
+from libs.service_kit.client import ServiceClient, open_clients
+from libs.service_kit.database import create_engine
 from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers
-from libs.service_kit.events import Work
+from libs.service_kit.events import http as events_by_http
+from libs.service_kit.events.flow import Link, create_outbox, flow
+from libs.service_kit.events.inbox import Handlers
+from libs.service_kit.events.outbox import Counts
 from libs.service_kit.health import health_router
 from libs.service_kit.idempotency import Replay
-from libs.service_kit.inbox import EVENTS_PATH, Handlers, events_router
 from libs.service_kit.limits import RequestLimits
-from libs.service_kit.outbox import Outbox
-from libs.service_kit.settings import Loaded, ServiceSettings, load
+from libs.service_kit.preconditions import describe_preconditions
+from libs.service_kit.settings import DatabaseSettings, Loaded, ServiceSettings, load
+from libs.service_kit.transactions import Sessions, create_sessions
 
-log = get_logger(__name__)
-
-RESTART_SECONDS = 1.0
-# Fewer and later collections than by default (700, 10, 10): the objects of a request go without any, by their counts.
+# Fewer and later collections than by default (700, 10, 10): reference counts alone free the objects of a request.
 GC_THRESHOLDS = (10_000, 20, 50)
 
 
@@ -40,35 +41,32 @@ def create_app(
     description: str,
     routers: Sequence[APIRouter],
     handlers: Handlers | None = None,
+    counts: Counts | None = None,
     conflicts: Conflicts | None = None,
     calls: Sequence[str] = (),
-    background: Mapping[str, Work] | None = None,
+    background: Mapping[str, Background] | None = None,
     fetch_keys: Callable[[Sessions], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> FastAPI:
     """Build a service.
 
-    `handlers`: what its events do. `conflicts`: what its constraints mean. `calls`: the services it calls, found by name
-    in `request.state.clients`. `background`: its own work beside the requests. `fetch_keys`: where the public keys of
-    tokens come from, if not from the auth service.
+    `handlers`: what the events do that it hears. `counts`: what counts the events that it publishes. `conflicts`: what
+    its constraints mean. `calls`: the services that it calls, found by name in `request.state.clients`. `background`: its
+    own work beside the requests. `fetch_keys`: where the public keys of tokens come from, if not from the auth service.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
-        async with AsyncExitStack() as stack:
-            engine = create_engine(settings.database)
-            stack.push_async_callback(engine.dispose)
-            outbox = Outbox(f"{settings.name}-service", events.destinations(settings.events))
+        outbox, link = create_outbox(settings, counts), Link()
+        own = {**(background or {}), "clean": partial(clean, settings.name)}
+        async with (
+            _opened(settings.database) as engine,
+            open_clients(settings.services, {"auth", *calls}) as clients,
+            flow(settings, outbox, clients["auth"], handlers or {}, link) as relays,
+        ):
             sessions = create_sessions(engine, outbox)
-            clients = {
-                name: await stack.enter_async_context(ServiceClient(name, settings.services.of(name)))
-                for name in {"auth", *calls}
-            }
             keys = KeySet(partial(fetch_keys, sessions) if fetch_keys else partial(_fetch_keys, clients["auth"]))
-            work: dict[str, Work] = {**(background or {}), "clean": partial(relay.clean, settings.name)}
-            link = events.Link()
-            work |= await events.work(stack, settings, outbox, clients["auth"], handlers or {}, link)
-            await stack.enter_async_context(_beside(settings.name, engine, sessions, work))
-            yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "link": link}
+            async with run_background(settings.name, engine, sessions, own | relays):
+                yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "link": link}
 
     # FastAPI's own /docs loads its scripts from another host, and stays empty without a network.
     app = FastAPIOffline(
@@ -81,25 +79,26 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(RequestLimits)
-    for router in (*routers, events_router(handlers or {}), health_router(settings.name)):
+    for router in (*routers, events_by_http.events_router(handlers or {}), health_router(settings.name)):
         app.include_router(router)
     add_error_handlers(app, conflicts or {})
     app.add_exception_handler(Replay, _replay)
     _describe_problems(app)
+    show_on_spans({"tenant_id": "tenant.id"})
     # A batch of events belongs to many traces: each event leaves its own span and line.
-    instrument(app, settings.telemetry, quiet=(*QUIET, EVENTS_PATH))
+    instrument(app, settings.telemetry, quiet=(*QUIET, events_by_http.PATH))
     return app
 
 
 def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
-    """Run a service until it is told to stop: the whole of `python -m services.<name>.main`."""
+    """Run a service until a signal stops it: the whole of `python -m services.<name>.main`."""
     loaded = load(settings)
     run(create(loaded), host=loaded.host, port=loaded.port)
 
 
 def run(app: FastAPI, *, host: str, port: int) -> None:
-    """Run an app until it is told to stop."""
-    # What has been imported and built stays until the end: the collector need not look through it again and again.
+    """Run an app until a signal stops it."""
+    # What has been imported and built lives until the end: the collector need not examine it again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -115,53 +114,17 @@ def run(app: FastAPI, *, host: str, port: int) -> None:
     )
 
 
+@asynccontextmanager
+async def _opened(settings: DatabaseSettings) -> AsyncGenerator[AsyncEngine]:
+    engine = create_engine(settings)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
 async def _fetch_keys(auth: ServiceClient) -> Mapping[str, Any]:
     return await auth.get("/.well-known/jwks.json")
-
-
-@asynccontextmanager
-async def _beside(
-    service: str, engine: AsyncEngine, sessions: Sessions, work: Mapping[str, Work]
-) -> AsyncGenerator[None]:
-    """Run the work beside the requests, from when the database is migrated until the service stops."""
-
-    async def begin() -> None:
-        await _until_migrated(service, engine)
-        async with asyncio.TaskGroup() as group:  # unlike `gather`, it waits for all when it is cancelled
-            for name, run in work.items():
-                group.create_task(_keep_running(name, run, sessions), name=name)
-
-    task = asyncio.create_task(begin())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _until_migrated(service: str, engine: AsyncEngine) -> None:
-    said = False
-    while True:
-        try:
-            async with engine.connect() as connection:
-                if await migrations.is_current(connection, service):
-                    return
-            reason = "it is not migrated"
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-        if not said:
-            log.warning("waiting for the database", reason=reason)
-            said = True
-        await asyncio.sleep(RESTART_SECONDS / 2)
-
-
-async def _keep_running(name: str, run: Work, sessions: Sessions) -> None:
-    while True:
-        try:
-            await run(sessions)
-        except Exception as error:
-            log.error("background work failed and starts again", work=name, error=error)
-        await asyncio.sleep(RESTART_SECONDS)
 
 
 async def _replay(_: Request, replay: Exception) -> Response:
@@ -170,12 +133,13 @@ async def _replay(_: Request, replay: Exception) -> Response:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Add the component that every `default` response refers to; FastAPI would put a model under application/json."""
+    """Add what FastAPI cannot derive: the component of every problem, and what `IfMatch` requires and refuses."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         schema = generate()
         schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+        describe_preconditions(schema)
         return schema
 
     app.openapi = openapi  # pyright: ignore[reportAttributeAccessIssue]  # the documented way to extend the document

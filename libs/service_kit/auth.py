@@ -1,4 +1,4 @@
-"""Who is asking: an access token verified against the public keys of the auth service, made into a `Principal`."""
+"""The caller: an access token verified against the public keys of the auth service, made into a `Principal`."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ _CALLER = "all-erp.caller"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks, for which tenant, and what they may do."""
+    """The caller, the tenant that they act for, and what they may do."""
 
     id: UUID
     tenant_id: UUID
@@ -41,7 +41,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A token whose signature and claims were found right: with which key, until when, and whom it stands for."""
+    """A token that has been verified: the key that proved it, when it expires, and the principal that it stands for."""
 
     kid: str
     expires_at: float
@@ -71,17 +71,17 @@ class KeySet:
         if key := self._keys.get(kid):
             return key
         if not self._keys:
-            raise Unavailable("The keys that prove a token cannot be had now.", headers={"Retry-After": "1"})
-        raise _refused("the token is signed with an unknown key")
+            raise Unavailable("The keys that prove a token cannot be fetched now.", headers={"Retry-After": "1"})
+        raise _refused("The token is signed with an unknown key.")
 
     def remember(self, proof: Proof) -> None:
-        """Keep what a key has just proved, so that the token's next request need not pay for it again."""
+        """Keep a proof, so that the next request with this token costs no verification."""
         if len(self._proofs) >= MOST_PROOFS:
             self._proofs.clear()
         self._proofs[proof.principal.token] = proof
 
     async def proved(self, token: str) -> Principal | None:
-        """Whom a token stands for that these keys have proved before and that has not expired since."""
+        """The principal of a token that these keys have proved before, unless it has expired since."""
         if known := self._proofs.get(token):
             await self.find(known.kid)  # when the keys are old this renews them, and forgets all proofs
             if token in self._proofs and time.time() < known.expires_at + LEEWAY_SECONDS:
@@ -99,7 +99,7 @@ class KeySet:
                 log.warning("token keys could not be fetched", error=error)
                 return
             self._keys = {key.key_id: key for key in found.keys if key.key_id}
-            self._proofs.clear()  # a key that is withdrawn takes what it has proved with it
+            self._proofs.clear()  # what a withdrawn key has proved must not outlive it
             self._fetched_at = time.monotonic()
 
 
@@ -114,7 +114,7 @@ async def verify(token: str, keys: KeySet) -> Principal:
     try:
         header = jwt.get_unverified_header(token)
         if header.get("typ") != "at+jwt" or not isinstance(header.get("kid"), str):
-            raise _refused("this is no access token")
+            raise _refused("The token is not an access token.")
         key = await keys.find(header["kid"])
         claims = jwt.decode(
             token,
@@ -135,18 +135,18 @@ async def verify(token: str, keys: KeySet) -> Principal:
         keys.remember(Proof(header["kid"], claims["exp"], principal))
         return principal
     except jwt.ExpiredSignatureError:
-        raise _refused("the token has expired") from None
+        raise _refused("The token has expired.") from None
     except (jwt.PyJWTError, ValueError, AttributeError, TypeError):
-        raise _refused("the token is not valid") from None
+        raise _refused("The token is not valid.") from None
 
 
 async def identify(request: Request) -> Principal:
-    """Who asks: verified once for a request, and then bound to its log lines. Raises `Unauthorized` without a valid token."""
+    """The caller, verified once for a request, and then bound to its log lines. Raises `Unauthorized` without a valid token."""
     known: Principal | None = request.scope.get(_CALLER)
     if known is None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise Unauthorized("an access token is needed", headers={"WWW-Authenticate": "Bearer"})
+            raise Unauthorized("An access token is needed.", headers={"WWW-Authenticate": "Bearer"})
         known = request.scope[_CALLER] = await verify(token.strip(), request.state.keys)
         bind(tenant_id=str(known.tenant_id), user_id=str(known.id))
     return known
@@ -155,7 +155,7 @@ async def identify(request: Request) -> Principal:
 class _Authenticated(HTTPBearer):
     """The caller, who must hold all these permissions: a dependency that is also the scheme in OpenAPI.
 
-    One, without others below it: FastAPI solves a dependency wherever it stands, and asks only then whether it is known.
+    It depends on no other: FastAPI solves a dependency in each place, and looks only then whether it is solved already.
     """
 
     def __init__(self, *permissions: str) -> None:
@@ -165,7 +165,7 @@ class _Authenticated(HTTPBearer):
     async def __call__(self, request: Request) -> Principal:  # pyright: ignore[reportIncompatibleMethodOverride]
         caller = await identify(request)
         if missing := self._needed - caller.permissions:
-            raise Forbidden("this needs a permission that you do not have", missing=sorted(missing))
+            raise Forbidden("The caller lacks a permission that this needs.", missing=sorted(missing))
         return caller
 
 

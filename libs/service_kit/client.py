@@ -7,6 +7,8 @@ at once, because it looks at every waiting call for each that ends. This is the 
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import httpx2 as http
@@ -17,6 +19,7 @@ from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, OpenedState
 
 from libs.observability import get_logger
 from libs.service_kit.errors import Unavailable
+from libs.service_kit.settings import ServiceUrls
 
 log = get_logger(__name__)
 
@@ -112,6 +115,17 @@ class ServiceClient:
         if response.status_code >= 400:
             raise Refused(response.status_code, cast("dict[str, Any]", document) if isinstance(document, dict) else {})
         return document
+
+
+@asynccontextmanager
+async def open_clients(
+    urls: ServiceUrls, services: Iterable[str], deadline: float = DEADLINE_SECONDS
+) -> AsyncGenerator[dict[str, ServiceClient]]:
+    """A client of each of these services, by short name."""
+    async with AsyncExitStack() as opened:
+        yield {
+            name: await opened.enter_async_context(ServiceClient(name, urls.of(name), deadline)) for name in services
+        }
 
 
 _NO_JSON = object()

@@ -11,7 +11,7 @@ A service names what it refuses by a subclass: `class BudgetExceeded(Conflict)` 
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -33,13 +33,18 @@ LONGEST_NAME = 100
 
 
 class ServiceError(Exception):
-    """An expected refusal. `facts` are further members of the problem document; none may be a secret."""
+    """An expected refusal. `facts` are further members of the problem document; none may be a secret.
+
+    `detail` says what is refused, in the OpenAPI document, and in an answer for which no other is given. It is no
+    docstring, which `python -OO` would remove.
+    """
 
     status: ClassVar[int] = 500
+    detail: str
 
-    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **facts: Any) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None, **facts: Any) -> None:
+        self.detail = detail or type(self).detail
+        super().__init__(self.detail)
         self.headers = dict(headers or {})
         self.facts = facts
 
@@ -50,63 +55,63 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    """The request makes no sense as it stands."""
-
+    detail = "The request makes no sense as it stands."
     status = 400
 
 
 class Unauthorized(ServiceError):
-    """Nobody has proved who is asking."""
-
+    detail = "The request does not prove who sends it."
     status = 401
 
 
 class Forbidden(ServiceError):
-    """Who asks is known and may not."""
-
+    detail = "The caller may not do this."
     status = 403
 
 
 class NotFound(ServiceError):
-    """There is no such thing, or it is another tenant's."""
-
+    detail = "There is no such thing, or it belongs to another tenant."
     status = 404
 
 
 class Conflict(ServiceError):
-    """A rule of the business stands against it now."""
-
+    detail = "A rule of the business forbids this now."
     status = 409
 
 
 class PreconditionFailed(ServiceError):
-    """The thing has changed since the client read it."""
-
+    detail = "It has been changed meanwhile; read it again."
     status = 412
 
 
 class Invalid(ServiceError):
-    """Well-formed, but no state of the system makes it right."""
-
+    detail = "The input is well-formed, but can never be right."
     status = 422
 
 
 class PreconditionRequired(ServiceError):
-    """An update must say which version it changes."""
-
+    detail = "An update must name the version that it changes: send its ETag as If-Match."
     status = 428
 
 
 class TooManyRequests(ServiceError):
-    """More than can be done now; `Retry-After` says when."""
-
+    detail = "There are more requests than can be handled now; Retry-After says when to try again."
     status = 429
 
 
 class Unavailable(ServiceError):
-    """Something that this service needs does not answer now."""
-
+    detail = "Something that this service needs does not answer now."
     status = 503
+
+
+Row = TypeVar("Row")
+
+
+def found(row: Row | None, missing: type[NotFound], identifier: object) -> Row:
+    """The row. Raises `missing`, whose answer names the identifier, when there is none."""
+    if row is None:
+        raise missing(f"{missing.detail.removesuffix('.')}: {identifier}.")
+    return row
 
 
 def problem(
@@ -128,7 +133,7 @@ def problems(*refused: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     by_status: dict[int | str, dict[str, Any]] = {}
     for error in refused:
         entry = by_status.setdefault(error.status, {"description": "", "content": PROBLEM_CONTENT})
-        entry["description"] = "; ".join(filter(None, [entry["description"], f"`{error.slug()}`: {error.__doc__}"]))
+        entry["description"] = "; ".join(filter(None, [entry["description"], f"`{error.slug()}`: {error.detail}"]))
     return by_status
 
 
@@ -167,7 +172,7 @@ def _pointer(location: Sequence[int | str]) -> str:
 
 
 def _place(error: Mapping[str, Any]) -> Sequence[int | str]:
-    """Where the error is. Of a body that is no JSON FastAPI tells a character's number, which points at nothing."""
+    """Where the error is. For a body that is not JSON FastAPI gives the number of a character, which points at nothing."""
     location: Sequence[int | str] = error["loc"]
     return location[:1] if error["type"] == "json_invalid" else location
 
@@ -194,14 +199,14 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
 
     @app.exception_handler(StaleDataError)
     async def stale(_: Request, error: StaleDataError) -> Response:
-        return problem(412, "precondition-failed", detail="It has been changed meanwhile; read it again.")
+        return problem(412, "precondition-failed", detail=PreconditionFailed.detail)
 
     @app.exception_handler(IntegrityError)
     async def constraint(_: Request, error: IntegrityError) -> Response:
         known = conflicts.get(getattr(getattr(error.orig, "__cause__", None), "constraint_name", None) or "")
         if known is None:
             raise error
-        return problem(known.status, known.slug(), detail=known.__doc__)
+        return problem(known.status, known.slug(), detail=known.detail)
 
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)

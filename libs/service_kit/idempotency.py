@@ -15,29 +15,31 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability.redaction import is_secret
-from libs.service_kit.database import DatabaseSession, execute
+from libs.service_kit.auth import identify
+from libs.service_kit.database import execute
 from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
-from libs.service_kit.outbox import ADD, take_published
+from libs.service_kit.events import outbox
+from libs.service_kit.transactions import DatabaseSession, commit_of
 
 _CLAIM = """insert into idempotency_keys (tenant_id, key, fingerprint) values ($1, $2, $3)
 on conflict do nothing returning key"""
 # The answer, and in the same round trip the events that the request has published.
 _ANSWER = "update idempotency_keys set status = 201, headers = $2, body = $3 where tenant_id = $4 and key = $5"
-_REMEMBER = f"with remembered as ({_ANSWER}) {ADD}"
+_REMEMBER = f"with remembered as ({_ANSWER}) {outbox.ADD}"
 _FIND = "select fingerprint, status, headers, body from idempotency_keys where tenant_id = $1 and key = $2"
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-class IdempotencyKeyReused(Invalid):
-    """This key was used for another request."""
+class IdempotencyKeyReused(Invalid):  # noqa: D101
+    detail = "This key was used for another request."
 
 
-class RequestInProgress(Conflict):
-    """The first request with this key is still running."""
+class RequestInProgress(Conflict):  # noqa: D101
+    detail = "The first request with this key is still running."
 
 
-class InvalidIdempotencyKey(BadRequest):
-    """A key has 1 to 200 visible characters."""
+class InvalidIdempotencyKey(BadRequest):  # noqa: D101
+    detail = "A key has 1 to 200 visible characters."
 
 
 class Replay(ServiceError):
@@ -64,8 +66,9 @@ class Once:
         headers = {"location": location} | ({"etag": f'"{version}"'} if version is not None else {})
         answer = orjson.dumps(body)
         if self._key:
-            published = take_published(self._session) or "[]"
-            given = (orjson.dumps(headers).decode(), answer.decode(), self._session.info["tenant_id"], self._key)
+            commit = commit_of(self._session)
+            published = outbox.document(commit.take(outbox.add_rows))
+            given = (orjson.dumps(headers).decode(), answer.decode(), commit.tenant_id, self._key)
             await execute(self._session, _REMEMBER, published, *given)
         return Response(answer, 201, headers, "application/json")
 
@@ -80,33 +83,34 @@ async def claim(
         return Once(session, None)
     key = idempotency_key.strip().strip('"')
     if not 1 <= len(key) <= 200 or not key.isprintable():
-        raise InvalidIdempotencyKey(str(InvalidIdempotencyKey.__doc__))
-    tenant_id: UUID = session.info["tenant_id"]
-    fingerprint = await _fingerprint(request, session.info["actor_id"])
+        raise InvalidIdempotencyKey()
+    caller = await identify(request)
+    tenant_id = caller.tenant_id
+    fingerprint = await _fingerprint(request, caller.id)
     try:
         if not await execute(session, _CLAIM, tenant_id, key, fingerprint):
             await _replay(session, tenant_id, key, fingerprint)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
-        raise RequestInProgress(str(RequestInProgress.__doc__), headers={"Retry-After": "1"}) from None
+        raise RequestInProgress(headers={"Retry-After": "1"}) from None
     return Once(session, key)
 
 
 async def _fingerprint(request: Request, caller_id: UUID) -> str:
     """What makes two requests the same. Without secrets: from a plain hash a password could be guessed."""
-    # Nobody has looked at the body yet. Not by orjson, which refuses what FastAPI's parser lets through.
+    # The body is not parsed yet. Not by orjson, which refuses what FastAPI's parser accepts.
     body: Any = json.loads(await request.body() or b"{}")
     given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-    told = {name: value for name, value in given.items() if not is_secret(name)}
-    asked = [request.method, request.scope["path"], str(caller_id), told]
+    public = {name: value for name, value in given.items() if not is_secret(name)}
+    asked = [request.method, request.scope["path"], str(caller_id), public]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 async def _replay(session: AsyncSession, tenant_id: UUID, key: str, fingerprint: str) -> None:
     [first] = await execute(session, _FIND, tenant_id, key)
     if first["fingerprint"] != fingerprint:
-        raise IdempotencyKeyReused(str(IdempotencyKeyReused.__doc__))
+        raise IdempotencyKeyReused()
     raise Replay(first["status"], first["headers"], first["body"])
 
 

@@ -38,7 +38,7 @@ def run_env(metadata: MetaData) -> None:
     """The body of a service's `migrations/env.py`."""
     from alembic import context
 
-    from libs.service_kit.outbox import KitBase
+    from libs.service_kit.tables import KitBase
 
     context.configure(
         connection=context.config.attributes["connection"],

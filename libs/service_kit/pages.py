@@ -19,8 +19,8 @@ Item = TypeVar("Item")
 Row = TypeVar("Row")
 
 
-class BadCursor(BadRequest):
-    """The cursor is not one that a list of ours has given."""
+class BadCursor(BadRequest):  # noqa: D101
+    detail = "The cursor is not from a list of this service; use the `next_cursor` of the page before, or none."
 
 
 class Page(BaseModel, Generic[Item]):
@@ -72,4 +72,4 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
         # In UTC, as the driver will want it: at the ends of the calendar another zone has no such time.
         return created_at.astimezone(UTC), row_id
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError):
-        raise BadCursor("use the `next_cursor` of the page before, or none") from None
+        raise BadCursor() from None

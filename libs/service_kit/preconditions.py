@@ -1,12 +1,14 @@
-"""Optimistic locking over HTTP: an `ETag` tells the version, and an update must name it in `If-Match`."""
+"""Optimistic locking over HTTP: an `ETag` names a version, and an update must repeat it in `If-Match`."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Response
 
-from libs.service_kit.database import Entity
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired
+from libs.service_kit.entities import Entity
+from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+
+Row = TypeVar("Row", bound=Entity)
 
 
 class Expected:
@@ -14,7 +16,7 @@ class Expected:
 
     def __init__(self, if_match: Annotated[str | None, Header(max_length=100)] = None) -> None:
         if if_match is None:
-            raise PreconditionRequired("send the thing's ETag as If-Match")
+            raise PreconditionRequired()
         self.given = if_match.strip()
 
     def check(self, row: Entity) -> None:
@@ -23,7 +25,7 @@ class Expected:
             return
         known = re.fullmatch(r'"(\d{1,18})"', self.given)
         if known is None or int(known[1]) != row.version:
-            raise PreconditionFailed("It has been changed meanwhile; read it again.", current=etag(row))
+            raise PreconditionFailed(current=etag(row))
 
 
 IfMatch = Annotated[Expected, Depends(Expected)]
@@ -32,3 +34,24 @@ IfMatch = Annotated[Expected, Depends(Expected)]
 def etag(row: Entity) -> str:
     """The row's version as a strong ETag."""
     return f'"{row.version}"'
+
+
+def with_etag(response: Response, row: Row) -> Row:
+    """The row, as an answer that carries its ETag."""
+    response.headers["etag"] = etag(row)
+    return row
+
+
+def describe_preconditions(schema: dict[str, Any]) -> None:
+    """Say in an OpenAPI document that the operations with `IfMatch` require it, and how they refuse.
+
+    In code the header is optional, since an update without it is answered 428 and not 422.
+    """
+    refusals = {str(status): entry for status, entry in problems(PreconditionFailed, PreconditionRequired).items()}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "if-match":
+                    parameter["required"] = True
+                    parameter["schema"] = {"type": "string", "maxLength": 100}
+                    operation["responses"] |= refusals

@@ -10,7 +10,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from libs.contracts.services import PORTS
 from libs.observability import TelemetrySettings
+
+NAMESPACE = "all-erp"
+"""The `service.namespace` of the spans."""
 
 
 class DatabaseSettings(BaseModel):
@@ -34,15 +38,20 @@ class DatabaseSettings(BaseModel):
         return SecretStr(parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
 
 
+def default_url(service: str) -> HttpUrl:
+    """The base URL of a service as compose names it."""
+    return HttpUrl(f"http://{service}-service:{PORTS[service]}")
+
+
 class ServiceUrls(BaseModel):
     """`SERVICES__…`: where the five services answer."""
 
     model_config = ConfigDict(frozen=True)
-    auth: HttpUrl = HttpUrl("http://auth-service:3001")
-    tenant: HttpUrl = HttpUrl("http://tenant-service:3002")
-    system: HttpUrl = HttpUrl("http://system-service:3003")
-    budget: HttpUrl = HttpUrl("http://budget-service:3010")
-    personnel: HttpUrl = HttpUrl("http://personnel-service:3020")
+    auth: HttpUrl = default_url("auth")
+    tenant: HttpUrl = default_url("tenant")
+    system: HttpUrl = default_url("system")
+    budget: HttpUrl = default_url("budget")
+    personnel: HttpUrl = default_url("personnel")
 
     def of(self, service: str) -> str:
         """The base URL of a service by its short name, without a slash at the end."""
@@ -92,7 +101,7 @@ class ServiceSettings(BaseSettings):
 
         A `METRICS_PORT` that is the service's own port is served already: a second listener would take it away.
         """
-        telemetry = TelemetrySettings.for_service(f"{self.name}-service")
+        telemetry = TelemetrySettings.for_service(f"{self.name}-service", NAMESPACE)
         return telemetry.model_copy(update={"metrics_port": None}) if telemetry.metrics_port == self.port else telemetry
 
 

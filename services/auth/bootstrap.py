@@ -14,9 +14,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID, subscribers
-from libs.service_kit.database import Sessions, create_engine, create_sessions, transaction
-from libs.service_kit.outbox import Outbox
+from libs.service_kit.database import create_engine
+from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import load
+from libs.service_kit.transactions import Sessions, create_sessions, transaction
 from services.auth import passwords
 from services.auth.directory.models import ACTIVE, Tenant
 from services.auth.keys import service as keys

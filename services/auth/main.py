@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
-from libs.service_kit.inbox import Handlers
+from libs.service_kit.events.inbox import Handlers
 from services.auth.keys.routes import router as keys
 from services.auth.keys.service import public_keys
 from services.auth.logins.routes import router as logins

@@ -25,19 +25,19 @@ NOBODYS_HASH = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 
 CORES = os.cpu_count() or 1
 WAITING_LIMIT = 50 * CORES
-"""About a second of work; whoever comes later is better told at once."""
+"""About a second of work; a later request is better refused at once."""
 
 _limiter = CapacityLimiter(CORES)
 _tracer = get_tracer(__name__)
 Result = TypeVar("Result")
 
 
-class WeakPassword(Invalid):
-    """A password that is easily guessed: a common one, or little more than the e-mail or the tenant's code."""
+class WeakPassword(Invalid):  # noqa: D101
+    detail = "The password is too easy to guess: it is common, or little more than the e-mail or the tenant's code."
 
 
-class PasswordChecksBusy(TooManyRequests):
-    """More passwords are being checked than can be done in about a second."""
+class PasswordChecksBusy(TooManyRequests):  # noqa: D101
+    detail = "Too many passwords are being checked now."
 
 
 def refuse_weak(password: str, words: Iterable[str]) -> None:
@@ -50,7 +50,7 @@ def refuse_weak(password: str, words: Iterable[str]) -> None:
     for word in sorted(words, key=len, reverse=True):
         rest = rest.replace(word.casefold(), "") if len(word) > 2 else rest
     if weak or len(rest) < SHORTEST_REMAINDER:
-        raise WeakPassword("choose one that is harder to guess")
+        raise WeakPassword()
 
 
 def common_passwords() -> frozenset[str]:
@@ -86,5 +86,5 @@ def needs_rehash(password_hash: str) -> bool:
 
 async def _on_thread(work: Callable[[], Result]) -> Result:
     if _limiter.statistics().tasks_waiting >= WAITING_LIMIT:
-        raise PasswordChecksBusy(str(PasswordChecksBusy.__doc__), headers={"Retry-After": "1"})
+        raise PasswordChecksBusy(headers={"Retry-After": "1"})
     return await to_thread.run_sync(work, limiter=_limiter)

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from libs.contracts.services import PORTS
 from libs.service_kit.fields import Email
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
 from services.auth.fields import NewPassword
@@ -23,6 +24,6 @@ class Settings(ServiceSettings):
     """What the service reads from its environment."""
 
     name: ClassVar[str] = "auth"
-    port: int = Field(default=3001, ge=1, le=65535)
+    port: int = Field(default=PORTS["auth"], ge=1, le=65535)
     database: DatabaseSettings = default_database("auth")
     bootstrap: BootstrapSettings = BootstrapSettings()

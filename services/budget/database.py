@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import DeclarativeBase
 
-from libs.service_kit.database import COLUMN_TYPES, new_metadata
+from libs.service_kit.entities import COLUMN_TYPES, new_metadata
 
 
 class Base(DeclarativeBase):

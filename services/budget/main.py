@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from libs.contracts.tenant import TenantClosed, TenantCreated
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
-from libs.service_kit.inbox import Handlers
+from libs.service_kit.events.inbox import Handlers
 from services.budget.accounts.errors import AccountCodeTaken
 from services.budget.accounts.routes import router as accounts
 from services.budget.allocations.errors import AllocationExists, UnknownAccount, UnknownFiscalYear
@@ -15,6 +15,7 @@ from services.budget.expenditures.routes import router as expenditures
 from services.budget.fiscal_years import consumers
 from services.budget.fiscal_years.errors import FiscalYearOverlap
 from services.budget.fiscal_years.routes import router as fiscal_years
+from services.budget.metrics import COUNTS
 from services.budget.settings import Settings
 
 HANDLERS: Handlers = {
@@ -38,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Money: planned by fiscal year and account, asked for by employees, committed by approval.",
         routers=[fiscal_years, accounts, allocations, expenditures],
         handlers=HANDLERS,
+        counts=COUNTS,
         conflicts=CONFLICTS,
         calls=["personnel"],
     )

@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from libs.contracts.tenant import TenantClosed, TenantCreated
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
-from libs.service_kit.inbox import Handlers
+from libs.service_kit.events.inbox import Handlers
 from services.personnel.departments import consumers
 from services.personnel.departments.errors import DepartmentCodeTaken, UnknownParent
 from services.personnel.departments.routes import router as departments
@@ -16,6 +16,7 @@ from services.personnel.employees.errors import (
     UnknownDepartment,
 )
 from services.personnel.employees.routes import router as employees
+from services.personnel.metrics import COUNTS
 from services.personnel.settings import Settings
 
 HANDLERS: Handlers = {
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Departments, employees, and who is appointed where from when to when.",
         routers=[departments, employees],
         handlers=HANDLERS,
+        counts=COUNTS,
         conflicts=CONFLICTS,
     )
 

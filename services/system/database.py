@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
-from libs.service_kit.database import COLUMN_TYPES, new_metadata
+from libs.service_kit.entities import COLUMN_TYPES, new_metadata
 
 
 class Base(DeclarativeBase):

@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
 from libs.service_kit import app
-from libs.service_kit.inbox import Handlers
+from libs.service_kit.events.inbox import Handlers
 from services.system.audit import consumers, routes
 from services.system.settings import Settings
 

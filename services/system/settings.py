@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from libs.contracts.services import PORTS
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
 
 
@@ -11,5 +12,5 @@ class Settings(ServiceSettings):
     """What only the system service reads."""
 
     name: ClassVar[str] = "system"
-    port: int = Field(default=3003, ge=1, le=65535)
+    port: int = Field(default=PORTS["system"], ge=1, le=65535)
     database: DatabaseSettings = default_database("system")

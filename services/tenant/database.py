@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
-from libs.service_kit.database import COLUMN_TYPES, bind_tenant, new_metadata
+from libs.service_kit.entities import COLUMN_TYPES, new_metadata
+from libs.service_kit.transactions import bind_tenant, bound_tenant
 
 
 class Base(DeclarativeBase):
@@ -25,10 +26,7 @@ async def bound_to(session: AsyncSession, tenant_id: UUID) -> AsyncGenerator[Non
     trail begins with its own creation. Changes are written before each switch: row-level security judges a row at the
     moment of its writing.
     """
-    before: UUID = session.info["tenant_id"]
-    actor_id: UUID | None = session.info.get("actor_id")
-    await session.flush()
+    before, actor_id = bound_tenant(session)
     await bind_tenant(session, tenant_id, actor_id)
     yield
-    await session.flush()
     await bind_tenant(session, before, actor_id)

@@ -7,7 +7,8 @@ from fastapi import FastAPI
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
-from libs.service_kit.inbox import Handlers
+from libs.service_kit.events.inbox import Handlers
+from services.tenant.metrics import COUNTS
 from services.tenant.settings import Settings
 from services.tenant.tenants import consumers, routes, timeout
 from services.tenant.tenants.errors import TenantCodeTaken
@@ -27,6 +28,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Tenants and their life: from provisioning by every service to active, or closed.",
         routers=[routes.router],
         handlers=HANDLERS,
+        counts=COUNTS,
         conflicts=CONFLICTS,
         background={"provisioning timeout": lambda sessions: timeout.watch(sessions, patience)},
     )

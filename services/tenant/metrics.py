@@ -2,9 +2,12 @@
 
 from prometheus_client import Counter, Histogram
 
+from libs.contracts.tenant import TenantActivated, TenantClosed
+from libs.service_kit.events.outbox import Counts
+
 PROVISIONED = Counter("tenants_provisioned_total", "Tenants whose provisioning has ended, by outcome.", ["outcome"])
-for _outcome in ("active", "closed"):
-    PROVISIONED.labels(_outcome)
+ACTIVE, CLOSED = map(PROVISIONED.labels, ("active", "closed"))
+COUNTS: Counts = {TenantActivated: lambda _: ACTIVE.inc(), TenantClosed: lambda _: CLOSED.inc()}
 
 # From five relays that are awake to the time-out, two minutes unless set otherwise.
 PROVISIONING_SECONDS = Histogram(

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from libs.contracts.services import PORTS
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
 
 
@@ -11,7 +12,7 @@ class Settings(ServiceSettings):
     """What only the tenant service reads."""
 
     name: ClassVar[str] = "tenant"
-    port: int = Field(default=3002, ge=1, le=65535)
+    port: int = Field(default=PORTS["tenant"], ge=1, le=65535)
     database: DatabaseSettings = default_database("tenant")
     provisioning_timeout_seconds: int = Field(default=120, ge=1, le=86400)
     """How long the services may take to prepare a tenant before it is closed."""

@@ -8,10 +8,11 @@ from prometheus_client import REGISTRY
 from tests.fixtures.database import SERVICES
 
 METRICS_OF_OURS = (
-    "libs.observability.metrics",
-    "libs.service_kit.broker",
+    "libs.observability.metrics.families",
+    "libs.service_kit.events.metrics",
+    "libs.service_kit.events.rabbitmq",
     "libs.service_kit.client",
-    "libs.service_kit.relay",
+    "libs.service_kit.events.relay",
     *(f"services.{service}.metrics" for service in SERVICES),
 )
 SERIES_OF = {

@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 from stack.ports import free_port
 
-from libs.service_kit import broker
 from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F401
 from tests.docker.events import connection, consuming, service_name, transport  # noqa: F401
 from tests.docker.images import image
@@ -17,8 +16,6 @@ from tests.fixtures.strict import missing
 from tests.fixtures.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-# Two retries within tenths of a second; the times are in milliseconds.
-QUICK = {"x-delivery-limit": 2, "x-delayed-retry-min": 100, "x-delayed-retry-max": 300}
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +32,12 @@ def docker() -> Callable[..., str]:
 
 @pytest.fixture(scope="module")
 def rabbit(docker: Callable[..., str]) -> Iterator[tuple[str, Callable[..., str]]]:
-    """A broker with quick retries: its URL, and a way to run commands in its container."""
+    """A broker: its URL, and a way to run commands in its container."""
     name, port = f"all-erp-test-{uuid4().hex[:8]}", free_port()
     docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:5672", image("rabbitmq"))
     try:
         eventually(lambda: answers(docker, name), 60, "RabbitMQ does not answer")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(broker, "RETRIES", broker.RETRIES | QUICK)
-            yield f"amqp://guest:guest@127.0.0.1:{port}/", lambda *command: docker("exec", name, *command)
+        yield f"amqp://guest:guest@127.0.0.1:{port}/", lambda *command: docker("exec", name, *command)
     finally:
         docker("rm", "-f", "-v", name)
 

@@ -12,11 +12,15 @@ from aio_pika.abc import AbstractRobustConnection
 
 from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
-from libs.service_kit import broker
-from libs.service_kit.database import Sessions
+from libs.service_kit.events import rabbitmq
+from libs.service_kit.settings import EventSettings
+from libs.service_kit.transactions import Sessions
 from tests.fixtures.waiting import eventually_async
 
 SECONDS = 20
+
+# With two retries, after tenths of a second.
+QUICK = EventSettings(max_attempts=2, retry_seconds=0.1)
 
 
 @pytest.fixture(scope="session")
@@ -26,18 +30,18 @@ def service_name() -> str:
 
 @pytest.fixture
 async def connection(rabbit: tuple[str, Any]) -> AsyncIterator[AbstractRobustConnection]:
-    async with await broker.connect(rabbit[0]) as connection:
+    async with await rabbitmq.connect(rabbit[0]) as connection:
         yield connection
 
 
 @pytest.fixture
-async def transport(connection: AbstractRobustConnection) -> broker.RabbitTransport:
-    return broker.RabbitTransport(await broker.declare(await connection.channel(on_return_raises=True)))
+async def transport(connection: AbstractRobustConnection) -> rabbitmq.RabbitTransport:
+    return rabbitmq.RabbitTransport(await rabbitmq.declare(await connection.channel(on_return_raises=True), QUICK))
 
 
 @pytest.fixture
 async def consuming(
-    connection: AbstractRobustConnection, transport: broker.RabbitTransport, sessions: Sessions
+    connection: AbstractRobustConnection, transport: rabbitmq.RabbitTransport, sessions: Sessions
 ) -> AsyncIterator[Callable[[Any], Awaitable[asyncio.Task[None]]]]:
     """Consume personnel's queue with a handler: `await consuming(handler)` starts the consumer and returns its task."""
     tasks: list[asyncio.Task[None]] = []
@@ -45,8 +49,8 @@ async def consuming(
     async def begin(handler: Any) -> asyncio.Task[None]:
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=4)
-        queue = await broker.queue_of(channel, "personnel")
-        tasks.append(asyncio.create_task(broker.Consumer(sessions, {TenantCreated: handler}).run(queue)))
+        queue = await rabbitmq.queue_of(channel, "personnel", QUICK)
+        tasks.append(asyncio.create_task(rabbitmq.Consumer(sessions, {TenantCreated: handler}).run(queue)))
         return tasks[-1]
 
     yield begin

@@ -20,9 +20,9 @@ from stack.__main__ import main
 from stack.settings import read
 
 from libs.contracts.tenant import TenantCreated
-from libs.service_kit import dead_queues
-from libs.service_kit.broker import RabbitTransport
-from libs.service_kit.dead_events import DeadEvent, Wanted
+from libs.service_kit.events import dead_queues
+from libs.service_kit.events.dead_letters import DeadEvent, Wanted
+from libs.service_kit.events.rabbitmq import RabbitTransport
 from services.personnel.departments.consumers import on_tenant_created
 from tests.docker.events import SECONDS, created, departments, until_there_are, waiting
 from tests.fixtures.database import PASSWORD
@@ -35,8 +35,8 @@ TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 KILLED = """
 import asyncio, os, signal, sys
 from aio_pika import IncomingMessage, connect
-from libs.service_kit.dead_events import Wanted
-from libs.service_kit.dead_queues import replay_queue
+from libs.service_kit.events.dead_letters import Wanted
+from libs.service_kit.events.dead_queues import replay_queue
 
 async def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

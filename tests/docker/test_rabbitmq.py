@@ -4,17 +4,17 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
-from libs.service_kit import broker
-from libs.service_kit.database import transaction
-from libs.service_kit.outbox import Outbox, publish
-from libs.service_kit.relay import Relay
+from libs.service_kit.events import rabbitmq
+from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings
+from libs.service_kit.transactions import create_sessions, transaction
 from services.personnel.departments.consumers import on_tenant_created
-from tests.docker.events import SECONDS, created, departments, until_there_are, waiting
+from tests.docker.events import QUICK, SECONDS, created, departments, until_there_are, waiting
 from tests.fixtures.waiting import eventually_async
 
 
@@ -23,9 +23,8 @@ async def test_an_event_goes_from_the_outbox_through_the_broker_and_has_its_effe
 ):
     await consuming(on_tenant_created)
     outbox = Outbox("tenant-service", lambda _: ["broker"])
-    bound = sessions.kw["info"] | {"outbox": outbox}
+    sessions = create_sessions(sessions.kw["bind"], outbox)
     async with transaction(sessions, tenant_id) as session:
-        session.info.update(bound)
         publish(session, TenantCreated(tenant_id=tenant_id, code="shop", name="Shop"))
     relay = Relay("personnel", "broker", sessions, transport, EventSettings(), asyncio.Event())
     assert await relay.relay_batch() >= 1
@@ -72,8 +71,8 @@ async def test_while_the_database_is_away_an_event_is_held_and_no_attempt_is_cou
     away = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none")
     channel = await connection.channel()
     held = asyncio.create_task(
-        broker.Consumer(async_sessionmaker(away), {TenantCreated: on_tenant_created}).run(
-            await broker.queue_of(channel, "personnel")
+        rabbitmq.Consumer(create_sessions(away), {TenantCreated: on_tenant_created}).run(
+            await rabbitmq.queue_of(channel, "personnel", QUICK)
         )
     )
     before = await waiting(connection, "personnel.dead")

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.contracts.services import PORTS
 from libs.journey import steps
-from libs.journey.client import SERVICES, Actor
+from libs.journey.client import Actor
 from libs.journey.story import Told
 from tests.end_to_end.openapi import Request, make_request, operations
 from tests.end_to_end.stack import Stack
@@ -146,7 +147,7 @@ def marks_of(things: dict[str, list[dict[str, Any]]], told: Told) -> set[str]:
 
 def send(actor: Actor, request: Request) -> httpx.Response:
     """Send a request with this person's token, whatever the answer."""
-    assert request.service in SERVICES
+    assert request.service in PORTS
     headers = request.headers | {"authorization": f"Bearer {actor.token}"}
     url = actor.api.urls[request.service] + request.path
     return httpx.request(request.method, url, params=request.params, json=request.json, headers=headers)

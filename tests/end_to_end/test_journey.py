@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from libs.contracts.provisioning import PARTICIPANTS
+from libs.contracts.services import PARTICIPANTS
 from libs.journey import steps, story
 from libs.journey.people import company
 from tests.end_to_end.stack import Stack

@@ -11,13 +11,13 @@ from tests.fixtures.database import SERVICES
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_migrated_database_is_what_the_models_describe(postgres_server: postgres.Server, service: str) -> None:
+async def test_a_migrated_database_is_what_the_models_describe(postgres_server, service):
     owner = postgres.url(postgres_server, database=service, user=f"{service}_owner", driver="postgresql+asyncpg")
     await migrations.run(service, owner, command.check)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_newest_file_is_the_one_head(service: str) -> None:
+def test_the_newest_file_is_the_one_head(service):
     config = Config()
     config.set_main_option("script_location", str(migrations.SERVICES / service / "migrations"))
     config.set_main_option("path_separator", "os")

@@ -1,10 +1,7 @@
 """Who may ask without a token is written down here: every other operation says in OpenAPI that it needs one."""
 
-from collections.abc import Callable
-
 import pytest
 
-from libs.service_kit.settings import ServiceSettings
 from tests.fixtures.app import create
 from tests.fixtures.database import SERVICES
 
@@ -20,9 +17,7 @@ WITHOUT_A_TOKEN = {
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_other_operation_says_that_it_needs_a_token(
-    settings_of: Callable[..., ServiceSettings], service: str
-) -> None:
+def test_every_other_operation_says_that_it_needs_a_token(settings_of, service):
     paths = create(settings_of(service)).openapi()["paths"]
     operations = {
         f"{method.upper()} {path}": each for path, methods in paths.items() for method, each in methods.items()

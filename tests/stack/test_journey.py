@@ -3,7 +3,7 @@
 from stack.services import SERVICES
 from stack.watch.traces import Span
 
-from libs.contracts.provisioning import PARTICIPANTS
+from libs.contracts.services import PARTICIPANTS
 from libs.journey import steps
 from tests.fixtures.waiting import eventually
 

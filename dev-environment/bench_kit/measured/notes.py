@@ -10,11 +10,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped
 
 from libs.contracts.budget import AccountOpened
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import COLUMN_TYPES, DatabaseSession, Entity, new_metadata
+from libs.service_kit.entities import COLUMN_TYPES, Entity, new_metadata
 from libs.service_kit.errors import Conflict, problems
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import Code, Input, Money, Name, Output
 from libs.service_kit.idempotency import CreateOnce
-from libs.service_kit.outbox import publish
+from libs.service_kit.transactions import DatabaseSession
 
 
 class Base(DeclarativeBase):
@@ -24,7 +25,7 @@ class Base(DeclarativeBase):
     type_annotation_map = COLUMN_TYPES
 
 
-class Note(Entity, Base):
+class Note(Entity, Base, is_listed=False):
     """A note about an amount."""
 
     __tablename__ = "notes"
@@ -35,7 +36,9 @@ class Note(Entity, Base):
 
 
 class NoteCodeTaken(Conflict):
-    """A note with this code exists already."""
+    """The code of a note is unique."""
+
+    detail = "There is a note with this code."
 
 
 class NoteCreate(Input):

@@ -23,10 +23,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from libs.service_kit import dead_events, dead_queues
-from libs.service_kit.database import Sessions
-from libs.service_kit.dead_events import DeadEvent, Wanted
-from libs.service_kit.events import BROKER
+from libs.service_kit.events import dead_letters, dead_queues
+from libs.service_kit.events.dead_letters import DeadEvent, Wanted
+from libs.service_kit.events.flow import BROKER
+from libs.service_kit.transactions import Sessions
 from stack import environment, mode
 from stack.errors import SettingError, StackError
 from stack.report import console, say
@@ -92,7 +92,7 @@ async def _listed(settings: Settings, limit: int) -> tuple[list[DeadEvent], int]
     count = 0
     for service in SERVICES:
         async with _outbox(settings, service) as sessions:
-            events, there = await dead_events.in_outbox(sessions, service.short, limit)
+            events, there = await dead_letters.in_outbox(sessions, service.short, limit)
         found, count = found + events, count + there
     if _has_broker(settings):
         async with _broker(settings) as connection:
@@ -103,10 +103,10 @@ async def _listed(settings: Settings, limit: int) -> tuple[list[DeadEvent], int]
     return found, count
 
 
-async def _replay(settings: Settings, what: Wanted, report: dead_queues.Tell) -> None:
+async def _replay(settings: Settings, what: Wanted, report: dead_queues.Moved) -> None:
     for service in SERVICES:
         async with _outbox(settings, service) as sessions:
-            for event in await dead_events.replay_outbox(sessions, service.short, what):
+            for event in await dead_letters.replay_outbox(sessions, service.short, what):
                 report(event)
     if _has_broker(settings):
         async with _broker(settings) as connection:

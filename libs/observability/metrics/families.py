@@ -18,10 +18,6 @@ SPANS_DROPPED = Counter("spans_dropped_total", "Spans lost, by reason.", ("reaso
 for _reason in ("queue_full", "export_failed", "shutdown"):
     SPANS_DROPPED.labels(_reason)
 
-EVENTS_PUBLISHED = Counter("events_published_total", "Events handed to the transport.", ("event_type",))
-EVENTS_CONSUMED = Counter("events_consumed_total", "Events handled.", ("event_type",))
-EVENTS_FAILED = Counter("events_failed_total", "Events whose handling failed; each attempt counts.", ("event_type",))
-
 DB_POOL_CONNECTIONS = Gauge("db_pool_connections", "Connections of the pool, in use or idle.", ("pool", "state"))
 DB_POOL_LIMIT = Gauge("db_pool_limit", "Connections the pool may open at most.", ("pool",))
 

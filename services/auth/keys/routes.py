@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Response
 
-from libs.service_kit.database import Sessions, get_sessions
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import Sessions, get_sessions
 from services.auth.keys import service
 
 router = NounRouter(prefix="/.well-known", tags=["keys"])

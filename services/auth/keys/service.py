@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability import get_logger
 from libs.service_kit.auth import ALGORITHM, AUDIENCE, ISSUER
-from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.transactions import Sessions, after_commit, transaction
 from services.auth.keys.models import SigningKey
 
 log = get_logger(__name__)
@@ -69,7 +69,7 @@ async def newest_key(session: AsyncSession) -> SigningKey:
     key = new_key()
     session.add(key)
     await session.flush()
-    log.info("signing key made", kid=key.kid)
+    after_commit(session, partial(log.info, "signing key made", kid=key.kid))
     return key
 
 

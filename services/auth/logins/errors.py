@@ -4,12 +4,12 @@ from libs.service_kit.errors import Forbidden, Unauthorized
 
 
 class InvalidCredentials(Unauthorized):
-    """No active user of such a tenant has this e-mail and this password. Which of it is wrong is not said."""
+    detail = "The tenant, the e-mail or the password is wrong."
 
 
 class TenantNotActive(Forbidden):
-    """The password is right, but the tenant is not active: not yet, or no longer."""
+    detail = "The password is right, but the tenant is not active."
 
 
 class InvalidRefreshToken(Unauthorized):
-    """The refresh token is unknown, over, or was used before; log in again."""
+    detail = "The refresh token is unknown, has expired, or was used before; log in again."

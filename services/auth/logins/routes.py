@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Response
 
-from libs.service_kit.database import Sessions, get_sessions
 from libs.service_kit.errors import problems
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import Sessions, get_sessions
 from services.auth.logins import service
 from services.auth.logins.errors import InvalidCredentials, InvalidRefreshToken, TenantNotActive
 from services.auth.logins.schemas import Login, RefreshTokenIn, TokensOut

@@ -1,14 +1,15 @@
 """Logging in by a password, staying logged in by refresh tokens, logging out."""
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import UserLoggedIn, UserLoggedOut, UserSessionsRevoked
 from libs.observability import bind, get_logger
-from libs.service_kit.database import Sessions, bind_tenant, transaction
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
+from libs.service_kit.transactions import Sessions, after_commit, bind_tenant, transaction
 from services.auth import passwords
 from services.auth.directory import queries as directory
 from services.auth.directory.models import ACTIVE, Tenant
@@ -47,7 +48,7 @@ async def log_in(sessions: Sessions, given: Login) -> Tokens:
         raise _refuse(given, reason if tenant else "unknown_tenant", user)
     if tenant.status != ACTIVE:
         _log_refusal(given, f"tenant_{tenant.status}", user)
-        raise TenantNotActive(str(TenantNotActive.__doc__))
+        raise TenantNotActive()
     new_hash = await passwords.hash_password(password) if passwords.needs_rehash(user.password_hash) else None
     async with transaction(sessions, tenant.id, user.id) as session:
         # The check took its time, and the user may have been switched off meanwhile.
@@ -57,11 +58,9 @@ async def log_in(sessions: Sessions, given: Login) -> Tokens:
         if new_hash:
             current.password_hash = new_hash
         bind(tenant_id=str(tenant.id), user_id=str(user.id))
-        session_id, token = await user_sessions.start(session, tenant.id, user.id)
+        token = await user_sessions.start(session, tenant.id, user.id)
         publish(session, UserLoggedIn(user_id=user.id))
-        tokens = Tokens(await _sign(session, current), token)
-    log.info("user logged in", session_id=str(session_id))
-    return tokens
+        return Tokens(await _sign(session, current), token)
 
 
 async def refresh(sessions: Sessions, token: str) -> Tokens:
@@ -71,7 +70,7 @@ async def refresh(sessions: Sessions, token: str) -> Tokens:
         async with transaction(sessions, tenant_id) as session:
             tokens = await _rotate(session, tenant_id, token)
     if tokens is None:  # raised outside: the end of a session must be committed
-        raise InvalidRefreshToken(str(InvalidRefreshToken.__doc__))
+        raise InvalidRefreshToken()
     return tokens
 
 
@@ -83,7 +82,6 @@ async def log_out(sessions: Sessions, token: str) -> None:
                 await bind_tenant(session, tenant_id, user_id)
                 bind(tenant_id=str(tenant_id), user_id=str(user_id))
                 publish(session, UserLoggedOut(user_id=user_id))
-                log.info("user logged out")
 
 
 async def _find(sessions: Sessions, given: Login) -> tuple[Tenant | None, User | None]:
@@ -102,7 +100,6 @@ async def _rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Tokens 
     await bind_tenant(session, tenant_id, rotation.user_id)
     bind(tenant_id=str(tenant_id), user_id=str(rotation.user_id))
     if rotation.token is None:
-        log.warning("sessions revoked", session_id=str(rotation.session_id), reason="refresh_token_reused")
         publish(session, UserSessionsRevoked(user_id=rotation.user_id, reason="refresh token reused"))
         return None
     user = await users.lock_active(session, tenant_id, rotation.user_id)
@@ -110,7 +107,7 @@ async def _rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Tokens 
     if user is None or tenant is None or tenant.status != ACTIVE:
         log.info("refresh refused", reason="inactive_user" if user is None else "tenant_not_active")
         return None
-    log.info("session refreshed", session_id=str(rotation.session_id))
+    after_commit(session, partial(log.info, "session refreshed", session_id=str(rotation.session_id)))
     return Tokens(await _sign(session, user), rotation.token)
 
 
@@ -120,7 +117,7 @@ async def _sign(session: AsyncSession, user: User) -> AccessToken:
 
 def _refuse(given: Login, reason: str, user: User | None) -> InvalidCredentials:
     _log_refusal(given, reason, user)
-    return InvalidCredentials("the tenant, the e-mail or the password is wrong")
+    return InvalidCredentials()
 
 
 def _log_refusal(given: Login, reason: str, user: User | None) -> None:

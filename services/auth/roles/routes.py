@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.auth.roles import queries, service
 from services.auth.roles.errors import BuiltinRole, CannotGrant, RoleNameTaken, RoleNotFound
 from services.auth.roles.models import Role
@@ -38,20 +38,16 @@ async def list_roles(actor: Reader, session: DatabaseSession, window: PageWindow
 @router.get("/{role_id}", response_model=RoleOut, responses=problems(RoleNotFound))
 async def get_role(role_id: UUID, actor: Reader, session: DatabaseSession, response: Response) -> Role:
     """One role."""
-    role = await service.get(session, actor, role_id)
-    response.headers["etag"] = etag(role)
-    return role
+    return with_etag(response, await service.get(session, actor, role_id))
 
 
 @router.patch(
     "/{role_id}",
     response_model=RoleOut,
-    responses=problems(RoleNotFound, CannotGrant, BuiltinRole, PreconditionFailed, PreconditionRequired),
+    responses=problems(RoleNotFound, CannotGrant, BuiltinRole),
 )
 async def update_role(
     role_id: UUID, wanted: RoleUpdate, actor: Writer, session: DatabaseSession, expected: IfMatch, response: Response
 ) -> Role:
     """Give a role other permissions; tokens follow when they are renewed, within fifteen minutes."""
-    role = await service.update(session, actor, role_id, expected, wanted)
-    response.headers["etag"] = etag(role)
-    return role
+    return with_etag(response, await service.update(session, actor, role_id, expected, wanted))

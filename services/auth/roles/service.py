@@ -7,16 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import RoleCreated, RoleUpdated
 from libs.contracts.permissions import PLATFORM_PERMISSIONS, TENANT_PERMISSIONS
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.outbox import publish
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.auth.roles import queries
 from services.auth.roles.errors import BuiltinRole, CannotGrant, RoleNotFound, UnknownRole
 from services.auth.roles.models import Role
 from services.auth.roles.schemas import RoleCreate, RoleUpdate
-
-log = get_logger(__name__)
 
 ADMINISTRATOR = "administrator"
 PLATFORM_ADMINISTRATOR = "platform administrator"
@@ -53,9 +51,7 @@ async def create_builtin(session: AsyncSession, tenant_id: UUID, wanted: Mapping
 
 async def get(session: AsyncSession, actor: Principal, role_id: UUID) -> Role:
     """The role. Raises `RoleNotFound`."""
-    if role := await queries.find(session, actor.tenant_id, role_id):
-        return role
-    raise RoleNotFound("there is no such role")
+    return found(await queries.find(session, actor.tenant_id, role_id), RoleNotFound, role_id)
 
 
 async def create(session: AsyncSession, actor: Principal, wanted: RoleCreate) -> Role:
@@ -65,7 +61,6 @@ async def create(session: AsyncSession, actor: Principal, wanted: RoleCreate) ->
     session.add(role)
     await session.flush()
     publish(session, RoleCreated(role_id=role.id, name=role.name, permissions=role.permissions))
-    log.info("role created", role_id=str(role.id), permissions=role.permissions)
     return role
 
 
@@ -76,25 +71,24 @@ async def update(
     role = await get(session, actor, role_id)
     expected.check(role)
     if role.is_builtin:
-        raise BuiltinRole(str(BuiltinRole.__doc__))
+        raise BuiltinRole()
     check_grant(actor, set(wanted.permissions) - set(role.permissions))
     role.permissions = sorted(set(wanted.permissions))
     await session.flush()
     publish(session, RoleUpdated(role_id=role.id, name=role.name, permissions=role.permissions))
-    log.info("role updated", role_id=str(role.id), permissions=role.permissions)
     return role
 
 
 async def resolve(session: AsyncSession, tenant_id: UUID, names: Iterable[str]) -> list[Role]:
     """The roles with these names. Raises `UnknownRole` unless the tenant has them all."""
     wanted = set(names)
-    found = await queries.named(session, tenant_id, sorted(wanted))
-    if unknown := wanted - {role.name for role in found}:
-        raise UnknownRole("there is no such role", unknown=sorted(unknown))
-    return list(found)
+    known = await queries.named(session, tenant_id, sorted(wanted))
+    if unknown := wanted - {role.name for role in known}:
+        raise UnknownRole(unknown=sorted(unknown))
+    return list(known)
 
 
 def check_grant(actor: Principal, permissions: Iterable[str]) -> None:
     """Raise `CannotGrant` unless the actor has all these permissions."""
     if missing := set(permissions) - actor.permissions:
-        raise CannotGrant(str(CannotGrant.__doc__), missing=sorted(missing))
+        raise CannotGrant(missing=sorted(missing))

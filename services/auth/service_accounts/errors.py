@@ -4,4 +4,4 @@ from libs.service_kit.errors import Unauthorized
 
 
 class InvalidClient(Unauthorized):
-    """There is no such service account, or this is not its secret."""
+    detail = "The client id and its secret do not belong together."

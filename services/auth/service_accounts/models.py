@@ -3,11 +3,11 @@
 from sqlalchemy import ARRAY, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from services.auth.database import Base
 
 
-class ServiceAccount(Entity, Base):
+class ServiceAccount(Entity, Base, is_listed=False):
     """A service as a caller; it belongs to the tenant `platform`.
 
     Its secret is long and random, so nobody can guess it from the hash, and SHA-256 does: argon2 would cost 17 ms of
@@ -15,7 +15,7 @@ class ServiceAccount(Entity, Base):
     """
 
     __tablename__ = "service_accounts"
-    __table_args__ = (UniqueConstraint("tenant_id", "id"), UniqueConstraint("tenant_id", "client_id"))
+    __table_args__ = (UniqueConstraint("tenant_id", "client_id"),)
     client_id: Mapped[str]
     secret_hash: Mapped[str]
     permissions: Mapped[list[str]] = mapped_column(ARRAY(Text()))

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import Depends, Response
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.service_kit.database import Sessions, get_sessions, transaction
 from libs.service_kit.errors import problems
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import Sessions, get_sessions, transaction
 from services.auth.service_accounts import service
 from services.auth.service_accounts.errors import InvalidClient
 from services.auth.service_accounts.schemas import ClientCredentials, ServiceTokenOut

@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.contracts import PLATFORM_TENANT_ID
+from libs.contracts import PLATFORM_TENANT_ID, SERVICES
 from libs.observability import bind, get_logger
+from libs.service_kit.transactions import after_commit
 from services.auth.keys import service as keys
 from services.auth.keys.service import AccessToken
 from services.auth.service_accounts.errors import InvalidClient
@@ -15,7 +17,7 @@ from services.auth.service_accounts.models import ServiceAccount
 
 log = get_logger(__name__)
 
-CLIENT_IDS = tuple(f"{service}-service" for service in ("auth", "tenant", "system", "budget", "personnel"))
+CLIENT_IDS = tuple(service.full_name for service in SERVICES)
 PERMISSIONS = ["events:deliver"]
 
 
@@ -24,9 +26,9 @@ async def prove(session: AsyncSession, client_id: str, secret: str) -> AccessTok
     account = await _find(session, client_id)
     if not hmac.compare_digest(account.secret_hash if account else _hash(""), _hash(secret)) or account is None:
         log.warning("service account refused", client_id=client_id, reason="wrong_secret" if account else "unknown")
-        raise InvalidClient("the client id and its secret do not belong together")
+        raise InvalidClient()
     bind(tenant_id=str(account.tenant_id), user_id=str(account.id))
-    log.info("service account token given", client_id=client_id)
+    after_commit(session, partial(log.info, "service account token given", client_id=client_id))
     return await keys.sign(
         session, subject=account.id, tenant_id=account.tenant_id, permissions=account.permissions, client_id=client_id
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.service_kit.commits import after_commit
+from libs.service_kit.transactions import after_commit
 from services.auth.metrics import SESSIONS_REVOKED
 from services.auth.sessions.models import RefreshToken, UserSession
 
@@ -37,19 +37,19 @@ def tenant_of(token: str) -> UUID | None:
         return None
 
 
-async def start(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> tuple[UUID, str]:
-    """Begin a session: its id and its first refresh token. The user's forgotten sessions are cleared away."""
+async def start(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> str:
+    """Begin a session: its first refresh token. The user's forgotten sessions are cleared away."""
     await _delete(session, tenant_id, UserSession.user_id == user_id, UserSession.expires_at < datetime.now(UTC))
     begun = UserSession(tenant_id=tenant_id, user_id=user_id, expires_at=datetime.now(UTC) + LIFETIME)
     session.add(begun)
     await session.flush()
-    return begun.id, _give_token(session, begun)
+    return _give_token(session, begun)
 
 
 async def rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Rotation | None:
     """Use a refresh token up. None when there is no such token, or its time or its session is over.
 
-    A second use ends the session: the token has two holders, and which of them is the thief nobody can tell. There is
+    A second use ends the session: the token has two holders, and nobody can know which of them is the thief. There is
     no grace for a client that sends it twice, since a thief would have it too.
     """
     found = await _lock(session, tenant_id, token)

@@ -4,8 +4,8 @@ from libs.service_kit.errors import Forbidden, NotFound
 
 
 class TenantNotFound(NotFound):
-    """No tenant of this id can be given an administrator: it is unknown here, or closed."""
+    detail = "No tenant with this id can be given an administrator: it is unknown, or closed."
 
 
 class PlatformOnly(Forbidden):
-    """Only the people of the platform may do this."""
+    detail = "Only the platform's own people may do this."

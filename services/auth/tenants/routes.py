@@ -7,10 +7,10 @@ from fastapi import Depends, Response
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
 from services.auth.tenants import service
 from services.auth.tenants.errors import PlatformOnly, TenantNotFound
@@ -25,7 +25,7 @@ router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 async def of_platform(caller: Annotated[Principal, Depends(requires("tenants:write"))]) -> Principal:
     """The caller, who must be one of the platform's own."""
     if caller.tenant_id != PLATFORM_TENANT_ID:
-        raise PlatformOnly(str(PlatformOnly.__doc__))
+        raise PlatformOnly()
     return caller
 
 

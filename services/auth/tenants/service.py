@@ -1,5 +1,6 @@
 """A tenant's life as auth sees it: prepared, active, closed; and its first administrators."""
 
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import delete
@@ -10,8 +11,8 @@ from libs.contracts import PLATFORM_TENANT_ID
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.database import bind_tenant
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
+from libs.service_kit.transactions import after_commit, bind_tenant
 from services.auth.directory import queries as directory
 from services.auth.directory.models import ACTIVE, CLOSED, PREPARING, Tenant
 from services.auth.roles import service as roles
@@ -31,14 +32,12 @@ async def prepare(session: AsyncSession, tenant_id: UUID, code: str) -> None:
     await session.execute(insert(Tenant).values(row).on_conflict_do_nothing())
     tenant = await directory.find(session, tenant_id)
     if tenant is None:  # then it was the code that stood in the way
-        log.warning("tenant cannot be prepared", tenant_code=code, reason="code_taken")
         publish(session, TenantPreparationFailed(tenant_id=tenant_id, service="auth", reason="the code is taken"))
     elif tenant.status == CLOSED:
         log.info("closed tenant is not prepared")
     else:
         await roles.create_builtin(session, tenant_id, roles.TENANT_ROLES)
         publish(session, TenantPrepared(tenant_id=tenant_id, service="auth"))
-        log.info("tenant prepared", tenant_code=code)
 
 
 async def activate(session: AsyncSession, tenant_id: UUID) -> None:
@@ -46,13 +45,13 @@ async def activate(session: AsyncSession, tenant_id: UUID) -> None:
     tenant = await directory.lock(session, tenant_id)
     if tenant and tenant.status == PREPARING:
         tenant.status = ACTIVE
-        log.info("tenant activated", tenant_code=tenant.code)
+        after_commit(session, partial(log.info, "tenant activated", tenant_code=tenant.code))
 
 
 async def close(session: AsyncSession, tenant_id: UUID) -> None:
     """Log everybody out and let nobody in. A tenant that never was active leaves nothing but its id.
 
-    A tenant that was active keeps its people and its code: what they did is told by their ids.
+    A tenant that was active keeps its people and its code, since the audit trail names people by their ids.
     """
     tenant = await directory.lock(session, tenant_id)
     if tenant is None:
@@ -65,7 +64,7 @@ async def close(session: AsyncSession, tenant_id: UUID) -> None:
         tenant.status = CLOSED
     await session.flush()
     ended = await user_sessions.revoke(session, tenant_id)
-    log.info("tenant closed", sessions=ended)
+    after_commit(session, partial(log.info, "tenant closed", sessions=ended))
 
 
 async def create_administrator(
@@ -75,7 +74,7 @@ async def create_administrator(
     await bind_tenant(session, tenant_id, actor.id)
     tenant = await directory.lock(session, tenant_id)
     if tenant is None or tenant.status == CLOSED or tenant.id == PLATFORM_TENANT_ID:
-        raise TenantNotFound("there is no such tenant")
+        raise TenantNotFound()
     given = await roles.resolve(session, tenant_id, [roles.ADMINISTRATOR])
     user = await users.add(session, tenant_id, wanted, password_hash, given)
     await session.flush()  # the event too, while row-level security knows this tenant

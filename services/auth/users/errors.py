@@ -4,12 +4,12 @@ from libs.service_kit.errors import Conflict, NotFound
 
 
 class UserNotFound(NotFound):
-    """The tenant has no such user."""
+    detail = "The tenant has no such user."
 
 
 class EmailTaken(Conflict):
-    """The tenant has a user with this e-mail."""
+    detail = "The tenant has a user with this e-mail."
 
 
 class LastAdministrator(Conflict):
-    """The tenant would be left without an active administrator."""
+    detail = "The tenant would be left without an active administrator."

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from services.auth.database import Base
 from services.auth.roles.models import Role
 
@@ -28,11 +28,7 @@ class User(Entity, Base):
     """A person who can log in while active. The e-mail is unique within the tenant."""
 
     __tablename__ = "users"
-    __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
-        UniqueConstraint("tenant_id", "email"),
-        Index("ix_users_newest", "tenant_id", text("created_at desc"), text("id desc")),
-    )
+    __table_args__ = (UniqueConstraint("tenant_id", "email"),)
     email: Mapped[str]
     name: Mapped[str]
     password_hash: Mapped[str]

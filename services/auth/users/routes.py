@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
 from services.auth.roles.errors import CannotGrant, UnknownRole
 from services.auth.users import queries, service
@@ -56,22 +56,16 @@ async def list_users(actor: Reader, session: DatabaseSession, window: PageWindow
 @router.get("/{user_id}", response_model=UserOut, responses=problems(UserNotFound))
 async def get_user(user_id: UUID, actor: Reader, session: DatabaseSession, response: Response) -> User:
     """One user."""
-    user = await service.get(session, actor, user_id)
-    response.headers["etag"] = etag(user)
-    return user
+    return with_etag(response, await service.get(session, actor, user_id))
 
 
 @router.patch(
     "/{user_id}",
     response_model=UserOut,
-    responses=problems(
-        UserNotFound, CannotGrant, LastAdministrator, UnknownRole, PreconditionFailed, PreconditionRequired
-    ),
+    responses=problems(UserNotFound, CannotGrant, LastAdministrator, UnknownRole),
 )
 async def update_user(
     user_id: UUID, wanted: UserUpdate, actor: Writer, session: DatabaseSession, expected: IfMatch, response: Response
 ) -> User:
     """Rename a user, change their roles, switch them off or on; tokens follow when renewed, within fifteen minutes."""
-    user = await service.update(session, actor, user_id, expected, wanted)
-    response.headers["etag"] = etag(user)
-    return user
+    return with_etag(response, await service.update(session, actor, user_id, expected, wanted))

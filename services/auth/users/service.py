@@ -7,11 +7,11 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import UserCreated, UserSessionsRevoked, UserUpdated
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import publish
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
+from libs.service_kit.transactions import Sessions, transaction
 from services.auth import passwords
 from services.auth.directory import queries as directory
 from services.auth.roles import service as roles
@@ -21,8 +21,6 @@ from services.auth.users import queries
 from services.auth.users.errors import LastAdministrator, UserNotFound
 from services.auth.users.models import User
 from services.auth.users.schemas import UserCreate, UserUpdate
-
-log = get_logger(__name__)
 
 
 async def hash_new_password(sessions: Sessions, tenant_id: UUID, email: str, password: str) -> str:
@@ -49,15 +47,12 @@ async def add(
     session.add(user)
     await session.flush()
     publish(session, UserCreated(user_id=user.id, email=user.email, roles=user.role_names))
-    log.info("user created", created_user_id=str(user.id), roles=user.role_names)
     return user
 
 
 async def get(session: AsyncSession, actor: Principal, user_id: UUID) -> User:
     """The user. Raises `UserNotFound`."""
-    if user := await queries.find(session, actor.tenant_id, user_id):
-        return user
-    raise UserNotFound("there is no such user")
+    return found(await queries.find(session, actor.tenant_id, user_id), UserNotFound, user_id)
 
 
 async def update(
@@ -81,7 +76,6 @@ async def update(
         await _refuse_last_administrator(session, user)
     await session.flush()
     publish(session, UserUpdated(user_id=user.id, roles=user.role_names, is_active=user.is_active))
-    log.info("user updated", updated_user_id=str(user.id), roles=user.role_names, is_active=user.is_active)
     if was_active and not user.is_active:
         await _log_out_everywhere(session, user)
     return user
@@ -90,13 +84,12 @@ async def update(
 async def _refuse_last_administrator(session: AsyncSession, user: User) -> None:
     with session.no_autoflush:  # the roles are locked before the user, in every request
         if not await queries.count_other_administrators(session, user.tenant_id, user.id):
-            raise LastAdministrator(str(LastAdministrator.__doc__))
+            raise LastAdministrator()
 
 
 async def _log_out_everywhere(session: AsyncSession, user: User) -> None:
-    if ended := await user_sessions.revoke(session, user.tenant_id, user.id):
+    if await user_sessions.revoke(session, user.tenant_id, user.id):
         publish(session, UserSessionsRevoked(user_id=user.id, reason="switched off"))
-        log.info("sessions revoked", revoked_user_id=str(user.id), sessions=ended, reason="switched_off")
 
 
 def _permissions(given: Sequence[Role]) -> set[str]:

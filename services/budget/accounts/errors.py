@@ -4,8 +4,8 @@ from libs.service_kit.errors import Conflict, NotFound
 
 
 class AccountNotFound(NotFound):
-    """There is no such account."""
+    detail = "There is no such account."
 
 
 class AccountCodeTaken(Conflict):
-    """Another account has this code."""
+    detail = "Another account has this code."

@@ -1,9 +1,9 @@
 """Accounts."""
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from services.budget.database import Base
 
 
@@ -11,10 +11,6 @@ class Account(Entity, Base):
     """A purpose that money is planned for, the same in every fiscal year."""
 
     __tablename__ = "accounts"
-    __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
-        UniqueConstraint("tenant_id", "code"),
-        Index("ix_accounts_newest", "tenant_id", text("created_at desc"), text("id desc")),
-    )
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
     code: Mapped[str]
     name: Mapped[str]

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.budget.accounts import queries, service
 from services.budget.accounts.errors import AccountCodeTaken, AccountNotFound
 from services.budget.accounts.models import Account
@@ -39,15 +39,13 @@ async def list_accounts(actor: Reader, session: DatabaseSession, window: PageWin
 @router.get("/{account_id}", response_model=AccountOut, responses=problems(AccountNotFound))
 async def get_account(account_id: UUID, actor: Reader, session: DatabaseSession, response: Response) -> Account:
     """One account."""
-    account = await service.get(session, actor, account_id)
-    response.headers["etag"] = etag(account)
-    return account
+    return with_etag(response, await service.get(session, actor, account_id))
 
 
 @router.patch(
     "/{account_id}",
     response_model=AccountOut,
-    responses=problems(AccountNotFound, PreconditionFailed, PreconditionRequired),
+    responses=problems(AccountNotFound),
 )
 async def rename_account(
     account_id: UUID,
@@ -58,6 +56,4 @@ async def rename_account(
     response: Response,
 ) -> Account:
     """Rename an account."""
-    account = await service.rename(session, actor, account_id, expected, wanted)
-    response.headers["etag"] = etag(account)
-    return account
+    return with_etag(response, await service.rename(session, actor, account_id, expected, wanted))

@@ -5,24 +5,20 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import AccountOpened, AccountRenamed
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.outbox import publish
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.budget.accounts import queries
 from services.budget.accounts.errors import AccountNotFound
 from services.budget.accounts.models import Account
 from services.budget.accounts.schemas import AccountCreate, AccountUpdate
 
-log = get_logger(__name__)
-
 
 async def get(session: AsyncSession, actor: Principal, account_id: UUID) -> Account:
     """The account with this id."""
     account = await session.scalar(queries.accounts(actor.tenant_id).where(Account.id == account_id))
-    if account is None:
-        raise AccountNotFound(f"There is no account {account_id}.")
-    return account
+    return found(account, AccountNotFound, account_id)
 
 
 async def open_account(session: AsyncSession, actor: Principal, wanted: AccountCreate) -> Account:
@@ -31,7 +27,6 @@ async def open_account(session: AsyncSession, actor: Principal, wanted: AccountC
     session.add(account)
     await session.flush()
     publish(session, AccountOpened(account_id=account.id, code=account.code, name=account.name))
-    log.info("account opened", account_id=str(account.id), code=account.code)
     return account
 
 
@@ -45,5 +40,4 @@ async def rename(
         account.name = wanted.name
         await session.flush()
         publish(session, AccountRenamed(account_id=account.id, name=account.name))
-        log.info("account renamed", account_id=str(account.id))
     return account

@@ -4,20 +4,20 @@ from libs.service_kit.errors import Conflict, Invalid, NotFound
 
 
 class AllocationNotFound(NotFound):
-    """There is no such allocation."""
+    detail = "There is no such allocation."
 
 
 class AllocationExists(Conflict):
-    """This account has its allocation for this fiscal year; change that one."""
+    detail = "This account has an allocation for this fiscal year already; change that one."
 
 
 class BelowCommitted(Conflict):
-    """More than this is committed already."""
+    detail = "More than this is committed already."
 
 
 class UnknownFiscalYear(Invalid):
-    """There is no fiscal year with this `fiscal_year_id`."""
+    detail = "There is no fiscal year with this `fiscal_year_id`."
 
 
 class UnknownAccount(Invalid):
-    """There is no account with this `account_id`."""
+    detail = "There is no account with this `account_id`."

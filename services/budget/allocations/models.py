@@ -3,10 +3,10 @@
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from services.budget.database import Base
 
 
@@ -18,12 +18,10 @@ class Allocation(Entity, Base):
 
     __tablename__ = "allocations"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
         UniqueConstraint("tenant_id", "fiscal_year_id", "account_id"),
         ForeignKeyConstraint(["tenant_id", "fiscal_year_id"], ["fiscal_years.tenant_id", "fiscal_years.id"]),
         ForeignKeyConstraint(["tenant_id", "account_id"], ["accounts.tenant_id", "accounts.id"]),
         CheckConstraint("0 <= committed and committed <= amount", name="not_overspent"),
-        Index("ix_allocations_newest", "tenant_id", text("created_at desc"), text("id desc")),
         Index("ix_allocations_account", "tenant_id", "account_id"),
     )
     fiscal_year_id: Mapped[UUID]

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.budget.allocations import queries, service
 from services.budget.allocations.errors import (
     AllocationExists,
@@ -57,15 +57,13 @@ async def get_allocation(
     allocation_id: UUID, actor: Reader, session: DatabaseSession, response: Response
 ) -> Allocation:
     """One allocation, with what is committed and what is still available."""
-    allocation = await service.get(session, actor, allocation_id)
-    response.headers["etag"] = etag(allocation)
-    return allocation
+    return with_etag(response, await service.get(session, actor, allocation_id))
 
 
 @router.patch(
     "/{allocation_id}",
     response_model=AllocationOut,
-    responses=problems(AllocationNotFound, BelowCommitted, PreconditionFailed, PreconditionRequired),
+    responses=problems(AllocationNotFound, BelowCommitted),
 )
 async def change_allocation(
     allocation_id: UUID,
@@ -76,6 +74,4 @@ async def change_allocation(
     response: Response,
 ) -> Allocation:
     """Change the amount; it cannot fall below what is committed."""
-    allocation = await service.change(session, actor, allocation_id, expected, wanted)
-    response.headers["etag"] = etag(allocation)
-    return allocation
+    return with_etag(response, await service.change(session, actor, allocation_id, expected, wanted))

@@ -5,27 +5,25 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import AllocationChanged, AllocationMade
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import two_decimals
-from libs.service_kit.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.budget.allocations import queries
 from services.budget.allocations.errors import AllocationNotFound, BelowCommitted
 from services.budget.allocations.models import Allocation
 from services.budget.allocations.schemas import AllocationCreate, AllocationUpdate
 
-log = get_logger(__name__)
-
 
 async def get(session: AsyncSession, actor: Principal, allocation_id: UUID) -> Allocation:
     """The allocation with this id."""
-    return _found(await queries.find(session, actor.tenant_id, allocation_id), allocation_id)
+    return found(await queries.find(session, actor.tenant_id, allocation_id), AllocationNotFound, allocation_id)
 
 
 async def lock(session: AsyncSession, actor: Principal, allocation_id: UUID) -> Allocation:
     """The allocation with this id, for whoever is about to commit some of it."""
-    return _found(await queries.lock(session, actor.tenant_id, allocation_id), allocation_id)
+    return found(await queries.lock(session, actor.tenant_id, allocation_id), AllocationNotFound, allocation_id)
 
 
 async def allocate(session: AsyncSession, actor: Principal, wanted: AllocationCreate) -> Allocation:
@@ -42,7 +40,6 @@ async def allocate(session: AsyncSession, actor: Principal, wanted: AllocationCr
             amount=allocation.amount,
         ),
     )
-    log.info("allocation made", allocation_id=str(allocation.id), amount=two_decimals(allocation.amount))
     return allocation
 
 
@@ -59,11 +56,4 @@ async def change(
         allocation.amount = wanted.amount
         await session.flush()
         publish(session, AllocationChanged(allocation_id=allocation.id, amount=allocation.amount))
-        log.info("allocation changed", allocation_id=str(allocation.id), amount=two_decimals(allocation.amount))
-    return allocation
-
-
-def _found(allocation: Allocation | None, allocation_id: UUID) -> Allocation:
-    if allocation is None:
-        raise AllocationNotFound(f"There is no allocation {allocation_id}.")
     return allocation

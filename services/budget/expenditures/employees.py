@@ -21,7 +21,7 @@ class Employee:
 
 
 async def find(personnel: ServiceClient, actor: Principal, employee_id: UUID) -> Employee | None:
-    """The employee with this id. Raises `Unavailable` when personnel does not tell."""
+    """The employee with this id. Raises `Unavailable` when personnel does not answer."""
     return await _ask(personnel, actor, f"/api/v1/employees/{employee_id}")
 
 
@@ -29,7 +29,7 @@ async def require_own(personnel: ServiceClient, actor: Principal) -> Employee:
     """The employee that the actor is. Raises `NotAnEmployee` for anybody who is not employed today."""
     employee = await _ask(personnel, actor, "/api/v1/employees/me")
     if employee is None or not employee.is_employed:
-        raise NotAnEmployee(str(NotAnEmployee.__doc__))
+        raise NotAnEmployee()
     return employee
 
 

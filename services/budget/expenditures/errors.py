@@ -4,28 +4,28 @@ from libs.service_kit.errors import Conflict, Forbidden, Invalid, NotFound
 
 
 class ExpenditureNotFound(NotFound):
-    """There is no such expenditure."""
+    detail = "There is no such expenditure."
 
 
 class UnknownAllocation(Invalid):
-    """There is no allocation with this `allocation_id`."""
+    detail = "There is no allocation with this `allocation_id`."
 
 
 class NotAnEmployee(Forbidden):
-    """Only who is employed today may request or approve."""
+    detail = "Only an employee whose appointment covers today may request or approve."
 
 
 class OwnRequest(Forbidden):
-    """Nobody approves a request of their own."""
+    detail = "Nobody may approve their own request."
 
 
 class RequesterLeft(Conflict):
-    """The requester is not employed any more."""
+    detail = "The requester is no longer employed."
 
 
 class AlreadyDecided(Conflict):
-    """It has been approved or rejected before."""
+    detail = "The request has been approved or rejected before."
 
 
 class BudgetExceeded(Conflict):
-    """The allocation has less left than this."""
+    detail = "The allocation has less money left than this."

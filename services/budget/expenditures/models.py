@@ -4,10 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from services.budget.database import Base
 
 
@@ -16,11 +16,9 @@ class Expenditure(Entity, Base):
 
     __tablename__ = "expenditures"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
         ForeignKeyConstraint(["tenant_id", "allocation_id"], ["allocations.tenant_id", "allocations.id"]),
         CheckConstraint("amount > 0", name="positive"),
         CheckConstraint("status in ('requested', 'approved', 'rejected')", name="status"),
-        Index("ix_expenditures_newest", "tenant_id", text("created_at desc"), text("id desc")),
         Index("ix_expenditures_allocation", "tenant_id", "allocation_id"),
     )
     allocation_id: Mapped[UUID]

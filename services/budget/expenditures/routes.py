@@ -7,12 +7,12 @@ from fastapi import Depends, Query, Request, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import ServiceClient
-from libs.service_kit.database import DatabaseSession, Sessions, get_sessions
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, Unavailable, problems
+from libs.service_kit.errors import Unavailable, problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.budget import metrics
 from services.budget.expenditures import employees, queries, service
 from services.budget.expenditures.employees import Employee
@@ -64,7 +64,7 @@ async def request_expenditure(
     session: DatabaseSession,
     once: CreateOnce,
 ) -> Response:
-    """Ask to spend from an allocation; who asks must be employed today."""
+    """Request to spend from an allocation; the requester must be employed today."""
     expenditure = await service.request(session, actor, employee, wanted)
     location = f"/api/v1/expenditures/{expenditure.id}"
     return await once.created(ExpenditureOut.of(expenditure), location=location, version=expenditure.version)
@@ -88,9 +88,7 @@ async def get_expenditure(
     expenditure_id: UUID, actor: Reader, session: DatabaseSession, response: Response
 ) -> Expenditure:
     """One expenditure."""
-    expenditure = await service.get(session, actor, expenditure_id)
-    response.headers["etag"] = etag(expenditure)
-    return expenditure
+    return with_etag(response, await service.get(session, actor, expenditure_id))
 
 
 @router.post(
@@ -103,8 +101,6 @@ async def get_expenditure(
         AlreadyDecided,
         RequesterLeft,
         BudgetExceeded,
-        PreconditionFailed,
-        PreconditionRequired,
         Unavailable,
     ),
 )
@@ -117,15 +113,13 @@ async def approve_expenditure(
     response: Response,
 ) -> Expenditure:
     """Commit the money of another employee's request."""
-    expenditure = await service.approve(sessions, personnel, actor, expenditure_id, expected)
-    response.headers["etag"] = etag(expenditure)
-    return expenditure
+    return with_etag(response, await service.approve(sessions, personnel, actor, expenditure_id, expected))
 
 
 @router.post(
     "/{expenditure_id}/reject",
     response_model=ExpenditureOut,
-    responses=problems(ExpenditureNotFound, AlreadyDecided, PreconditionFailed, PreconditionRequired),
+    responses=problems(ExpenditureNotFound, AlreadyDecided),
 )
 async def reject_expenditure(
     expenditure_id: UUID,
@@ -136,6 +130,4 @@ async def reject_expenditure(
     response: Response,
 ) -> Expenditure:
     """Decide that a request will not be paid."""
-    expenditure = await service.reject(session, actor, expenditure_id, expected, wanted)
-    response.headers["etag"] = etag(expenditure)
-    return expenditure
+    return with_etag(response, await service.reject(session, actor, expenditure_id, expected, wanted))

@@ -6,14 +6,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected, ExpenditureRequested
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
 from libs.service_kit.client import ServiceClient
-from libs.service_kit.commits import after_commit
-from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import two_decimals
-from libs.service_kit.outbox import publish
 from libs.service_kit.preconditions import Expected
+from libs.service_kit.transactions import Sessions, transaction
 from services.budget import metrics
 from services.budget.allocations import service as allocations
 from services.budget.expenditures import employees, queries
@@ -28,12 +27,10 @@ from services.budget.expenditures.errors import (
 from services.budget.expenditures.models import Expenditure
 from services.budget.expenditures.schemas import ExpenditureCreate, Rejection
 
-log = get_logger(__name__)
-
 
 async def get(session: AsyncSession, actor: Principal, expenditure_id: UUID) -> Expenditure:
     """The expenditure with this id."""
-    return _found(await queries.find(session, actor.tenant_id, expenditure_id), expenditure_id)
+    return found(await queries.find(session, actor.tenant_id, expenditure_id), ExpenditureNotFound, expenditure_id)
 
 
 async def request(
@@ -54,8 +51,6 @@ async def request(
             employee_id=expenditure.employee_id,
         ),
     )
-    log.info("expenditure requested", expenditure_id=str(expenditure.id), amount=two_decimals(expenditure.amount))
-    after_commit(session, metrics.REQUESTED.inc)
     return expenditure
 
 
@@ -73,10 +68,7 @@ async def approve(
     with metrics.counting_refusals():
         await _check_people(personnel, actor, asked)
         async with transaction(sessions, actor.tenant_id, actor.id) as session:
-            expenditure = await _commit(session, actor, expenditure_id, expected)
-    metrics.APPROVED.inc()
-    metrics.COMMITTED_AMOUNT.inc(float(expenditure.amount))
-    return expenditure
+            return await _commit(session, actor, expenditure_id, expected)
 
 
 async def reject(
@@ -93,8 +85,6 @@ async def reject(
             expenditure_id=expenditure.id, allocation_id=expenditure.allocation_id, reason=wanted.reason
         ),
     )
-    log.info("expenditure rejected", expenditure_id=str(expenditure.id))
-    after_commit(session, metrics.REJECTED.inc)
     return expenditure
 
 
@@ -102,10 +92,10 @@ async def _check_people(personnel: ServiceClient, actor: Principal, asked: Expen
     approver = await employees.require_own(personnel, actor)
     # One person can have had two users, so the employee counts as well.
     if asked.requester_id == actor.id or asked.employee_id == approver.id:
-        raise OwnRequest(str(OwnRequest.__doc__))
+        raise OwnRequest()
     requester = await employees.find(personnel, actor, asked.employee_id)
     if requester is None or not requester.is_employed:
-        raise RequesterLeft(str(RequesterLeft.__doc__))
+        raise RequesterLeft()
 
 
 async def _commit(session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected) -> Expenditure:
@@ -126,19 +116,15 @@ async def _commit(session: AsyncSession, actor: Principal, expenditure_id: UUID,
             employee_id=expenditure.employee_id,
         ),
     )
-    log.info(
-        "expenditure approved",
-        expenditure_id=str(expenditure.id),
-        amount=two_decimals(expenditure.amount),
-        available=two_decimals(allocation.available),
-    )
     return expenditure
 
 
 async def _lock_undecided(
     session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected
 ) -> Expenditure:
-    expenditure = _found(await queries.lock(session, actor.tenant_id, expenditure_id), expenditure_id)
+    expenditure = found(
+        await queries.lock(session, actor.tenant_id, expenditure_id), ExpenditureNotFound, expenditure_id
+    )
     if expenditure.status != "requested":
         raise AlreadyDecided(f"It is {expenditure.status}.")
     expected.check(expenditure)
@@ -147,9 +133,3 @@ async def _lock_undecided(
 
 def _decide(expenditure: Expenditure, actor: Principal, status: str) -> None:
     expenditure.status, expenditure.decided_by, expenditure.decided_at = status, actor.id, datetime.now(UTC)
-
-
-def _found(expenditure: Expenditure | None, expenditure_id: UUID) -> Expenditure:
-    if expenditure is None:
-        raise ExpenditureNotFound(f"There is no expenditure {expenditure_id}.")
-    return expenditure

@@ -5,20 +5,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.provisioning import TenantPrepared
 from libs.contracts.tenant import TenantClosed, TenantCreated
-from libs.observability import get_logger
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
 from services.budget.fiscal_years import queries
-
-log = get_logger(__name__)
 
 
 async def on_tenant_created(session: AsyncSession, event: TenantCreated) -> None:
     """There is nothing to prepare: every table takes the tenant's rows at once. Reading one shows that it can."""
     await session.scalar(select(queries.fiscal_years(event.tenant_id).exists()))
     publish(session, TenantPrepared(tenant_id=event.tenant_id, service="budget"))
-    log.info("tenant prepared", tenant_id=str(event.tenant_id))
 
 
 async def on_tenant_closed(session: AsyncSession, event: TenantClosed) -> None:
     """Nothing was prepared, so there is nothing to undo; what people have entered is the tenant's own and stays."""
-    log.info("tenant closed", tenant_id=str(event.tenant_id))

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import etag
+from libs.service_kit.preconditions import with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.budget.fiscal_years import queries, service
 from services.budget.fiscal_years.errors import FiscalYearNotFound, FiscalYearOverlap
 from services.budget.fiscal_years.models import FiscalYear
@@ -43,6 +43,4 @@ async def get_fiscal_year(
     fiscal_year_id: UUID, actor: Reader, session: DatabaseSession, response: Response
 ) -> FiscalYear:
     """One fiscal year."""
-    year = await service.get(session, actor, fiscal_year_id)
-    response.headers["etag"] = etag(year)
-    return year
+    return with_etag(response, await service.get(session, actor, fiscal_year_id))

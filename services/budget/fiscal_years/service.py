@@ -5,23 +5,19 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import FiscalYearOpened
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.outbox import publish
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from services.budget.fiscal_years import queries
 from services.budget.fiscal_years.errors import FiscalYearNotFound
 from services.budget.fiscal_years.models import FiscalYear
 from services.budget.fiscal_years.schemas import FiscalYearCreate
 
-log = get_logger(__name__)
-
 
 async def get(session: AsyncSession, actor: Principal, fiscal_year_id: UUID) -> FiscalYear:
     """The fiscal year with this id."""
     year = await session.scalar(queries.fiscal_years(actor.tenant_id).where(FiscalYear.id == fiscal_year_id))
-    if year is None:
-        raise FiscalYearNotFound(f"There is no fiscal year {fiscal_year_id}.")
-    return year
+    return found(year, FiscalYearNotFound, fiscal_year_id)
 
 
 async def open_year(session: AsyncSession, actor: Principal, wanted: FiscalYearCreate) -> FiscalYear:
@@ -33,5 +29,4 @@ async def open_year(session: AsyncSession, actor: Principal, wanted: FiscalYearC
         session,
         FiscalYearOpened(fiscal_year_id=year.id, name=year.name, starts_on=year.starts_on, ends_on=year.ends_on),
     )
-    log.info("fiscal year opened", fiscal_year_id=str(year.id), starts_on=year.starts_on.isoformat())
     return year

@@ -4,21 +4,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.provisioning import TenantPrepared
 from libs.contracts.tenant import TenantClosed, TenantCreated
-from libs.observability import get_logger
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
 from services.personnel.departments import service
-
-log = get_logger(__name__)
 
 
 async def on_tenant_created(session: AsyncSession, event: TenantCreated) -> None:
     """Prepare the tenant: the root department carries its name."""
     await service.plant(session, event.tenant_id, event.name)
     publish(session, TenantPrepared(tenant_id=event.tenant_id, service="personnel"))
-    log.info("tenant prepared", tenant_id=str(event.tenant_id))
 
 
 async def on_tenant_closed(session: AsyncSession, event: TenantClosed) -> None:
     """Undo the preparation. What people have entered since is the tenant's own and stays."""
     await service.uproot(session, event.tenant_id)
-    log.info("tenant closed", tenant_id=str(event.tenant_id))

@@ -4,16 +4,16 @@ from libs.service_kit.errors import Conflict, Invalid, NotFound
 
 
 class DepartmentNotFound(NotFound):
-    """There is no such department."""
+    detail = "There is no such department."
 
 
 class DepartmentCodeTaken(Conflict):
-    """Another department has this code."""
+    detail = "Another department has this code."
 
 
 class DepartmentCycle(Conflict):
-    """A department cannot be below itself, at any depth."""
+    detail = "A department cannot be below itself, at any depth."
 
 
 class UnknownParent(Invalid):
-    """There is no department with this `parent_id`."""
+    detail = "There is no department with this `parent_id`."

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from services.personnel.database import Base
 
 
@@ -14,11 +14,9 @@ class Department(Entity, Base):
 
     __tablename__ = "departments"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
         UniqueConstraint("tenant_id", "code"),
         ForeignKeyConstraint(["tenant_id", "parent_id"], ["departments.tenant_id", "departments.id"]),
         CheckConstraint("parent_id <> id", name="own_parent"),
-        Index("ix_departments_newest", "tenant_id", text("created_at desc"), text("id desc")),
         Index("ix_departments_parent", "tenant_id", "parent_id"),
     )
     code: Mapped[str]

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.personnel.departments import queries, service
 from services.personnel.departments.errors import (
     DepartmentCodeTaken,
@@ -48,15 +48,13 @@ async def get_department(
     department_id: UUID, actor: Reader, session: DatabaseSession, response: Response
 ) -> Department:
     """One department."""
-    department = await service.get(session, actor, department_id)
-    response.headers["etag"] = etag(department)
-    return department
+    return with_etag(response, await service.get(session, actor, department_id))
 
 
 @router.patch(
     "/{department_id}",
     response_model=DepartmentOut,
-    responses=problems(DepartmentNotFound, DepartmentCycle, PreconditionFailed, UnknownParent, PreconditionRequired),
+    responses=problems(DepartmentNotFound, DepartmentCycle, UnknownParent),
 )
 async def update_department(
     department_id: UUID,
@@ -67,6 +65,4 @@ async def update_department(
     response: Response,
 ) -> Department:
     """Rename a department, or move it with everything below it."""
-    department = await service.update(session, actor, department_id, expected, wanted)
-    response.headers["etag"] = etag(department)
-    return department
+    return with_etag(response, await service.update(session, actor, department_id, expected, wanted))

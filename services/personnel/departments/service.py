@@ -1,5 +1,6 @@
 """Departments: created, renamed, moved; never a circle."""
 
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import delete
@@ -9,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts.personnel import DepartmentCreated, DepartmentUpdated
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.outbox import publish
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
+from libs.service_kit.transactions import after_commit
 from services.personnel.departments import queries
 from services.personnel.departments.errors import DepartmentCycle, DepartmentNotFound
 from services.personnel.departments.models import Department
@@ -24,10 +27,7 @@ ROOT_CODE = "root"
 
 async def get(session: AsyncSession, actor: Principal, department_id: UUID) -> Department:
     """The department with this id."""
-    department = await queries.find(session, actor.tenant_id, department_id)
-    if department is None:
-        raise DepartmentNotFound(f"There is no department {department_id}.")
-    return department
+    return found(await queries.find(session, actor.tenant_id, department_id), DepartmentNotFound, department_id)
 
 
 async def create(session: AsyncSession, actor: Principal, wanted: DepartmentCreate) -> Department:
@@ -57,7 +57,6 @@ async def update(
             session,
             DepartmentUpdated(department_id=department.id, name=department.name, parent_id=department.parent_id),
         )
-        log.info("department updated", department_id=str(department.id), moved=moves)
     return department
 
 
@@ -74,7 +73,7 @@ async def uproot(session: AsyncSession, tenant_id: UUID) -> None:
         async with session.begin_nested():
             await session.execute(root)
     except IntegrityError:
-        log.info("root department kept", tenant_id=str(tenant_id))
+        after_commit(session, partial(log.info, "root department kept", tenant_id=str(tenant_id)))
 
 
 async def _add(session: AsyncSession, tenant_id: UUID, code: str, name: str, parent_id: UUID | None) -> Department:
@@ -82,5 +81,4 @@ async def _add(session: AsyncSession, tenant_id: UUID, code: str, name: str, par
     session.add(department)
     await session.flush()
     publish(session, DepartmentCreated(department_id=department.id, code=code, name=name, parent_id=parent_id))
-    log.info("department created", department_id=str(department.id), code=code)
     return department

@@ -4,24 +4,24 @@ from libs.service_kit.errors import Conflict, Invalid, NotFound
 
 
 class EmployeeNotFound(NotFound):
-    """There is no such employee."""
+    detail = "There is no such employee."
 
 
 class NotAnEmployee(NotFound):
-    """The caller is no employee of this tenant."""
+    detail = "The caller is not an employee of this tenant."
 
 
 class EmployeeNumberTaken(Conflict):
-    """Another employee has this number."""
+    detail = "Another employee has this number."
 
 
 class EmployeeUserTaken(Conflict):
-    """Another employee logs in as this user."""
+    detail = "Another employee logs in as this user."
 
 
 class AppointmentOverlap(Conflict):
-    """The employee has another appointment in this time."""
+    detail = "The employee has another appointment in this time."
 
 
 class UnknownDepartment(Invalid):
-    """There is no department with this `department_id`."""
+    detail = "There is no department with this `department_id`."

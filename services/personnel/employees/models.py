@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConst
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, relationship
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from services.personnel.database import Base
 
 
@@ -21,10 +21,8 @@ class Employee(Entity, Base):
 
     __tablename__ = "employees"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
         UniqueConstraint("tenant_id", "number"),
         UniqueConstraint("tenant_id", "user_id"),
-        Index("ix_employees_newest", "tenant_id", text("created_at desc"), text("id desc")),
     )
     number: Mapped[str]
     name: Mapped[str]
@@ -39,12 +37,11 @@ class Employee(Entity, Base):
         return any(each.starts_on <= today() <= (each.ends_on or date.max) for each in self.appointments)
 
 
-class Appointment(Entity, Base):
+class Appointment(Entity, Base, is_listed=False):
     """A term in one department. The terms of one person never overlap."""
 
     __tablename__ = "appointments"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
         ForeignKeyConstraint(["tenant_id", "employee_id"], ["employees.tenant_id", "employees.id"]),
         ForeignKeyConstraint(["tenant_id", "department_id"], ["departments.tenant_id", "departments.id"]),
         CheckConstraint("ends_on >= starts_on", name="order"),

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Query, Response
 
 from libs.service_kit.auth import Caller, Principal, requires
-from libs.service_kit.database import DatabaseSession
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.personnel.employees import queries, service
 from services.personnel.employees.errors import (
     AppointmentOverlap,
@@ -58,24 +58,20 @@ async def list_employees(
 @router.get("/me", response_model=EmployeeOut, responses=problems(NotAnEmployee))
 async def get_own_record(actor: Caller, session: DatabaseSession, response: Response) -> Employee:
     """The caller's own record; everybody may see that."""
-    employee = await service.get_own(session, actor)
-    response.headers["etag"] = etag(employee)
-    return employee
+    return with_etag(response, await service.get_own(session, actor))
 
 
 # `:uuid`, or else a PATCH of `/me` would be taken for one of an employee with a wrong id.
 @router.get("/{employee_id:uuid}", response_model=EmployeeOut, responses=problems(EmployeeNotFound))
 async def get_employee(employee_id: UUID, actor: Reader, session: DatabaseSession, response: Response) -> Employee:
     """One employee."""
-    employee = await service.get(session, actor, employee_id)
-    response.headers["etag"] = etag(employee)
-    return employee
+    return with_etag(response, await service.get(session, actor, employee_id))
 
 
 @router.patch(
     "/{employee_id:uuid}",
     response_model=EmployeeOut,
-    responses=problems(EmployeeNotFound, EmployeeUserTaken, PreconditionFailed, PreconditionRequired),
+    responses=problems(EmployeeNotFound, EmployeeUserTaken),
 )
 async def update_employee(
     employee_id: UUID,
@@ -86,9 +82,7 @@ async def update_employee(
     response: Response,
 ) -> Employee:
     """Change an employee's own data."""
-    employee = await service.update(session, actor, employee_id, expected, wanted)
-    response.headers["etag"] = etag(employee)
-    return employee
+    return with_etag(response, await service.update(session, actor, employee_id, expected, wanted))
 
 
 @router.post(

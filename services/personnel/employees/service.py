@@ -6,30 +6,26 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.personnel import EmployeeAppointed, EmployeeHired, EmployeeUpdated
-from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.commits import after_commit
-from libs.service_kit.outbox import publish
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.personnel.employees import queries
 from services.personnel.employees.errors import EmployeeNotFound, NotAnEmployee
 from services.personnel.employees.models import Appointment, Employee
 from services.personnel.employees.schemas import AppointmentCreate, EmployeeCreate, EmployeeUpdate
-from services.personnel.metrics import HIRES
-
-log = get_logger(__name__)
 
 
 async def get(session: AsyncSession, actor: Principal, employee_id: UUID) -> Employee:
     """The employee with this id."""
-    return _found(await queries.find(session, actor.tenant_id, employee_id), employee_id)
+    return found(await queries.find(session, actor.tenant_id, employee_id), EmployeeNotFound, employee_id)
 
 
 async def get_own(session: AsyncSession, actor: Principal) -> Employee:
     """The employee that the actor is."""
     employee = await session.scalar(queries.employees(actor.tenant_id, user_id=actor.id))
     if employee is None:
-        raise NotAnEmployee(str(NotAnEmployee.__doc__))
+        raise NotAnEmployee()
     return employee
 
 
@@ -49,14 +45,12 @@ async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) 
             starts_on=first.starts_on,
         ),
     )
-    log.info("employee hired", employee_id=str(employee.id), department_id=str(first.department_id))
-    after_commit(session, HIRES.inc)
     return employee
 
 
 async def appoint(session: AsyncSession, actor: Principal, employee_id: UUID, wanted: AppointmentCreate) -> Employee:
     """Give an employee a further appointment, in a time in which there is none."""
-    employee = _found(await queries.lock(session, actor.tenant_id, employee_id), employee_id)
+    employee = found(await queries.lock(session, actor.tenant_id, employee_id), EmployeeNotFound, employee_id)
     appointment = Appointment(tenant_id=actor.tenant_id, employee_id=employee.id, **wanted.model_dump())
     session.add(appointment)
     # The appointments are part of what a client sees of the employee, so its version must change with them.
@@ -73,7 +67,6 @@ async def appoint(session: AsyncSession, actor: Principal, employee_id: UUID, wa
             ends_on=appointment.ends_on,
         ),
     )
-    log.info("employee appointed", employee_id=str(employee.id), department_id=str(appointment.department_id))
     return employee
 
 
@@ -90,11 +83,4 @@ async def update(
     if session.is_modified(employee):
         await session.flush()
         publish(session, EmployeeUpdated(employee_id=employee.id))
-        log.info("employee updated", employee_id=str(employee.id))
-    return employee
-
-
-def _found(employee: Employee | None, employee_id: UUID) -> Employee:
-    if employee is None:
-        raise EmployeeNotFound(f"There is no employee {employee_id}.")
     return employee

@@ -5,11 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts import CloudEvent
 from libs.contracts.provisioning import TenantPrepared
 from libs.contracts.tenant import TenantCreated
-from libs.observability import get_logger
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
 from services.system.audit import service
-
-log = get_logger(__name__)
 
 
 async def on_event(session: AsyncSession, event: CloudEvent) -> None:
@@ -20,4 +17,3 @@ async def on_event(session: AsyncSession, event: CloudEvent) -> None:
 async def on_tenant_created(session: AsyncSession, event: TenantCreated) -> None:
     """A trail needs no preparation, nor any undoing when the tenant is closed: its entries remain."""
     publish(session, TenantPrepared(tenant_id=event.tenant_id, service="system"))
-    log.info("tenant prepared", tenant_id=str(event.tenant_id))

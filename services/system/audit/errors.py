@@ -4,4 +4,4 @@ from libs.service_kit.errors import NotFound
 
 
 class AuditEntryNotFound(NotFound):
-    """There is no such entry."""
+    detail = "There is no such entry."

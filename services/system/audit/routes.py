@@ -6,10 +6,10 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
 from libs.service_kit.errors import problems
 from libs.service_kit.pages import BadCursor, Page
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.system.audit import service
 from services.system.audit.errors import AuditEntryNotFound
 from services.system.audit.models import AuditEntry

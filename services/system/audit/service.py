@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import EVENTS, CloudEvent
 from libs.service_kit.auth import Principal
-from libs.service_kit.commits import after_commit
+from libs.service_kit.errors import found
 from libs.service_kit.pages import BadCursor, Page
+from libs.service_kit.transactions import after_commit
 from services.system.audit import queries
 from services.system.audit.errors import AuditEntryNotFound
 from services.system.audit.models import AuditEntry
@@ -57,10 +58,7 @@ def _trace_id(traceparent: str | None) -> str | None:
 
 async def get(session: AsyncSession, actor: Principal, entry_id: UUID) -> AuditEntry:
     """The entry of one event."""
-    entry = await queries.find(session, actor.tenant_id, entry_id)
-    if entry is None:
-        raise AuditEntryNotFound(f"There is no audit entry {entry_id}.")
-    return entry
+    return found(await queries.find(session, actor.tenant_id, entry_id), AuditEntryNotFound, entry_id)
 
 
 async def search(session: AsyncSession, actor: Principal, wanted: AuditSearch) -> Page[AuditEntryOut]:
@@ -81,5 +79,5 @@ async def _position(session: AsyncSession, actor: Principal, cursor: str) -> int
     except ValueError:
         entry = None
     if entry is None:
-        raise BadCursor("use the `next_cursor` of the page before, or none")
+        raise BadCursor()
     return entry.position

@@ -4,16 +4,16 @@ from libs.service_kit.errors import Conflict, Forbidden, NotFound
 
 
 class PlatformOnly(Forbidden):
-    """Tenants are the business of the platform's own people."""
+    detail = "Only the platform's own people may manage tenants."
 
 
 class TenantNotFound(NotFound):
-    """There is no such tenant."""
+    detail = "There is no such tenant."
 
 
 class TenantCodeTaken(Conflict):
-    """A tenant has or had this code; codes are never given twice."""
+    detail = "A tenant has or had this code; a code is never given twice."
 
 
 class TenantIsClosed(Conflict):
-    """A closed tenant changes no more."""
+    detail = "A closed tenant cannot be changed."

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from libs.service_kit.database import Entity
+from libs.service_kit.entities import Entity
 from services.tenant.database import Base
 
 
@@ -19,10 +19,8 @@ class Tenant(Entity, Base):
 
     __tablename__ = "tenants"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
         UniqueConstraint("tenant_id", "code"),
         CheckConstraint("status in ('provisioning', 'active', 'suspended', 'closed')", name="status"),
-        Index("ix_tenants_newest", "tenant_id", text("created_at desc"), text("id desc")),
         Index("ix_tenants_provisioning", "tenant_id", "created_at", postgresql_where=text("status = 'provisioning'")),
     )
     code: Mapped[str]

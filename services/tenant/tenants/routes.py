@@ -8,12 +8,12 @@ from fastapi import Depends, Response
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import DatabaseSession
-from libs.service_kit.errors import PreconditionFailed, PreconditionRequired, problems
+from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.transactions import DatabaseSession
 from services.tenant.tenants import queries, service
 from services.tenant.tenants.errors import PlatformOnly, TenantCodeTaken, TenantIsClosed, TenantNotFound
 from services.tenant.tenants.models import Tenant
@@ -27,7 +27,7 @@ def platform(permission: str) -> Callable[[Principal], Awaitable[Principal]]:
 
     async def permitted(caller: Annotated[Principal, Depends(requires(permission))]) -> Principal:
         if caller.tenant_id != PLATFORM_TENANT_ID:
-            raise PlatformOnly(str(PlatformOnly.__doc__))
+            raise PlatformOnly()
         return caller
 
     return permitted
@@ -54,20 +54,16 @@ async def list_tenants(_: Reader, session: DatabaseSession, window: PageWindow) 
 @router.get("/{tenant_id}", response_model=TenantOut, responses=problems(PlatformOnly, TenantNotFound))
 async def get_tenant(tenant_id: UUID, _: Reader, session: DatabaseSession, response: Response) -> Tenant:
     """One tenant, and how far each service is with it."""
-    tenant = await service.get(session, tenant_id)
-    response.headers["etag"] = etag(tenant)
-    return tenant
+    return with_etag(response, await service.get(session, tenant_id))
 
 
 @router.patch(
     "/{tenant_id}",
     response_model=TenantOut,
-    responses=problems(PlatformOnly, TenantNotFound, TenantIsClosed, PreconditionFailed, PreconditionRequired),
+    responses=problems(PlatformOnly, TenantNotFound, TenantIsClosed),
 )
 async def update_tenant(
     tenant_id: UUID, wanted: TenantUpdate, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
 ) -> Tenant:
     """Rename a tenant."""
-    tenant = await service.rename(session, tenant_id, expected, wanted)
-    response.headers["etag"] = etag(tenant)
-    return tenant
+    return with_etag(response, await service.rename(session, tenant_id, expected, wanted))

@@ -2,23 +2,25 @@
 
 Creation is a saga. `tenant.created.v1` asks every participant to prepare; each answer is one step; the last good one
 makes the tenant active. A refusal or the time-out closes it, and `tenant.closed.v1` asks everybody to undo what they
-had prepared. These functions run bound to the platform; the row lock puts answers that come at once in a row.
+had prepared. These functions run bound to the platform; the row lock lets answers that come at once take effect one after the other.
 """
 
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.contracts.provisioning import PARTICIPANTS
+from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated, TenantRenamed
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
-from libs.service_kit.commits import after_commit
-from libs.service_kit.outbox import publish
+from libs.service_kit.errors import found
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
+from libs.service_kit.transactions import after_commit
 from services.tenant.database import bound_to
-from services.tenant.metrics import PROVISIONED, PROVISIONING_SECONDS
+from services.tenant.metrics import PROVISIONING_SECONDS
 from services.tenant.tenants import queries
 from services.tenant.tenants.errors import TenantCodeTaken, TenantIsClosed, TenantNotFound
 from services.tenant.tenants.models import ProvisioningStep, Tenant
@@ -33,7 +35,7 @@ PLATFORM_CODE = "platform"
 async def create(session: AsyncSession, actor: Principal, wanted: TenantCreate) -> Tenant:
     """Begin the provisioning of a new tenant."""
     if wanted.code == PLATFORM_CODE:
-        raise TenantCodeTaken(f"`{PLATFORM_CODE}` is the platform's own code")
+        raise TenantCodeTaken(f"`{PLATFORM_CODE}` is the platform's own code.")
     steps = [ProvisioningStep(service=service) for service in PARTICIPANTS]
     tenant = Tenant(
         tenant_id=actor.tenant_id, code=wanted.code, name=wanted.name, status="provisioning", provisioning=steps
@@ -42,31 +44,24 @@ async def create(session: AsyncSession, actor: Principal, wanted: TenantCreate) 
     await session.flush()
     async with bound_to(session, tenant.id):
         publish(session, TenantCreated(tenant_id=tenant.id, code=tenant.code, name=tenant.name))
-    log.info("tenant created", tenant_id=str(tenant.id), code=tenant.code)
     return tenant
 
 
 async def get(session: AsyncSession, tenant_id: UUID) -> Tenant:
     """The tenant with this id."""
-    tenant = await queries.find(session, tenant_id)
-    if tenant is None:
-        raise TenantNotFound(f"There is no tenant {tenant_id}.")
-    return tenant
+    return found(await queries.find(session, tenant_id), TenantNotFound, tenant_id)
 
 
 async def rename(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: TenantUpdate) -> Tenant:
     """Give the tenant another name."""
-    tenant = await queries.lock(session, tenant_id)
-    if tenant is None:
-        raise TenantNotFound(f"There is no tenant {tenant_id}.")
+    tenant = found(await queries.lock(session, tenant_id), TenantNotFound, tenant_id)
     expected.check(tenant)
     if tenant.status == "closed":
-        raise TenantIsClosed(str(TenantIsClosed.__doc__))
+        raise TenantIsClosed()
     if tenant.name != wanted.name:
         tenant.name = wanted.name
         async with bound_to(session, tenant.id):
             publish(session, TenantRenamed(tenant_id=tenant.id, name=tenant.name))
-        log.info("tenant renamed", tenant_id=str(tenant.id))
     return tenant
 
 
@@ -83,7 +78,8 @@ async def record_answer(session: AsyncSession, tenant_id: UUID, service: str, re
         return
     step.status, step.reason, step.at = "failed" if refusal else "prepared", refusal, datetime.now(UTC)
     if tenant.status != "provisioning":
-        log.info("answer came late", tenant_id=str(tenant_id), participant=service, status=tenant.status)
+        facts = {"tenant_id": str(tenant_id), "participant": service, "status": tenant.status}
+        after_commit(session, partial(log.info, "answer came late", **facts))
     elif refusal:
         await _close(session, tenant, f"{service} could not prepare: {refusal}")
     elif all(step.status == "prepared" for step in steps.values()):
@@ -100,19 +96,16 @@ async def _activate(session: AsyncSession, tenant: Tenant) -> None:
     tenant.status = "active"
     async with bound_to(session, tenant.id):
         publish(session, TenantActivated(tenant_id=tenant.id))
-    log.info("tenant activated", tenant_id=str(tenant.id), code=tenant.code)
-    _count(session, tenant)
+    _end(session, tenant)
 
 
 async def _close(session: AsyncSession, tenant: Tenant, reason: str) -> None:
     tenant.status, tenant.reason = "closed", reason
     async with bound_to(session, tenant.id):
         publish(session, TenantClosed(tenant_id=tenant.id, reason=reason))
-    log.warning("tenant closed", tenant_id=str(tenant.id), code=tenant.code, reason=reason)
-    _count(session, tenant)
+    _end(session, tenant)
 
 
-def _count(session: AsyncSession, tenant: Tenant) -> None:
+def _end(session: AsyncSession, tenant: Tenant) -> None:
     seconds = (datetime.now(UTC) - tenant.created_at).total_seconds()
-    after_commit(session, PROVISIONED.labels(tenant.status).inc)
     after_commit(session, lambda: PROVISIONING_SECONDS.observe(seconds))

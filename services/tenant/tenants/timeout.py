@@ -6,7 +6,7 @@ from datetime import timedelta
 from opentelemetry import trace
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.transactions import Sessions, transaction
 from services.tenant.tenants import queries, service
 
 SWEEP_SECONDS = 1.0

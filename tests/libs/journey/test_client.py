@@ -47,7 +47,7 @@ def served() -> Iterator[tuple[Api, list[Reply], list[dict[str, Any]]]]:
     server.server_close()
 
 
-def test_an_answer_carries_the_trace_that_was_sent(served: Any) -> None:
+def test_an_answer_carries_the_trace_that_was_sent(served):
     api, replies, asked = served
     replies.append((200, {"id": 1}))
     answer = api.call("budget", "GET", "/things")
@@ -56,14 +56,14 @@ def test_an_answer_carries_the_trace_that_was_sent(served: Any) -> None:
     assert asked[0]["traceparent"].endswith("-01")
 
 
-def test_a_503_is_repeated_with_the_same_key(served: Any) -> None:
+def test_a_503_is_repeated_with_the_same_key(served):
     api, replies, asked = served
     replies += [(503, {}), (503, {}), (201, {"id": 1})]
     assert api.call("budget", "POST", "/things", json={}, key="k", expect=201).status == 201
     assert [each["idempotency-key"] for each in asked] == ["k", "k", "k"]
 
 
-def test_a_connection_that_ends_is_repeated_only_where_that_is_harmless(served: Any) -> None:
+def test_a_connection_that_ends_is_repeated_only_where_that_is_harmless(served):
     api, replies, asked = served
     replies += [DROP, (200, {})]
     assert api.call("budget", "GET", "/things").status == 200
@@ -74,7 +74,7 @@ def test_a_connection_that_ends_is_repeated_only_where_that_is_harmless(served: 
     assert len(asked) == 3
 
 
-def test_an_unexpected_answer_names_the_call_and_the_trace(served: Any) -> None:
+def test_an_unexpected_answer_names_the_call_and_the_trace(served):
     api, replies, _ = served
     replies.append((409, {"type": "/problems/budget-exceeded"}))
     with pytest.raises(UnexpectedAnswer, match=r"budget answered 409 instead of 200 to POST /things.*trace") as caught:
@@ -83,7 +83,7 @@ def test_an_unexpected_answer_names_the_call_and_the_trace(served: Any) -> None:
     assert api.call("budget", "POST", "/things", expect=409).problem == "budget-exceeded"
 
 
-def test_a_listener_hears_of_every_answer_and_its_error(served: Any) -> None:
+def test_a_listener_hears_of_every_answer_and_its_error(served):
     api, replies, _ = served
     heard: list[tuple[int, bool]] = []
     listening = Api(api.urls, lambda answer, error: heard.append((answer.status, error is None)))
@@ -95,7 +95,7 @@ def test_a_listener_hears_of_every_answer_and_its_error(served: Any) -> None:
     assert heard == [(200, True), (404, False)]
 
 
-def test_an_actor_renews_the_token_before_it_ends(served: Any) -> None:
+def test_an_actor_renews_the_token_before_it_ends(served):
     api, replies, asked = served
     login = {"access_token": "first", "refresh_token": "r1", "expires_in": 0}
     actor = Actor(api, "Alice", Answer("auth", "POST", "/login", 200, login, {}, "0" * 32, 0.0))
@@ -107,13 +107,13 @@ def test_an_actor_renews_the_token_before_it_ends(served: Any) -> None:
     assert {each.get("authorization") for each in asked[1:]} == {"Bearer second"}
 
 
-def test_a_stack_that_is_not_up_is_said_in_words() -> None:
+def test_a_stack_that_is_not_up_is_said_in_words():
     api = Api({"auth": f"http://127.0.0.1:{free_port()}"})
     with pytest.raises(Unreachable, match=r"auth-service does not answer at .*: start the stack with `make up`"):
         api.check_ready()
     api.close()
 
 
-def test_urls_come_from_the_environment() -> None:
+def test_urls_come_from_the_environment():
     assert urls({})["budget"] == "http://127.0.0.1:3010"
     assert urls({"SERVICES__BUDGET": "http://budget:1/"})["budget"] == "http://budget:1"

@@ -9,11 +9,11 @@ import pytest
 from libs.journey import people
 
 
-def test_the_same_seed_and_suffix_give_the_same_company() -> None:
+def test_the_same_seed_and_suffix_give_the_same_company():
     assert people.company(4, "abc123") == people.company(4, "abc123")
 
 
-def test_a_suffix_changes_the_code_and_the_passwords_only() -> None:
+def test_a_suffix_changes_the_code_and_the_passwords_only():
     one, two = people.company(4, "abc123"), people.company(4, "def456")
     assert (one.name, one.admin.name, one.accounts) == (two.name, two.admin.name, two.accounts)
     assert one.code != two.code
@@ -21,7 +21,7 @@ def test_a_suffix_changes_the_code_and_the_passwords_only() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_company_is_what_the_services_accept(seed: int) -> None:
+def test_a_company_is_what_the_services_accept(seed):
     company = people.company(seed, "abc123")
     everybody = (company.admin, company.manager, company.member, *company.staff)
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?", company.code)
@@ -32,7 +32,7 @@ def test_a_company_is_what_the_services_accept(seed: int) -> None:
     assert all(re.fullmatch(r"\d{1,12}\.\d\d", amount) for _, amount in company.accounts.values())
 
 
-def test_amounts_are_small_sums_with_two_decimals() -> None:
+def test_amounts_are_small_sums_with_two_decimals():
     random = Random(1)
     amounts = [people.amount(random) for _ in range(200)]
     assert all(re.fullmatch(r"\d+\.\d\d", amount) for amount in amounts)

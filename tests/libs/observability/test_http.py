@@ -6,6 +6,7 @@ from time import perf_counter, time_ns
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
+from starlette.types import Receive, Scope, Send
 
 from libs.observability import get_logger
 from libs.observability.http import RequestTelemetry
@@ -119,7 +120,7 @@ async def test_the_time_ends_with_the_answer_and_not_with_background_work(record
     """What is done after the answer waits for the test, so that it cannot have been measured by then."""
     answered, release = asyncio.Event(), asyncio.Event()
 
-    async def app(scope, receive, send):
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await nothing(scope, receive, send)
         answered.set()
         await release.wait()
@@ -137,7 +138,7 @@ async def test_the_time_ends_with_the_answer_and_not_with_background_work(record
 
 
 async def test_a_cancelled_request_is_still_counted(recorder, spans, lines):
-    async def app(scope, receive, send):
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.Event().wait()
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
@@ -194,7 +195,7 @@ async def test_health_leaves_no_span_no_line_and_no_child(client, spans, lines, 
 async def test_other_scopes_pass_through(recorder):
     seen = []
 
-    async def app(scope, receive, send):
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope["type"])
 
     await RequestTelemetry(app, recorder=recorder)({"type": "lifespan"}, None, None)

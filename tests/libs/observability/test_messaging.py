@@ -136,3 +136,12 @@ def test_messages_handled_side_by_side_keep_their_fields_apart(lines):
     asyncio.run(both())
     handled = [line for line in lines() if line["message"] == "handled"]
     assert {(line["tenant_id"], line["user_id"]) for line in handled} == {("a", "user of a"), ("b", "user of b")}
+
+
+def test_success_is_written_when_the_caller_says_so(lines):
+    waiting = []
+    with processing(TYPE, "tenant-service", "http", {}, waiting.append):
+        pass
+    assert lines() == []
+    waiting.pop()()
+    assert [line["message"] for line in lines()] == ["event consumed"]

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from libs.observability.http import RequestTelemetry
+from libs.observability.pending import MOST_WAITING
 from libs.observability.recording import Recorder
-from libs.observability.requests import MOST_WAITING
 from tests.libs.observability.example import counts, nothing, swallow
 
 Ended = Callable[[], Sequence[ReadableSpan]]
@@ -44,14 +44,14 @@ async def test_a_request_is_recorded_soon_with_nobody_asking(client, ended, line
 
 
 async def test_one_that_failed_is_recorded_at_once_with_all_before_it(client, ended, monkeypatch):
-    monkeypatch.setattr("libs.observability.requests.PAUSE_SECONDS", 600)
+    monkeypatch.setattr("libs.observability.pending.PAUSE_SECONDS", 600)
     await client.get("/unavailable")
     await client.get("/broken/1")
     assert [span.name for span in ended()] == ["GET /unavailable", "GET /broken/{id}"]
 
 
 async def test_many_do_not_wait_for_the_time_to_pass(client, ended, monkeypatch):
-    monkeypatch.setattr("libs.observability.requests.PAUSE_SECONDS", 600)
+    monkeypatch.setattr("libs.observability.pending.PAUSE_SECONDS", 600)
     await asyncio.gather(*(client.get("/unavailable") for _ in range(MOST_WAITING - 1)))
     assert not ended()
     await client.get("/unavailable")
@@ -59,7 +59,7 @@ async def test_many_do_not_wait_for_the_time_to_pass(client, ended, monkeypatch)
 
 
 async def test_a_look_at_the_metrics_shows_every_request(client, ended, monkeypatch):
-    monkeypatch.setattr("libs.observability.requests.PAUSE_SECONDS", 600)
+    monkeypatch.setattr("libs.observability.pending.PAUSE_SECONDS", 600)
     await client.get("/unavailable")
     await client.get("/metrics")
     assert len(ended()) == 1

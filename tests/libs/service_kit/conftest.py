@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from stack import databases, postgres
 
 from libs.service_kit import migrations
-from libs.service_kit.database import Sessions, create_sessions
-from libs.service_kit.outbox import Outbox
+from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import DatabaseSettings, ServiceUrls
+from libs.service_kit.transactions import Sessions, create_sessions
 from tests.fixtures.app import serving
 from tests.fixtures.database import PASSWORD
 from tests.libs.service_kit.probe.main import Settings, create_app

@@ -6,11 +6,11 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -22,14 +22,15 @@ from stack.ports import free_port
 from libs.contracts import SUBSCRIPTIONS
 from libs.contracts.budget import AccountOpened
 from libs.service_kit import app as kit
+from libs.service_kit import background, migrations
 from libs.service_kit import client as kit_client
-from libs.service_kit import events, migrations
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import Outbox, publish
+from libs.service_kit.events.flow import Link, create_outbox, flow
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings
+from libs.service_kit.transactions import Sessions, transaction
 from tests.fixtures.app import serving
 from tests.libs.service_kit.conftest import until_somebody_waits
-from tests.libs.service_kit.probe.main import Settings, create_app
+from tests.libs.service_kit.probe.main import create_app
 from tests.libs.service_kit.sockets import HANG, answer, running_peer
 
 NOTES = "/api/v1/notes"
@@ -44,9 +45,7 @@ async def connections(superuser: asyncpg.Connection) -> int:
     return await superuser.fetchval("select count(*) from pg_stat_activity where usename = 'probe_app'")
 
 
-async def test_a_lifespan_closes_all_that_it_opened(
-    make_settings: Callable[..., Settings], superuser: asyncpg.Connection
-) -> None:
+async def test_a_lifespan_closes_all_that_it_opened(make_settings, superuser):
     tasks_before, connections_before = tasks(), await connections(superuser)
     app = create_app(make_settings(events={"transport": "http", "client_secret": "secret"}))
     async with app.router.lifespan_context(app) as state:
@@ -61,7 +60,7 @@ async def test_a_lifespan_closes_all_that_it_opened(
             await asyncio.sleep(0.01)
 
 
-async def test_the_slowest_work_is_waited_for(make_settings: Callable[..., Settings]) -> None:
+async def test_the_slowest_work_is_waited_for(make_settings):
     running, ended = asyncio.Semaphore(0), asyncio.Event()
 
     async def quick(sessions: Sessions) -> None:
@@ -82,9 +81,7 @@ async def test_the_slowest_work_is_waited_for(make_settings: Callable[..., Setti
     assert ended.is_set()
 
 
-async def test_a_start_that_fails_half_way_closes_what_was_open(
-    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_start_that_fails_half_way_closes_what_was_open(make_settings, monkeypatch):
     opened: list[kit_client.ServiceClient] = []
 
     class Counted(kit_client.ServiceClient):
@@ -94,8 +91,7 @@ async def test_a_start_that_fails_half_way_closes_what_was_open(
             super().__init__(*given, **options)
             opened.append(self)
 
-    monkeypatch.setattr(kit, "ServiceClient", Counted)
-    monkeypatch.setattr(events, "ServiceClient", Counted)
+    monkeypatch.setattr(kit_client, "ServiceClient", Counted)
     tasks_before = tasks()
     app = create_app(make_settings(events={"transport": "http", "client_secret": "secret"}))
     with pytest.raises(RuntimeError, match="no more clients"):
@@ -105,10 +101,8 @@ async def test_a_start_that_fails_half_way_closes_what_was_open(
     assert tasks() == tasks_before
 
 
-async def test_work_that_fails_starts_again(
-    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kit, "RESTART_SECONDS", 0.01)
+async def test_work_that_fails_starts_again(make_settings, monkeypatch):
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
     runs, enough = 0, asyncio.Event()
 
     async def work(sessions: Sessions) -> None:
@@ -123,10 +117,8 @@ async def test_work_that_fails_starts_again(
         await enough.wait()
 
 
-async def test_work_begins_when_the_database_answers(
-    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kit, "RESTART_SECONDS", 0.02)
+async def test_work_begins_when_the_database_answers(make_settings, monkeypatch):
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.02)
     asked, began = 0, asyncio.Event()
 
     async def not_at_first(*_: object) -> bool:
@@ -147,9 +139,7 @@ async def test_work_begins_when_the_database_answers(
     assert asked == 3
 
 
-async def test_a_service_relays_its_events_to_those_who_hear_them(
-    make_settings: Callable[..., Settings], tenant_id: object
-) -> None:
+async def test_a_service_relays_its_events_to_those_who_hear_them(make_settings, tenant_id):
     """AccountOpened is heard by the audit trail only, which stands here as a peer beside auth."""
     async with running_peer() as auth, running_peer() as system, asyncio.timeout(10):
         auth.script = [answer(200, {"access_token": "t-1", "expires_in": 900})]
@@ -170,8 +160,8 @@ async def test_a_service_relays_its_events_to_those_who_hear_them(
 
 
 async def test_a_relay_that_waits_for_its_destination_takes_no_connection_from_the_requests(
-    make_settings: Callable[..., Settings], database_url: Callable[[str], str], tenant_id: UUID
-) -> None:
+    make_settings, database_url, tenant_id
+):
     one = DatabaseSettings(url=SecretStr(database_url("probe")), pool_size=1, pool_timeout_seconds=0.5)
     async with running_peer() as auth, running_peer() as system, asyncio.timeout(10):
         auth.script = [answer(200, {"access_token": "t-1", "expires_in": 900})]
@@ -188,7 +178,7 @@ async def test_a_relay_that_waits_for_its_destination_takes_no_connection_from_t
                 await session.execute(text("select 1"))
 
 
-async def test_the_transport_decides_about_relays_and_destinations(make_settings: Callable[..., Settings]) -> None:
+async def test_the_transport_decides_about_relays_and_destinations(make_settings):
     by_http = {"transport": "http", "client_secret": "secret"}
     by_broker = {"transport": "rabbitmq", "broker_url": "amqp://guest:guest@127.0.0.1:1/"}
     expected = {
@@ -198,23 +188,24 @@ async def test_the_transport_decides_about_relays_and_destinations(make_settings
     }
     for given in ({"transport": "none"}, by_http, by_broker):
         settings: ServiceSettings = make_settings(events=given)
-        outbox = Outbox("probe-service", events.destinations(settings.events))
-        async with contextlib.AsyncExitStack() as stack:
-            auth = await stack.enter_async_context(kit_client.ServiceClient("auth", "http://auth"))
-            work = await events.work(stack, settings, outbox, auth, {}, events.Link())
-        assert set(work) == expected[given["transport"]]
+        outbox = create_outbox(settings)
+        async with (
+            kit_client.ServiceClient("auth", "http://auth") as auth,
+            flow(settings, outbox, auth, {}, Link()) as work,
+        ):
+            assert set(work) == expected[given["transport"]]
         through_broker = outbox.destinations(AccountOpened.type) == ["broker"]
         assert through_broker is (given["transport"] == "rabbitmq")
 
 
-async def test_a_service_whose_broker_is_away_is_not_ready_and_says_so(make_settings: Callable[..., Settings]) -> None:
+async def test_a_service_whose_broker_is_away_is_not_ready_and_says_so(make_settings):
     app = create_app(make_settings(events={"transport": "rabbitmq", "broker_url": "amqp://u:p@127.0.0.1:1/"}))
     async with serving(app) as url, httpx.AsyncClient() as client:
         answer = await client.get(f"{url}/health/ready")
     assert (answer.status_code, answer.json()["detail"]) == (503, "The message broker does not answer.")
 
 
-async def test_health_and_metrics_need_no_token(anonymous: httpx.AsyncClient) -> None:
+async def test_health_and_metrics_need_no_token(anonymous):
     for path in ("/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"):
         assert (await anonymous.get(path)).status_code == 200
 
@@ -237,7 +228,7 @@ async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Proces
             started.kill()
 
 
-async def test_the_docs_load_nothing_from_other_hosts(anonymous: httpx.AsyncClient) -> None:
+async def test_the_docs_load_nothing_from_other_hosts(anonymous):
     page = (await anonymous.get("/docs")).text
     sources = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
     assert len(sources) >= 2
@@ -246,12 +237,12 @@ async def test_the_docs_load_nothing_from_other_hosts(anonymous: httpx.AsyncClie
 
 
 async def test_a_service_that_is_told_to_stop_answers_first(
-    database_url: Callable[[str], str],
-    jwks_url: str,
-    make_token: Callable[..., str],
-    superuser: asyncpg.Connection,
-    tmp_path: Path,
-) -> None:
+    database_url,
+    jwks_url,
+    make_token,
+    superuser,
+    tmp_path,
+):
     port = free_port()
     variables = {
         "PORT": str(port),

@@ -7,9 +7,8 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -18,8 +17,8 @@ from starlette.requests import Request
 
 from libs.service_kit import auth
 from libs.service_kit.auth import KeySet, verify
-from libs.service_kit.database import open_session
 from libs.service_kit.errors import Unauthorized, Unavailable
+from libs.service_kit.transactions import open_session
 from tests.fixtures.auth import KID
 
 MakeToken = Callable[..., str]
@@ -69,9 +68,7 @@ def unsigned(token: str, header: dict[str, Any]) -> str:
     return f"{encoded}.{token.split('.')[1]}"
 
 
-async def test_a_token_says_who_asks_for_whom_and_what_they_may(
-    make_token: MakeToken, keys: Keys, tenant_id: UUID, user_id: UUID
-) -> None:
+async def test_a_token_says_who_asks_for_whom_and_what_they_may(make_token, keys, tenant_id, user_id):
     token = make_token("budget:read", "budget:write")
     principal = await verify(token, KeySet(keys.fetch))
     assert (principal.id, principal.tenant_id, principal.client_id) == (user_id, tenant_id, None)
@@ -79,7 +76,7 @@ async def test_a_token_says_who_asks_for_whom_and_what_they_may(
     assert token not in repr(principal)
 
 
-async def test_a_service_account_is_known_by_its_client_id(make_token: MakeToken, keys: Keys) -> None:
+async def test_a_service_account_is_known_by_its_client_id(make_token, keys):
     principal = await verify(make_token("events:deliver", client_id="auth-service"), KeySet(keys.fetch))
     assert principal.client_id == "auth-service"
 
@@ -101,33 +98,27 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changed", WRONG.values(), ids=WRONG.keys())
-async def test_a_token_of_another_kind_is_refused(make_token: MakeToken, keys: Keys, changed: dict[str, Any]) -> None:
+async def test_a_token_of_another_kind_is_refused(make_token, keys, changed):
     with pytest.raises(Unauthorized) as refused:
         await verify(make_token(**changed), KeySet(keys.fetch))
     assert refused.value.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat", "sub", "aud", "iss", "tenant_id", "scope"])
-async def test_a_token_without_a_claim_is_refused(
-    make_token: MakeToken, keys: Keys, signing_key: ec.EllipticCurvePrivateKey, claim: str
-) -> None:
+async def test_a_token_without_a_claim_is_refused(make_token, keys, signing_key, claim):
     claims = jwt.decode(make_token(), options={"verify_signature": False})
     del claims[claim]
     with pytest.raises(Unauthorized):
         await verify(jwt.encode(claims, signing_key, "ES256", {"typ": "at+jwt", "kid": KID}), KeySet(keys.fetch))
 
 
-async def test_a_token_that_names_no_key_is_refused(
-    make_token: MakeToken, keys: Keys, signing_key: ec.EllipticCurvePrivateKey
-) -> None:
+async def test_a_token_that_names_no_key_is_refused(make_token, keys, signing_key):
     claims = jwt.decode(make_token(), options={"verify_signature": False})
     with pytest.raises(Unauthorized):
         await verify(jwt.encode(claims, signing_key, "ES256", {"typ": "at+jwt"}), KeySet(keys.fetch))
 
 
-async def test_a_forged_token_is_refused(
-    make_token: MakeToken, keys: Keys, signing_key: ec.EllipticCurvePrivateKey
-) -> None:
+async def test_a_forged_token_is_refused(make_token, keys, signing_key):
     good = make_token()
     header, claims, signature = good.split(".")
     header_of = {"typ": "at+jwt", "kid": KID}
@@ -162,9 +153,7 @@ async def test_a_forged_token_is_refused(
             pytest.fail(f"accepted: {how}")
 
 
-async def test_unknown_keys_make_us_ask_twice_a_minute_at_most(
-    make_token: MakeToken, keys: Keys, clock: Callable[[float], None]
-) -> None:
+async def test_unknown_keys_make_us_ask_twice_a_minute_at_most(make_token, keys, clock):
     key_set = KeySet(keys.fetch)
     await verify(make_token(), key_set)
     assert keys.asked == 1
@@ -176,9 +165,7 @@ async def test_unknown_keys_make_us_ask_twice_a_minute_at_most(
         clock(auth.FORCED_REFRESH_SECONDS + 1)
 
 
-async def test_a_new_key_is_found_when_its_first_token_comes(
-    make_token: MakeToken, keys: Keys, signing_key: ec.EllipticCurvePrivateKey, clock: Callable[[float], None]
-) -> None:
+async def test_a_new_key_is_found_when_its_first_token_comes(make_token, keys, signing_key, clock):
     key_set = KeySet(keys.fetch)
     await verify(make_token(), key_set)
     keys.keys.append(("next", signing_key))
@@ -186,9 +173,7 @@ async def test_a_new_key_is_found_when_its_first_token_comes(
     assert await verify(make_token(headers={"kid": "next"}), key_set)
 
 
-async def test_a_withdrawn_key_is_forgotten_after_the_refresh(
-    make_token: MakeToken, keys: Keys, signing_key: ec.EllipticCurvePrivateKey, clock: Callable[[float], None]
-) -> None:
+async def test_a_withdrawn_key_is_forgotten_after_the_refresh(make_token, keys, signing_key, clock):
     key_set = KeySet(keys.fetch)
     await verify(make_token(), key_set)
     keys.keys = [("next", signing_key)]
@@ -197,9 +182,7 @@ async def test_a_withdrawn_key_is_forgotten_after_the_refresh(
         await verify(make_token(), key_set)
 
 
-async def test_the_keys_are_kept_while_auth_is_away_or_tells_none(
-    make_token: MakeToken, keys: Keys, clock: Callable[[float], None]
-) -> None:
+async def test_the_keys_are_kept_while_auth_is_away_or_tells_none(make_token, keys, clock):
     key_set = KeySet(keys.fetch)
     await verify(make_token(), key_set)
     keys.away = True
@@ -211,7 +194,7 @@ async def test_the_keys_are_kept_while_auth_is_away_or_tells_none(
     assert keys.asked == 3
 
 
-async def test_before_any_key_is_known_the_answer_is_unavailable(make_token: MakeToken, keys: Keys) -> None:
+async def test_before_any_key_is_known_the_answer_is_unavailable(make_token, keys):
     key_set = KeySet(keys.fetch)
     keys.away = True
     with pytest.raises(Unavailable):
@@ -220,21 +203,19 @@ async def test_before_any_key_is_known_the_answer_is_unavailable(make_token: Mak
     assert await verify(make_token(), key_set)
 
 
-async def test_without_a_token_the_answer_is_401(anonymous: httpx.AsyncClient) -> None:
+async def test_without_a_token_the_answer_is_401(anonymous):
     for headers in ({}, {"authorization": "Basic a2ltOmtpbQ=="}, {"authorization": "Bearer"}):
         answer = await anonymous.get(NOTES, headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthorized")
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_missing_permission_is_named(make_client: Callable[..., httpx.AsyncClient]) -> None:
+async def test_a_missing_permission_is_named(make_client):
     answer = await make_client("budget:read").get(NOTES)
     assert (answer.status_code, answer.json()["missing"]) == (403, ["budget:write"])
 
 
-async def test_the_tenant_comes_from_the_token_and_from_nowhere_else(
-    make_client: Callable[..., httpx.AsyncClient], client: httpx.AsyncClient
-) -> None:
+async def test_the_tenant_comes_from_the_token_and_from_nowhere_else(make_client, client):
     created = await client.post(NOTES, json={"code": "a", "text": "b"})
     stranger = make_client(tenant_id=uuid4())
     assert (await stranger.get(created.headers["location"])).status_code == 404
@@ -244,18 +225,14 @@ async def test_the_tenant_comes_from_the_token_and_from_nowhere_else(
     assert (await stranger.post(NOTES, json={"code": "a", "text": "b"})).status_code == 201
 
 
-async def test_a_token_that_was_proved_is_not_proved_again(
-    make_token: MakeToken, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_token_that_was_proved_is_not_proved_again(make_token, keys, monkeypatch):
     key_set, token = KeySet(keys.fetch), make_token()
     first = await verify(token, key_set)
     monkeypatch.setattr(jwt, "decode", None)
     assert await verify(token, key_set) == first
 
 
-async def test_a_token_that_was_proved_ends_when_it_expires(
-    make_token: MakeToken, keys: Keys, clock: Callable[[float], None]
-) -> None:
+async def test_a_token_that_was_proved_ends_when_it_expires(make_token, keys, clock):
     key_set, token = KeySet(keys.fetch), make_token(exp=int(time.time()) + 20)
     await verify(token, key_set)
     clock(20 + auth.LEEWAY_SECONDS - 2)
@@ -265,9 +242,7 @@ async def test_a_token_that_was_proved_ends_when_it_expires(
 
 
 @pytest.mark.parametrize("kid", [KID, "another"])
-async def test_a_token_that_was_proved_ends_with_its_key(
-    make_token: MakeToken, keys: Keys, clock: Callable[[float], None], kid: str
-) -> None:
+async def test_a_token_that_was_proved_ends_with_its_key(make_token, keys, clock, kid):
     key_set, token = KeySet(keys.fetch), make_token()
     await verify(token, key_set)
     keys.keys = [(kid, ec.generate_private_key(ec.SECP256R1()))]
@@ -278,7 +253,7 @@ async def test_a_token_that_was_proved_ends_with_its_key(
         await verify(token, key_set)
 
 
-async def test_a_forged_token_is_never_taken_for_one_that_was_proved(make_token: MakeToken, keys: Keys) -> None:
+async def test_a_forged_token_is_never_taken_for_one_that_was_proved(make_token, keys):
     key_set, token = KeySet(keys.fetch), make_token()
     await verify(token, key_set)
     head, _, signature = token.split(".")
@@ -289,7 +264,7 @@ async def test_a_forged_token_is_never_taken_for_one_that_was_proved(make_token:
                 await verify(forged, key_set)
 
 
-async def test_proofs_are_bounded(make_token: MakeToken, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proofs_are_bounded(make_token, keys, monkeypatch):
     monkeypatch.setattr(auth, "MOST_PROOFS", 2)
     key_set, tokens = KeySet(keys.fetch), [make_token() for _ in range(3)]
     for token in tokens:
@@ -297,6 +272,6 @@ async def test_proofs_are_bounded(make_token: MakeToken, keys: Keys, monkeypatch
     assert [await key_set.proved(token) is not None for token in tokens] == [False, False, True]
 
 
-async def test_a_session_is_opened_for_a_caller_only() -> None:
+async def test_a_session_is_opened_for_a_caller_only():
     with pytest.raises(Unauthorized):
         await anext(open_session(Request({"type": "http", "headers": [], "state": {}})))

@@ -76,14 +76,14 @@ def unexplained(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name not in WITHOUT_TENANT_FIRST)
 
 
-async def test_every_table_belongs_to_tenants(catalogue: asyncpg.Connection) -> None:
+async def test_every_table_belongs_to_tenants(catalogue):
     service = await catalogue.fetchval("select current_database()")
     others = [name for (name,) in await catalogue.fetch(OTHER_TABLES) if name != "alembic_version"]
     assert [name for name in others if (service, name) not in WITHOUT_TENANT] == []
     assert len(await catalogue.fetch(TENANT_TABLES)) > 3
 
 
-async def test_row_level_security_is_on_and_binds_the_owner(catalogue: asyncpg.Connection) -> None:
+async def test_row_level_security_is_on_and_binds_the_owner(catalogue):
     for table in await catalogue.fetch(TENANT_TABLES):
         assert table["relrowsecurity"], table["name"]
         assert table["relforcerowsecurity"], table["name"]
@@ -92,7 +92,7 @@ async def test_row_level_security_is_on_and_binds_the_owner(catalogue: asyncpg.C
         ]
 
 
-async def test_policies_for_everybody_ask_for_the_tenant(catalogue: asyncpg.Connection) -> None:
+async def test_policies_for_everybody_ask_for_the_tenant(catalogue):
     """Permissive policies add up, so one with a wider condition would undo the others."""
     service = await catalogue.fetchval("select current_database()")
     for policy in await catalogue.fetch("select * from pg_policies"):
@@ -107,12 +107,12 @@ async def test_policies_for_everybody_ask_for_the_tenant(catalogue: asyncpg.Conn
                 assert re.fullmatch(r"\((tenant_)?id = current_tenant\(\)\)", condition), name
 
 
-async def test_the_service_sees_nothing_without_a_tenant(service_role: asyncpg.Connection) -> None:
+async def test_the_service_sees_nothing_without_a_tenant(service_role):
     for table in await service_role.fetch(TENANT_TABLES):
         assert await service_role.fetchval(f"select count(*) from {table['name']}") == 0
 
 
-async def test_every_unique_and_foreign_key_begins_with_the_tenant(catalogue: asyncpg.Connection) -> None:
+async def test_every_unique_and_foreign_key_begins_with_the_tenant(catalogue):
     found: list[str] = []
     for table in await catalogue.fetch(TENANT_TABLES):
         for key in await catalogue.fetch(KEYS, table["oid"]):
@@ -122,7 +122,7 @@ async def test_every_unique_and_foreign_key_begins_with_the_tenant(catalogue: as
     assert unexplained(found) == []
 
 
-async def test_every_index_begins_with_the_tenant(catalogue: asyncpg.Connection) -> None:
+async def test_every_index_begins_with_the_tenant(catalogue):
     found: list[str] = []
     for table in await catalogue.fetch(TENANT_TABLES):
         indexes = await catalogue.fetch(INDEXES, table["oid"])
@@ -130,12 +130,12 @@ async def test_every_index_begins_with_the_tenant(catalogue: asyncpg.Connection)
     assert unexplained(found) == []
 
 
-async def test_a_state_is_text_and_never_an_enum(catalogue: asyncpg.Connection) -> None:
+async def test_a_state_is_text_and_never_an_enum(catalogue):
     """The equality of enums is not leakproof: behind a policy it would never use an index."""
     assert await catalogue.fetch("select typname from pg_type where typtype = 'e'") == []
 
 
-async def test_the_service_owns_nothing_and_stands_above_nothing(service_role: asyncpg.Connection) -> None:
+async def test_the_service_owns_nothing_and_stands_above_nothing(service_role):
     assert await service_role.fetch("select relname from pg_class where relowner = current_user::regrole") == []
     above = "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb from pg_roles where rolname = current_user"
     assert await service_role.fetchval(above) is False

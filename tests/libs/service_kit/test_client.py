@@ -35,7 +35,7 @@ def state() -> str:
     return shown
 
 
-async def test_a_call_brings_its_token_and_gets_the_document(client: ServiceClient, peer: Peer) -> None:
+async def test_a_call_brings_its_token_and_gets_the_document(client, peer):
     peer.script = [answer(200, {"a": 1}), answer(201, {"b": 2})]
     assert await client.get("/things", token="t-1", params={"q": "x y"}) == {"a": 1}
     assert await client.post("/things", json={"c": "d"}, content_type="application/x+json") == {"b": 2}
@@ -45,13 +45,13 @@ async def test_a_call_brings_its_token_and_gets_the_document(client: ServiceClie
     assert "authorization" not in post_headers
 
 
-async def test_connections_are_kept(client: ServiceClient, peer: Peer) -> None:
+async def test_connections_are_kept(client, peer):
     for _ in range(5):
         await client.get("/")
     assert (len(peer.requests), peer.connections) == (5, 1)
 
 
-async def test_a_refusal_is_told_and_not_repeated(client: ServiceClient, peer: Peer) -> None:
+async def test_a_refusal_is_told_and_not_repeated(client, peer):
     peer.script = [answer(404, {"type": "/problems/not-found"}, "application/problem+json")]
     with pytest.raises(Refused) as refused:
         await client.get("/")
@@ -60,7 +60,7 @@ async def test_a_refusal_is_told_and_not_repeated(client: ServiceClient, peer: P
 
 
 @pytest.mark.parametrize("body", ["Invalid HTTP request received.", "", "[1]"])
-async def test_a_refusal_without_a_document_is_one_too(client: ServiceClient, peer: Peer, body: str) -> None:
+async def test_a_refusal_without_a_document_is_one_too(client, peer, body):
     peer.script = [answer(400, body, "text/plain")]
     with pytest.raises(Refused) as refused:
         await client.get("/")
@@ -71,7 +71,7 @@ HTML = answer(200, "<html>", "text/html")
 
 
 @pytest.mark.parametrize("trouble", [answer(503), DROP, HTML], ids=["503", "drop", "html"])
-async def test_a_get_is_tried_again(client: ServiceClient, peer: Peer, trouble: bytes | str) -> None:
+async def test_a_get_is_tried_again(client, peer, trouble):
     peer.script = [trouble, trouble, answer(200, {"a": 1})]
     assert await client.get("/") == {"a": 1}
     assert len(peer.requests) == 3
@@ -80,7 +80,7 @@ async def test_a_get_is_tried_again(client: ServiceClient, peer: Peer, trouble: 
 @pytest.mark.parametrize(
     "trouble", [answer(500), DROP, HTML, answer(307, location="/")], ids=["500", "drop", "html", "redirect"]
 )
-async def test_a_get_is_given_up_after_some_attempts(client: ServiceClient, peer: Peer, trouble: bytes | str) -> None:
+async def test_a_get_is_given_up_after_some_attempts(client, peer, trouble):
     peer.script = [trouble] * 10
     with pytest.raises(Unavailable, match="peer does not answer now") as given_up:
         await client.get("/")
@@ -89,14 +89,14 @@ async def test_a_get_is_given_up_after_some_attempts(client: ServiceClient, peer
 
 
 @pytest.mark.parametrize("trouble", [answer(503), DROP], ids=["503", "drop"])
-async def test_a_post_is_never_repeated(client: ServiceClient, peer: Peer, trouble: bytes | str) -> None:
+async def test_a_post_is_never_repeated(client, peer, trouble):
     peer.script = [trouble]
     with pytest.raises(Unavailable):
         await client.post("/", json={})
     assert len(peer.requests) == 1
 
 
-async def test_a_service_that_hangs_is_given_up_at_the_deadline(peer: Peer) -> None:
+async def test_a_service_that_hangs_is_given_up_at_the_deadline(peer):
     peer.script = [HANG] * 10
     async with ServiceClient("peer", peer.url, deadline=0.2) as client, asyncio.timeout(5):
         with pytest.raises(Unavailable):
@@ -105,7 +105,7 @@ async def test_a_service_that_hangs_is_given_up_at_the_deadline(peer: Peer) -> N
             await client.post("/")
 
 
-async def test_all_attempts_share_one_deadline(peer: Peer) -> None:
+async def test_all_attempts_share_one_deadline(peer):
     """An attempt may take two thirds of it, so there is no time for a third."""
     peer.script = [HANG] * ATTEMPTS
     async with ServiceClient("peer", peer.url, deadline=0.3) as client:
@@ -114,15 +114,13 @@ async def test_all_attempts_share_one_deadline(peer: Peer) -> None:
     assert len(peer.requests) < ATTEMPTS
 
 
-async def test_a_service_that_is_not_there_is_unavailable() -> None:
+async def test_a_service_that_is_not_there_is_unavailable():
     async with ServiceClient("peer", f"http://127.0.0.1:{free_port()}") as client:
         with pytest.raises(Unavailable):
             await client.get("/")
 
 
-async def test_the_breaker_opens_and_spares_the_service_and_closes_again(
-    client: ServiceClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_breaker_opens_and_spares_the_service_and_closes_again(client, peer, monkeypatch):
     now = 1000.0
     monkeypatch.setattr("purgatory.domain.model.time", type("Clock", (), {"time": staticmethod(lambda: now)}))
     assert state() == "closed"
@@ -147,7 +145,7 @@ async def test_the_breaker_opens_and_spares_the_service_and_closes_again(
     assert state() == "closed"
 
 
-async def test_refusals_open_no_breaker(client: ServiceClient, peer: Peer) -> None:
+async def test_refusals_open_no_breaker(client, peer):
     peer.script = [answer(409)] * (2 * BREAKER_FAILURES)
     for _ in range(2 * BREAKER_FAILURES):
         with pytest.raises(Refused):
@@ -155,9 +153,7 @@ async def test_refusals_open_no_breaker(client: ServiceClient, peer: Peer) -> No
     assert state() == "closed"
 
 
-async def test_a_service_account_keeps_its_token_for_half_its_life(
-    client: ServiceClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_service_account_keeps_its_token_for_half_its_life(client, peer, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(kit, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
     peer.script = [answer(200, {"access_token": f"t-{n}", "expires_in": 600}) for n in range(2)]

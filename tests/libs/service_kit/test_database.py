@@ -1,10 +1,9 @@
 """A statement of the kit's own goes straight to the driver, and fails as one of SQLAlchemy's would."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -12,19 +11,20 @@ from sqlalchemy.exc import DBAPIError
 from stack import postgres
 
 from libs.service_kit import database
-from libs.service_kit.database import Sessions, create_pool, create_sessions, execute, transaction
-from libs.service_kit.outbox import Outbox
+from libs.service_kit.database import create_pool, execute
+from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import DatabaseSettings
+from libs.service_kit.transactions import create_sessions, transaction
 
 
-async def test_rows_have_named_columns(sessions: Sessions) -> None:
+async def test_rows_have_named_columns(sessions):
     async with transaction(sessions) as session:
         [row] = await execute(session, "select $1::int as a, $2::text as b", 1, "two")
         assert (row["a"], row["b"]) == (1, "two")
         assert not await execute(session, "set local lock_timeout = 100")
 
 
-async def test_a_mistake_in_it_says_its_sqlstate(sessions: Sessions) -> None:
+async def test_a_mistake_in_it_says_its_sqlstate(sessions):
     with pytest.raises(DBAPIError) as caught:
         async with transaction(sessions) as session:
             await execute(session, "select 1 / 0")
@@ -32,16 +32,14 @@ async def test_a_mistake_in_it_says_its_sqlstate(sessions: Sessions) -> None:
     assert not caught.value.connection_invalidated
 
 
-async def test_no_parameter_is_shown_when_it_fails(sessions: Sessions) -> None:
+async def test_no_parameter_is_shown_when_it_fails(sessions):
     with pytest.raises(DBAPIError) as caught:
         async with transaction(sessions) as session:
             await execute(session, "select 1 / $1::int + length($2::text)", 0, "a secret")
     assert "a secret" not in str(caught.value)
 
 
-async def test_a_connection_that_is_lost_in_it_is_not_used_again(
-    sessions: Sessions, superuser: asyncpg.Connection
-) -> None:
+async def test_a_connection_that_is_lost_in_it_is_not_used_again(sessions, superuser):
     with pytest.raises(DBAPIError) as caught:
         async with transaction(sessions) as session:
             [row] = await execute(session, "select pg_backend_pid() as pid")
@@ -93,13 +91,13 @@ async def line(postgres_server: postgres.Server) -> AsyncIterator[tuple[Line, in
 @pytest.mark.parametrize("through_sqlalchemy", [False, True])
 @pytest.mark.parametrize("how", ["cancelled", "timed out"])
 async def test_no_tenant_finds_itself_in_a_transaction_of_another_whose_begin_was_cut_short(
-    line: tuple[Line, int],
-    database_url: Callable[[str], str],
-    postgres_server: postgres.Server,
-    monkeypatch: pytest.MonkeyPatch,
-    how: str,
-    through_sqlalchemy: bool,
-) -> None:
+    line,
+    database_url,
+    postgres_server,
+    monkeypatch,
+    how,
+    through_sqlalchemy,
+):
     held, port = line
     real = database.create_async_engine
 

@@ -1,14 +1,16 @@
 """Every error leaves as a problem document: precise to the caller, silent about the inside, passing where it passes."""
 
 import asyncio
+import importlib
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI
 from pydantic import SecretStr
 from stack import postgres
 
@@ -23,7 +25,7 @@ RunProbe = Callable[..., Any]
 
 
 class BudgetExceeded(Conflict):
-    """There is less left."""
+    detail = "There is less left."
 
 
 def assert_problem(answer: httpx.Response, status: int, slug: str | None) -> None:
@@ -33,19 +35,19 @@ def assert_problem(answer: httpx.Response, status: int, slug: str | None) -> Non
     assert len(document["trace_id"]) == 32
 
 
-def test_a_refusal_is_named_after_its_class() -> None:
+def test_a_refusal_is_named_after_its_class():
     assert BudgetExceeded.slug() == "budget-exceeded"
     assert (BudgetExceeded.status, ServiceError.status) == (409, 500)
 
 
-def test_refusals_of_one_status_are_described_together() -> None:
+def test_refusals_of_one_status_are_described_together():
     described = problems(BudgetExceeded, Conflict, NotFound)
     assert set(described) == {404, 409}
     assert described[409]["description"].startswith("`budget-exceeded`: There is less left.; `conflict`: ")
     assert list(described[409]["content"]) == ["application/problem+json"]
 
 
-async def test_the_document_describes_problems_and_nothing_else_for_errors(app: FastAPI) -> None:
+async def test_the_document_describes_problems_and_nothing_else_for_errors(app):
     document = app.openapi()
     assert "HTTPValidationError" not in document["components"]["schemas"]
     assert set(document["components"]["schemas"]["Problem"]["required"]) == {"type", "title", "status"}
@@ -56,21 +58,21 @@ async def test_the_document_describes_problems_and_nothing_else_for_errors(app: 
                     assert list(described["content"]) == ["application/problem+json"]
 
 
-async def test_the_trace_id_is_the_one_that_came(client: httpx.AsyncClient) -> None:
+async def test_the_trace_id_is_the_one_that_came(client):
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     answer = await client.get(f"{NOTES}/1", headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"})
     assert answer.json()["trace_id"] == trace_id
 
 
-async def test_an_unexpected_error_says_nothing_of_the_inside(client: httpx.AsyncClient) -> None:
+async def test_an_unexpected_error_says_nothing_of_the_inside(client):
     answer = await client.post(f"{NOTES}/broken")
     assert_problem(answer, 500, None)
     assert set(answer.json()) == {"type", "title", "status", "trace_id"}
 
 
 async def test_a_constraint_that_stands_for_a_refusal_is_one_although_it_breaks_at_the_commit(
-    client: httpx.AsyncClient, superuser: asyncpg.Connection, tenant_id: object
-) -> None:
+    client, superuser, tenant_id
+):
     assert (await client.post(NOTES, json=NOTE)).status_code == 201
     answer = await client.post(NOTES, json=NOTE)
     assert_problem(answer, 409, "note-code-taken")
@@ -78,7 +80,7 @@ async def test_a_constraint_that_stands_for_a_refusal_is_one_although_it_breaks_
     assert await superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id) == 1
 
 
-async def test_any_other_constraint_is_an_unexpected_error(client: httpx.AsyncClient) -> None:
+async def test_any_other_constraint_is_an_unexpected_error(client):
     answer = await client.post(NOTES, json=NOTE | {"code": "unwanted"})
     assert_problem(answer, 500, None)
     assert "notes" not in answer.text
@@ -127,9 +129,7 @@ async def behind_the_door(
         yield await stack.enter_async_context(calling(probe, make_token()))
 
 
-async def test_a_database_that_goes_away_is_503_until_it_is_back(
-    behind_the_door: httpx.AsyncClient, door: Door
-) -> None:
+async def test_a_database_that_goes_away_is_503_until_it_is_back(behind_the_door, door):
     await assert_back(behind_the_door)
     door.shut()
     await assert_away(behind_the_door)
@@ -137,7 +137,7 @@ async def test_a_database_that_goes_away_is_503_until_it_is_back(
     await assert_back(behind_the_door)
 
 
-async def test_a_database_that_hangs_up_at_once_is_503_too(behind_the_door: httpx.AsyncClient, door: Door) -> None:
+async def test_a_database_that_hangs_up_at_once_is_503_too(behind_the_door, door):
     await assert_back(behind_the_door)
     await door.slam()
     await assert_away(behind_the_door)
@@ -146,9 +146,7 @@ async def test_a_database_that_hangs_up_at_once_is_503_too(behind_the_door: http
     await assert_back(behind_the_door)
 
 
-async def test_connections_that_the_server_ended_cost_one_answer_at_most(
-    behind_the_door: httpx.AsyncClient, superuser: asyncpg.Connection
-) -> None:
+async def test_connections_that_the_server_ended_cost_one_answer_at_most(behind_the_door, superuser):
     await assert_back(behind_the_door)
     ended = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'probe_app'"
     await superuser.execute(ended)
@@ -157,9 +155,7 @@ async def test_connections_that_the_server_ended_cost_one_answer_at_most(
     await assert_back(behind_the_door)
 
 
-async def test_a_server_without_a_place_for_us_is_503(
-    run_probe: RunProbe, make_token: Callable[..., str], superuser: asyncpg.Connection
-) -> None:
+async def test_a_server_without_a_place_for_us_is_503(run_probe, make_token, superuser):
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(run_probe())
         client = await stack.enter_async_context(calling(url, make_token()))
@@ -174,11 +170,11 @@ async def test_a_server_without_a_place_for_us_is_503(
 
 
 async def test_a_pool_without_a_free_connection_is_503(
-    run_probe: RunProbe,
-    make_token: Callable[..., str],
-    database_url: Callable[[str], str],
-    superuser: asyncpg.Connection,
-) -> None:
+    run_probe,
+    make_token,
+    database_url,
+    superuser,
+):
     small = DatabaseSettings(url=SecretStr(database_url("probe")), pool_size=1, pool_timeout_seconds=0.05)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(run_probe(database=small))
@@ -190,3 +186,26 @@ async def test_a_pool_without_a_free_connection_is_503(
             await until_somebody_waits(superuser)
             assert_problem(await client.get(NOTES), 503, "unavailable")
         assert (await first).status_code == 200
+
+
+def test_a_refusal_keeps_its_detail_when_docstrings_are_removed():
+    code = (
+        "from libs.service_kit.errors import Conflict, problems\n"
+        "class BudgetExceeded(Conflict):\n    detail = 'Nothing is left.'\n"
+        "print(BudgetExceeded().detail, problems(BudgetExceeded)[409]['description'])"
+    )
+    shown = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown == "Nothing is left. `budget-exceeded`: Nothing is left.\n"
+
+
+def test_every_refusal_of_the_services_has_a_detail_of_its_own_that_is_a_sentence():
+    for path in (Path(__file__).parents[3] / "services").glob("*/*/errors.py"):
+        module = importlib.import_module(".".join(path.relative_to(path.parents[3]).with_suffix("").parts))
+        for refusal in vars(module).values():
+            if (
+                isinstance(refusal, type)
+                and issubclass(refusal, ServiceError)
+                and refusal.__module__ == module.__name__
+            ):
+                assert "detail" in vars(refusal)
+                assert refusal.detail[0].isupper() and refusal.detail.endswith(".")

@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -20,7 +19,7 @@ class Priced(Output):
     ("given", "written"),
     [("0", "0.00"), ("2", "2.00"), ("2.5", "2.50"), ("999999999999.99", "999999999999.99"), ("007", "7.00")],
 )
-def test_money_is_exact_text_with_two_decimals(given: str, written: str) -> None:
+def test_money_is_exact_text_with_two_decimals(given, written):
     amount = TypeAdapter(Money).validate_python(given)
     assert amount == Decimal(given)
     assert Priced.of(SimpleNamespace(amount=amount)) == {"amount": written}
@@ -29,20 +28,20 @@ def test_money_is_exact_text_with_two_decimals(given: str, written: str) -> None
 @pytest.mark.parametrize(
     "given", [1, 1.5, "", " 1", "1.", ".5", "1,5", "-1", "+1", "1e3", "NaN", "0x1", "1\n", None, True]
 )
-def test_anything_else_is_no_money(given: object) -> None:
+def test_anything_else_is_no_money(given):
     with pytest.raises(ValidationError):
         TypeAdapter(Money).validate_python(given)
 
 
 @pytest.mark.parametrize("given", ["0", "0.00", "-1"])
-def test_positive_money_is_more_than_zero(given: str) -> None:
+def test_positive_money_is_more_than_zero(given):
     assert TypeAdapter(PositiveMoney).validate_python("0.01") == Decimal("0.01")
     with pytest.raises(ValidationError):
         TypeAdapter(PositiveMoney).validate_python(given)
 
 
 @pytest.mark.parametrize("kind", [Money, PositiveMoney])
-def test_money_is_described_as_text(kind: Any) -> None:
+def test_money_is_described_as_text(kind):
     schema = TypeAdapter(kind).json_schema()
     assert schema["type"] == "string"
     assert schema["pattern"]
@@ -52,7 +51,7 @@ def test_money_is_described_as_text(kind: Any) -> None:
     ("kind", "given", "kept"),
     [(Name, "  Kim  ", "Kim"), (Email, "Kim@Example.ORG", "kim@example.org"), (Code, "a-1", "a-1")],
 )
-def test_text_is_kept_in_one_form(kind: Any, given: str, kept: str) -> None:
+def test_text_is_kept_in_one_form(kind, given, kept):
     assert TypeAdapter(kind).validate_python(given) == kept
 
 
@@ -76,12 +75,12 @@ def test_text_is_kept_in_one_form(kind: Any, given: str, kept: str) -> None:
         (Day, "9999-12-31"),
     ],
 )
-def test_text_of_another_form_is_refused(kind: Any, given: object) -> None:
+def test_text_of_another_form_is_refused(kind, given):
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(given)
 
 
-def test_an_unknown_field_of_an_input_is_refused() -> None:
+def test_an_unknown_field_of_an_input_is_refused():
     class Wanted(Input):
         name: Name
 

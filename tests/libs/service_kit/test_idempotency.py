@@ -23,9 +23,7 @@ async def count_notes(superuser: asyncpg.Connection, tenant_id: UUID) -> Callabl
     return lambda: superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id)
 
 
-async def test_a_repeated_request_gets_the_first_answer(
-    client: httpx.AsyncClient, count_notes: Callable[[], Any], published: Callable[..., Any]
-) -> None:
+async def test_a_repeated_request_gets_the_first_answer(client, count_notes, published):
     first = await client.post(NOTES, json=NOTE, headers=KEY)
     again = await client.post(NOTES, json=NOTE, headers=KEY)
     assert first.status_code == again.status_code == 201
@@ -38,21 +36,19 @@ async def test_a_repeated_request_gets_the_first_answer(
     assert len(await published(AccountOpened)) == 1
 
 
-async def test_a_key_may_stand_in_quotes(client: httpx.AsyncClient, count_notes: Callable[[], Any]) -> None:
+async def test_a_key_may_stand_in_quotes(client, count_notes):
     for key in ("k-1", '"k-1"'):
         assert (await client.post(NOTES, json=NOTE, headers={"idempotency-key": key})).status_code == 201
     assert await count_notes() == 1
 
 
-async def test_without_a_key_each_request_counts(client: httpx.AsyncClient, count_notes: Callable[[], Any]) -> None:
+async def test_without_a_key_each_request_counts(client, count_notes):
     for code in ("a", "b"):
         assert (await client.post(NOTES, json=NOTE | {"code": code})).status_code == 201
     assert await count_notes() == 2
 
 
-async def test_a_key_serves_one_request_only(
-    client: httpx.AsyncClient, make_client: Callable[..., httpx.AsyncClient], count_notes: Callable[[], Any]
-) -> None:
+async def test_a_key_serves_one_request_only(client, make_client, count_notes):
     await client.post(NOTES, json=NOTE, headers=KEY)
     colleague = make_client(user_id=uuid4())
     for answer in (
@@ -63,18 +59,14 @@ async def test_a_key_serves_one_request_only(
     assert await count_notes() == 1
 
 
-async def test_the_keys_of_two_tenants_are_apart(
-    client: httpx.AsyncClient, make_client: Callable[..., httpx.AsyncClient]
-) -> None:
+async def test_the_keys_of_two_tenants_are_apart(client, make_client):
     first = await client.post(NOTES, json=NOTE, headers=KEY)
     other = await make_client(tenant_id=uuid4()).post(NOTES, json=NOTE, headers=KEY)
     assert other.status_code == 201
     assert other.json()["id"] != first.json()["id"]
 
 
-async def test_twelve_equal_requests_at_once_have_one_effect(
-    client: httpx.AsyncClient, count_notes: Callable[[], Any], published: Callable[..., Any]
-) -> None:
+async def test_twelve_equal_requests_at_once_have_one_effect(client, count_notes, published):
     answers = await asyncio.gather(*(client.post(NOTES, json=NOTE, headers=KEY) for _ in range(12)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
@@ -85,9 +77,7 @@ async def test_twelve_equal_requests_at_once_have_one_effect(
 @pytest.mark.parametrize(
     ("refused", "status"), [({"code": "taken"}, 409), ({"code": "unwanted"}, 500), ({"amount": "-1"}, 422)]
 )
-async def test_a_request_that_fails_frees_its_key(
-    client: httpx.AsyncClient, refused: dict[str, str], status: int
-) -> None:
+async def test_a_request_that_fails_frees_its_key(client, refused, status):
     await client.post(NOTES, json=NOTE | {"code": "taken"})
     assert (await client.post(NOTES, json=NOTE | refused, headers=KEY)).status_code == status
     answer = await client.post(NOTES, json=NOTE, headers=KEY)
@@ -95,12 +85,12 @@ async def test_a_request_that_fails_frees_its_key(
 
 
 async def test_while_the_first_request_runs_the_second_is_told_to_come_again(
-    run_probe: Callable[..., Any],
-    make_token: Callable[..., str],
-    superuser: asyncpg.Connection,
-    tenant_id: UUID,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    run_probe,
+    make_token,
+    superuser,
+    tenant_id,
+    monkeypatch,
+):
     monkeypatch.setattr(database, "LOCK_TIMEOUT", "50ms")
     async with run_probe() as url, httpx.AsyncClient(base_url=url) as client, superuser.transaction():
         await superuser.execute("insert into idempotency_keys values ($1, 'k-1', 'another request')", tenant_id)
@@ -111,15 +101,13 @@ async def test_while_the_first_request_runs_the_second_is_told_to_come_again(
 
 
 @pytest.mark.parametrize("key", ["", '""', "x" * 201, "a\tb"])
-async def test_a_key_that_is_none_is_refused(client: httpx.AsyncClient, key: str) -> None:
+async def test_a_key_that_is_none_is_refused(client, key):
     answer = await client.post(NOTES, json=NOTE, headers={"idempotency-key": key})
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-idempotency-key")
 
 
 @pytest.mark.parametrize("body", ["[]", '"text"', "null", "NaN", '{"code": "\\ud800"}', '{"code": NaN}'])
-async def test_a_body_that_is_no_object_is_refused_with_a_key_as_without(
-    client: httpx.AsyncClient, count_notes: Callable[[], Any], body: str
-) -> None:
+async def test_a_body_that_is_no_object_is_refused_with_a_key_as_without(client, count_notes, body):
     headers = KEY | {"content-type": "application/json"}
     answer = await client.post(NOTES, content=body, headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-input")

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ async def empty(postgres_server: postgres.Server) -> Any:
     await admin.close()
 
 
-async def test_four_starts_at_once_migrate_once(postgres_server: postgres.Server, empty: str) -> None:
+async def test_four_starts_at_once_migrate_once(postgres_server, empty):
     template = owner_url(postgres_server, f"{{service}}{empty.removeprefix('probe')}")
     done = await asyncio.gather(*(run_command("upgrade", "probe", MIGRATE_URL_TEMPLATE=template) for _ in range(4)))
     assert done == [(0, "upgrade probe: done\n")] * 4
@@ -77,9 +76,7 @@ async def test_four_starts_at_once_migrate_once(postgres_server: postgres.Server
     await inside.close()
 
 
-async def test_an_empty_database_is_not_current_and_a_migrated_one_is(
-    postgres_server: postgres.Server, empty: str
-) -> None:
+async def test_an_empty_database_is_not_current_and_a_migrated_one_is(postgres_server, empty):
     owner = owner_url(postgres_server, empty)
     engine = create_engine(DatabaseSettings(url=SecretStr(owner)))
     try:
@@ -92,11 +89,11 @@ async def test_an_empty_database_is_not_current_and_a_migrated_one_is(
         await engine.dispose()
 
 
-async def test_models_and_migrations_agree(postgres_server: postgres.Server) -> None:
+async def test_models_and_migrations_agree(postgres_server):
     await migrations.run("probe", owner_url(postgres_server), command.check)
 
 
-async def test_a_model_that_has_moved_on_is_found(postgres_server: postgres.Server, empty: str) -> None:
+async def test_a_model_that_has_moved_on_is_found(postgres_server, empty):
     owner = owner_url(postgres_server, empty)
     await migrations.run("probe", owner, lambda config: command.upgrade(config, "head"))
     inside = await asyncpg.connect(owner.replace("+asyncpg", ""))
@@ -106,7 +103,7 @@ async def test_a_model_that_has_moved_on_is_found(postgres_server: postgres.Serv
         await migrations.run("probe", owner, command.check)
 
 
-async def test_a_migration_that_fails_leaves_nothing(postgres_server: postgres.Server, empty: str) -> None:
+async def test_a_migration_that_fails_leaves_nothing(postgres_server, empty):
     owner = owner_url(postgres_server, empty)
     inside = await asyncpg.connect(owner.replace("+asyncpg", ""))
     await inside.execute("create table notes ()")  # in the way of the migration's last step
@@ -119,8 +116,8 @@ async def test_a_migration_that_fails_leaves_nothing(postgres_server: postgres.S
 
 
 async def test_a_service_on_a_database_that_is_not_migrated_is_not_ready(
-    run_probe: Callable[..., Any], database_url: Callable[[str], str], postgres_server: postgres.Server, empty: str
-) -> None:
+    run_probe, database_url, postgres_server, empty
+):
     url = f"{database_url('probe').removesuffix('probe')}{empty}"
     async with (
         run_probe(database=DatabaseSettings(url=SecretStr(url))) as base,
@@ -133,7 +130,7 @@ async def test_a_service_on_a_database_that_is_not_migrated_is_not_ready(
 
 
 @pytest.mark.parametrize("template", ["", "postgresql+asyncpg://somewhere/fixed"])
-async def test_the_command_says_what_it_needs(template: str) -> None:
+async def test_the_command_says_what_it_needs(template):
     status, output = await run_command("upgrade", "probe", MIGRATE_URL_TEMPLATE=template)
     assert status != 0
     assert "MIGRATE_URL_TEMPLATE" in output

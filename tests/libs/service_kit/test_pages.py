@@ -40,7 +40,7 @@ async def codes(tenant_session: TenantSession, tenant_id: UUID) -> set[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 9, 10, 27, 200])
-async def test_pages_have_no_gap_and_no_repeat(client: httpx.AsyncClient, codes: set[str], limit: int) -> None:
+async def test_pages_have_no_gap_and_no_repeat(client, codes, limit):
     read = [page async for page in pages(client, limit)]
     assert [len(page) for page in read[:-1]] == [limit] * (len(read) - 1)
     listed = [note["code"] for page in read for note in page]
@@ -49,7 +49,7 @@ async def test_pages_have_no_gap_and_no_repeat(client: httpx.AsyncClient, codes:
     assert (listed[0], listed[-1]) == ("n26", "n0")
 
 
-async def test_what_is_added_meanwhile_moves_no_page(client: httpx.AsyncClient, codes: set[str]) -> None:
+async def test_what_is_added_meanwhile_moves_no_page(client, codes):
     listed: list[str] = []
     async for page in pages(client, 10):
         listed += [note["code"] for note in page]
@@ -58,17 +58,15 @@ async def test_what_is_added_meanwhile_moves_no_page(client: httpx.AsyncClient, 
     assert set(listed) == codes
 
 
-async def test_an_empty_list_is_a_page(client: httpx.AsyncClient) -> None:
+async def test_an_empty_list_is_a_page(client):
     assert (await client.get(NOTES)).json() == {"items": [], "next_cursor": None}
 
 
-async def test_money_in_a_page_is_text(client: httpx.AsyncClient, codes: set[str]) -> None:
+async def test_money_in_a_page_is_text(client, codes):
     assert (await client.get(NOTES, params={"limit": 1})).json()["items"][0]["amount"] == "26.00"
 
 
-async def test_a_cursor_of_another_tenant_shows_nothing_of_it(
-    client: httpx.AsyncClient, make_client: Callable[..., httpx.AsyncClient], codes: set[str]
-) -> None:
+async def test_a_cursor_of_another_tenant_shows_nothing_of_it(client, make_client, codes):
     cursor = (await client.get(NOTES, params={"limit": 1})).json()["next_cursor"]
     answer = await make_client(tenant_id=uuid4()).get(NOTES, params={"cursor": cursor})
     assert answer.json() == {"items": [], "next_cursor": None}
@@ -94,11 +92,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("cursor", BAD.values(), ids=BAD.keys())
-async def test_a_cursor_that_is_none_is_refused(client: httpx.AsyncClient, cursor: str) -> None:
+async def test_a_cursor_that_is_none_is_refused(client, cursor):
     answer = await client.get(NOTES, params={"cursor": cursor})
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-cursor")
 
 
 @pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 201}, {"limit": "x"}, {"cursor": "x" * 201}])
-async def test_a_parameter_out_of_range_is_refused(client: httpx.AsyncClient, params: dict[str, Any]) -> None:
+async def test_a_parameter_out_of_range_is_refused(client, params):
     assert (await client.get(NOTES, params=params)).status_code == 422

@@ -68,14 +68,12 @@ def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("body", "status"), BODIES.values(), ids=BODIES.keys())
-async def test_a_bad_body_is_refused(
-    client: httpx.AsyncClient, count_notes: Callable[[], Any], body: bytes, status: int
-) -> None:
+async def test_a_bad_body_is_refused(client, count_notes, body, status):
     assert_problem(await client.post(NOTES, content=body, headers=JSON), status)
     assert await count_notes() == 0
 
 
-async def test_a_refusal_names_the_field_and_not_its_value(client: httpx.AsyncClient) -> None:
+async def test_a_refusal_names_the_field_and_not_its_value(client):
     answer = await client.post(NOTES, json=GOOD | {"text": ["hunter2"]})
     document = assert_problem(answer, 422)
     assert document["type"] == "/problems/invalid-input"
@@ -83,17 +81,17 @@ async def test_a_refusal_names_the_field_and_not_its_value(client: httpx.AsyncCl
     assert "hunter2" not in answer.text
 
 
-async def test_a_body_that_is_no_json_is_wrong_as_a_whole(client: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_no_json_is_wrong_as_a_whole(client):
     document = assert_problem(await client.post(NOTES, content=b'{"code":', headers=JSON), 422)
     assert [(e["pointer"], e["code"]) for e in document["errors"]] == [("/body", "json_invalid")]
 
 
-async def test_no_more_errors_are_named_than_fit_a_form(client: httpx.AsyncClient) -> None:
+async def test_no_more_errors_are_named_than_fit_a_form(client):
     answer = await client.post(NOTES, json={f"field{number}": number for number in range(1000)})
     assert len(assert_problem(answer, 422)["errors"]) == SHOWN_ERRORS
 
 
-async def test_a_pointer_tells_a_slash_in_a_name_from_a_level(client: httpx.AsyncClient) -> None:
+async def test_a_pointer_tells_a_slash_in_a_name_from_a_level(client):
     answer = await client.post(NOTES, json=GOOD | {"a/b~c": 1})
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/body/a~1b~0c"]
 
@@ -101,26 +99,26 @@ async def test_a_pointer_tells_a_slash_in_a_name_from_a_level(client: httpx.Asyn
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json"]
 )
-async def test_a_body_of_another_media_type_is_refused(client: httpx.AsyncClient, content_type: str) -> None:
+async def test_a_body_of_another_media_type_is_refused(client, content_type):
     answer = await client.post(NOTES, content=raw(), headers={"content-type": content_type})
     assert_problem(answer, 415)
 
 
-async def test_a_body_without_a_media_type_is_refused(client: httpx.AsyncClient) -> None:
+async def test_a_body_without_a_media_type_is_refused(client):
     assert_problem(await client.post(NOTES, content=raw()), 415)
 
 
-async def test_a_json_media_type_with_parameters_is_taken(client: httpx.AsyncClient) -> None:
+async def test_a_json_media_type_with_parameters_is_taken(client):
     headers = {"content-type": "Application/JSON; charset=utf-8"}
     assert (await client.post(NOTES, content=raw(), headers=headers)).status_code == 201
 
 
-async def test_a_huge_body_is_refused_by_its_announced_size(client: httpx.AsyncClient) -> None:
+async def test_a_huge_body_is_refused_by_its_announced_size(client):
     answer = await client.post(NOTES, content=b" " * (MAX_BODY_BYTES + 1), headers=JSON)
     assert_problem(answer, 413)
 
 
-async def test_a_huge_body_is_refused_while_it_arrives_in_pieces(client: httpx.AsyncClient) -> None:
+async def test_a_huge_body_is_refused_while_it_arrives_in_pieces(client):
     sent = 0
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -134,24 +132,24 @@ async def test_a_huge_body_is_refused_while_it_arrives_in_pieces(client: httpx.A
     assert sent <= MAX_BODY_BYTES + 65536
 
 
-async def test_the_largest_body_is_read(client: httpx.AsyncClient) -> None:
+async def test_the_largest_body_is_read(client):
     body = raw()
     answer = await client.post(NOTES, content=body + b" " * (MAX_BODY_BYTES - len(body)), headers=JSON)
     assert answer.status_code == 201
 
 
-async def test_no_body_at_all_is_refused(client: httpx.AsyncClient) -> None:
+async def test_no_body_at_all_is_refused(client):
     assert_problem(await client.post(NOTES), 422)
 
 
 @pytest.mark.parametrize("note_id", ["1", "%00", "\u00e9", "x" * 3000])
-async def test_an_id_that_is_none_is_refused(client: httpx.AsyncClient, note_id: str) -> None:
+async def test_an_id_that_is_none_is_refused(client, note_id):
     answer = await client.get(f"{NOTES}/{note_id}")
     assert answer.status_code in (404, 422)
     assert_problem(answer, answer.status_code)
 
 
-async def test_an_unknown_path_and_method_are_problems(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_path_and_method_are_problems(client):
     assert_problem(await client.get("/api/v1/nothing"), 404)
     answer = await client.delete(NOTES)
     assert_problem(answer, 405)

@@ -52,9 +52,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
-def test_a_wrong_value_is_one_line_that_names_the_variable(
-    environment: Callable[..., None], capsys: pytest.CaptureFixture[str], name: str, value: str
-) -> None:
+def test_a_wrong_value_is_one_line_that_names_the_variable(environment, capsys, name, value):
     environment(**({"EVENTS__TRANSPORT": "http"} if name == "EVENTS__CLIENT_SECRET" else {}), **{name: value})
     with pytest.raises(SystemExit) as end:
         load(Settings)
@@ -65,7 +63,7 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(
     assert SECRET not in line
 
 
-def test_every_wrong_variable_is_named(environment: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_wrong_variable_is_named(environment, capsys):
     environment(PORT="x", DATABASE__POOL_SIZE="x")
     with pytest.raises(SystemExit):
         load(Settings)
@@ -74,7 +72,7 @@ def test_every_wrong_variable_is_named(environment: Callable[..., None], capsys:
     assert "DATABASE__POOL_SIZE" in line
 
 
-def test_a_process_with_a_wrong_setting_ends_before_its_port_opens() -> None:
+def test_a_process_with_a_wrong_setting_ends_before_its_port_opens():
     port = free_port()
     ended = subprocess.run(
         [sys.executable, "-m", "tests.libs.service_kit.probe.main"],
@@ -91,7 +89,7 @@ def test_a_process_with_a_wrong_setting_ends_before_its_port_opens() -> None:
         socket.create_connection(("127.0.0.1", port))
 
 
-def test_the_environment_as_it_was_asked_for_is_enough(environment: Callable[..., None]) -> None:
+def test_the_environment_as_it_was_asked_for_is_enough(environment):
     environment(
         LOG_LEVEL="info",
         SERVICE_NAME="auth-service",
@@ -106,12 +104,12 @@ def test_the_environment_as_it_was_asked_for_is_enough(environment: Callable[...
     assert settings.telemetry.metrics_port == 9090
 
 
-def test_a_metrics_port_that_is_the_service_s_own_is_no_second_listener(environment: Callable[..., None]) -> None:
+def test_a_metrics_port_that_is_the_service_s_own_is_no_second_listener(environment):
     environment(METRICS_PORT="3999")
     assert load(Settings).telemetry.metrics_port is None
 
 
-def test_what_is_given_is_read_and_the_rest_keeps_its_default(environment: Callable[..., None]) -> None:
+def test_what_is_given_is_read_and_the_rest_keeps_its_default(environment):
     environment(SERVICES__AUTH="http://localhost:3001/", EVENTS__TRANSPORT="http", EVENTS__CLIENT_SECRET=SECRET)
     settings = load(Settings)
     assert settings.services.of("auth") == "http://localhost:3001"
@@ -121,7 +119,7 @@ def test_what_is_given_is_read_and_the_rest_keeps_its_default(environment: Calla
     assert settings.telemetry.service_name == "probe-service"
 
 
-def test_settings_hide_their_secrets_and_stay_as_they_are(environment: Callable[..., None]) -> None:
+def test_settings_hide_their_secrets_and_stay_as_they_are(environment):
     environment(EVENTS__CLIENT_SECRET=SECRET)
     settings = load(Settings)
     assert SECRET not in f"{settings!r} {settings.model_dump()}"

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from libs.contracts.tenant import TenantActivated, TenantCreated
-from libs.service_kit.database import transaction
+from libs.service_kit.transactions import transaction
 from services.auth.keys.service import newest_key
 from services.auth.tenants.consumers import on_tenant_activated, on_tenant_created
 from tests.fixtures.auth import KID

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import jwt
 import pytest
@@ -41,9 +40,7 @@ async def log_in(anonymous: httpx.AsyncClient, email: str, password: str = PASSW
     return await anonymous.post("/api/v1/auth/login", json=wanted)
 
 
-async def test_the_administrator_of_the_platform_can_log_in(
-    run: Callable[..., Any], anonymous: httpx.AsyncClient, email: str
-) -> None:
+async def test_the_administrator_of_the_platform_can_log_in(run, anonymous, email):
     assert (await run(admin_email=email))[-1] == f"administrator {email}: created"
     token = (await log_in(anonymous, email)).json()["access_token"]
     claims = jwt.decode(token, options={"verify_signature": False})
@@ -59,9 +56,7 @@ async def test_the_administrator_of_the_platform_can_log_in(
     ]
 
 
-async def test_again_changes_nothing_and_says_that_a_password_was_not_taken(
-    run: Callable[..., Any], anonymous: httpx.AsyncClient, email: str
-) -> None:
+async def test_again_changes_nothing_and_says_that_a_password_was_not_taken(run, anonymous, email):
     await run(admin_email=email)
     assert await run(admin_email=email) == [f"administrator {email}: exists"]
     said = await run(admin_email=email, admin_password="another good one")
@@ -70,9 +65,7 @@ async def test_again_changes_nothing_and_says_that_a_password_was_not_taken(
     assert (await log_in(anonymous, email, "another good one")).status_code == 401
 
 
-async def test_another_service_secret_is_taken(
-    run: Callable[..., Any], anonymous: httpx.AsyncClient, email: str
-) -> None:
+async def test_another_service_secret_is_taken(run, anonymous, email):
     async def statuses(secret: str) -> set[int]:
         names = [f"{name}-service" for name in ("auth", "tenant", "system", "budget", "personnel")]
         asked = [{"client_id": name, "client_secret": secret} for name in names]
@@ -85,14 +78,14 @@ async def test_another_service_secret_is_taken(
     assert (await statuses(SECRET), await statuses("another-long-secret")) == ({401}, {200})
 
 
-async def test_two_at_once_do_not_meet(run: Callable[..., Any], superuser: asyncpg.Connection, email: str) -> None:
+async def test_two_at_once_do_not_meet(run, superuser, email):
     await asyncio.gather(run(admin_email=email), run(admin_email=email))
     count = "select count(*) from {} where tenant_id = $1"
     assert await superuser.fetchval(count.format("service_accounts"), PLATFORM_TENANT_ID) == 5
     assert await superuser.fetchval("select count(*) from users where email = $1", email) == 1
 
 
-async def test_what_is_missing_or_weak_is_named(run: Callable[..., Any]) -> None:
+async def test_what_is_missing_or_weak_is_named(run):
     with pytest.raises(CannotBootstrap, match=r"^BOOTSTRAP__ADMIN_EMAIL, BOOTSTRAP__SERVICE_SECRET: not set$"):
         await run(service_secret=None)
     with pytest.raises(CannotBootstrap, match=r"^BOOTSTRAP__ADMIN_PASSWORD: "):

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.contracts import CloudEvent
-from libs.service_kit.database import Sessions
-from libs.service_kit.inbox import consume
+from libs.service_kit.events.inbox import consume
+from libs.service_kit.transactions import Sessions
 from services.system.main import HANDLERS
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.contracts.tenant import TenantActivated
-from libs.service_kit.outbox import publish
+from libs.service_kit.events.outbox import publish
 from services.tenant.database import bound_to
 
 

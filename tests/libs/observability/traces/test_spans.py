@@ -122,7 +122,7 @@ def remote(flags: int, state: TraceState | None = None) -> Context:
 
 @pytest.mark.parametrize("attributes", [None, {}, {"plain": "a", "number": 1}, Shared(plain="a", number=1)])
 def test_attributes_are_those_of_the_sdk(attributes):
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         span = tracer.start_span("work", Context(), SpanKind.SERVER, attributes)
         span.set_attribute("later", "b")
         span.set_attributes({"plain": "c", "more": 2})
@@ -144,7 +144,7 @@ def test_shared_attributes_are_set_like_any_others(earlier, later):
     shared = Shared({"http.route": "/items/{id}", "http.response.status_code": 200})
     last = Shared({"server.port": 80, "http.route": "last"})
 
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         span = tracer.start_span("work", Context(), attributes=shared)
         span.set_attributes(earlier)
         span.set_attributes(later)
@@ -160,7 +160,7 @@ def test_shared_attributes_are_set_like_any_others(earlier, later):
 
 
 def test_shared_attributes_too_are_too_late_after_the_end():
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         span = tracer.start_span("work", Context())
         span.end()
         end_with(span, "late", Shared({"http.route": "/"}), {"url.path": "/"}, 5)
@@ -171,7 +171,7 @@ def test_shared_attributes_too_are_too_late_after_the_end():
 
 
 def test_many_attributes_and_shared_ones_are_still_no_more_than_allowed():
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         span = tracer.start_span("work", Context())
         for number in range(127):
             span.set_attribute(f"own {number}", number)
@@ -196,7 +196,7 @@ def test_many_attributes_and_shared_ones_are_still_no_more_than_allowed():
     ],
 )
 def test_limits_are_those_of_the_sdk(limits):
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         span = tracer.start_span("work", Context(), attributes={f"a{number}": "x" * number for number in range(3)})
         for number in range(20):
             span.set_attributes({f"b{number}": "y" * number})
@@ -209,7 +209,7 @@ def test_limits_are_those_of_the_sdk(limits):
 
 
 def test_events_links_status_and_exceptions_are_those_of_the_sdk():
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         span = tracer.start_span("work", Context())
         span.add_event("one", {"a": 1})
         span.add_link(SpanContext(1, 2, True), {"b": 2})
@@ -222,7 +222,7 @@ def test_events_links_status_and_exceptions_are_those_of_the_sdk():
 
 
 def test_a_span_as_a_context_manager_records_the_exception():
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         with pytest.raises(ValueError), tracer.start_span("work", Context()):
             raise ValueError("wrong")
 
@@ -233,7 +233,7 @@ def test_a_span_as_a_context_manager_records_the_exception():
 @pytest.mark.parametrize("flags", [0, 1, 2, 3])
 @pytest.mark.parametrize("sampler", [ALWAYS_ON, ParentBased(ALWAYS_ON), ParentBased(TraceIdRatioBased(1.0))])
 def test_parent_flags_and_trace_state_go_on_as_with_the_sdk(flags, sampler):
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         tracer.start_span("root", Context()).end()
         outer = tracer.start_span("outer", remote(flags, TraceState([("a", "b")])))
         with trace.use_span(outer):
@@ -265,7 +265,7 @@ class Tagging(Sampler):
 
 
 def test_a_sampler_of_anybodys_decides_adds_attributes_and_a_trace_state():
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         for name in ("no", "seen", "yes"):
             span = tracer.start_span(name, remote(1), attributes={"given": name})
             assert span.is_recording() is (name != "no")
@@ -278,7 +278,7 @@ def test_a_sampler_of_anybodys_decides_adds_attributes_and_a_trace_state():
 
 @pytest.mark.parametrize("given", [{}, {"record_exception": False}, {"set_status_on_exception": False}])
 def test_a_span_in_a_with_statement_is_current_and_records_the_exception(given):
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         with pytest.raises(ValueError), tracer.start_as_current_span("outer", Context(), **given) as outer:
             assert trace.get_current_span() is outer
             with tracer.start_as_current_span("inner", kind=SpanKind.CLIENT, links=[Link(SpanContext(1, 2, True))]):
@@ -292,7 +292,7 @@ def test_a_span_in_a_with_statement_is_current_and_records_the_exception(given):
 
 
 def test_a_span_in_a_with_statement_may_outlive_it():
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         with tracer.start_as_current_span("work", end_on_exit=False) as span:
             pass
         assert span.is_recording()
@@ -303,7 +303,7 @@ def test_a_span_in_a_with_statement_may_outlive_it():
 
 
 def test_a_decorated_function_has_a_span_for_each_call():
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         @tracer.start_as_current_span("work", attributes={"a": 1})
         def work(number: int, *, fails: bool = False) -> int:
             """Works."""
@@ -323,7 +323,7 @@ def test_a_decorated_function_has_a_span_for_each_call():
 
 
 def test_a_decorated_coroutine_function_has_a_span_as_long_as_each_call_runs():
-    def use(tracer):
+    def use(tracer: trace.Tracer) -> None:
         @tracer.start_as_current_span("work")
         async def work(number: int) -> int:
             await asyncio.sleep(0.001 * number)

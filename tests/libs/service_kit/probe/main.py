@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic import Field
 
 from libs.service_kit import app, migrations
-from libs.service_kit.inbox import Handlers
+from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
 from tests.libs.service_kit.probe.notes import CONFLICTS, router
 

@@ -10,13 +10,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from libs.contracts.budget import AccountOpened
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import COLUMN_TYPES, DatabaseSession, Entity, new_metadata
-from libs.service_kit.errors import Conflict, Conflicts, NotFound, problems
+from libs.service_kit.entities import COLUMN_TYPES, Entity, new_metadata
+from libs.service_kit.errors import Conflict, Conflicts, NotFound, found, problems
+from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import Code, Input, Money, Name, Output
 from libs.service_kit.idempotency import CreateOnce
-from libs.service_kit.outbox import publish
 from libs.service_kit.pages import Page, PageWindow, page
-from libs.service_kit.preconditions import IfMatch, etag
+from libs.service_kit.preconditions import IfMatch, with_etag
+from libs.service_kit.transactions import DatabaseSession
 
 
 class Base(DeclarativeBase):
@@ -26,7 +27,7 @@ class Base(DeclarativeBase):
     type_annotation_map = COLUMN_TYPES
 
 
-class Note(Entity, Base):
+class Note(Entity, Base, is_listed=False):
     """A note about an amount. Its code is checked at the commit, and `unwanted` by no named refusal."""
 
     __tablename__ = "notes"
@@ -40,11 +41,11 @@ class Note(Entity, Base):
 
 
 class NoteCodeTaken(Conflict):
-    """There is a note with this code."""
+    detail = "There is a note with this code."
 
 
 class UnknownNote(NotFound):
-    """There is no such note."""
+    detail = "There is no such note."
 
 
 class NoteCreate(Input):
@@ -77,10 +78,7 @@ router = APIRouter(prefix="/api/v1/notes")
 
 
 async def _find(session: DatabaseSession, note_id: UUID) -> Note:
-    note = await session.get(Note, note_id)
-    if note is None:
-        raise UnknownNote("there is no such note")
-    return note
+    return found(await session.get(Note, note_id), UnknownNote, note_id)
 
 
 @router.post("", status_code=201, response_model=NoteOut, responses=problems(NoteCodeTaken))
@@ -99,9 +97,7 @@ async def list_notes(session: DatabaseSession, caller: Writer, window: PageWindo
 
 @router.get("/{note_id}", response_model=NoteOut)
 async def read_note(note_id: UUID, session: DatabaseSession, caller: Writer, response: Response) -> Note:
-    note = await _find(session, note_id)
-    response.headers["etag"] = etag(note)
-    return note
+    return with_etag(response, await _find(session, note_id))
 
 
 @router.patch("/{note_id}", response_model=NoteOut)
@@ -112,8 +108,7 @@ async def change_note(
     expected.check(note)
     note.text = wanted.text
     await session.flush()
-    response.headers["etag"] = etag(note)
-    return note
+    return with_etag(response, note)
 
 
 @router.post("/broken")

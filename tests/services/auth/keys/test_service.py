@@ -7,20 +7,16 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
-import httpx
 import jwt
 import pytest
 
 from libs.service_kit.auth import KeySet, verify
-from libs.service_kit.database import Sessions, transaction
 from libs.service_kit.errors import Unauthorized
+from libs.service_kit.transactions import transaction
 from services.auth.keys import service
 
 
-async def test_another_service_accepts_our_tokens_by_the_published_keys(
-    anonymous: httpx.AsyncClient, sessions: Sessions
-) -> None:
+async def test_another_service_accepts_our_tokens_by_the_published_keys(anonymous, sessions):
     async def fetch() -> Any:
         return (await anonymous.get("/.well-known/jwks.json")).json()
 
@@ -34,7 +30,7 @@ async def test_another_service_accepts_our_tokens_by_the_published_keys(
     assert (header["typ"], header["alg"]) == ("at+jwt", "ES256")
 
 
-async def test_a_token_of_a_key_that_is_not_published_is_refused(anonymous: httpx.AsyncClient) -> None:
+async def test_a_token_of_a_key_that_is_not_published_is_refused(anonymous):
     key = service.new_key()
     claims = {"sub": str(UUID(int=1)), "tenant_id": str(UUID(int=1)), "scope": "users:read", "iat": 1, "exp": 2**33}
     forged = jwt.encode(
@@ -50,7 +46,7 @@ async def test_a_token_of_a_key_that_is_not_published_is_refused(anonymous: http
         await verify(forged, KeySet(fetch))
 
 
-async def test_the_published_keys_hold_no_private_part(anonymous: httpx.AsyncClient, sessions: Sessions) -> None:
+async def test_the_published_keys_hold_no_private_part(anonymous, sessions):
     async with transaction(sessions) as session:
         own = (await service.newest_key(session)).kid
     response = await anonymous.get("/.well-known/jwks.json")
@@ -62,9 +58,7 @@ async def test_the_published_keys_hold_no_private_part(anonymous: httpx.AsyncCli
     assert response.headers["cache-control"] == "public, max-age=300"
 
 
-async def test_whoever_needs_the_first_key_while_it_is_made_waits_for_it(
-    sessions: Sessions, superuser: asyncpg.Connection
-) -> None:
+async def test_whoever_needs_the_first_key_while_it_is_made_waits_for_it(sessions, superuser):
     async def newest() -> str:
         async with transaction(sessions) as session:
             return (await service.newest_key(session)).kid

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 import jwt
 import pytest
@@ -34,9 +33,7 @@ REFUSED = (401, "/problems/invalid-credentials")
 OVER = (401, "/problems/invalid-refresh-token")
 
 
-async def test_a_login_gives_a_token_with_the_permissions_of_the_users_roles(
-    make_user: Make, log_in: LogIn, tenant: UUID, published: Callable[..., Any]
-) -> None:
+async def test_a_login_gives_a_token_with_the_permissions_of_the_users_roles(make_user, log_in, tenant, published):
     user = await make_user()
     response = await log_in("ADA@example.com")
     assert response.status_code == 200, response.text
@@ -51,7 +48,7 @@ async def test_a_login_gives_a_token_with_the_permissions_of_the_users_roles(
     assert [event.user_id for event in await published(UserLoggedIn)] == [UUID(user["id"])]
 
 
-async def test_the_token_of_a_login_is_accepted(make_user: Make, log_in: LogIn, anonymous: httpx.AsyncClient) -> None:
+async def test_the_token_of_a_login_is_accepted(make_user, log_in, anonymous):
     user = await make_user(roles=["administrator"])
     token = (await log_in()).json()["access_token"]
     path = f"/api/v1/users/{user['id']}"
@@ -59,9 +56,7 @@ async def test_the_token_of_a_login_is_accepted(make_user: Make, log_in: LogIn, 
     assert (response.status_code, response.json()["email"]) == (200, "ada@example.com")
 
 
-async def test_whatever_is_wrong_the_answer_is_the_same(
-    make_user: Make, log_in: LogIn, client: httpx.AsyncClient
-) -> None:
+async def test_whatever_is_wrong_the_answer_is_the_same(make_user, log_in, client):
     await make_user()
     gone = await make_user("gone@example.com")
     await client.patch(f"/api/v1/users/{gone['id']}", json={"is_active": False}, headers={"if-match": "*"})
@@ -77,7 +72,7 @@ async def test_whatever_is_wrong_the_answer_is_the_same(
     assert all(body == bodies[0] for body in bodies)
 
 
-async def test_whatever_is_wrong_a_password_is_checked(log_in: LogIn, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whatever_is_wrong_a_password_is_checked(log_in, monkeypatch):
     checked: list[str] = []
     verify = PasswordHasher.verify
 
@@ -93,8 +88,8 @@ async def test_whatever_is_wrong_a_password_is_checked(log_in: LogIn, monkeypatc
 
 
 async def test_a_tenant_that_is_not_active_is_named_only_after_the_right_password(
-    make_user: Make, log_in: LogIn, tenant_session: Callable[..., Any], tenant: UUID
-) -> None:
+    make_user, log_in, tenant_session, tenant
+):
     await make_user()
     async with tenant_session() as session:
         await on_tenant_closed(session, TenantClosed(tenant_id=tenant, reason="it left"))
@@ -102,9 +97,7 @@ async def test_a_tenant_that_is_not_active_is_named_only_after_the_right_passwor
     assert slug(await log_in(password="a wrong password")) == REFUSED
 
 
-async def test_a_hash_of_weaker_parameters_is_replaced_at_login(
-    make_user: Make, log_in: LogIn, superuser: asyncpg.Connection
-) -> None:
+async def test_a_hash_of_weaker_parameters_is_replaced_at_login(make_user, log_in, superuser):
     user = await make_user()
     weak = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash("correct battery staple")
     await superuser.execute("update users set password_hash = $1 where id = $2", weak, UUID(user["id"]))
@@ -127,13 +120,13 @@ async def test_a_hash_of_weaker_parameters_is_replaced_at_login(
         {"remember_me": True},
     ],
 )
-async def test_a_malformed_login_is_refused_without_its_values(log_in: LogIn, given: dict[str, Any]) -> None:
+async def test_a_malformed_login_is_refused_without_its_values(log_in, given):
     response = await log_in(**{"password": "a secret nobody echoes", **given})
     assert slug(response) == (422, "/problems/invalid-input")
     assert "a secret nobody echoes" not in response.text
 
 
-async def test_a_lone_surrogate_is_refused(anonymous: httpx.AsyncClient, code: str) -> None:
+async def test_a_lone_surrogate_is_refused(anonymous, code):
     body = json.dumps({"tenant": code, "email": "a@b.example", "password": "\ud800 and more text"})
     response = await anonymous.post(
         "/api/v1/auth/login", content=body.encode(), headers={"content-type": "application/json"}
@@ -141,14 +134,14 @@ async def test_a_lone_surrogate_is_refused(anonymous: httpx.AsyncClient, code: s
     assert slug(response) == (422, "/problems/invalid-input")
 
 
-async def test_too_many_waiting_logins_are_told_to_come_back(log_in: LogIn, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_waiting_logins_are_told_to_come_back(log_in, monkeypatch):
     monkeypatch.setattr(passwords, "WAITING_LIMIT", 0)
     response = await log_in()
     assert slug(response) == (429, "/problems/password-checks-busy")
     assert response.headers["retry-after"] == "1"
 
 
-async def test_logins_are_counted_and_timed_whatever_comes_of_them(make_user: Make, log_in: LogIn) -> None:
+async def test_logins_are_counted_and_timed_whatever_comes_of_them(make_user, log_in):
     def now() -> tuple[float, ...]:
         names = [("auth_login_total", {"status": status}) for status in ("success", "failure")]
         return tuple(REGISTRY.get_sample_value(*each) or 0 for each in [*names, ("auth_login_duration_count", {})])
@@ -160,7 +153,7 @@ async def test_logins_are_counted_and_timed_whatever_comes_of_them(make_user: Ma
     assert now() == (success + 1, failure + 1, timed + 2)
 
 
-async def test_the_metrics_have_the_names_that_dashboards_use(anonymous: httpx.AsyncClient) -> None:
+async def test_the_metrics_have_the_names_that_dashboards_use(anonymous):
     page = (await anonymous.get("/metrics")).text
     assert "# HELP auth_login_total Total number of login attempts" in page
     assert "# HELP auth_login_duration Login duration in seconds" in page
@@ -173,9 +166,7 @@ async def test_the_metrics_have_the_names_that_dashboards_use(anonymous: httpx.A
         assert f"\n{line} " in page
 
 
-async def test_a_refresh_token_gives_new_tokens_once(
-    make_user: Make, log_in: LogIn, anonymous: httpx.AsyncClient, published: Callable[..., Any]
-) -> None:
+async def test_a_refresh_token_gives_new_tokens_once(make_user, log_in, anonymous, published):
     user = await make_user()
     first = (await log_in()).json()["refresh_token"]
     response = await refresh(anonymous, first)
@@ -190,9 +181,7 @@ async def test_a_refresh_token_gives_new_tokens_once(
     assert [(event.user_id, event.reason) for event in revoked] == [(UUID(user["id"]), "refresh token reused")]
 
 
-async def test_a_reused_token_ends_no_other_session(
-    make_user: Make, log_in: LogIn, anonymous: httpx.AsyncClient
-) -> None:
+async def test_a_reused_token_ends_no_other_session(make_user, log_in, anonymous):
     await make_user()
     one, other = [(await log_in()).json()["refresh_token"] for _ in range(2)]
     await refresh(anonymous, one)
@@ -200,16 +189,14 @@ async def test_a_reused_token_ends_no_other_session(
     assert (await refresh(anonymous, other)).status_code == 200
 
 
-async def test_of_many_equal_refreshes_one_wins(make_user: Make, log_in: LogIn, anonymous: httpx.AsyncClient) -> None:
+async def test_of_many_equal_refreshes_one_wins(make_user, log_in, anonymous):
     await make_user()
     token = (await log_in()).json()["refresh_token"]
     answers = await asyncio.gather(*(refresh(anonymous, token) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 7
 
 
-async def test_a_refresh_carries_the_permissions_of_today(
-    make_user: Make, log_in: LogIn, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
-) -> None:
+async def test_a_refresh_carries_the_permissions_of_today(make_user, log_in, client, anonymous):
     user = await make_user()
     token = (await log_in()).json()["refresh_token"]
     changed = {"roles": ["manager"]}
@@ -219,9 +206,7 @@ async def test_a_refresh_carries_the_permissions_of_today(
     assert scope == "budget:approve budget:read budget:request personnel:read"
 
 
-async def test_a_session_slides_and_ends_when_it_is_not_used(
-    make_user: Make, log_in: LogIn, anonymous: httpx.AsyncClient, superuser: asyncpg.Connection, tenant: UUID
-) -> None:
+async def test_a_session_slides_and_ends_when_it_is_not_used(make_user, log_in, anonymous, superuser, tenant):
     await make_user()
     token = (await log_in()).json()["refresh_token"]
     await superuser.execute("update refresh_tokens set expires_at = now() + '1 day' where tenant_id = $1", tenant)
@@ -241,13 +226,11 @@ async def test_a_session_slides_and_ends_when_it_is_not_used(
 
 
 @pytest.mark.parametrize("token", ["x", "x.y", ".", "0" * 32 + ".made-up", "{tenant}.made-up", "\u0660" * 32, "é.ü"])
-async def test_a_made_up_refresh_token_is_refused(anonymous: httpx.AsyncClient, tenant: UUID, token: str) -> None:
+async def test_a_made_up_refresh_token_is_refused(anonymous, tenant, token):
     assert slug(await refresh(anonymous, token.format(tenant=tenant.hex))) == OVER
 
 
-async def test_a_refresh_token_is_worth_nothing_under_another_tenant(
-    make_user: Make, log_in: LogIn, anonymous: httpx.AsyncClient, tenant_session: Callable[..., Any]
-) -> None:
+async def test_a_refresh_token_is_worth_nothing_under_another_tenant(make_user, log_in, anonymous, tenant_session):
     await make_user()
     token = (await log_in()).json()["refresh_token"]
     other = UUID(int=7)
@@ -255,7 +238,7 @@ async def test_a_refresh_token_is_worth_nothing_under_another_tenant(
     assert (await refresh(anonymous, token)).status_code == 200
 
 
-async def test_no_token_is_stored(make_user: Make, log_in: LogIn, superuser: asyncpg.Connection, tenant: UUID) -> None:
+async def test_no_token_is_stored(make_user, log_in, superuser, tenant):
     await make_user()
     token = (await log_in()).json()["refresh_token"]
     rows = await superuser.fetch("select * from refresh_tokens where tenant_id = $1", tenant)
@@ -263,9 +246,7 @@ async def test_no_token_is_stored(make_user: Make, log_in: LogIn, superuser: asy
     assert not [value for value in rows[0].values() if token.partition(".")[2] in str(value)]
 
 
-async def test_a_logout_ends_the_session_and_can_be_repeated(
-    make_user: Make, log_in: LogIn, anonymous: httpx.AsyncClient, published: Callable[..., Any]
-) -> None:
+async def test_a_logout_ends_the_session_and_can_be_repeated(make_user, log_in, anonymous, published):
     user = await make_user()
     token = (await log_in()).json()["refresh_token"]
     for _ in range(2):
@@ -277,12 +258,12 @@ async def test_a_logout_ends_the_session_and_can_be_repeated(
 
 
 async def test_switching_a_user_off_ends_their_sessions(
-    make_user: Make,
-    log_in: LogIn,
-    client: httpx.AsyncClient,
-    anonymous: httpx.AsyncClient,
-    published: Callable[..., Any],
-) -> None:
+    make_user,
+    log_in,
+    client,
+    anonymous,
+    published,
+):
     user = await make_user()
     token = (await log_in()).json()["refresh_token"]
     path = f"/api/v1/users/{user['id']}"
@@ -294,9 +275,7 @@ async def test_switching_a_user_off_ends_their_sessions(
     assert (await log_in()).status_code == 200
 
 
-async def test_nobody_logs_in_while_the_tenant_is_prepared(
-    log_in: LogIn, tenant_session: Callable[..., Any], tenant_id: UUID, code: str, make_client: Callable[..., Any]
-) -> None:
+async def test_nobody_logs_in_while_the_tenant_is_prepared(log_in, tenant_session, tenant_id, code, make_client):
     async with tenant_session() as session:
         await on_tenant_created(session, TenantCreated(tenant_id=tenant_id, code=code, name="A tenant"))
     wanted = {"email": "ada@example.com", "name": "Ada Park", "password": "correct battery staple"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -33,7 +33,7 @@ async def change(client: httpx.AsyncClient, role: dict[str, Any], *permissions: 
     return await client.patch(path, json=wanted, headers={"if-match": etag})
 
 
-async def test_a_new_tenant_has_its_built_in_roles(client: httpx.AsyncClient, tenant: UUID) -> None:
+async def test_a_new_tenant_has_its_built_in_roles(client, tenant):
     roles = (await client.get("/api/v1/roles")).json()["items"]
     by_name = {role["name"]: role["permissions"] for role in roles if role["is_builtin"]}
     assert by_name == {
@@ -43,14 +43,12 @@ async def test_a_new_tenant_has_its_built_in_roles(client: httpx.AsyncClient, te
     }
 
 
-async def test_built_in_roles_stay_as_they_are(client: httpx.AsyncClient, tenant: UUID) -> None:
+async def test_built_in_roles_stay_as_they_are(client, tenant):
     for role in (await client.get("/api/v1/roles")).json()["items"]:
         assert slug(await change(client, role, "budget:read")) == (409, "/problems/builtin-role")
 
 
-async def test_a_role_is_created_read_and_changed(
-    client: httpx.AsyncClient, make_role: MakeRole, published: Callable[..., Any]
-) -> None:
+async def test_a_role_is_created_read_and_changed(client, make_role, published):
     role = await make_role("auditor", ("budget:read", "audit:read", "audit:read"))
     assert (role["permissions"], role["is_builtin"]) == (["audit:read", "budget:read"], False)
     path = f"/api/v1/roles/{role['id']}"
@@ -64,7 +62,7 @@ async def test_a_role_is_created_read_and_changed(
     assert [event.permissions for event in await published(RoleUpdated)] == [["audit:read"]]
 
 
-async def test_a_role_holds_no_more_than_its_makers_permissions(make_client: MakeClient, make_role: MakeRole) -> None:
+async def test_a_role_holds_no_more_than_its_makers_permissions(make_client, make_role):
     clerk = make_client("roles:write", "budget:read")
     wanted = {"name": "approver", "permissions": ["budget:read", "budget:approve"]}
     response = await clerk.post("/api/v1/roles", json=wanted)
@@ -76,7 +74,7 @@ async def test_a_role_holds_no_more_than_its_makers_permissions(make_client: Mak
 
 
 @pytest.mark.parametrize("permission", ["tenants:write", "events:deliver", "no-such:thing", "made:up"])
-async def test_no_administrator_can_give_what_no_tenant_has(client: httpx.AsyncClient, permission: str) -> None:
+async def test_no_administrator_can_give_what_no_tenant_has(client, permission):
     response = await client.post("/api/v1/roles", json={"name": "emperor", "permissions": [permission]})
     assert response.status_code == (422 if "-" in permission else 403)
 
@@ -85,22 +83,20 @@ async def test_no_administrator_can_give_what_no_tenant_has(client: httpx.AsyncC
     "given",
     [{"name": ""}, {"name": "a\x00"}, {"permissions": "audit:read"}, {"permissions": [1]}, {"is_builtin": True}],
 )
-async def test_a_malformed_role_is_refused(client: httpx.AsyncClient, given: dict[str, Any]) -> None:
+async def test_a_malformed_role_is_refused(client, given):
     response = await client.post("/api/v1/roles", json={"name": "auditor", "permissions": [], **given})
     assert slug(response) == (422, "/problems/invalid-input")
     assert (await client.get("/api/v1/roles")).json()["items"] == []
 
 
-async def test_a_name_is_taken_within_the_tenant_only(
-    client: httpx.AsyncClient, make_client: MakeClient, make_role: MakeRole
-) -> None:
+async def test_a_name_is_taken_within_the_tenant_only(client, make_client, make_role):
     await make_role()
     wanted = {"name": "auditor", "permissions": []}
     assert slug(await client.post("/api/v1/roles", json=wanted)) == (409, "/problems/role-name-taken")
     assert (await make_client(tenant_id=uuid4()).post("/api/v1/roles", json=wanted)).status_code == 201
 
 
-async def test_another_tenants_role_does_not_exist(make_client: MakeClient, make_role: MakeRole) -> None:
+async def test_another_tenants_role_does_not_exist(make_client, make_role):
     role = await make_role()
     stranger = make_client(tenant_id=uuid4())
     assert slug(await stranger.get(f"/api/v1/roles/{role['id']}")) == (404, "/problems/role-not-found")
@@ -108,7 +104,7 @@ async def test_another_tenants_role_does_not_exist(make_client: MakeClient, make
     assert (await stranger.get("/api/v1/roles")).json()["items"] == []
 
 
-async def test_each_route_wants_its_permission(make_client: MakeClient, make_role: MakeRole) -> None:
+async def test_each_route_wants_its_permission(make_client, make_role):
     role = await make_role()
     reader, writer = make_client("roles:read"), make_client("roles:write")
     assert slug(await change(reader, role)) == (403, "/problems/forbidden")

@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.service_kit.database import Sessions, transaction
+from libs.service_kit.transactions import Sessions, transaction
 from services.auth.service_accounts import service
 
 SECRET = "a-long-and-random-secret-of-tests"
@@ -25,8 +25,8 @@ async def ask(anonymous: httpx.AsyncClient, **given: Any) -> httpx.Response:
 
 
 async def test_the_right_secret_gets_a_token_that_may_deliver_events_and_nothing_else(
-    anonymous: httpx.AsyncClient,
-) -> None:
+    anonymous,
+):
     response = await ask(anonymous)
     assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
     assert set(response.json()) == {"access_token", "token_type", "expires_in"}
@@ -44,14 +44,14 @@ async def test_the_right_secret_gets_a_token_that_may_deliver_events_and_nothing
 @pytest.mark.parametrize(
     "given", [{"client_secret": "a wrong secret"}, {"client_id": "payroll-service"}, {"client_id": "budget"}]
 )
-async def test_anything_else_is_the_same_refusal(anonymous: httpx.AsyncClient, given: dict[str, str]) -> None:
+async def test_anything_else_is_the_same_refusal(anonymous, given):
     response = await ask(anonymous, **given)
     assert (response.status_code, response.json()["type"]) == (401, "/problems/invalid-client")
-    assert response.json()["detail"] == "the client id and its secret do not belong together"
+    assert response.json()["detail"] == "The client id and its secret do not belong together."
 
 
 @pytest.mark.parametrize(
     "given", [{"client_secret": ""}, {"client_secret": None}, {"client_id": "a\x00"}, {"grant_type": "password"}]
 )
-async def test_malformed_credentials_are_refused(anonymous: httpx.AsyncClient, given: dict[str, Any]) -> None:
+async def test_malformed_credentials_are_refused(anonymous, given):
     assert (await ask(anonymous, **given)).status_code == 422

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
 import pytest
 
 from libs.contracts.auth import RoleCreated
@@ -46,9 +45,7 @@ async def count(superuser: asyncpg.Connection, tenant_id: UUID) -> list[int]:
     return list(await superuser.fetchrow(query, tenant_id))
 
 
-async def test_a_new_tenant_is_prepared(
-    hear: Callable[..., Any], row: Callable[..., Any], published: Callable[..., Any], tenant_id: UUID, code: str
-) -> None:
+async def test_a_new_tenant_is_prepared(hear, row, published, tenant_id, code):
     await hear(TenantCreated)
     assert await row() == (code, "preparing")
     assert await published(TenantPrepared) == [TenantPrepared(tenant_id=tenant_id, service="auth")]
@@ -57,18 +54,14 @@ async def test_a_new_tenant_is_prepared(
     assert await row() == (code, "active")
 
 
-async def test_hearing_it_twice_changes_nothing(
-    hear: Callable[..., Any], superuser: asyncpg.Connection, row: Callable[..., Any], tenant_id: UUID, code: str
-) -> None:
+async def test_hearing_it_twice_changes_nothing(hear, superuser, row, tenant_id, code):
     for event in (TenantCreated, TenantCreated, TenantActivated, TenantActivated, TenantCreated):
         await hear(event)
     assert await row() == (code, "active")
     assert (await count(superuser, tenant_id))[0] == 3
 
 
-async def test_a_code_that_is_taken_fails_the_preparation(
-    hear: Callable[..., Any], row: Callable[..., Any], published: Callable[..., Any], code: str
-) -> None:
+async def test_a_code_that_is_taken_fails_the_preparation(hear, row, published, code):
     other = uuid4()
     await hear(TenantCreated, tenant_id=other)
     await hear(TenantCreated)
@@ -80,9 +73,7 @@ async def test_a_code_that_is_taken_fails_the_preparation(
     assert await row() == (None, "closed")
 
 
-async def test_closing_undoes_a_preparation_and_frees_the_code(
-    hear: Callable[..., Any], row: Callable[..., Any], superuser: asyncpg.Connection, make_user: Any, tenant_id: UUID
-) -> None:
+async def test_closing_undoes_a_preparation_and_frees_the_code(hear, row, superuser, make_user, tenant_id):
     await make_user()  # a person was created before it was known that provisioning fails
     await superuser.execute("update tenants set status = 'preparing' where id = $1", tenant_id)
     await hear(TenantClosed)
@@ -94,14 +85,14 @@ async def test_closing_undoes_a_preparation_and_frees_the_code(
 
 
 async def test_closing_an_active_tenant_ends_its_sessions_and_keeps_its_people(
-    hear: Callable[..., Any],
-    row: Callable[..., Any],
-    superuser: asyncpg.Connection,
-    make_user: Any,
-    log_in: Any,
-    tenant_id: UUID,
-    code: str,
-) -> None:
+    hear,
+    row,
+    superuser,
+    make_user,
+    log_in,
+    tenant_id,
+    code,
+):
     await make_user()
     await log_in()
     assert await count(superuser, tenant_id) == [3, 1, 1, 1, 1]
@@ -112,13 +103,13 @@ async def test_closing_an_active_tenant_ends_its_sessions_and_keeps_its_people(
 
 @pytest.mark.parametrize("late", [TenantCreated, TenantActivated])
 async def test_what_is_closed_stays_closed(
-    hear: Callable[..., Any],
-    row: Callable[..., Any],
-    superuser: asyncpg.Connection,
-    published: Callable[..., Any],
-    tenant_id: UUID,
-    late: type[Any],
-) -> None:
+    hear,
+    row,
+    superuser,
+    published,
+    tenant_id,
+    late,
+):
     await hear(TenantClosed)
     await hear(late)
     assert await row() == (None, "closed")
@@ -126,14 +117,12 @@ async def test_what_is_closed_stays_closed(
     assert await published(TenantPrepared) == []
 
 
-async def test_an_unknown_tenant_is_not_activated(hear: Callable[..., Any], row: Callable[..., Any]) -> None:
+async def test_an_unknown_tenant_is_not_activated(hear, row):
     await hear(TenantActivated)
     assert await row() is None
 
 
-async def test_events_are_taken_at_the_door_of_the_service(
-    anonymous: httpx.AsyncClient, make_token: Callable[..., str], row: Callable[..., Any], tenant_id: UUID, code: str
-) -> None:
+async def test_events_are_taken_at_the_door_of_the_service(anonymous, make_token, row, tenant_id, code):
     event = TenantCreated(tenant_id=tenant_id, code=code, name="A tenant")
     envelope = {
         "specversion": "1.0",
@@ -152,9 +141,7 @@ async def test_events_are_taken_at_the_door_of_the_service(
     assert await row() == (code, "preparing")
 
 
-async def test_the_directory_is_written_for_the_bound_tenant_only(
-    tenant_session: Sessions, tenant: UUID, superuser: asyncpg.Connection
-) -> None:
+async def test_the_directory_is_written_for_the_bound_tenant_only(tenant_session, tenant, superuser):
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 

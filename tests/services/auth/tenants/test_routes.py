@@ -1,10 +1,8 @@
 """A tenant's administrators, created by the platform's people."""
 
 from collections.abc import Callable
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import asyncpg
 import httpx
 import jwt
 import pytest
@@ -28,9 +26,7 @@ def slug(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["type"]
 
 
-async def test_an_administrator_is_created_in_the_tenant_and_can_log_in(
-    platform: httpx.AsyncClient, tenant: UUID, log_in: Any, published: Callable[..., Any]
-) -> None:
+async def test_an_administrator_is_created_in_the_tenant_and_can_log_in(platform, tenant, log_in, published):
     response = await platform.post(f"/api/v1/tenants/{tenant}/admins", json=WANTED)
     assert (response.status_code, response.json()["roles"]) == (201, ["administrator"])
     assert response.headers["location"] == f"/api/v1/users/{response.json()['id']}"
@@ -40,9 +36,7 @@ async def test_an_administrator_is_created_in_the_tenant_and_can_log_in(
     assert len(await published(UserCreated)) == 1  # told as an event of the tenant, not of the platform
 
 
-async def test_a_lost_answer_is_replayed(
-    platform: httpx.AsyncClient, tenant: UUID, superuser: asyncpg.Connection
-) -> None:
+async def test_a_lost_answer_is_replayed(platform, tenant, superuser):
     path, headers = f"/api/v1/tenants/{tenant}/admins", {"idempotency-key": str(uuid4())}
     first = await platform.post(path, json=WANTED, headers=headers)
     second = await platform.post(path, json=WANTED, headers=headers)
@@ -52,7 +46,7 @@ async def test_a_lost_answer_is_replayed(
     assert slug(await platform.post(path, json=WANTED)) == (409, "/problems/email-taken")
 
 
-async def test_only_the_platforms_people_may(make_client: Callable[..., httpx.AsyncClient], tenant: UUID) -> None:
+async def test_only_the_platforms_people_may(make_client, tenant):
     path = f"/api/v1/tenants/{tenant}/admins"
     outsider = make_client("tenants:write")
     assert slug(await outsider.post(path, json=WANTED)) == (403, "/problems/platform-only")
@@ -60,9 +54,7 @@ async def test_only_the_platforms_people_may(make_client: Callable[..., httpx.As
     assert slug(await reader.post(path, json=WANTED)) == (403, "/problems/forbidden")
 
 
-async def test_an_unknown_or_closed_tenant_gets_none(
-    platform: httpx.AsyncClient, tenant: UUID, tenant_session: Callable[..., Any]
-) -> None:
+async def test_an_unknown_or_closed_tenant_gets_none(platform, tenant, tenant_session):
     missing = (404, "/problems/tenant-not-found")
     assert slug(await platform.post(f"/api/v1/tenants/{uuid4()}/admins", json=WANTED)) == missing
     assert slug(await platform.post(f"/api/v1/tenants/{PLATFORM_TENANT_ID}/admins", json=WANTED)) == missing
@@ -72,15 +64,11 @@ async def test_an_unknown_or_closed_tenant_gets_none(
 
 
 @pytest.mark.parametrize("given", [{"password": "short"}, {"roles": ["member"]}, {"email": 1}, {"name": None}])
-async def test_a_malformed_administrator_is_refused(
-    platform: httpx.AsyncClient, tenant: UUID, given: dict[str, Any]
-) -> None:
+async def test_a_malformed_administrator_is_refused(platform, tenant, given):
     response = await platform.post(f"/api/v1/tenants/{tenant}/admins", json={**WANTED, **given})
     assert slug(response) == (422, "/problems/invalid-input")
 
 
-async def test_a_password_like_the_tenants_code_is_refused(
-    platform: httpx.AsyncClient, tenant: UUID, code: str
-) -> None:
+async def test_a_password_like_the_tenants_code_is_refused(platform, tenant, code):
     response = await platform.post(f"/api/v1/tenants/{tenant}/admins", json={**WANTED, "password": f"{code}!"})
     assert slug(response) == (422, "/problems/weak-password")

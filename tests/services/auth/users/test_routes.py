@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx
 import pytest
 
@@ -24,9 +23,7 @@ def slug(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["type"]
 
 
-async def test_a_user_is_created_and_read(
-    client: httpx.AsyncClient, tenant: UUID, published: Callable[..., Any]
-) -> None:
+async def test_a_user_is_created_and_read(client, tenant, published):
     wanted = {**WANTED, "email": "Ada@Example.com", "roles": ["member", "manager"]}
     response = await client.post("/api/v1/users", json=wanted)
     assert response.status_code == 201
@@ -40,7 +37,7 @@ async def test_a_user_is_created_and_read(
     assert [(event.user_id, event.roles) for event in events] == [(UUID(user["id"]), ["manager", "member"])]
 
 
-async def test_a_lost_answer_is_replayed(client: httpx.AsyncClient, tenant: UUID) -> None:
+async def test_a_lost_answer_is_replayed(client, tenant):
     post = {"url": "/api/v1/users", "headers": {"idempotency-key": "one"}}
     first = await client.post(**post, json=WANTED)
     second = await client.post(**post, json=WANTED)
@@ -50,9 +47,7 @@ async def test_a_lost_answer_is_replayed(client: httpx.AsyncClient, tenant: UUID
     assert len((await client.get("/api/v1/users")).json()["items"]) == 1
 
 
-async def test_an_email_is_taken_within_the_tenant_only(
-    client: httpx.AsyncClient, make_client: MakeClient, make_user: Make
-) -> None:
+async def test_an_email_is_taken_within_the_tenant_only(client, make_client, make_user):
     await make_user()
     assert slug(await client.post("/api/v1/users", json={**WANTED, "email": "ADA@example.com"})) == (
         409,
@@ -62,9 +57,7 @@ async def test_an_email_is_taken_within_the_tenant_only(
     assert elsewhere.status_code == 201
 
 
-async def test_nobody_gives_away_a_permission_they_do_not_have(
-    make_client: MakeClient, make_user: Make, client: httpx.AsyncClient
-) -> None:
+async def test_nobody_gives_away_a_permission_they_do_not_have(make_client, make_user, client):
     clerk = make_client("users:write", "budget:read", "budget:request")
     response = await clerk.post("/api/v1/users", json={**WANTED, "roles": ["manager"]})
     assert slug(response) == (403, "/problems/cannot-grant")
@@ -74,9 +67,7 @@ async def test_nobody_gives_away_a_permission_they_do_not_have(
     assert (await client.get(f"/api/v1/users/{user['id']}")).json()["roles"] == ["member"]
 
 
-async def test_taking_roles_away_needs_no_permission_of_theirs_but_giving_them_back_does(
-    make_client: MakeClient, make_user: Make
-) -> None:
+async def test_taking_roles_away_needs_no_permission_of_theirs_but_giving_them_back_does(make_client, make_user):
     clerk = make_client("users:write")
     manager = await make_user(roles=["manager"])
     other = await make_user("bo@example.com", roles=["manager"])
@@ -87,7 +78,7 @@ async def test_taking_roles_away_needs_no_permission_of_theirs_but_giving_them_b
     assert slug(await change(clerk, other, is_active=True)) == (403, "/problems/cannot-grant")
 
 
-async def test_a_role_that_is_none_is_refused(client: httpx.AsyncClient, make_user: Make) -> None:
+async def test_a_role_that_is_none_is_refused(client, make_user):
     response = await client.post("/api/v1/users", json={**WANTED, "roles": ["member", "emperor"]})
     assert slug(response) == (422, "/problems/unknown-role")
     assert response.json()["unknown"] == ["emperor"]
@@ -109,24 +100,20 @@ async def test_a_role_that_is_none_is_refused(client: httpx.AsyncClient, make_us
         {"tenant_id": str(uuid4())},
     ],
 )
-async def test_a_malformed_user_is_refused(client: httpx.AsyncClient, tenant: UUID, given: dict[str, Any]) -> None:
+async def test_a_malformed_user_is_refused(client, tenant, given):
     assert slug(await client.post("/api/v1/users", json={**WANTED, **given})) == (422, "/problems/invalid-input")
     assert (await client.get("/api/v1/users")).json()["items"] == []
 
 
 @pytest.mark.parametrize("password", ["Password1234", "abababababab", "grace-hopper1", "{code}", "{code}-grace-2026"])
-async def test_a_password_that_is_easily_guessed_is_refused(
-    client: httpx.AsyncClient, tenant: UUID, code: str, password: str
-) -> None:
+async def test_a_password_that_is_easily_guessed_is_refused(client, tenant, code, password):
     wanted = {**WANTED, "email": "grace-hopper@example.com", "password": password.format(code=code)}
     expected = (422, "/problems/weak-password") if "2026" not in password else (201, None)
     response = await client.post("/api/v1/users", json=wanted)
     assert (response.status_code, response.json().get("type")) == expected
 
 
-async def test_a_change_is_a_new_version(
-    client: httpx.AsyncClient, make_user: Make, published: Callable[..., Any]
-) -> None:
+async def test_a_change_is_a_new_version(client, make_user, published):
     user = await make_user()
     response = await change(client, user, '"1"', name="Ada Lee")
     assert (response.json()["name"], response.headers["etag"]) == ("Ada Lee", '"2"')
@@ -135,7 +122,7 @@ async def test_a_change_is_a_new_version(
     assert [event.roles for event in await published(UserUpdated)] == [["member"], ["manager"]]
 
 
-async def test_a_change_names_the_version_it_changes(client: httpx.AsyncClient, make_user: Make) -> None:
+async def test_a_change_names_the_version_it_changes(client, make_user):
     user = await make_user()
     path = f"/api/v1/users/{user['id']}"
     assert slug(await client.patch(path, json={"name": "Bo"})) == (428, "/problems/precondition-required")
@@ -144,7 +131,7 @@ async def test_a_change_names_the_version_it_changes(client: httpx.AsyncClient, 
     assert sorted(answer.status_code for answer in answers) == [200] + [412] * 4
 
 
-async def test_the_last_active_administrator_stays(client: httpx.AsyncClient, make_user: Make) -> None:
+async def test_the_last_active_administrator_stays(client, make_user):
     one = await make_user("one@example.com", roles=["administrator", "member"])
     two = await make_user("two@example.com", roles=["administrator"])
     assert (await change(client, two, roles=["member"])).status_code == 200
@@ -155,13 +142,13 @@ async def test_the_last_active_administrator_stays(client: httpx.AsyncClient, ma
     assert (await client.get(f"/api/v1/users/{one['id']}")).json()["is_active"]
 
 
-async def test_two_administrators_cannot_switch_each_other_off(client: httpx.AsyncClient, make_user: Make) -> None:
+async def test_two_administrators_cannot_switch_each_other_off(client, make_user):
     both = [await make_user(f"{name}@example.com", roles=["administrator"]) for name in ("one", "two")]
     answers = await asyncio.gather(*(change(client, user, is_active=False) for user in both))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
 
 
-async def test_users_are_listed_by_pages(client: httpx.AsyncClient, make_user: Make) -> None:
+async def test_users_are_listed_by_pages(client, make_user):
     made = [(await make_user(f"user{n}@example.com"))["id"] for n in range(3)]
     first = (await client.get("/api/v1/users", params={"limit": 2})).json()
     second = (await client.get("/api/v1/users", params={"limit": 2, "cursor": first["next_cursor"]})).json()
@@ -170,7 +157,7 @@ async def test_users_are_listed_by_pages(client: httpx.AsyncClient, make_user: M
     assert slug(await client.get("/api/v1/users", params={"cursor": "x"})) == (400, "/problems/bad-cursor")
 
 
-async def test_another_tenants_user_does_not_exist(make_client: MakeClient, make_user: Make) -> None:
+async def test_another_tenants_user_does_not_exist(make_client, make_user):
     user = await make_user()
     stranger = make_client(tenant_id=uuid4())
     assert slug(await stranger.get(f"/api/v1/users/{user['id']}")) == (404, "/problems/user-not-found")
@@ -190,18 +177,14 @@ async def test_another_tenants_user_does_not_exist(make_client: MakeClient, make
         ("PATCH", f"/api/v1/users/{UUID(int=1)}", "users:write"),
     ],
 )
-async def test_each_route_wants_its_permission(
-    anonymous: httpx.AsyncClient, make_client: MakeClient, method: str, path: str, permission: str
-) -> None:
+async def test_each_route_wants_its_permission(anonymous, make_client, method, path, permission):
     request = {"json": WANTED if method == "POST" else {}, "headers": {"if-match": "*"}} if method != "GET" else {}
     assert (await anonymous.request(method, path, **request)).status_code == 401
     response = await make_client("budget:read").request(method, path, **request)
     assert (response.status_code, response.json()["missing"]) == (403, [permission])
 
 
-async def test_a_password_is_hashed_while_no_connection_is_held(
-    client: httpx.AsyncClient, tenant: UUID, app_state: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_password_is_hashed_while_no_connection_is_held(client, tenant, app_state, monkeypatch):
     from services.auth import passwords
 
     held: list[int] = []
@@ -217,7 +200,7 @@ async def test_a_password_is_hashed_while_no_connection_is_held(
     assert (response.status_code, held) == (201, [0])
 
 
-async def test_the_stored_hash_is_argon2id_with_our_parameters(make_user: Make, superuser: asyncpg.Connection) -> None:
+async def test_the_stored_hash_is_argon2id_with_our_parameters(make_user, superuser):
     user = await make_user()
     stored = await superuser.fetchval("select password_hash from users where id = $1", UUID(user["id"]))
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")

@@ -6,7 +6,7 @@ from libs.contracts import CloudEvent
 from libs.contracts.personnel import DepartmentCreated
 from libs.contracts.provisioning import TenantPrepared
 from libs.contracts.tenant import TenantClosed, TenantCreated
-from libs.service_kit.inbox import consume
+from libs.service_kit.events.inbox import consume
 from services.personnel.departments.consumers import on_tenant_closed, on_tenant_created
 from services.personnel.main import HANDLERS
 

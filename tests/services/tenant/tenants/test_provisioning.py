@@ -8,9 +8,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from libs.contracts import PLATFORM_TENANT_ID, CloudEvent
-from libs.contracts.provisioning import PARTICIPANTS, TenantPreparationFailed, TenantPrepared
+from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
+from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import TenantActivated, TenantClosed
-from libs.service_kit.inbox import consume
+from libs.service_kit.events.inbox import consume
 from services.tenant.main import HANDLERS
 from services.tenant.tenants import queries, timeout
 from services.tenant.tenants.consumers import on_tenant_preparation_failed, on_tenant_prepared

@@ -1,9 +1,9 @@
-"""Events over RabbitMQ 4.3: the transport of a stack with a broker, and the consumer of one service's queue.
+"""Events over RabbitMQ 4.3, in a stack with a broker: the sending end, and the consumer of one service's queue.
 
-One durable topic exchange, one quorum queue for each consuming service, bound to the types that it hears. A refused
-message is rejected, which counts its attempts and delays it natively; `nack` would bring it back at once and for ever.
-After the last attempt it lies in `<service>.dead`. Each message is one CloudEvent in structured mode, with its trace
-context in the headers too, where the broker's own tools can see it.
+There is one durable topic exchange, and one quorum queue for each consuming service, bound to the types that it hears. A
+refused message is rejected, which makes the broker count its attempts and delay it; a `nack` would bring it back at once
+and for ever. After the last attempt it is moved to `<service>.dead`. Each message is one CloudEvent in structured mode,
+with its trace context in the headers too, where the broker's own tools can see it.
 """
 
 import asyncio
@@ -19,14 +19,16 @@ from aio_pika.abc import (
     AbstractRobustConnection,
     AbstractRobustQueue,
 )
-from aio_pika.exceptions import PublishError
+from aio_pika.exceptions import ChannelPreconditionFailed, PublishError
 from prometheus_client import Gauge
 from pydantic import ValidationError
 
 from libs.contracts import SUBSCRIPTIONS, CloudEvent
 from libs.observability import get_logger
-from libs.service_kit.database import Sessions
-from libs.service_kit.inbox import Handlers, consume
+from libs.service_kit.events.inbox import Handlers, consume
+from libs.service_kit.events.relay import Relay
+from libs.service_kit.settings import EventSettings, ServiceSettings
+from libs.service_kit.transactions import Sessions
 
 log = get_logger(__name__)
 
@@ -35,23 +37,43 @@ EXCHANGE, DEAD_EXCHANGE = "erp.events", "erp.dead"
 CONTENT_TYPE = "application/cloudevents+json"
 RECONNECT_SECONDS = 1.0
 PUBLISH_SECONDS = 5.0
-RETRY_SECONDS = 0.5
+UNCOMMITTED_PAUSE_SECONDS = 0.5
 """The pause after which an event is tried again when the service's own database does not answer."""
+LONGEST_PAUSE_SECONDS = 60.0
 TRAVELLING = ("traceparent", "tracestate", "requestid")
 
-# A second after the first refusal, a second more after each further one; the ninth refusal is the last. In the queue's
-# arguments and not in a policy, because a broker that loads definitions creates no default user any more.
-RETRIES = {
-    "x-delivery-limit": 8,
-    "x-delayed-retry-type": "failed",
-    "x-delayed-retry-min": 1_000,
-    "x-delayed-retry-max": 60_000,
-}
-# Whoever looks at dead letters takes them and gives them back. A look that is cut short counts as a failed delivery, and
-# after the twentieth the broker would throw the message away.
-KEPT = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+# Reading dead letters means to take and return them. A read that is interrupted counts as a failed delivery, and by
+# default the broker drops a message after twenty.
+DEAD_QUEUE = {"x-queue-type": "quorum", "x-delivery-limit": -1}
 
 CONNECTED = Gauge("broker_connected", "1 while the service is connected to the message broker")
+
+
+async def run(
+    settings: ServiceSettings,
+    sessions: Sessions,
+    handlers: Handlers,
+    relay: Callable[["RabbitTransport"], Relay],
+    note: Callable[[bool], None],
+) -> None:
+    """Publish by the relay and consume by the handlers until cancelled; `note` is called as in `connect`.
+
+    Raises when the broker cannot be reached at first, or has these queues with other arguments.
+    """
+    url = settings.events.broker_url
+    assert url
+    async with await connect(url.get_secret_value(), note) as connection:
+        incoming = await connection.channel()
+        await incoming.set_qos(prefetch_count=settings.events.prefetch)
+        try:
+            exchange = await declare(await connection.channel(on_return_raises=True), settings.events)
+            queue = await queue_of(incoming, settings.name, settings.events)
+        except ChannelPreconditionFailed as error:
+            note(False)
+            raise RuntimeError("a queue has other values of EVENTS__MAX_ATTEMPTS or EVENTS__RETRY_SECONDS") from error
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Consumer(sessions, handlers).run(queue))
+            group.create_task(relay(RabbitTransport(exchange)).run())
 
 
 class RabbitTransport:
@@ -85,71 +107,83 @@ class RabbitTransport:
 
 
 def _is_refusal(result: BaseException) -> bool:
-    """Whether the broker is there and does not take this one message, as when nobody is bound to its type."""
+    """Whether the broker answers but does not take this one message, as when no queue is bound to its type."""
     return isinstance(result, PublishError)
 
 
-async def connect(url: str, tell: Callable[[bool], None] = lambda _: None) -> AbstractRobustConnection:
-    """A connection that restores itself and its consumers; `tell` hears whether there is one.
+async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> AbstractRobustConnection:
+    """A connection that restores itself and its consumers; `note` is called with whether it is open.
 
     Raises when the first attempt fails.
     """
     connection = await connect_robust(url, reconnect_interval=RECONNECT_SECONDS)
 
-    def note(connected: bool) -> None:
+    def show(connected: bool) -> None:
         CONNECTED.set(connected)
-        tell(connected)
+        note(connected)
 
     def lost(_: object, error: BaseException | None) -> None:
-        note(False)
+        show(False)
         if error is not None and not connection.close_called:
             log.warning("broker connection lost", reason=f"{type(error).__name__}: {error}")
 
     def restored(_: object) -> None:
-        note(True)
+        show(True)
         log.info("broker connection restored")
 
-    note(True)
+    show(True)
 
     connection.close_callbacks.add(lost)
     connection.reconnect_callbacks.add(restored)
     return connection
 
 
-async def declare(channel: AbstractRobustChannel) -> AbstractExchange:
-    """The exchange, every service's queue and its dead letters: whoever comes first declares all, so no event is early."""
+async def declare(channel: AbstractRobustChannel, settings: EventSettings) -> AbstractExchange:
+    """The exchange. Every service declares the queues of all, so that no event finds its queue missing."""
     exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     await channel.declare_exchange(DEAD_EXCHANGE, ExchangeType.DIRECT, durable=True)
     for service, types in SUBSCRIPTIONS.items():
-        dead = await channel.declare_queue(dead_queue_name(service), durable=True, arguments=KEPT)
+        dead = await channel.declare_queue(dead_queue_name(service), durable=True, arguments=DEAD_QUEUE)
         await dead.bind(DEAD_EXCHANGE, service)
-        queue = await queue_of(channel, service)
+        queue = await queue_of(channel, service, settings)
         for event_type in types:
             await queue.bind(exchange, event_type)
     return exchange
 
 
 def dead_queue_name(service: str) -> str:
-    """Where the messages lie that a service has refused at every attempt."""
+    """The queue of the messages that a service has refused at every attempt."""
     return f"{service}.dead"
 
 
-async def queue_of(channel: AbstractRobustChannel, service: str) -> AbstractRobustQueue:
-    """A service's queue."""
-    arguments = {
+async def queue_of(channel: AbstractRobustChannel, service: str, settings: EventSettings) -> AbstractRobustQueue:
+    """A service's queue. Raises `ChannelPreconditionFailed` when it exists with other arguments."""
+    return await channel.declare_queue(service, durable=True, arguments=queue_arguments(service, settings))
+
+
+def queue_arguments(service: str, settings: EventSettings) -> dict[str, Any]:
+    """How the queue retries: a pause after the first refusal, longer by as much after each further one.
+
+    The refusal after the `max_attempts`-th is the last. All this is in the queue's arguments and not in a policy, because
+    a broker that loads definitions creates no default user; the arguments of an existing queue cannot change.
+    """
+    pause = round(settings.retry_seconds * 1000)
+    return {
         "x-queue-type": "quorum",
-        **RETRIES,
+        "x-delivery-limit": settings.max_attempts,
+        "x-delayed-retry-type": "failed",
+        "x-delayed-retry-min": pause,
+        "x-delayed-retry-max": max(pause, round(LONGEST_PAUSE_SECONDS * 1000)),
         "x-dead-letter-exchange": DEAD_EXCHANGE,
         "x-dead-letter-routing-key": service,
-        # No dead letter is lost on its way; the broker asks for the other setting with it.
+        # No dead letter is lost on its way; the broker requires this overflow with it.
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
-    return await channel.declare_queue(service, durable=True, arguments=arguments)
 
 
 class Consumer:
-    """Takes one service's events: as many at a time as `prefetch`, each acknowledged after its effect is committed."""
+    """Takes one service's events, as many at a time as the channel prefetches; acknowledges each after its commit."""
 
     def __init__(self, sessions: Sessions, handlers: Handlers) -> None:
         self._sessions = sessions
@@ -158,7 +192,7 @@ class Consumer:
         self._stopping = asyncio.Event()
 
     async def run(self, queue: AbstractRobustQueue) -> None:
-        """Consume until cancelled; then finish what has begun, so that nothing of it comes again."""
+        """Consume until cancelled; then finish the events that have begun, so that none of them comes again."""
         tag = await queue.consume(self._begin)
         try:
             await asyncio.Event().wait()
@@ -185,9 +219,9 @@ class Consumer:
                 [refusal] = await consume(self._sessions, self._handlers, [envelope], SYSTEM)
                 break
             except Exception as error:
-                # Not the event's fault: nothing could be committed at all. Held back, since a reject would count.
+                # Not the event's fault: nothing could be committed. The message is held, since a reject would count.
                 log.warning("event could not be committed", event_id=str(envelope.id), error=error)
-            if await self._stops_within(RETRY_SECONDS):
+            if await self._stops_within(UNCOMMITTED_PAUSE_SECONDS):
                 return  # never acknowledged, so it comes again
         if refusal is None:
             await message.ack()

@@ -1,27 +1,21 @@
 """Receiving events: each is recorded in the inbox in the same transaction as its effect, so its effect happens once."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
-from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent, Event, read_event
-from libs.observability import get_logger
 from libs.observability.messaging import processing
-from libs.service_kit.auth import Principal, requires
-from libs.service_kit.database import Sessions, bind_tenant, execute
+from libs.service_kit.database import execute
 from libs.service_kit.errors import is_passing
-from libs.service_kit.routing import NounRouter
+from libs.service_kit.events.metrics import COUNTERS
+from libs.service_kit.transactions import Sessions, after_commit, bind_tenant, commit_of
 
-log = get_logger(__name__)
-
-EVENTS_PATH = "/internal/events"
 _CLAIM = """insert into inbox (tenant_id, event_id) select $1, unnest($2::uuid[])
 on conflict do nothing returning event_id"""
 
@@ -71,17 +65,19 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
     actor = str(envelope.actorid) if envelope.actorid else None
     bound = {"tenant_id": str(envelope.tenantid), "user_id": actor, "event_id": str(envelope.id)}
     try:
-        with processing(envelope.type, envelope.source, batch.system, received, **bound):
-            if session.info["tenant_id"] != envelope.tenantid:
+        with processing(
+            envelope.type, envelope.source, batch.system, received, COUNTERS, partial(after_commit, session), **bound
+        ):
+            if commit_of(session).tenant_id != envelope.tenantid:
                 await bind_tenant(session, envelope.tenantid)
-            session.info["actor_id"] = envelope.actorid
+            commit_of(session).actor_id = envelope.actorid
             if envelope.id in batch.new:
                 async with session.begin_nested():
                     await _handle(session, batch.handlers, envelope)
                 batch.new.discard(envelope.id)
     except Exception as error:
         if isinstance(error, DBAPIError) and is_passing(error):
-            raise  # no fault of the event's, and perhaps nothing of this batch can be committed any more
+            raise  # not the event's fault, and perhaps nothing of this batch can be committed now
         refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {error}"[:500]
         if envelope.id in batch.new:  # otherwise its effect stands, and with it the claim
             await _release(session, envelope)
@@ -103,32 +99,3 @@ async def _handle(session: AsyncSession, handlers: Handlers, envelope: CloudEven
         await handler(session, event)
     if handler := handlers.get(CloudEvent):
         await handler(session, envelope)
-
-
-def _read(document: dict[str, Any]) -> CloudEvent | str:
-    """The envelope, or why it is none."""
-    try:
-        return CloudEvent.model_validate(document)
-    except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
-        return f"no CloudEvent: {wrong}"[:500]
-
-
-def events_router(handlers: Handlers) -> APIRouter:
-    """The door through which other services' relays hand over events when there is no broker."""
-    router = NounRouter(prefix=EVENTS_PATH, include_in_schema=False)
-
-    @router.post("")
-    async def receive(
-        request: Request,
-        batch: list[dict[str, Any]],
-        _: Annotated[Principal, Depends(requires("events:deliver"))],
-    ) -> dict[str, list[str | None]]:
-        # Each is read by itself: a refused batch would come again for ever, with all that waits behind it.
-        read = [_read(document) for document in batch]
-        envelopes = [envelope for envelope in read if isinstance(envelope, CloudEvent)]
-        # Shielded: a sender that hangs up has not taken back what it sent.
-        taken = iter(await asyncio.shield(consume(request.state.sessions, handlers, envelopes, "http")))
-        return {"refusals": [next(taken) if isinstance(given, CloudEvent) else given for given in read]}
-
-    return router

@@ -1,22 +1,22 @@
-"""Events that were given up after their last attempt: what is known of each, and an outbox's listed and sent again.
+"""Events given up after their last attempt: what is known of each, and those of an outbox listed and replayed.
 
-The ones that a broker has laid aside are looked after in `dead_queues`.
+`dead_queues` does the same for those that the broker has set aside.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, func, select, text, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Text, cast, func, select, update
 
-from libs.service_kit.database import Sessions
-from libs.service_kit.outbox import OutboxRow
+from libs.service_kit.database import as_relay
+from libs.service_kit.tables import OutboxRow
+from libs.service_kit.transactions import Sessions
 
 
 @dataclass(frozen=True)
 class DeadEvent:
-    """One event that one destination has not taken. What a message that is no event does not tell is None."""
+    """One event that one destination has not taken. A message that is no event leaves most of it None."""
 
     place: str
     """Where it lies: `outbox of <service>` or `queue <service>.dead`."""
@@ -24,7 +24,7 @@ class DeadEvent:
     type: str | None
     source: str | None
     destination: str
-    """The service that should have taken it, or `broker` for one that never came so far."""
+    """The service that should have taken it, or `broker` for an event that never reached it."""
     tenant_id: str | None
     happened_at: datetime | None
     died_at: datetime | None
@@ -42,22 +42,22 @@ class Wanted:
 
 
 async def in_outbox(sessions: Sessions, service: str, limit: int) -> tuple[list[DeadEvent], int]:
-    """The dead events in a service's outbox, of all tenants, those first that died first: at most `limit`, and their count."""
+    """The dead events in a service's outbox, of all tenants: the `limit` that died first, and how many there are."""
     dead = OutboxRow.failed_at.is_not(None)
     async with sessions.begin() as session:
-        await _see_all_tenants(session, service)
+        await as_relay(session, service)
         count = await session.scalar(select(func.count()).where(dead)) or 0
         oldest = select(OutboxRow).where(dead).order_by(OutboxRow.failed_at, OutboxRow.position).limit(limit)
-        return [_told(service, row) for row in await session.scalars(oldest)], count
+        return [_describe(service, row) for row in await session.scalars(oldest)], count
 
 
 async def replay_outbox(sessions: Sessions, service: str, wanted: Wanted) -> list[DeadEvent]:
-    """Make the relay send dead events again, with all their attempts; which ones those are."""
+    """Let the relay send dead events again, with all their attempts; returns those events."""
     chosen = _chosen(wanted)
     async with sessions.begin() as session:
-        await _see_all_tenants(session, service)
+        await as_relay(session, service)
         rows = (await session.scalars(select(OutboxRow).where(*chosen).with_for_update())).all()
-        found = [_told(service, row) for row in rows]
+        found = [_describe(service, row) for row in rows]
         await session.execute(
             update(OutboxRow)
             .where(*chosen)
@@ -73,21 +73,17 @@ def trace_of(traceparent: object) -> str | None:
     return parts[1] if len(parts) >= 4 else None
 
 
-async def _see_all_tenants(session: AsyncSession, service: str) -> None:
-    await session.execute(text(f"set local role {service}_relay"))
-
-
 def _chosen(wanted: Wanted) -> list[ColumnElement[bool]]:
     chosen: list[ColumnElement[bool]] = [OutboxRow.failed_at.is_not(None)]
     if wanted.event_id:
-        # As a text, since what is asked for need not be a UUID.
+        # Compared as strings, since the id that is asked for need not be a UUID.
         chosen.append(cast(OutboxRow.event_id, Text) == wanted.event_id)
     if wanted.destination:
         chosen.append(OutboxRow.destination == wanted.destination)
     return chosen
 
 
-def _told(service: str, row: OutboxRow) -> DeadEvent:
+def _describe(service: str, row: OutboxRow) -> DeadEvent:
     envelope: dict[str, Any] = row.envelope
     return DeadEvent(
         place=f"outbox of {service}",

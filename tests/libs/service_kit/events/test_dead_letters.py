@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import AccountOpened
 from libs.service_kit.client import ServiceAccount, ServiceClient
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.dead_events import DeadEvent, Wanted, in_outbox, replay_outbox
-from libs.service_kit.outbox import Outbox, publish
-from libs.service_kit.relay import Relay
+from libs.service_kit.events.dead_letters import DeadEvent, Wanted, in_outbox, replay_outbox
+from libs.service_kit.events.http import HttpTransport
+from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings
-from libs.service_kit.transport import HttpTransport
+from libs.service_kit.transactions import Sessions, bound_tenant, transaction
 from tests.libs.service_kit.probe.notes import Note
 from tests.libs.service_kit.sockets import answer, running_peer
 
@@ -29,7 +29,7 @@ class Consumer:
     broken = True
 
     async def __call__(self, session: AsyncSession, event: AccountOpened) -> None:
-        session.add(Note(tenant_id=session.info["tenant_id"], code=event.code, text=event.name, amount=0))
+        session.add(Note(tenant_id=bound_tenant(session)[0], code=event.code, text=event.name, amount=0))
         await session.flush()
         if self.broken:
             raise RuntimeError("a handler failed")
@@ -86,13 +86,13 @@ async def notes(superuser: asyncpg.Connection, tenant_id: UUID) -> list[str]:
 
 
 async def test_an_event_that_its_consumer_refused_is_listed_and_replayed_with_one_effect(
-    relay: Relay,
-    consumer: Consumer,
-    writing: Sessions,
-    superuser: asyncpg.Connection,
-    tenant_id: UUID,
-    destination: str,
-) -> None:
+    relay,
+    consumer,
+    writing,
+    superuser,
+    tenant_id,
+    destination,
+):
     first = await happen(writing, superuser, tenant_id, "a")
     second = await happen(writing, superuser, tenant_id, "b")
     assert [await relay.relay_batch() for _ in range(3)] == [2, 2, 0]
@@ -121,8 +121,8 @@ async def test_an_event_that_its_consumer_refused_is_listed_and_replayed_with_on
 
 
 async def test_replaying_leaves_alone_what_is_not_dead_and_what_was_not_asked_for(
-    relay: Relay, writing: Sessions, superuser: asyncpg.Connection, tenant_id: UUID, destination: str
-) -> None:
+    relay, writing, superuser, tenant_id, destination
+):
     await happen(writing, superuser, tenant_id, "a")
     assert [await relay.relay_batch() for _ in range(3)] == [1, 1, 0]
     waiting = await happen(writing, superuser, tenant_id, "waits")
@@ -132,13 +132,13 @@ async def test_replaying_leaves_alone_what_is_not_dead_and_what_was_not_asked_fo
 
 
 async def test_an_event_that_had_its_effect_after_all_has_no_second_one(
-    relay: Relay,
-    consumer: Consumer,
-    writing: Sessions,
-    superuser: asyncpg.Connection,
-    tenant_id: UUID,
-    destination: str,
-) -> None:
+    relay,
+    consumer,
+    writing,
+    superuser,
+    tenant_id,
+    destination,
+):
     await happen(writing, superuser, tenant_id, "a")
     consumer.broken = False
     assert await relay.relay_batch() == 1
@@ -149,9 +149,7 @@ async def test_an_event_that_had_its_effect_after_all_has_no_second_one(
     assert await notes(superuser, tenant_id) == ["a"]
 
 
-async def test_more_than_the_limit_are_counted(
-    relay: Relay, writing: Sessions, superuser: asyncpg.Connection, tenant_id: UUID
-) -> None:
+async def test_more_than_the_limit_are_counted(relay, writing, superuser, tenant_id):
     for code in ("a", "b", "c"):
         await happen(writing, superuser, tenant_id, code)
     before = (await in_outbox(writing, "probe", 1))[1]

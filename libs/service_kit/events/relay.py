@@ -18,31 +18,23 @@ from sqlalchemy.sql import literal
 
 from libs.observability import get_logger
 from libs.observability.messaging import sending
-from libs.service_kit.database import Sessions, execute
-from libs.service_kit.outbox import Outbox, OutboxRow
+from libs.service_kit.database import as_relay, execute
+from libs.service_kit.events.metrics import COUNTERS
+from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import EventSettings
+from libs.service_kit.tables import OutboxRow
+from libs.service_kit.transactions import Sessions
 
 log = get_logger(__name__)
 
 POLL_SECONDS = 1.0
-CLEAN_SECONDS = 3600.0
-"""Each time reads whole tables, which have no index for it: every insert would pay for that."""
-CLEAN_ROWS = 1000
 LONGEST_PAUSE_SECONDS = 30.0
 
 UNSENT = Gauge("outbox_unsent_rows", "Events waiting in the outbox", ["destination"])
 OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event waiting in the outbox", ["destination"])
 DEAD = Counter("events_dead_total", "Events given up after the last attempt", ["event_type", "destination"])
 
-# Kept for replay and for late duplicates; then removed, across tenants, so many rows in a transaction.
-CLEANING = (
-    "delete from outbox where ctid in (select ctid from outbox where published_at < now() - interval '7 days' limit :rows)",
-    "delete from inbox where ctid in (select ctid from inbox where received_at < now() - interval '30 days' limit :rows)",
-    "delete from idempotency_keys where ctid in"
-    " (select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit :rows)",
-)
-
-_LOCK = "select set_config('role', $1, true), pg_try_advisory_xact_lock(hashtextextended($2, 0)) as taken"
+_TRY_LOCK = "pg_try_advisory_xact_lock(hashtextextended($2, 0))"
 _MARK = "update outbox set published_at = now() where destination = $1 and event_id = any($2)"
 _WAITING = """select destination, count(*) as unsent, bool_or(next_attempt_at <= now()) as is_due,
 extract(epoch from now() - min(created_at))::float as oldest
@@ -50,7 +42,7 @@ from outbox where published_at is null and failed_at is null group by destinatio
 
 
 class Transport(Protocol):
-    """How events reach a destination: HTTP here, a broker beside it."""
+    """How events reach a destination: `http.HttpTransport`, or `rabbitmq.RabbitTransport`."""
 
     system: str
     """The `messaging.system` of the spans."""
@@ -93,17 +85,13 @@ class Relay:
     async def relay_batch(self) -> int:
         """Send one batch; how many rows it held. Raises when the destination cannot be reached."""
         async with self.sessions.begin() as session:
-            if not await self._take_lock(session):
-                return 0
+            if not await as_relay(session, self.service, _TRY_LOCK, f"relay {self.destination}"):
+                return 0  # another replica is at work
             rows = await self._oldest(session)
             if rows:
                 refusals = await self._send(rows)
                 await self._mark(session, rows, refusals)
         return len(rows)
-
-    async def _take_lock(self, session: AsyncSession) -> bool:
-        [row] = await execute(session, _LOCK, f"{self.service}_relay", f"relay {self.destination}")
-        return row["taken"]
 
     async def _oldest(self, session: AsyncSession) -> Sequence[OutboxRow]:
         unsent = (
@@ -119,7 +107,7 @@ class Relay:
         with ExitStack() as spans:
             envelopes: list[dict[str, Any]] = []
             for row in rows:
-                span = sending(row.envelope["type"], self.destination, self.transport.system, row.carrier)
+                span = sending(row.envelope["type"], self.destination, self.transport.system, row.carrier, COUNTERS)
                 context = spans.enter_context(span)
                 # CloudEvents attributes have no underscore: request_id travels as requestid.
                 envelopes.append(row.envelope | {name.replace("_", ""): value for name, value in context.items()})
@@ -164,22 +152,6 @@ async def watch(service: str, sessions: Sessions, outbox: Outbox) -> None:
 async def _waiting(service: str, sessions: Sessions) -> dict[str, tuple[int, float, bool]]:
     """For each destination, how many events wait, how long the oldest has, and whether one of them is due."""
     async with sessions.begin() as session:
-        await execute(session, "select set_config('role', $1, true)", f"{service}_relay")
+        await as_relay(session, service)
         waiting = await execute(session, _WAITING)
         return {row["destination"]: (row["unsent"], row["oldest"], row["is_due"]) for row in waiting}
-
-
-async def clean(service: str, sessions: Sessions) -> None:
-    """Remove what is kept no longer, once an hour, until cancelled."""
-    while True:
-        for statement in CLEANING:
-            while await _remove(service, sessions, statement) == CLEAN_ROWS:
-                pass
-        await asyncio.sleep(CLEAN_SECONDS)
-
-
-async def _remove(service: str, sessions: Sessions, statement: str) -> int:
-    async with sessions.begin() as session:
-        await session.execute(text(f"set local role {service}_relay"))
-        removed = await session.execute(text(f"{statement} returning 1"), {"rows": CLEAN_ROWS})
-        return len(removed.all())

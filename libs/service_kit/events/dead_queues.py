@@ -1,8 +1,8 @@
-"""The dead letters of a broker, listed and replayed: what lies in `<service>.dead`, which no consumer takes.
+"""The dead letters of a broker, listed and replayed: the messages in `<service>.dead`, which no consumer takes.
 
-A quorum queue can only be read by taking its messages and giving them back, and what comes back goes to its end. So all
-are taken, and given back in their order. When that is cut short the broker gives them back by itself: none is lost, but
-those that had been taken may then stand behind the others.
+A quorum queue can only be read by taking its messages and returning them, and a returned message goes to its end. So all
+are taken, and returned in their order. If that is interrupted the broker returns them itself: none is lost, but those
+that had been taken may then stand behind the others.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from pydantic import ValidationError
 
 from libs.contracts import CloudEvent
-from libs.service_kit.broker import PUBLISH_SECONDS, dead_queue_name
-from libs.service_kit.dead_events import DeadEvent, Wanted, trace_of
+from libs.service_kit.events.dead_letters import DeadEvent, Wanted, trace_of
+from libs.service_kit.events.rabbitmq import PUBLISH_SECONDS, dead_queue_name
 
 MOST_TAKEN = 10_000
-"""How many messages of a queue are looked at to list it. The order of a longer one is not kept."""
-# The broker keeps the order of so many that are given back at once, and of more only if it has time for each lot.
+"""How many messages of a queue are read to list it. A longer queue does not keep its order."""
+# The broker keeps the order of so many messages that are returned at once, and of more only if it has time for each lot.
 LOT = 32
 LOT_SECONDS = 2.0
-# What the broker notes down about the life before: with it a message would not get all its attempts again.
-OF_THE_LIFE_BEFORE = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+# The headers in which the broker counts attempts: with them a replayed message would not get all of its own.
+DEATH_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 
-Tell = Callable[[DeadEvent], None]
+Moved = Callable[[DeadEvent], None]
 
 
 async def in_queue(connection: AbstractConnection, service: str, limit: int) -> tuple[list[DeadEvent], int]:
@@ -41,34 +41,34 @@ async def in_queue(connection: AbstractConnection, service: str, limit: int) -> 
                 held.append(message)
         finally:
             await _give_back(queue, held)
-    return [_told(service, message) for message in held[:limit]], count
+    return [_describe(service, message) for message in held[:limit]], count
 
 
-async def replay_queue(connection: AbstractConnection, service: str, wanted: Wanted, tell: Tell) -> None:
-    """Move dead letters to the service's own queue, for which they are new; `tell` hears of each that has been moved.
+async def replay_queue(connection: AbstractConnection, service: str, wanted: Wanted, moved: Moved) -> None:
+    """Move dead letters to the service's own queue, for which they are new; `moved` is called with each.
 
-    Each is published with a confirm before its dead one is removed: an end in between leaves both, and the inbox lets
-    the second do nothing. Raises `aio_pika.exceptions.DeliveryError` when the queue does not take one, which then stays.
+    Each is published with a confirm before its dead letter is removed: a crash in between leaves both, and the inbox
+    ignores the second. Raises `aio_pika.exceptions.DeliveryError` when the queue does not take one, which then stays.
     """
     if wanted.destination not in (None, service):
         return
     async with _open(connection, service) as (channel, queue, count):
         held: list[AbstractIncomingMessage] = []
         try:
-            for _ in range(count):  # and no more: what is refused again comes back to this queue
+            for _ in range(count):  # and no more: a message that is refused again comes back to this queue
                 message = await queue.get(fail=False)
                 if message is None:
                     break
                 held.append(message)
-                told = _told(service, message)
-                if wanted.event_id in (None, told.event_id):
+                found = _describe(service, message)
+                if wanted.event_id in (None, found.event_id):
                     # Not to the exchange, which would give it to the other services too.
                     await channel.default_exchange.publish(
-                        _anew(message), service, mandatory=True, timeout=PUBLISH_SECONDS
+                        _as_first_sent(message), service, mandatory=True, timeout=PUBLISH_SECONDS
                     )
                     await message.ack()
                     held.pop()
-                    tell(told)
+                    moved(found)
         finally:
             await _give_back(queue, held)
 
@@ -84,19 +84,19 @@ async def _open(
 
 
 async def _give_back(queue: AbstractQueue, held: Sequence[AbstractIncomingMessage]) -> None:
-    """Return what was taken. Never by closing the channel only, which would count as a failed delivery."""
+    """Return the messages. Closing the channel would also return them, but as failed deliveries."""
     if not held:
         return
-    there = await _count(queue)
+    expected = await _count(queue)
     for first in range(0, len(held), LOT):
         lot = held[first : first + LOT]
         await lot[-1].nack(multiple=True, requeue=True)
-        there += len(lot)
-        await _until_there(queue, there)
+        expected += len(lot)
+        await _until_holds(queue, expected)
 
 
-async def _until_there(queue: AbstractQueue, count: int) -> None:
-    """Wait until the queue holds so many again; not for ever, since somebody else may be taking from it."""
+async def _until_holds(queue: AbstractQueue, count: int) -> None:
+    """Wait until the queue holds `count` messages again; not for ever, since somebody else may be taking from it."""
     try:
         async with asyncio.timeout(LOT_SECONDS):
             while await _count(queue) < count:
@@ -109,11 +109,11 @@ async def _count(queue: AbstractQueue) -> int:
     return (await queue.declare()).message_count or 0
 
 
-def _anew(message: AbstractIncomingMessage) -> Message:
+def _as_first_sent(message: AbstractIncomingMessage) -> Message:
     """The message as it was first sent."""
     return Message(
         message.body,
-        headers={name: value for name, value in message.headers.items() if not name.startswith(OF_THE_LIFE_BEFORE)},
+        headers={name: value for name, value in message.headers.items() if not name.startswith(DEATH_HEADERS)},
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=DeliveryMode.PERSISTENT,
@@ -125,7 +125,7 @@ def _anew(message: AbstractIncomingMessage) -> Message:
     )
 
 
-def _told(service: str, message: AbstractIncomingMessage) -> DeadEvent:
+def _describe(service: str, message: AbstractIncomingMessage) -> DeadEvent:
     try:
         event = CloudEvent.model_validate_json(message.body)
     except ValidationError:

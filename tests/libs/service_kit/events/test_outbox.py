@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.observability.context import working
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import InboxRow, Outbox, publish
+from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.tables import InboxRow
+from libs.service_kit.transactions import transaction
 
 Stored = Callable[[], Any]
 
@@ -36,9 +37,7 @@ def waker(outbox: Outbox, destination: str) -> asyncio.Event:
     return outbox.wakers[destination]
 
 
-async def test_an_event_is_committed_with_its_tenant_and_actor(
-    writing: Sessions, stored: Stored, tenant_id: UUID, user_id: UUID
-) -> None:
+async def test_an_event_is_committed_with_its_tenant_and_actor(writing, stored, tenant_id, user_id):
     async with transaction(writing, tenant_id, user_id) as session:
         publish(session, happened := event())
         assert await stored() == []
@@ -50,9 +49,7 @@ async def test_an_event_is_committed_with_its_tenant_and_actor(
     assert AccountOpened.model_validate(envelope.data) == happened
 
 
-async def test_the_trace_and_the_request_are_stored_with_it(
-    writing: Sessions, superuser: asyncpg.Connection, destination: str, tenant_id: UUID
-) -> None:
+async def test_the_trace_and_the_request_are_stored_with_it(writing, superuser, destination, tenant_id):
     with TracerProvider().get_tracer("test").start_as_current_span("request") as span, working(span, request_id="r-1"):
         async with transaction(writing, tenant_id) as session:
             publish(session, event())
@@ -62,9 +59,7 @@ async def test_the_trace_and_the_request_are_stored_with_it(
     assert request_id == "r-1"
 
 
-async def test_each_destination_has_a_row_of_the_same_event(
-    writing: Sessions, outbox: Outbox, destination: str, superuser: asyncpg.Connection, tenant_id: UUID
-) -> None:
+async def test_each_destination_has_a_row_of_the_same_event(writing, outbox, destination, superuser, tenant_id):
     outbox.destinations = lambda _: [destination, f"{destination}-too"]
     async with transaction(writing, tenant_id) as session:
         publish(session, event())
@@ -73,9 +68,7 @@ async def test_each_destination_has_a_row_of_the_same_event(
     assert rows[0] == rows[1]
 
 
-async def test_an_event_that_nobody_hears_leaves_nothing(
-    writing: Sessions, outbox: Outbox, waker: asyncio.Event, superuser: asyncpg.Connection, tenant_id: UUID
-) -> None:
+async def test_an_event_that_nobody_hears_leaves_nothing(writing, outbox, waker, superuser, tenant_id):
     outbox.destinations = lambda _: []
     async with transaction(writing, tenant_id) as session:
         publish(session, event())
@@ -83,9 +76,7 @@ async def test_an_event_that_nobody_hears_leaves_nothing(
     assert not waker.is_set()
 
 
-async def test_a_rollback_publishes_nothing_and_wakes_nobody(
-    writing: Sessions, stored: Stored, waker: asyncio.Event, tenant_id: UUID
-) -> None:
+async def test_a_rollback_publishes_nothing_and_wakes_nobody(writing, stored, waker, tenant_id):
     with pytest.raises(RuntimeError):
         async with transaction(writing, tenant_id) as session:
             publish(session, event())
@@ -95,7 +86,7 @@ async def test_a_rollback_publishes_nothing_and_wakes_nobody(
     assert not waker.is_set()
 
 
-async def test_the_relay_is_woken_by_the_commit(writing: Sessions, waker: asyncio.Event, tenant_id: UUID) -> None:
+async def test_the_relay_is_woken_by_the_commit(writing, waker, tenant_id):
     async with transaction(writing, tenant_id) as session:
         publish(session, event())
         await session.flush()
@@ -103,9 +94,7 @@ async def test_the_relay_is_woken_by_the_commit(writing: Sessions, waker: asynci
     assert waker.is_set()
 
 
-async def test_a_savepoint_that_is_released_wakes_nobody_before_the_commit(
-    writing: Sessions, stored: Stored, waker: asyncio.Event, tenant_id: UUID
-) -> None:
+async def test_a_savepoint_that_is_released_wakes_nobody_before_the_commit(writing, stored, waker, tenant_id):
     async with transaction(writing, tenant_id) as session:
         async with session.begin_nested():
             publish(session, event())
@@ -114,9 +103,7 @@ async def test_a_savepoint_that_is_released_wakes_nobody_before_the_commit(
     assert waker.is_set()
 
 
-async def test_what_a_savepoint_published_goes_with_it_and_the_rest_stays(
-    writing: Sessions, stored: Stored, waker: asyncio.Event, tenant_id: UUID
-) -> None:
+async def test_what_a_savepoint_published_goes_with_it_and_the_rest_stays(writing, stored, waker, tenant_id):
     async with transaction(writing, tenant_id) as session:
         publish(session, event("kept"))
         with pytest.raises(RuntimeError):
@@ -128,8 +115,8 @@ async def test_what_a_savepoint_published_goes_with_it_and_the_rest_stays(
     assert waker.is_set()
 
 
-async def test_a_commit_without_events_wakes_nobody(writing: Sessions, waker: asyncio.Event, tenant_id: UUID) -> None:
-    async with writing(info={"tenant_id": tenant_id}) as session:
+async def test_a_commit_without_events_wakes_nobody(writing, waker, tenant_id):
+    async with writing(tenant_id=tenant_id) as session:
         publish(session, event())
         await session.commit()
         waker.clear()
@@ -138,9 +125,7 @@ async def test_a_commit_without_events_wakes_nobody(writing: Sessions, waker: as
     assert not waker.is_set()
 
 
-async def test_nothing_is_published_once_a_statement_has_failed(
-    writing: Sessions, tenant_id: UUID, destination: str, superuser: asyncpg.Connection
-) -> None:
+async def test_nothing_is_published_once_a_statement_has_failed(writing, tenant_id, destination, superuser):
     async with transaction(writing, tenant_id) as session:
         with pytest.raises(RuntimeError, match="nothing can be published"):
             async with session.begin_nested():

@@ -7,9 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from libs.service_kit.commits import after_commit
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import InboxRow
+from libs.service_kit.tables import InboxRow
+from libs.service_kit.transactions import after_commit, transaction
 
 
 @pytest.fixture
@@ -24,9 +23,7 @@ def do(done: list[str]) -> Callable[[str], Callable[[], None]]:
     return lambda what: lambda: done.append(what)
 
 
-async def test_it_is_done_once_after_the_commit(
-    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
-) -> None:
+async def test_it_is_done_once_after_the_commit(sessions, done, do):
     async with sessions() as session:
         for what in ("a", "b"):
             after_commit(session, do(what))
@@ -37,9 +34,7 @@ async def test_it_is_done_once_after_the_commit(
     assert done == ["a", "b"]
 
 
-async def test_a_rollback_does_nothing(
-    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
-) -> None:
+async def test_a_rollback_does_nothing(sessions, done, do):
     async with sessions() as session:
         after_commit(session, do("a"))
         await session.execute(text("select 1"))
@@ -50,9 +45,7 @@ async def test_a_rollback_does_nothing(
     assert done == ["b"]
 
 
-async def test_a_commit_that_fails_does_nothing(
-    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
-) -> None:
+async def test_a_commit_that_fails_does_nothing(sessions, done, do):
     with pytest.raises(RuntimeError):
         async with transaction(sessions) as session:
             after_commit(session, do("a"))
@@ -60,9 +53,7 @@ async def test_a_commit_that_fails_does_nothing(
     assert done == []
 
 
-async def test_a_savepoint_that_is_rolled_back_takes_its_own_along(
-    sessions: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
-) -> None:
+async def test_a_savepoint_that_is_rolled_back_takes_its_own_along(sessions, done, do):
     async with transaction(sessions) as session:
         after_commit(session, do("before"))
         async with session.begin_nested():
@@ -78,9 +69,7 @@ async def test_a_savepoint_that_is_rolled_back_takes_its_own_along(
     assert done == ["before", "released", "after"]
 
 
-async def test_a_flush_that_fails_in_a_savepoint_takes_what_came_before_along(
-    writing: Sessions, done: list[str], do: Callable[[str], Callable[[], None]]
-) -> None:
+async def test_a_flush_that_fails_in_a_savepoint_takes_what_came_before_along(writing, done, do):
     async with transaction(writing, uuid4()) as session:
         after_commit(session, do("outside"))
         with pytest.raises(DBAPIError):
@@ -89,3 +78,13 @@ async def test_a_flush_that_fails_in_a_savepoint_takes_what_came_before_along(
                 session.add(InboxRow(event_id=uuid4(), tenant_id=uuid4()))  # another tenant's: refused
                 await session.flush()
     assert done == ["outside"]
+
+
+async def test_an_action_that_fails_keeps_neither_the_others_nor_the_caller_from_going_on(sessions, done, do):
+    def fail() -> None:
+        raise RuntimeError
+
+    async with transaction(sessions) as session:
+        after_commit(session, fail)
+        after_commit(session, do("a"))
+    assert done == ["a"]

@@ -13,11 +13,11 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
-from libs.service_kit import relay as kit
-from libs.service_kit.database import Sessions, transaction
-from libs.service_kit.outbox import Outbox, publish
-from libs.service_kit.relay import Relay
+from libs.service_kit.events import relay as kit
+from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings
+from libs.service_kit.transactions import Sessions, transaction
 
 Publish = Callable[..., Awaitable[None]]
 MakeRelay = Callable[..., Relay]
@@ -117,14 +117,14 @@ async def sent(post: Post, *codes: str) -> None:
         await asyncio.sleep(0)
 
 
-async def test_events_are_sent_in_order_and_in_batches(happen: Publish, make_relay: MakeRelay, post: Post) -> None:
+async def test_events_are_sent_in_order_and_in_batches(happen, make_relay, post):
     await happen("a", "b", "c", "d", "e")
     relay = make_relay(batch_size=2)
     assert [await relay.relay_batch() for _ in range(4)] == [2, 2, 1, 0]
     assert post.batches == [["a", "b"], ["c", "d"], ["e"]]
 
 
-async def test_events_of_every_tenant_are_sent(happen: Publish, make_relay: MakeRelay, post: Post) -> None:
+async def test_events_of_every_tenant_are_sent(happen, make_relay, post):
     tenants = [uuid4() for _ in range(3)]
     for number, tenant_id in enumerate(tenants):
         await happen(f"n{number}", tenant_id=tenant_id)
@@ -132,9 +132,7 @@ async def test_events_of_every_tenant_are_sent(happen: Publish, make_relay: Make
     assert [envelope.tenantid for envelope in post.envelopes] == tenants
 
 
-async def test_a_refused_event_is_put_off_and_the_others_are_marked(
-    happen: Publish, make_relay: MakeRelay, post: Post, state_of: State
-) -> None:
+async def test_a_refused_event_is_put_off_and_the_others_are_marked(happen, make_relay, post, state_of):
     post.refused = {"b": "not now"}
     await happen("a", "b", "c")
     relay = make_relay(retry_seconds=60)
@@ -146,9 +144,7 @@ async def test_a_refused_event_is_put_off_and_the_others_are_marked(
     assert (await state_of("c"))["published_at"]
 
 
-async def test_the_pause_doubles_with_each_attempt(
-    happen: Publish, make_relay: MakeRelay, post: Post, superuser: asyncpg.Connection, destination: str
-) -> None:
+async def test_the_pause_doubles_with_each_attempt(happen, make_relay, post, superuser, destination):
     post.refused = {"a": "not now"}
     await happen("a")
     pauses: list[float] = []
@@ -160,9 +156,7 @@ async def test_the_pause_doubles_with_each_attempt(
     assert [round(pause / 60) for pause in pauses] == [1, 2, 4]
 
 
-async def test_after_the_last_attempt_an_event_is_given_up(
-    happen: Publish, make_relay: MakeRelay, post: Post, state_of: State, destination: str
-) -> None:
+async def test_after_the_last_attempt_an_event_is_given_up(happen, make_relay, post, state_of, destination):
     post.refused = {"poison": "never"}
     await happen("poison")
     relay = make_relay(max_attempts=3, retry_seconds=1e-6)
@@ -177,9 +171,7 @@ async def test_after_the_last_attempt_an_event_is_given_up(
     assert REGISTRY.get_sample_value("events_dead_total", labels) == 1
 
 
-async def test_a_destination_that_is_away_costs_no_attempt(
-    happen: Publish, make_relay: MakeRelay, post: Post, state_of: State
-) -> None:
+async def test_a_destination_that_is_away_costs_no_attempt(happen, make_relay, post, state_of):
     post.away = True
     await happen("a", "b")
     relay = make_relay(max_attempts=1)
@@ -192,9 +184,7 @@ async def test_a_destination_that_is_away_costs_no_attempt(
     assert post.codes == ["a", "b"]
 
 
-async def test_a_running_relay_goes_on_when_its_destination_is_back(
-    happen: Publish, make_relay: MakeRelay, post: Post, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_running_relay_goes_on_when_its_destination_is_back(happen, make_relay, post, monkeypatch):
     monkeypatch.setattr(kit, "LONGEST_PAUSE_SECONDS", 0.01)
     post.away = True
     await happen("a", "b")
@@ -207,7 +197,7 @@ async def test_a_running_relay_goes_on_when_its_destination_is_back(
     assert post.codes == ["a", "b"]
 
 
-async def test_a_commit_wakes_the_relay(happen: Publish, make_relay: MakeRelay, post: Post) -> None:
+async def test_a_commit_wakes_the_relay(happen, make_relay, post):
     async with working(make_relay()):
         for code in ("a", "b", "c"):
             await happen(code)
@@ -215,9 +205,7 @@ async def test_a_commit_wakes_the_relay(happen: Publish, make_relay: MakeRelay, 
     assert post.codes == ["a", "b", "c"]
 
 
-async def test_a_commit_wakes_only_the_relay_of_its_destination(
-    happen: Publish, outbox: Outbox, destination: str
-) -> None:
+async def test_a_commit_wakes_only_the_relay_of_its_destination(happen, outbox, destination):
     other = outbox.wakers["another"] = asyncio.Event()
     await happen("a")
     assert outbox.wakers[destination].is_set()
@@ -225,8 +213,8 @@ async def test_a_commit_wakes_only_the_relay_of_its_destination(
 
 
 async def test_what_another_process_has_committed_or_is_to_be_tried_again_is_found(
-    happen: Publish, make_relay: MakeRelay, post: Post, outbox: Outbox, sessions: Sessions, destination: str
-) -> None:
+    happen, make_relay, post, outbox, sessions, destination
+):
     waker = outbox.wakers.pop(destination)
     await happen("a", "refused once")
     assert not waker.is_set()
@@ -240,14 +228,14 @@ async def test_what_another_process_has_committed_or_is_to_be_tried_again_is_fou
 
 
 async def test_nothing_wakes_a_relay_whose_events_are_not_due(
-    happen: Publish,
-    make_relay: MakeRelay,
-    post: Post,
-    outbox: Outbox,
-    sessions: Sessions,
-    destination: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    happen,
+    make_relay,
+    post,
+    outbox,
+    sessions,
+    destination,
+    monkeypatch,
+):
     monkeypatch.setattr(kit, "POLL_SECONDS", 0.01)
     post.refused = {"a": "not now"}
     await happen("a", "b")
@@ -263,17 +251,15 @@ async def test_nothing_wakes_a_relay_whose_events_are_not_due(
 
 
 async def test_a_destination_for_which_nothing_waits_any_more_shows_none(
-    happen: Publish, make_relay: MakeRelay, outbox: Outbox, sessions: Sessions, destination: str
-) -> None:
+    happen, make_relay, outbox, sessions, destination
+):
     kit.UNSENT.labels(destination).set(7)
     async with working_beside(kit.watch("probe", sessions, outbox)):
         while REGISTRY.get_sample_value("outbox_unsent_rows", {"destination": destination}) != 0:
             await asyncio.sleep(0.01)
 
 
-async def test_of_two_relays_one_works_and_each_event_is_sent_once(
-    happen: Publish, make_relay: MakeRelay, post: Post
-) -> None:
+async def test_of_two_relays_one_works_and_each_event_is_sent_once(happen, make_relay, post):
     await happen("a", "b")
     post.held = asyncio.Event()
     first = asyncio.create_task(make_relay().relay_batch())
@@ -285,9 +271,7 @@ async def test_of_two_relays_one_works_and_each_event_is_sent_once(
     assert post.codes == ["a", "b"]
 
 
-async def test_a_crash_between_sending_and_marking_repeats_the_batch(
-    happen: Publish, make_relay: MakeRelay, post: Post, superuser: asyncpg.Connection
-) -> None:
+async def test_a_crash_between_sending_and_marking_repeats_the_batch(happen, make_relay, post, superuser):
     await happen("a", "b")
     post.held = asyncio.Event()
     crashing = asyncio.create_task(make_relay().relay_batch())
@@ -303,13 +287,13 @@ async def test_a_crash_between_sending_and_marking_repeats_the_batch(
 
 
 async def test_the_trace_goes_on_in_what_is_sent(
-    writing: Sessions,
-    make_relay: MakeRelay,
-    post: Post,
-    superuser: asyncpg.Connection,
-    tenant_id: UUID,
-    destination: str,
-) -> None:
+    writing,
+    make_relay,
+    post,
+    superuser,
+    tenant_id,
+    destination,
+):
     parent = f"00-{uuid4().hex}-{'1' * 16}-01"
     async with transaction(writing, tenant_id) as session:
         publish(session, AccountOpened(account_id=uuid4(), code="a", name="A"))
@@ -320,37 +304,3 @@ async def test_the_trace_goes_on_in_what_is_sent(
     assert envelope.traceparent
     assert envelope.traceparent.split("-")[1] == parent.split("-")[1]
     assert envelope.requestid == "r-1"
-
-
-async def test_what_is_old_is_removed_and_what_waits_is_kept(
-    sessions: Sessions,
-    superuser: asyncpg.Connection,
-    tenant_id: UUID,
-    destination: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(kit, "CLEAN_ROWS", 1)  # so more is old than one transaction removes
-    old, new = "now() - interval '31 days'", "now()"
-    for at in (old, old, new):
-        await superuser.execute(
-            "insert into outbox (event_id, destination, tenant_id, envelope, carrier, created_at, published_at)"
-            f" values (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, {at}), (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, null)",
-            destination,
-            tenant_id,
-        )
-        await superuser.execute(f"insert into inbox values (uuidv7(), $1, {at})", tenant_id)
-        await superuser.execute(
-            f"insert into idempotency_keys values ($1, uuidv7()::text, 'x', 201, null, null, {at})", tenant_id
-        )
-    cleaning = asyncio.create_task(kit.clean("probe", sessions))
-
-    async def left() -> list[int]:
-        tables = ("outbox", "inbox", "idempotency_keys")
-        return [await superuser.fetchval(f"select count(*) from {t} where tenant_id = $1", tenant_id) for t in tables]
-
-    async with asyncio.timeout(5):
-        while await left() != [4, 1, 1]:
-            assert not cleaning.done()
-            await asyncio.sleep(0.01)
-    cleaning.cancel()
-    await asyncio.gather(cleaning, return_exceptions=True)

@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -20,12 +21,13 @@ from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.observability import messaging
 from libs.service_kit.client import ServiceAccount, ServiceClient
-from libs.service_kit.database import Sessions, bind_tenant, create_engine, create_sessions, transaction
-from libs.service_kit.inbox import EVENTS_PATH, Handlers, consume
-from libs.service_kit.outbox import Outbox, publish
-from libs.service_kit.relay import Relay
+from libs.service_kit.database import create_engine
+from libs.service_kit.events.http import PATH, HttpTransport
+from libs.service_kit.events.inbox import Handlers, consume
+from libs.service_kit.events.outbox import publish
+from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import DatabaseSettings, EventSettings
-from libs.service_kit.transport import HttpTransport
+from libs.service_kit.transactions import Sessions, bind_tenant, bound_tenant, create_sessions, transaction
 from tests.libs.service_kit.probe.main import Settings, create_app
 from tests.libs.service_kit.probe.notes import Note
 from tests.libs.service_kit.sockets import answer, running_peer
@@ -50,7 +52,7 @@ def envelope(tenant_id: UUID, code: str = "a", **changed: Any) -> CloudEvent:
 
 async def on_account_opened(session: AsyncSession, event: AccountOpened) -> None:
     """Make a note of an account, tell of it, and fail for one that is called `bad`."""
-    session.add(Note(tenant_id=session.info["tenant_id"], code=event.code, text=event.name, amount=0))
+    session.add(Note(tenant_id=bound_tenant(session)[0], code=event.code, text=event.name, amount=0))
     publish(session, AccountOpened(account_id=uuid4(), code=f"{event.code}-noted", name="A note"))
     await session.flush()
     if event.code == "bad":
@@ -76,35 +78,27 @@ def count_notes(superuser: asyncpg.Connection, tenant_id: UUID) -> Count:
     return lambda: superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id)
 
 
-async def test_an_event_takes_effect_and_is_remembered(
-    deliver: Deliver, count_notes: Count, superuser: asyncpg.Connection, tenant_id: UUID
-) -> None:
+async def test_an_event_takes_effect_and_is_remembered(deliver, count_notes, superuser, tenant_id):
     event = envelope(tenant_id)
     assert await deliver(event) == [None]
     assert await count_notes() == 1
     assert await superuser.fetchval("select tenant_id from inbox where event_id = $1", event.id) == tenant_id
 
 
-async def test_an_event_that_comes_again_has_no_further_effect(
-    deliver: Deliver, count_notes: Count, tenant_id: UUID
-) -> None:
+async def test_an_event_that_comes_again_has_no_further_effect(deliver, count_notes, tenant_id):
     event = envelope(tenant_id)
     assert await deliver(event, event) == [None, None]
     assert await deliver(event) == [None]
     assert await count_notes() == 1
 
 
-async def test_an_event_that_comes_twice_at_once_has_one_effect(
-    deliver: Deliver, count_notes: Count, tenant_id: UUID
-) -> None:
+async def test_an_event_that_comes_twice_at_once_has_one_effect(deliver, count_notes, tenant_id):
     event = envelope(tenant_id)
     assert await asyncio.gather(*(deliver(event) for _ in range(5))) == [[None]] * 5
     assert await count_notes() == 1
 
 
-async def test_one_bad_event_leaves_nothing_and_spoils_no_other(
-    deliver: Deliver, superuser: asyncpg.Connection, tenant_id: UUID, destination: str
-) -> None:
+async def test_one_bad_event_leaves_nothing_and_spoils_no_other(deliver, superuser, tenant_id, destination):
     events = [envelope(tenant_id, code) for code in ("a", "bad", "c")]
     refusals = await deliver(*events)
     assert refusals == [None, "RuntimeError: a handler failed", None]
@@ -115,7 +109,7 @@ async def test_one_bad_event_leaves_nothing_and_spoils_no_other(
     assert not await superuser.fetchval("select true from inbox where event_id = $1", events[1].id)
 
 
-async def test_a_refused_event_takes_effect_when_it_can(deliver: Deliver, count_notes: Count, tenant_id: UUID) -> None:
+async def test_a_refused_event_takes_effect_when_it_can(deliver, count_notes, tenant_id):
     async def fail(session: AsyncSession, event: AccountOpened) -> None:
         raise RuntimeError("not yet")
 
@@ -126,8 +120,8 @@ async def test_a_refused_event_takes_effect_when_it_can(deliver: Deliver, count_
 
 
 async def test_an_event_that_is_refused_is_refused_twice_in_its_batch_and_can_come_again(
-    deliver: Deliver, count_notes: Count, tenant_id: UUID
-) -> None:
+    deliver, count_notes, tenant_id
+):
     tries: list[str] = []
 
     async def fail_once(session: AsyncSession, event: AccountOpened) -> None:
@@ -144,9 +138,7 @@ async def test_an_event_that_is_refused_is_refused_twice_in_its_batch_and_can_co
     assert (len(tries), await count_notes()) == (2, 1)
 
 
-async def test_a_handler_that_fails_as_another_tenant_leaves_the_next_event_its_own(
-    deliver: Deliver, superuser: asyncpg.Connection, tenant_id: UUID
-) -> None:
+async def test_a_handler_that_fails_as_another_tenant_leaves_the_next_event_its_own(deliver, superuser, tenant_id):
     other = uuid4()
 
     async def wander(session: AsyncSession, event: AccountOpened) -> None:
@@ -162,9 +154,7 @@ async def test_a_handler_that_fails_as_another_tenant_leaves_the_next_event_its_
     assert not await superuser.fetchval("select true from inbox where event_id = $1", events[0].id)
 
 
-async def test_a_lock_that_somebody_holds_is_no_events_fault(
-    deliver: Deliver, count_notes: Count, superuser: asyncpg.Connection, tenant_id: UUID
-) -> None:
+async def test_a_lock_that_somebody_holds_is_no_events_fault(deliver, count_notes, superuser, tenant_id):
     """A refusal would use up attempts, and end in giving the event up."""
 
     async def wait(session: AsyncSession, event: AccountOpened) -> None:
@@ -185,13 +175,14 @@ async def test_a_lock_that_somebody_holds_is_no_events_fault(
     assert await count_notes() == 1
 
 
-async def test_each_event_of_a_batch_works_for_its_own_tenant(deliver: Deliver, superuser: asyncpg.Connection) -> None:
+async def test_each_event_of_a_batch_works_for_its_own_tenant(deliver, superuser):
     seen: list[tuple[UUID, int, object]] = []
 
     async def look(session: AsyncSession, event: AccountOpened) -> None:
         await on_account_opened(session, event)
         notes = await session.scalar(select(func.count()).select_from(Note))
-        seen.append((session.info["tenant_id"], notes or 0, session.info["actor_id"]))
+        tenant_id, actor_id = bound_tenant(session)
+        seen.append((tenant_id, notes or 0, actor_id))
 
     actor = uuid4()
     tenants = [uuid4() for _ in range(3)]
@@ -200,7 +191,7 @@ async def test_each_event_of_a_batch_works_for_its_own_tenant(deliver: Deliver, 
     assert seen == [(tenant_id, 1, actor) for tenant_id in tenants]
 
 
-async def test_what_one_tenants_event_has_loaded_is_not_there_for_the_next(deliver: Deliver, tenant_id: UUID) -> None:
+async def test_what_one_tenants_event_has_loaded_is_not_there_for_the_next(deliver, tenant_id):
     """A session answers `get` from what it has loaded, without asking the database and so past its policies."""
     notes: list[Note] = []
     found: list[Note | None] = []
@@ -217,16 +208,12 @@ async def test_what_one_tenants_event_has_loaded_is_not_there_for_the_next(deliv
     assert found == [notes[0], None]
 
 
-async def test_a_failing_event_leaves_the_next_one_its_tenant(
-    deliver: Deliver, count_notes: Count, tenant_id: UUID
-) -> None:
+async def test_a_failing_event_leaves_the_next_one_its_tenant(deliver, count_notes, tenant_id):
     assert (await deliver(envelope(uuid4(), "bad"), envelope(tenant_id)))[1] is None
     assert await count_notes() == 1
 
 
-async def test_a_broken_rule_of_the_database_is_one_events_refusal(
-    deliver: Deliver, count_notes: Count, tenant_id: UUID
-) -> None:
+async def test_a_broken_rule_of_the_database_is_one_events_refusal(deliver, count_notes, tenant_id):
     refusals = await deliver(envelope(tenant_id, "unwanted"), envelope(tenant_id, "b"))
     assert refusals[0]
     assert "ck_notes_code" in refusals[0]
@@ -234,7 +221,7 @@ async def test_a_broken_rule_of_the_database_is_one_events_refusal(
     assert await count_notes() == 1
 
 
-async def test_data_that_does_not_fit_is_refused(deliver: Deliver, count_notes: Count, tenant_id: UUID) -> None:
+async def test_data_that_does_not_fit_is_refused(deliver, count_notes, tenant_id):
     refusals = await deliver(envelope(tenant_id, data={"code": "a"}), envelope(tenant_id))
     assert refusals[0]
     assert refusals[0].startswith("ValidationError")
@@ -242,7 +229,7 @@ async def test_data_that_does_not_fit_is_refused(deliver: Deliver, count_notes: 
     assert await count_notes() == 1
 
 
-async def test_the_envelope_of_every_event_is_given_to_who_asks_for_it(deliver: Deliver, tenant_id: UUID) -> None:
+async def test_the_envelope_of_every_event_is_given_to_who_asks_for_it(deliver, tenant_id):
     heard: list[CloudEvent] = []
 
     async def hear(session: AsyncSession, event: CloudEvent) -> None:
@@ -254,8 +241,8 @@ async def test_the_envelope_of_every_event_is_given_to_who_asks_for_it(deliver: 
 
 
 async def test_a_consumer_killed_before_its_commit_neither_loses_nor_doubles_an_effect(
-    deliver: Deliver, count_notes: Count, superuser: asyncpg.Connection, tenant_id: UUID
-) -> None:
+    deliver, count_notes, superuser, tenant_id
+):
     async def die(session: AsyncSession, event: AccountOpened) -> None:
         await on_account_opened(session, event)
         backend = await session.scalar(text("select pg_backend_pid()"))
@@ -286,22 +273,18 @@ def documents(events: Sequence[CloudEvent]) -> list[dict[str, Any]]:
     return [event.model_dump(mode="json", exclude_none=True) for event in events]
 
 
-async def test_the_door_takes_a_batch_and_answers_for_each(
-    sender: httpx.AsyncClient, count_notes: Count, tenant_id: UUID
-) -> None:
+async def test_the_door_takes_a_batch_and_answers_for_each(sender, count_notes, tenant_id):
     batch = documents([envelope(tenant_id), envelope(tenant_id, "bad")])
     headers = {"content-type": "application/cloudevents-batch+json"}
-    received = await sender.post(EVENTS_PATH, json=batch, headers=headers)
+    received = await sender.post(PATH, json=batch, headers=headers)
     assert received.json() == {"refusals": [None, "RuntimeError: a handler failed"]}
     assert await count_notes() == 1
 
 
-async def test_what_is_no_event_is_refused_by_itself(
-    sender: httpx.AsyncClient, count_notes: Count, tenant_id: UUID
-) -> None:
+async def test_what_is_no_event_is_refused_by_itself(sender, count_notes, tenant_id):
     good, bad = documents([envelope(tenant_id), envelope(tenant_id)])
     del bad["tenantid"]
-    received = await sender.post(EVENTS_PATH, json=[bad, good, {}])
+    received = await sender.post(PATH, json=[bad, good, {}])
     refusals = received.json()["refusals"]
     assert refusals[0] == "no CloudEvent: tenantid"
     assert refusals[1] is None
@@ -309,9 +292,9 @@ async def test_what_is_no_event_is_refused_by_itself(
     assert await count_notes() == 1
 
 
-async def test_the_door_is_for_service_accounts(client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+async def test_the_door_is_for_service_accounts(client, anonymous):
     for caller, status in ((anonymous, 401), (client, 403)):
-        assert (await caller.post(EVENTS_PATH, json=[])).status_code == status
+        assert (await caller.post(PATH, json=[])).status_code == status
 
 
 @pytest.fixture
@@ -329,13 +312,13 @@ async def transport(
 
 
 async def test_from_outbox_to_inbox_over_http(
-    transport: HttpTransport,
-    writing: Sessions,
-    outbox: Outbox,
-    destination: str,
-    superuser: asyncpg.Connection,
-    tenant_id: UUID,
-) -> None:
+    transport,
+    writing,
+    outbox,
+    destination,
+    superuser,
+    tenant_id,
+):
     for code in ("a", "bad", "c"):
         async with transaction(writing, tenant_id) as session:
             publish(session, AccountOpened(account_id=uuid4(), code=code, name="An account"))
@@ -354,7 +337,7 @@ async def test_from_outbox_to_inbox_over_http(
     assert await superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id) == 2
 
 
-async def test_a_database_that_is_away_is_no_events_fault(outbox: Outbox, tenant_id: UUID, free_tcp_port: int) -> None:
+async def test_a_database_that_is_away_is_no_events_fault(outbox, tenant_id, free_tcp_port):
     """A refusal would use up attempts, and end in giving the event up."""
     away = DatabaseSettings(url=SecretStr(f"postgresql://probe_app@127.0.0.1:{free_tcp_port}/probe"))
     engine = create_engine(away)
@@ -370,9 +353,7 @@ def happened(tenant_id: UUID) -> CloudEvent:
     )  # fmt: skip
 
 
-async def test_an_effect_that_stands_is_not_repeated_when_its_telemetry_fails(
-    sessions: Sessions, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_effect_that_stands_is_not_repeated_when_its_telemetry_fails(sessions, tenant_id, monkeypatch):
     seen: list[UUID] = []
 
     async def handle(session: AsyncSession, event: CloudEvent) -> None:
@@ -384,14 +365,12 @@ async def test_an_effect_that_stands_is_not_repeated_when_its_telemetry_fails(
     envelope = happened(tenant_id)
     with monkeypatch.context() as broken:
         broken.setattr(messaging, "write", fail)
-        assert await consume(sessions, {CloudEvent: handle}, [envelope], "http") != [None]
+        assert await consume(sessions, {CloudEvent: handle}, [envelope], "http") == [None]
     assert await consume(sessions, {CloudEvent: handle}, [envelope], "http") == [None]
     assert seen == [envelope.id]
 
 
-async def test_an_event_whose_statements_are_cancelled_is_refused_and_holds_nobody_up(
-    sessions: Sessions, tenant_id: UUID
-) -> None:
+async def test_an_event_whose_statements_are_cancelled_is_refused_and_holds_nobody_up(sessions, tenant_id):
     async def handle(session: AsyncSession, event: CloudEvent) -> None:
         await session.execute(text("do $$ begin raise exception using errcode = '57014'; end $$"))
 
@@ -399,3 +378,28 @@ async def test_an_event_whose_statements_are_cancelled_is_refused_and_holds_nobo
     [refusal] = await consume(sessions, {CloudEvent: handle}, [envelope], "http")
     assert refusal is not None
     assert "57014" in refusal
+
+
+async def test_an_event_counts_as_consumed_only_when_its_batch_is_committed(sessions, superuser, tenant_id, capfd):
+    def consumed() -> float:
+        return REGISTRY.get_sample_value("events_consumed_total", {"event_type": AccountOpened.type}) or 0.0
+
+    event, before = envelope(tenant_id), consumed()
+    await superuser.execute(
+        "create or replace function doom() returns trigger language plpgsql"
+        " as $$ begin raise exception 'doomed' using errcode = '53400'; end $$"
+    )
+    await superuser.execute(
+        "create constraint trigger doom after insert on inbox deferrable initially deferred"
+        f" for each row when (new.tenant_id = '{tenant_id}') execute function doom()"
+    )
+    try:
+        with pytest.raises(DBAPIError, match="doomed"):
+            await consume(sessions, {}, [event], "http")
+    finally:
+        await superuser.execute("drop trigger doom on inbox")
+    assert consumed() == before
+    assert str(event.id) not in capfd.readouterr().err
+    assert await consume(sessions, {}, [event], "http") == [None]
+    assert consumed() == before + 1
+    assert "event consumed" in capfd.readouterr().err

@@ -1,0 +1,42 @@
+"""The table of the services: everything else that lists them reads it."""
+
+from dataclasses import dataclass
+
+from libs.contracts.events import EVENTS
+from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
+from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of the platform."""
+
+    name: str
+    """The short name: of the folder, the database, the roles and the event subscriber."""
+    port: int
+    hears: tuple[str, ...]
+    """The types of the events that are delivered to it."""
+    prepares_tenants: bool
+    """Whether a new tenant becomes active only after this service has answered `tenant.created.v1`."""
+
+    @property
+    def full_name(self) -> str:
+        """The name in log lines, metrics and traces, and of the container: `budget-service`."""
+        return f"{self.name}-service"
+
+
+SERVICES = (
+    Service("auth", 3001, (TenantCreated.type, TenantActivated.type, TenantClosed.type), prepares_tenants=True),
+    Service("tenant", 3002, (TenantPrepared.type, TenantPreparationFailed.type), prepares_tenants=False),
+    Service("system", 3003, tuple(EVENTS), prepares_tenants=True),
+    Service("budget", 3010, (TenantCreated.type, TenantClosed.type), prepares_tenants=True),
+    Service("personnel", 3020, (TenantCreated.type, TenantClosed.type), prepares_tenants=True),
+)
+PORTS = {service.name: service.port for service in SERVICES}
+SUBSCRIPTIONS = {service.name: service.hears for service in SERVICES}
+PARTICIPANTS = tuple(sorted(service.name for service in SERVICES if service.prepares_tenants))
+
+
+def subscribers(event_type: str) -> list[str]:
+    """The short names of the services that hear this type of event."""
+    return [service.name for service in SERVICES if event_type in service.hears]

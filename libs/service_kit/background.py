@@ -1,0 +1,62 @@
+"""Work that runs in the background for as long as the service does."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.observability import get_logger
+from libs.service_kit import migrations
+from libs.service_kit.transactions import Sessions
+
+log = get_logger(__name__)
+
+RESTART_SECONDS = 1.0
+
+Background = Callable[[Sessions], Awaitable[None]]
+
+
+@asynccontextmanager
+async def run_background(
+    service: str, engine: AsyncEngine, sessions: Sessions, work: Mapping[str, Background]
+) -> AsyncGenerator[None]:
+    """Run the work inside the block, as soon as the database is migrated. What ends or fails starts again."""
+
+    async def begin() -> None:
+        await _until_migrated(service, engine)
+        async with asyncio.TaskGroup() as group:  # unlike `gather`, it waits for all when it is cancelled
+            for name, run in work.items():
+                group.create_task(_keep_running(name, run, sessions), name=name)
+
+    task = asyncio.create_task(begin())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_migrated(service: str, engine: AsyncEngine) -> None:
+    is_logged = False
+    while True:
+        try:
+            async with engine.connect() as connection:
+                if await migrations.is_current(connection, service):
+                    return
+            reason = "it is not migrated"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        if not is_logged:
+            log.warning("waiting for the database", reason=reason)
+            is_logged = True
+        await asyncio.sleep(RESTART_SECONDS / 2)
+
+
+async def _keep_running(name: str, run: Background, sessions: Sessions) -> None:
+    while True:
+        try:
+            await run(sessions)
+        except Exception as error:
+            log.error("background work failed and starts again", work=name, error=error)
+        await asyncio.sleep(RESTART_SECONDS)

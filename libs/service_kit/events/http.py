@@ -1,0 +1,75 @@
+"""Events by HTTP, in a stack without a broker: the sending end and the receiving end."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from pydantic import ValidationError
+
+from libs.contracts import CloudEvent
+from libs.service_kit.auth import Principal, requires
+from libs.service_kit.client import Refused, ServiceAccount, ServiceClient
+from libs.service_kit.events.inbox import Handlers, consume
+from libs.service_kit.routing import NounRouter
+
+PATH = "/internal/events"
+
+
+class HttpTransport:
+    """Posts batches of CloudEvents to the subscribing service itself.
+
+    A batch belongs to many traces, so the call makes no span of its own: each event has one, and carries its context.
+    """
+
+    system = "http"
+
+    def __init__(self, clients: Mapping[str, ServiceClient], account: ServiceAccount) -> None:
+        self._clients = clients
+        self._account = account
+
+    async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
+        """See `relay.Transport`."""
+        with suppress_instrumentation():
+            try:
+                answer = await self._clients[destination].post(
+                    PATH,
+                    token=await self._account.token(),
+                    json=list(envelopes),
+                    content_type="application/cloudevents-batch+json",
+                )
+            except Refused as error:
+                if error.status == 401:
+                    self._account.forget()
+                raise
+        return answer["refusals"]
+
+
+def events_router(handlers: Handlers) -> APIRouter:
+    """The route to which `HttpTransport` posts."""
+    router = NounRouter(prefix=PATH, include_in_schema=False)
+
+    @router.post("")
+    async def receive(
+        request: Request,
+        batch: list[dict[str, Any]],
+        _: Annotated[Principal, Depends(requires("events:deliver"))],
+    ) -> dict[str, list[str | None]]:
+        # Each is read by itself: a refused batch would come again for ever, with all that waits behind it.
+        read = [_read(document) for document in batch]
+        envelopes = [envelope for envelope in read if isinstance(envelope, CloudEvent)]
+        # Shielded: a sender that hangs up has not taken back what it sent.
+        taken = iter(await asyncio.shield(consume(request.state.sessions, handlers, envelopes, HttpTransport.system)))
+        return {"refusals": [next(taken) if isinstance(given, CloudEvent) else given for given in read]}
+
+    return router
+
+
+def _read(document: dict[str, Any]) -> CloudEvent | str:
+    """The envelope, or why it is not one."""
+    try:
+        return CloudEvent.model_validate(document)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
+        return f"no CloudEvent: {wrong}"[:500]

@@ -1,0 +1,186 @@
+"""A request's transaction, and what belongs to its commit: whose it is, what is written before, what is done after."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction
+
+from libs.observability import get_logger
+from libs.service_kit import tenancy
+from libs.service_kit.auth import identify
+from libs.service_kit.database import execute
+
+log = get_logger(__name__)
+
+Sessions = async_sessionmaker[AsyncSession]
+Action = Callable[[], object]
+Writer = Callable[[Session, list[Any]], None]
+
+
+@dataclass
+class Commit:
+    """What a session knows about its transactions, one after the other.
+
+    One rule for a rollback, of a savepoint too: what was added since it began is dropped, and only that.
+    """
+
+    tenant_id: UUID | None = None
+    actor_id: UUID | None = None
+    outbox: Any = None
+    """The service's outbox, for `publish`; nothing here looks into it."""
+    _before: dict[Writer, list[Any]] = field(default_factory=dict[Writer, list[Any]])
+    _after: list[Action] = field(default_factory=list[Action])
+    _savepoints: WeakKeyDictionary[SessionTransaction, int] = field(
+        default_factory=WeakKeyDictionary[SessionTransaction, int]
+    )
+    """How many actions there were when a savepoint began."""
+
+    def before(self, write: Writer, rows: Iterable[Any]) -> None:
+        """Let `write` add these rows with the next flush, at the latest before the commit; rows of one writer together."""
+        self._before.setdefault(write, []).extend(rows)
+
+    def take(self, write: Writer) -> list[Any]:
+        """The rows that wait for this writer. The caller writes them instead."""
+        return self._before.pop(write, [])
+
+    def after(self, action: Action) -> None:
+        """Call `action` after the commit, in the context (trace, request) of now."""
+        self._after.append(partial(copy_context().run, action))
+
+    def write(self, session: Session) -> None:
+        """Write the rows that wait."""
+        while self._before:
+            writer = next(iter(self._before))
+            writer(session, self.take(writer))
+
+    def begin_savepoint(self, savepoint: SessionTransaction) -> None:
+        """Remember what was there before the savepoint."""
+        self._savepoints[savepoint] = len(self._after)
+
+    def roll_back(self, savepoint: SessionTransaction | None) -> None:
+        """Drop what was added since the savepoint, or since the transaction, began."""
+        del self._after[self._savepoints[savepoint] if savepoint else 0 :]
+        self._before.clear()  # nothing older is among it: a flush precedes every savepoint
+
+    def done(self) -> None:
+        """Do what was to be done after the commit. Whatever fails of it, the transaction is committed."""
+        actions, self._after = self._after, []
+        for action in actions:
+            try:
+                action()
+            except Exception as error:
+                log.error("an action after the commit failed", error=error)
+
+
+class TenantSession(Session):
+    """A session with its `Commit`, which the hooks below keep."""
+
+    def __init__(
+        self,
+        *given: Any,
+        tenant_id: UUID | None = None,
+        actor_id: UUID | None = None,
+        outbox: Any = None,
+        **others: Any,
+    ) -> None:
+        super().__init__(*given, **others)
+        self.pending = Commit(tenant_id, actor_id, outbox)
+
+    def flush(self, objects: Any = None) -> None:
+        super().flush(objects)
+        self.pending.write(self)
+
+
+@event.listens_for(TenantSession, "after_begin")
+def _begin(session: TenantSession, transaction: SessionTransaction, connection: Connection) -> None:
+    if not transaction.nested:
+        tenancy.hand_over(connection, session.pending.tenant_id)
+
+
+@event.listens_for(TenantSession, "after_transaction_create")
+def _begin_savepoint(session: TenantSession, transaction: SessionTransaction) -> None:
+    if transaction.nested:
+        session.pending.begin_savepoint(transaction)
+
+
+@event.listens_for(TenantSession, "before_commit")  # when no object has changed, SQLAlchemy does not flush
+def _write(session: TenantSession) -> None:
+    session.pending.write(session)
+
+
+@event.listens_for(TenantSession, "after_commit")
+def _done(session: TenantSession) -> None:
+    # SQLAlchemy also calls this when a savepoint is released, whose rows nobody else can see yet.
+    if not session.in_nested_transaction():
+        session.pending.done()
+
+
+@event.listens_for(TenantSession, "after_rollback")
+def _roll_back(session: TenantSession) -> None:
+    session.pending.roll_back(session.get_nested_transaction())
+
+
+def create_sessions(engine: AsyncEngine, outbox: Any = None) -> Sessions:
+    """The factory of a service's sessions. What they publish goes to `outbox`, an `events.outbox.Outbox`."""
+    return async_sessionmaker(engine, sync_session_class=TenantSession, expire_on_commit=False, outbox=outbox)
+
+
+def commit_of(session: AsyncSession) -> Commit:
+    """The session's `Commit`."""
+    assert isinstance(session.sync_session, TenantSession)
+    return session.sync_session.pending
+
+
+def after_commit(session: AsyncSession, action: Action) -> None:
+    """Call `action` when the session's transaction is committed; not if it, or the savepoint around, is rolled back."""
+    commit_of(session).after(action)
+
+
+async def bind_tenant(session: AsyncSession, tenant_id: UUID, actor_id: UUID | None = None) -> None:
+    """Work for this tenant from here on, in the transaction that is open and in later ones."""
+    await session.flush()  # what has been written and published so far belongs to the tenant before
+    commit = commit_of(session)
+    commit.tenant_id, commit.actor_id = tenant_id, actor_id
+    await execute(session, tenancy.SWITCH, str(tenant_id))
+
+
+def bound_tenant(session: AsyncSession) -> tuple[UUID, UUID | None]:
+    """The tenant that the session works for, and who acts."""
+    commit = commit_of(session)
+    assert commit.tenant_id, "the session is bound to no tenant"
+    return commit.tenant_id, commit.actor_id
+
+
+@asynccontextmanager
+async def transaction(
+    sessions: Sessions, tenant_id: UUID | None = None, actor_id: UUID | None = None
+) -> AsyncGenerator[AsyncSession]:
+    """One transaction for a tenant: commits at the end, rolls back on any exception."""
+    async with sessions(tenant_id=tenant_id, actor_id=actor_id) as session, session.begin():
+        yield session
+
+
+def get_sessions(request: Request) -> Sessions:
+    """The factory itself, for the few routes that decide about transactions on their own."""
+    return request.state.sessions
+
+
+async def open_session(request: Request) -> AsyncGenerator[AsyncSession]:
+    """The caller's transaction, bound to the caller's tenant."""
+    caller = await identify(request)
+    sessions: Sessions = request.state.sessions
+    async with sessions(tenant_id=caller.tenant_id, actor_id=caller.id) as session, session.begin():
+        yield session
+
+
+# scope="function": the commit comes before the answer leaves, so a failing commit is a 500 and never a 201.
+DatabaseSession = Annotated[AsyncSession, Depends(open_session, scope="function")]

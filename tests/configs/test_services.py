@@ -1,0 +1,46 @@
+"""The table of the services is what compose, Prometheus and `.env.example` say."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from libs.contracts.services import PORTS, SERVICES, SUBSCRIPTIONS
+from libs.service_kit.settings import ServiceUrls
+
+ROOT = Path(__file__).parents[2]
+
+
+def compose(name: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / name).read_text())["services"]
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_compose_runs_each_service_on_its_port(service):
+    container = compose("docker-compose.dev.yml")[service.full_name]
+    assert container["environment"]["PORT"] == str(service.port)
+    assert container["ports"] == [f"127.0.0.1:${{{service.name.upper()}_PORT:-{service.port}}}:{service.port}"]
+
+
+def test_compose_runs_no_service_that_the_table_lacks():
+    for file in ("docker-compose.dev.yml", "docker-compose.devops.yml"):
+        named = {name.removesuffix("-service") for name in compose(file) if name.endswith("-service")}
+        assert named <= set(PORTS)
+
+
+def test_prometheus_scrapes_each_service_at_its_port():
+    text = (ROOT / "dev-environment/prometheus/prometheus.yml").read_text()
+    scraped = dict(re.findall(r"\b([a-z]+)-service:(\d+)", text))
+    assert scraped == {name: str(port) for name, port in PORTS.items()}
+
+
+def test_the_example_environment_names_the_same_ports():
+    named = dict(re.findall(r"(?m)^([A-Z]+)_PORT=(\d+)", (ROOT / ".env.example").read_text()))
+    assert {name: named.get(name.upper()) for name in PORTS} == {name: str(port) for name, port in PORTS.items()}
+
+
+def test_each_service_has_a_url_and_a_folder():
+    assert set(ServiceUrls.model_fields) == set(PORTS) == set(SUBSCRIPTIONS)
+    assert all((ROOT / "services" / name / "main.py").is_file() for name in PORTS)

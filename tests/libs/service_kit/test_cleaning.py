@@ -1,0 +1,39 @@
+"""Old rows of the kit's own tables are removed, and those that still wait are kept."""
+
+import asyncio
+
+from libs.service_kit import cleaning
+
+
+async def test_what_is_old_is_removed_and_what_waits_is_kept(
+    sessions,
+    superuser,
+    tenant_id,
+    destination,
+    monkeypatch,
+):
+    monkeypatch.setattr(cleaning, "ROWS", 1)  # so more is old than one transaction removes
+    old, new = "now() - interval '31 days'", "now()"
+    for at in (old, old, new):
+        await superuser.execute(
+            "insert into outbox (event_id, destination, tenant_id, envelope, carrier, created_at, published_at)"
+            f" values (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, {at}), (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, null)",
+            destination,
+            tenant_id,
+        )
+        await superuser.execute(f"insert into inbox values (uuidv7(), $1, {at})", tenant_id)
+        await superuser.execute(
+            f"insert into idempotency_keys values ($1, uuidv7()::text, 'x', 201, null, null, {at})", tenant_id
+        )
+    task = asyncio.create_task(cleaning.clean("probe", sessions))
+
+    async def left() -> list[int]:
+        tables = ("outbox", "inbox", "idempotency_keys")
+        return [await superuser.fetchval(f"select count(*) from {t} where tenant_id = $1", tenant_id) for t in tables]
+
+    async with asyncio.timeout(5):
+        while await left() != [4, 1, 1]:
+            assert not task.done()
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,61 @@
+"""When COMMIT fails, no line, no count and no event speaks of what the rule has done."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from libs.contracts import PLATFORM_TENANT_ID
+from libs.contracts.services import PARTICIPANTS
+from libs.service_kit.transactions import transaction
+from services.tenant.tenants import service
+from services.tenant.tenants.models import Tenant
+from services.tenant.tenants.schemas import TenantCreate, TenantUpdate
+from tests.services.commits import ANY, Act, World, sites
+
+
+async def run(world: World, rule: Callable[..., Awaitable[Any]], *given: Any) -> Any:
+    async with transaction(world.sessions, PLATFORM_TENANT_ID, world.actor.id) as session:
+        return await rule(session, *given)
+
+
+async def make(world: World) -> Tenant:
+    actor = replace(world.actor, tenant_id=PLATFORM_TENANT_ID)
+    return await run(world, service.create, actor, TenantCreate(code=f"t-{uuid4().hex[:12]}", name="A"))
+
+
+async def create(world: World) -> Act:
+    return lambda: make(world)
+
+
+async def rename(world: World) -> Act:
+    tenant = await make(world)
+    return lambda: run(world, service.rename, tenant.id, ANY, TenantUpdate(name="Other"))
+
+
+async def activate(world: World) -> Act:
+    tenant = await make(world)
+    *others, last = PARTICIPANTS
+    for each in others:
+        await run(world, service.record_answer, tenant.id, each, None)
+    return lambda: run(world, service.record_answer, tenant.id, last, None)
+
+
+async def close(world: World) -> Act:
+    tenant = await make(world)
+    return lambda: run(world, service.record_answer, tenant.id, "auth", "the code is taken")
+
+
+CASES = {
+    "tenants.service.create TenantCreated": create,
+    "tenants.service.rename TenantRenamed": rename,
+    "tenants.service._activate TenantActivated": activate,
+    "tenants.service._close TenantClosed": close,
+}
+
+
+@pytest.mark.parametrize("site", sites("tenant"))
+async def test_nothing_speaks_of_what_is_not_committed(world, site):
+    await world.hold(site, await CASES[site](world))
