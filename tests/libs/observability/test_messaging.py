@@ -7,16 +7,23 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
-from prometheus_client import REGISTRY
+from prometheus_client import CollectorRegistry, Counter
 
 from libs.observability import bind, get_logger
 from libs.observability.context import working
-from libs.observability.messaging import carrier, processing, sending
+from libs.observability.messaging import EventCounters, carrier, processing, sending
 from libs.observability.traces.clients import quietly
 
 log = get_logger("consumer")
 TYPE = "tenant.created.v1"
 tracer = trace.get_tracer("test")
+REGISTRY = CollectorRegistry()
+COUNTERS = EventCounters(
+    *(
+        Counter(f"events_{what}_total", f"Events {what}.", ("event_type",), registry=REGISTRY)
+        for what in ("published", "consumed", "failed")
+    )
+)
 
 
 @pytest.fixture
@@ -41,9 +48,9 @@ def test_a_carrier_holds_what_there_is(spans):
 def test_one_trace_goes_from_the_request_over_the_relay_to_the_consumer(spans, lines, counted, tenants_on_spans):
     with tracer.start_as_current_span("request") as span, working(span, request_id="r-1"):
         stored = carrier()
-    with sending(TYPE, "budget", "http", stored) as sent:
+    with sending(TYPE, "budget", "http", stored, COUNTERS) as sent:
         assert not trace.get_current_span().get_span_context().is_valid
-    with processing(TYPE, "tenant-service", "http", sent, tenant_id="t-1", event_id="e-1"):
+    with processing(TYPE, "tenant-service", "http", sent, COUNTERS, tenant_id="t-1", event_id="e-1"):
         log.info("budget prepared")
     request, producer, consumer = spans()
     assert len({span.context.trace_id for span in (request, producer, consumer)}) == 1
@@ -75,7 +82,7 @@ def test_one_trace_goes_from_the_request_over_the_relay_to_the_consumer(spans, l
 def test_processing_inherits_nothing_of_the_request_that_delivered(spans, lines):
     """The delivering request is quiet, has a trace and a tenant of its own, and gets its context back."""
     with tracer.start_as_current_span("delivery") as outer, working(outer, tenant_id="other"), quietly():
-        with processing(TYPE, "tenant-service", "http", {}):
+        with processing(TYPE, "tenant-service", "http", {}, COUNTERS):
             assert is_instrumentation_enabled()
             log.info("inside")
         assert not is_instrumentation_enabled()
@@ -89,7 +96,10 @@ def test_processing_inherits_nothing_of_the_request_that_delivered(spans, lines)
 
 
 def test_a_consumer_that_fails_is_counted_and_logged_and_its_exception_goes_on(spans, lines, counted):
-    with pytest.raises(ValueError, match="no"), processing(TYPE, "tenant-service", "http", {}, tenant_id="t-1"):
+    with (
+        pytest.raises(ValueError, match="no"),
+        processing(TYPE, "tenant-service", "http", {}, COUNTERS, tenant_id="t-1"),
+    ):
         raise ValueError("no")
     [line] = lines()
     assert (line["level"], line["message"], line["tenant_id"]) == ("error", "event failed", "t-1")
@@ -99,7 +109,7 @@ def test_a_consumer_that_fails_is_counted_and_logged_and_its_exception_goes_on(s
 
 
 def test_a_destination_that_fails_is_not_published(spans, counted):
-    with pytest.raises(ConnectionError), sending(TYPE, "budget", "http", {}):
+    with pytest.raises(ConnectionError), sending(TYPE, "budget", "http", {}, COUNTERS):
         raise ConnectionError("refused")
     assert spans()[0].status.status_code is StatusCode.ERROR
     assert counted() == [0, 0, 0]
@@ -109,7 +119,7 @@ async def test_a_consumer_that_is_stopped_has_neither_consumed_nor_failed(spans,
     started = asyncio.Event()
 
     async def consume() -> None:
-        with processing(TYPE, "tenant-service", "http", {}):
+        with processing(TYPE, "tenant-service", "http", {}, COUNTERS):
             started.set()
             await asyncio.Event().wait()
 
@@ -123,7 +133,7 @@ async def test_a_consumer_that_is_stopped_has_neither_consumed_nor_failed(spans,
 
 def test_messages_handled_side_by_side_keep_their_fields_apart(lines):
     async def consume(tenant: str, other: asyncio.Event, mine: asyncio.Event) -> None:
-        with processing(TYPE, "tenant-service", "http", {}, tenant_id=tenant):
+        with processing(TYPE, "tenant-service", "http", {}, COUNTERS, tenant_id=tenant):
             mine.set()
             await other.wait()
             bind(user_id=f"user of {tenant}")
@@ -140,7 +150,7 @@ def test_messages_handled_side_by_side_keep_their_fields_apart(lines):
 
 def test_success_is_written_when_the_caller_says_so(lines):
     waiting = []
-    with processing(TYPE, "tenant-service", "http", {}, waiting.append):
+    with processing(TYPE, "tenant-service", "http", {}, COUNTERS, waiting.append):
         pass
     assert lines() == []
     waiting.pop()()

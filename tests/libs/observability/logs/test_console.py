@@ -52,8 +52,10 @@ PROGRAM = """
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from libs.observability import get_logger, instrument
-from libs.observability.messaging import processing
+from libs.observability.messaging import EventCounters, processing
+from prometheus_client import Counter
 
+counters = EventCounters(*(Counter(f"events_{what}", what, ("event_type",)) for what in ("published", "consumed", "failed")))
 app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
 
 @app.get("/fine")
@@ -68,7 +70,7 @@ instrument(app)
 with TestClient(app, raise_server_exceptions=False) as client:
     client.get("/fine")
     client.get("/broken")
-    with processing("tenant.created.v1", "tenant-service", "http", {}):
+    with processing("tenant.created.v1", "tenant-service", "http", {}, counters):
         pass
 """
 ROUTINE = ["GET /fine 200", "event consumed"]
