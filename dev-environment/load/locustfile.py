@@ -30,7 +30,7 @@ IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
-opened: list[story.Told] = []
+opened: list[story.Tenant] = []
 
 
 @events.test_start.add_listener  # pyright: ignore[reportUnknownMemberType]
@@ -41,7 +41,7 @@ def open_companies(environment: Environment, **_: Any) -> None:
         api.check_ready()
         platform = steps.log_in_to_platform(api, os.environ)
         for seed in range(COMPANIES):
-            opened.append(story.tell(api, platform, people.company(seed + 100, secrets.token_hex(3))))
+            opened.append(story.play(api, platform, people.company(seed + 100, secrets.token_hex(3))))
             print(f"{opened[-1].company.name} is open")
     except (Unreachable, UnexpectedAnswer, steps.StepFailed) as error:
         print(f"No load: {error}")

@@ -1,4 +1,4 @@
-"""The story of one tenant, from its creation to money spent, told once for everybody who plays it."""
+"""The story of one tenant, from its creation to the first money spent, for everybody who plays it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from libs.journey.client import Actor, Answer, Api
 from libs.journey.people import Company, Person
 
 Report = Callable[[str, str, Answer], object]
-"""Told of every step: who did it, what happened, and the answer."""
+"""Called after every step with who did it, what happened, and the answer."""
 
 
 @dataclass
-class Told:
-    """A tenant whose story has been told: its people, logged in, and the ids of what they made."""
+class Tenant:
+    """A tenant whose story has been played: its people, logged in, and the ids of what they made."""
 
     company: Company
     tenant_id: str
@@ -26,14 +26,14 @@ class Told:
     """Ids by code, as in `allocations`."""
     allocations: dict[str, str] = field(default_factory=dict[str, str])
     traces: list[str] = field(default_factory=list[str])
-    """Of every step that published an event, in order."""
+    """The trace of every step that was not refused, in order."""
 
 
 def quiet(who: str, what: str, answer: Answer) -> None:
     """A `Report` that does nothing."""
 
 
-def tell(api: Api, platform: Actor, company: Company, report: Report = quiet) -> Told:
+def play(api: Api, platform: Actor, company: Company, report: Report = quiet) -> Tenant:
     """Open a tenant, let its people in, hire them, plan a budget and decide about some expenditures.
 
     Raises `UnexpectedAnswer`, `Unreachable` or `StepFailed` at the first step that goes wrong.
@@ -49,7 +49,7 @@ def tell(api: Api, platform: Actor, company: Company, report: Report = quiet) ->
     tenant_id, admin = _open(api, platform, company, noted)
     manager_id = _create_user(admin, company.manager, "manager", noted)
     member_id = _create_user(admin, company.member, "member", noted)
-    told = Told(
+    tenant = Tenant(
         company,
         tenant_id,
         admin,
@@ -58,22 +58,22 @@ def tell(api: Api, platform: Actor, company: Company, report: Report = quiet) ->
         departments=_build_departments(admin, company, noted),
         traces=traces,
     )
-    _hire_everybody(told, {company.manager: manager_id, company.member: member_id}, noted)
-    _plan_budget(told, noted)
-    _refuse_what_must_be_refused(told, noted)
-    spend(told, Random(company.code), noted)
-    return told
+    _hire_everybody(tenant, {company.manager: manager_id, company.member: member_id}, noted)
+    _plan_budget(tenant, noted)
+    _refuse_what_must_be_refused(tenant, noted)
+    spend(tenant, Random(company.code), noted)
+    return tenant
 
 
-def spend(told: Told, random: Random, report: Report = quiet) -> Answer:
+def spend(tenant: Tenant, random: Random, report: Report = quiet) -> Answer:
     """A member requests an expenditure and the manager approves it: two services, one answer, one event."""
-    account = random.choice(list(told.allocations))
+    account = random.choice(list(tenant.allocations))
     requested = steps.request_expenditure(
-        told.member, told.allocations[account], people.amount(random), people.purpose(random)
+        tenant.member, tenant.allocations[account], people.amount(random), people.purpose(random)
     )
-    report(told.member.name, f'requests {requested.body["amount"]} for "{requested.body["purpose"]}"', requested)
-    approved = steps.approve(told.manager, requested)
-    report(told.manager.name, f"approves it; personnel confirms that both are employed ({account})", approved)
+    report(tenant.member.name, f'requests {requested.body["amount"]} for "{requested.body["purpose"]}"', requested)
+    approved = steps.approve(tenant.manager, requested)
+    report(tenant.manager.name, f"approves it; personnel confirms that both are employed ({account})", approved)
     return approved
 
 
@@ -114,32 +114,34 @@ def _build_departments(admin: Actor, company: Company, noted: Callable[..., Answ
     return ids
 
 
-def _hire_everybody(told: Told, logins: dict[Person, str], noted: Callable[..., Answer]) -> None:
-    everybody = (told.company.manager, told.company.member, *told.company.staff)
+def _hire_everybody(tenant: Tenant, logins: dict[Person, str], noted: Callable[..., Answer]) -> None:
+    everybody = (tenant.company.manager, tenant.company.member, *tenant.company.staff)
     for number, person in enumerate(everybody, start=1):
-        department_id = told.departments[person.department]
-        answer = steps.hire(told.admin, f"E{number:04}", person, department_id, logins.get(person))
-        noted(told.admin.name, f"hires {person.name} as {person.title.lower()}", answer)
+        department_id = tenant.departments[person.department]
+        answer = steps.hire(tenant.admin, f"E{number:04}", person, department_id, logins.get(person))
+        noted(tenant.admin.name, f"hires {person.name} as {person.title.lower()}", answer)
 
 
-def _plan_budget(told: Told, noted: Callable[..., Answer]) -> None:
-    admin = told.admin
+def _plan_budget(tenant: Tenant, noted: Callable[..., Answer]) -> None:
+    admin = tenant.admin
     year = noted(admin.name, "opens the fiscal year", steps.open_fiscal_year(admin))
-    for code, (name, amount) in told.company.accounts.items():
+    for code, (name, amount) in tenant.company.accounts.items():
         account = noted(admin.name, f"opens the account {name}", steps.open_account(admin, code, name))
         allocation = steps.allocate(admin, year.body["id"], account.body["id"], amount)
-        told.allocations[code] = allocation.body["id"]
+        tenant.allocations[code] = allocation.body["id"]
         noted(admin.name, f"allocates {amount} to it", allocation)
 
 
-def _refuse_what_must_be_refused(told: Told, noted: Callable[..., Answer]) -> None:
-    code, (name, amount) = next(iter(told.company.accounts.items()))
+def _refuse_what_must_be_refused(tenant: Tenant, noted: Callable[..., Answer]) -> None:
+    code, (name, amount) = next(iter(tenant.company.accounts.items()))
     too_much = f"{Decimal(amount) + 1}"
-    wish = steps.request_expenditure(told.member, told.allocations[code], too_much, f"All of {name.lower()}, and more")
-    noted(told.member.name, f"requests {too_much}, more than the year holds", wish)
-    noted(told.manager.name, "cannot approve it: over budget", steps.approve(told.manager, wish, expect=409))
-    noted(told.manager.name, "rejects it", steps.reject(told.manager, wish, "More than the account holds"))
-    before = steps.get_department(told.admin, told.departments["purchasing"])
-    noted(told.admin.name, "renames a department", steps.rename_department(told.admin, before, "Procurement"))
-    again = steps.rename_department(told.admin, before, "Buying", expect=412)
-    noted(told.admin.name, "renames it as it was before: an old version", again)
+    wish = steps.request_expenditure(
+        tenant.member, tenant.allocations[code], too_much, f"All of {name.lower()}, and more"
+    )
+    noted(tenant.member.name, f"requests {too_much}, more than the year holds", wish)
+    noted(tenant.manager.name, "cannot approve it: over budget", steps.approve(tenant.manager, wish, expect=409))
+    noted(tenant.manager.name, "rejects it", steps.reject(tenant.manager, wish, "More than the account holds"))
+    before = steps.get_department(tenant.admin, tenant.departments["purchasing"])
+    noted(tenant.admin.name, "renames a department", steps.rename_department(tenant.admin, before, "Procurement"))
+    again = steps.rename_department(tenant.admin, before, "Buying", expect=412)
+    noted(tenant.admin.name, "renames it as it was before: an old version", again)

@@ -13,7 +13,7 @@ from stack import postgres
 
 from libs.journey import people, steps, story
 from libs.journey.client import Actor, Answer, Api
-from libs.journey.story import Told
+from libs.journey.story import Tenant
 from tests.end_to_end import stack as stacks
 from tests.end_to_end.stack import Stack
 
@@ -65,18 +65,18 @@ def platform(stack: Stack, api: Api) -> Actor:
 
 
 @pytest.fixture(scope="session")
-def open_tenant(api: Api, platform: Actor) -> Callable[[int], Told]:
+def open_tenant(api: Api, platform: Actor) -> Callable[[int], Tenant]:
     """Play the journey of one more tenant: `open_tenant(seed)`."""
-    return lambda seed: story.tell(api, platform, people.company(seed, secrets.token_hex(3)))
+    return lambda seed: story.play(api, platform, people.company(seed, secrets.token_hex(3)))
 
 
 @pytest.fixture(scope="session")
-def told(open_tenant: Callable[[int], Told]) -> Told:
+def tenant(open_tenant: Callable[[int], Tenant]) -> Tenant:
     """A tenant that has been through the whole journey."""
     return open_tenant(1)
 
 
 @pytest.fixture(scope="session")
-def other(open_tenant: Callable[[int], Told]) -> Told:
+def other(open_tenant: Callable[[int], Tenant]) -> Tenant:
     """Another tenant that has been through it."""
     return open_tenant(2)

@@ -11,7 +11,7 @@ import pytest
 from libs.contracts.services import PORTS
 from libs.journey import steps
 from libs.journey.client import Actor
-from libs.journey.story import Told
+from libs.journey.story import Tenant
 from tests.end_to_end.openapi import Request, make_request, operations
 from tests.end_to_end.stack import Stack
 
@@ -55,20 +55,20 @@ def documents(stack: Stack) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def values(told: Told, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def values(tenant: Tenant, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """`VALUES` and the victim's own ids, by the names that the API gives them."""
-    things = everything(told.admin, documents)
+    things = everything(tenant.admin, documents)
     first = {path: items[0] for path, items in things.items() if items}
-    role = told.admin.create(
+    role = tenant.admin.create(
         "auth", "/api/v1/roles", {"name": f"Own role {secrets.token_hex(3)}", "permissions": ["budget:read"]}
     )
-    expenditure = steps.request_expenditure(told.member, next(iter(told.allocations.values())), "1.00", "Pencils")
+    expenditure = steps.request_expenditure(tenant.member, next(iter(tenant.allocations.values())), "1.00", "Pencils")
     # The audit trail must not change either, so it has to be complete first.
-    steps.wait_for_audit(told.admin, [*told.traces, role.trace_id, expenditure.trace_id])
+    steps.wait_for_audit(tenant.admin, [*tenant.traces, role.trace_id, expenditure.trace_id])
     audit = first["/api/v1/audit-entries"]
     return VALUES | {
-        "tenant": told.company.code,
-        "tenant_id": told.tenant_id,
+        "tenant": tenant.company.code,
+        "tenant_id": tenant.tenant_id,
         "user_id": first["/api/v1/users"]["id"],
         "roles": [role.body["name"]],
         "role_id": role.body["id"],
@@ -86,10 +86,10 @@ def values(told: Told, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def test_no_operation_tells_or_changes_anything_of_another_tenant(told, other, documents, values):
-    before = everything(told.admin, documents)
+def test_no_operation_tells_or_changes_anything_of_another_tenant(tenant, other, documents, values):
+    before = everything(tenant.admin, documents)
     assert sum(map(len, before.values())) > 40
-    marks = marks_of(before, told)
+    marks = marks_of(before, tenant)
     asked = 0
     for service, document in documents.items():
         for method, path, operation in operations(document):
@@ -109,17 +109,17 @@ def test_no_operation_tells_or_changes_anything_of_another_tenant(told, other, d
             assert seen == [], (service, method, path, seen)
             asked += 1
     assert asked > 30
-    assert everything(told.admin, documents) == before
+    assert everything(tenant.admin, documents) == before
 
 
-def test_lists_hold_nothing_of_another_tenant(told, other, documents):
-    mine, theirs = everything(told.admin, documents), everything(other.admin, documents)
+def test_lists_hold_nothing_of_another_tenant(tenant, other, documents):
+    mine, theirs = everything(tenant.admin, documents), everything(other.admin, documents)
     for path, items in mine.items():
         assert items, path
         assert {each["id"] for each in items}.isdisjoint(each["id"] for each in theirs[path]), path
     # Built-in things have the same names in every tenant; the marks are what differs.
     text = json.dumps(theirs)
-    assert [mark for mark in marks_of(mine, told) if mark in text] == []
+    assert [mark for mark in marks_of(mine, tenant) if mark in text] == []
 
 
 def everything(actor: Actor, documents: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -138,11 +138,11 @@ def names(operation: Mapping[str, Any]) -> set[str]:
     return {parameter["name"] for parameter in operation.get("parameters", ())}
 
 
-def marks_of(things: dict[str, list[dict[str, Any]]], told: Told) -> set[str]:
+def marks_of(things: dict[str, list[dict[str, Any]]], tenant: Tenant) -> set[str]:
     """The strings that only this tenant has: its ids, its code and its people's addresses."""
     ids = {each["id"] for items in things.values() for each in items}
     people = {each["email"] for items in things.values() for each in items if "email" in each}
-    return ids | people | {told.tenant_id, told.company.code}
+    return ids | people | {tenant.tenant_id, tenant.company.code}
 
 
 def send(actor: Actor, request: Request) -> httpx.Response:

@@ -18,9 +18,9 @@ SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 SECONDS = 20.0
 
 
-def test_every_step_of_the_story_is_in_the_audit_trail(told):
-    trail = steps.wait_for_audit(told.admin, told.traces)
-    assert len(told.traces) > 20
+def test_every_step_of_the_story_is_in_the_audit_trail(tenant):
+    trail = steps.wait_for_audit(tenant.admin, tenant.traces)
+    assert len(tenant.traces) > 20
     types = {entry["type"] for entry in trail}
     assert {"tenant.created.v1", "tenant.activated.v1", "user.logged_in.v1", "expenditure.approved.v1"} <= types
     assert {entry["data"]["service"] for entry in trail if entry["type"] == "tenant.prepared.v1"} == set(PARTICIPANTS)
@@ -49,8 +49,8 @@ def test_one_trace_links_the_request_the_sql_the_event_and_the_work_of_five_serv
     assert_lines_carry(own_stack, created.trace_id, {f"{name}-service" for name in own_stack.urls})
 
 
-def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack, told):
-    approved = story.spend(told, Random(1))
+def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack, tenant):
+    approved = story.spend(tenant, Random(1))
 
     services = {"budget-service", "personnel-service", "system-service"}
     spans = tree(own_stack, approved.trace_id, lambda spans: services <= {span["service"] for span in spans})
@@ -63,7 +63,7 @@ def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack,
     assert_lines_carry(own_stack, approved.trace_id, services)
 
 
-def test_metrics_move_with_the_story(stack, told):
+def test_metrics_move_with_the_story(stack, tenant):
     moved = {
         "auth": [("auth_login_total", {"status": "success"}), ("auth_login_duration_count", {})],
         "tenant": [("tenants_provisioned_total", {"outcome": "active"})],
@@ -75,12 +75,12 @@ def test_metrics_move_with_the_story(stack, told):
         for name, labels in [*samples, ("http_requests_total", {}), ("process_cpu_seconds_total", {})]:
             assert value(stack, service, name, labels) > 0, (service, name)
     before = value(stack, "auth", "auth_login_total", {"status": "failure"})
-    wrong = {"tenant": told.company.code, "email": told.company.admin.email, "password": "not-this-one-at-all"}
-    told.admin.api.call("auth", "POST", "/api/v1/auth/login", json=wrong, expect=401)
+    wrong = {"tenant": tenant.company.code, "email": tenant.company.admin.email, "password": "not-this-one-at-all"}
+    tenant.admin.api.call("auth", "POST", "/api/v1/auth/login", json=wrong, expect=401)
     assert value(stack, "auth", "auth_login_total", {"status": "failure"}) == before + 1
 
 
-def test_an_exemplar_leads_from_a_metric_to_its_trace(own_stack, told):
+def test_an_exemplar_leads_from_a_metric_to_its_trace(own_stack, tenant):
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
     text = httpx.get(f"{own_stack.urls['auth']}/metrics", headers=accept).text
     line = next(each for each in text.splitlines() if each.startswith("http_request_duration_") and "trace_id=" in each)

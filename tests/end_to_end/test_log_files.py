@@ -17,7 +17,7 @@ OPTIONAL = {
 }
 
 
-def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack, told):
+def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack, tenant):
     for service in own_stack.urls:
         (path,) = own_stack.settings.state.glob(f"logs/{service}-service/combined.log")
         lines = complete_lines(path)
@@ -34,13 +34,13 @@ def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack, to
             assert isinstance(line.get("duration_ms", 0), int | float), line
 
 
-def test_error_log_holds_errors_only(own_stack, told):
+def test_error_log_holds_errors_only(own_stack, tenant):
     for path in own_stack.settings.state.glob("logs/*/error.log"):
         assert {json.loads(line)["level"] for line in complete_lines(path)} <= {"error", "critical"}
 
 
-def test_a_request_has_exactly_one_access_line(own_stack, told):
+def test_a_request_has_exactly_one_access_line(own_stack, tenant):
     lines = [line for line in own_stack.lines() if line["message"] == "request handled"]
     spans = [line["span_id"] for line in lines]
-    assert len(spans) == len(set(spans)) > len(told.traces)
+    assert len(spans) == len(set(spans)) > len(tenant.traces)
     assert all(line["http"]["path"] not in ("/metrics", "/health/ready", "/health/live") for line in lines)

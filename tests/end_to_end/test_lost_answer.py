@@ -9,17 +9,17 @@ from libs.journey import steps
 from tests.fixtures.waiting import eventually
 
 
-def test_a_lost_answer_is_given_again(stack, told):
+def test_a_lost_answer_is_given_again(stack, tenant):
     code, key = f"lost-{secrets.token_hex(3)}", secrets.token_hex(8)
     wanted = {"code": code, "name": "Made once"}
-    send_and_hang_up(stack.urls["personnel"], "/api/v1/departments", told.admin.token, key, wanted)
+    send_and_hang_up(stack.urls["personnel"], "/api/v1/departments", tenant.admin.token, key, wanted)
 
     def made() -> list[str]:
-        every = steps.pages(told.admin, "personnel", "/api/v1/departments")
+        every = steps.pages(tenant.admin, "personnel", "/api/v1/departments")
         return [each["id"] for each in every if each["code"] == code]
 
     first = eventually(made, 20, "the request whose answer was lost has had no effect")
-    again = told.admin.call("personnel", "POST", "/api/v1/departments", json=wanted, key=key, expect=201)
+    again = tenant.admin.call("personnel", "POST", "/api/v1/departments", json=wanted, key=key, expect=201)
     assert again.headers["idempotent-replayed"] == "true"
     assert [again.body["id"]] == first == made()
 

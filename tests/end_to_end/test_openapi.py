@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from libs.contracts.services import PORTS
-from libs.journey.story import Told
+from libs.journey.story import Tenant
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 SEED = "1"
@@ -25,7 +25,7 @@ EXCLUDED = (
 
 
 @pytest.fixture(scope="module")
-def fuzzed(open_tenant: Callable[[int], Told]) -> Told:
+def fuzzed(open_tenant: Callable[[int], Tenant]) -> Tenant:
     """A tenant for generated requests only."""
     return open_tenant(7)
 

@@ -11,9 +11,9 @@ TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.")
 MISPLACED = "misplaced-plover-kelp-9931"
 
 
-def test_secrets_reach_neither_logs_nor_spans(own_stack, told, answers):
+def test_secrets_reach_neither_logs_nor_spans(own_stack, tenant, answers):
     auth = own_stack.urls["auth"]
-    login = {"tenant": told.company.code, "email": told.company.admin.email, "password": MISPLACED}
+    login = {"tenant": tenant.company.code, "email": tenant.company.admin.email, "password": MISPLACED}
     httpx.post(f"{auth}/api/v1/auth/login?password={MISPLACED}", json=login | {"password2": MISPLACED})
     httpx.post(f"{auth}/api/v1/auth/login", json=login | {"password": [MISPLACED]})
     httpx.post(f"{auth}/api/v1/auth/login", json=login)
@@ -26,7 +26,7 @@ def test_secrets_reach_neither_logs_nor_spans(own_stack, told, answers):
         "the last request has no log line",
     )
 
-    company = told.company
+    company = tenant.company
     forbidden = [MISPLACED, *own_stack.secrets, *(p.password for p in (company.admin, company.manager, company.member))]
     for answer in answers:
         if isinstance(answer.body, dict):

@@ -13,7 +13,7 @@ SECONDS = 30
 
 
 def test_every_step_is_in_the_audit_trail(made):
-    trail = steps.wait_for_audit(made.told.admin, made.told.traces)
+    trail = steps.wait_for_audit(made.tenant.admin, made.tenant.traces)
     prepared = {entry["data"]["service"] for entry in trail if entry["type"] == "tenant.prepared.v1"}
     assert prepared == set(PARTICIPANTS)
 

@@ -43,7 +43,7 @@ def test_the_line_of_a_request_has_the_fields_of_the_design(read_lines, made):
         200,
     )
     assert line["http"]["path"] == approved.path
-    assert line["tenant_id"] == made.told.tenant_id
+    assert line["tenant_id"] == made.tenant.tenant_id
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["timestamp"])
 
 
