@@ -17,15 +17,8 @@ OWN_FIELDS = frozenset(("timestamp", "level", "service", "environment", "version
 MEASURED = frozenset(("http", "error", "duration_ms", "trace_id", "span_id"))
 
 
-class Scope:
-    """One request or message: its span, and the fields bound to it."""
-
-    __slots__ = ("fields", "span")
-
-    def __init__(self, span: Span | None, fields: dict[str, object]) -> None:
-        self.span = span
-        self.fields = fields
-
+Scope = tuple[Span, dict[str, object]]
+"""One request or message: its span, and the fields bound to it."""
 
 # Both are in OpenTelemetry's context, so one step enters and leaves both. Its key for the span has no public name.
 _SCOPE = otel.create_key("observability-scope")
@@ -49,16 +42,17 @@ def bind(**fields: object) -> None:
     """
     scope = _current()
     if scope is None:
-        scope = Scope(None, {})
+        scope = (INVALID_SPAN, {})
         otel.attach(otel.set_value(_SCOPE, scope))
+    span, bound = scope
     for name, value in fields.items():
         stored = f"{name}_" if name in MEASURED else own_name(name)
         if value is None:
-            scope.fields.pop(stored, None)
+            bound.pop(stored, None)
             continue
-        scope.fields[stored] = redact(name, value)
-        if scope.span is not None and name in _on_spans:
-            scope.span.set_attribute(_on_spans[name], str(value))
+        bound[stored] = redact(name, value)
+        if name in _on_spans:
+            span.set_attribute(_on_spans[name], str(value))
 
 
 def own_name(name: str) -> str:
@@ -69,7 +63,7 @@ def own_name(name: str) -> str:
 def bound() -> dict[str, object]:
     """The fields bound to the current request or message (not a copy: do not change it)."""
     scope = _current()
-    return {} if scope is None else scope.fields
+    return {} if scope is None else scope[1]
 
 
 def _current() -> Scope | None:
@@ -78,7 +72,7 @@ def _current() -> Scope | None:
 
 def begin(span: Span, fields: dict[str, object], parent: otel.Context) -> Token[otel.Context]:
     """Begins a request or message in the context of its parent, with these fields and nothing that was bound before."""
-    return otel.attach(otel.Context({**parent, _SPAN: span, _SCOPE: Scope(span, fields)}))
+    return otel.attach(otel.Context({**parent, _SPAN: span, _SCOPE: (span, fields)}))
 
 
 def end(token: Token[otel.Context]) -> None:
