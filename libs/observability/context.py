@@ -42,7 +42,7 @@ def bind(**fields: object) -> None:
     """
     scope = _current()
     if scope is None:
-        scope = (INVALID_SPAN, {})
+        scope = cast("Scope", (INVALID_SPAN, {}))
         otel.attach(otel.set_value(_SCOPE, scope))
     span, bound = scope
     for name, value in fields.items():
