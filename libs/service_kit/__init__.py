@@ -1,1 +1,1 @@
-"""What every service would otherwise write again: app, settings, database, events, tokens, problems, pages."""
+"""The code that all services share: app, settings, database, events, tokens, problems, pages."""

@@ -1,4 +1,4 @@
-"""The composition of every service: middleware, routers, errors, health and the resources of its lifetime, on one screen."""
+"""The composition of a service: its middleware, routers, error handlers, health checks and lifetime, on one screen."""
 
 import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ from libs.service_kit.preconditions import describe_preconditions
 from libs.service_kit.settings import DatabaseSettings, Loaded, ServiceSettings, load
 from libs.service_kit.transactions import Sessions, create_sessions
 
-# Fewer and later collections than by default (700, 10, 10): reference counts alone free the objects of a request.
+# Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
 GC_THRESHOLDS = (10_000, 20, 50)
 
 
@@ -49,9 +49,10 @@ def create_app(
 ) -> FastAPI:
     """Build a service.
 
-    `handlers`: what the events do that it hears. `counts`: what counts the events that it publishes. `conflicts`: what
-    its constraints mean. `calls`: the services that it calls, found by name in `request.state.clients`. `background`: its
-    own work beside the requests. `fetch_keys`: where the public keys of tokens come from, if not from the auth service.
+    `handlers`: the functions that handle the events it hears. `counts`: the functions that count the events it
+    publishes. `conflicts`: the refusal that each constraint of its database stands for. `calls`: the services it calls;
+    their clients are in `request.state.clients` by name. `background`: further work that runs as long as the service.
+    `fetch_keys`: fetches the public keys of tokens; by default they come from the auth service.
     """
 
     @asynccontextmanager
@@ -68,14 +69,14 @@ def create_app(
             async with run_background(settings.name, engine, sessions, own | relays):
                 yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "link": link}
 
-    # FastAPI's own /docs loads its scripts from another host, and stays empty without a network.
+    # FastAPI's own /docs loads its scripts from another host, so without a network the page is empty.
     app = FastAPIOffline(
         title=f"{settings.name}-service",
         description=description,
         version=settings.telemetry.service_version,
         lifespan=lifespan,
         responses={"default": {"description": "A problem", "content": PROBLEM_CONTENT}},
-        # Its own spans, metrics and logs cost twice what the one middleware of the shared layer does.
+        # FastAPI's own spans, metrics and logs cost twice as much as the one middleware of observability.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(RequestLimits)
@@ -85,7 +86,7 @@ def create_app(
     app.add_exception_handler(Replay, _replay)
     _describe_problems(app)
     show_on_spans({"tenant_id": "tenant.id"})
-    # A batch of events belongs to many traces: each event leaves its own span and line.
+    # A batch of events belongs to many traces, so each event has its own span and line instead of the request.
     instrument(app, settings.telemetry, quiet=(*QUIET, events_by_http.PATH))
     return app
 
@@ -98,7 +99,7 @@ def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
 
 def run(app: FastAPI, *, host: str, port: int) -> None:
     """Run an app until a signal stops it."""
-    # What has been imported and built lives until the end: the collector need not examine it again and again.
+    # Everything imported and built so far lives until the end, so the collector need not examine it.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -133,7 +134,7 @@ async def _replay(_: Request, replay: Exception) -> Response:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Add what FastAPI cannot derive: the component of every problem, and what `IfMatch` requires and refuses."""
+    """Add what FastAPI cannot derive: the schema of problems, and that `IfMatch` is required and what it refuses."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

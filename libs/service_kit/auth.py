@@ -1,4 +1,4 @@
-"""The caller: an access token verified against the public keys of the auth service, made into a `Principal`."""
+"""Authentication: an access token is verified with the public keys of the auth service and becomes a `Principal`."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 ISSUER = "all-erp-auth"
 AUDIENCE = "all-erp"
-ALGORITHM = "ES256"  # small keys, known everywhere; taken from here and never from the token
+ALGORITHM = "ES256"  # small keys, widely supported; never read from the token, which an attacker could write
 LEEWAY_SECONDS = 5
 REFRESH_SECONDS = 300
 FORCED_REFRESH_SECONDS = 30
@@ -41,7 +41,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A token that has been verified: the key that proved it, when it expires, and the principal that it stands for."""
+    """A verified token: the id of its key, when it expires (seconds since 1970), and the principal that it stands for."""
 
     kid: str
     expires_at: float
@@ -49,10 +49,10 @@ class Proof:
 
 
 class KeySet:
-    """The public keys of the auth service, by `kid`, fetched when needed and kept when auth is away.
+    """The public keys of the auth service by `kid`, fetched when needed and kept while auth is unavailable.
 
-    Refreshed when older than five minutes, and at once for an unknown `kid`, but then at most every thirty seconds, so
-    that forged tokens cannot make this service ask without end. PyJWT's own client blocks the event loop.
+    The keys are refreshed when they are older than five minutes, and at once for an unknown `kid`, but then at most
+    every thirty seconds, so that forged tokens cannot flood auth. PyJWT's own client would block the event loop.
     """
 
     def __init__(self, fetch: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
@@ -63,7 +63,7 @@ class KeySet:
         self._lock = asyncio.Lock()
 
     async def find(self, kid: str) -> jwt.PyJWK:
-        """The key of this id. Raises `Unauthorized` for an unknown one, `Unavailable` before any key is known."""
+        """The key with this id. Raises `Unauthorized` when it is unknown, `Unavailable` when no key has been fetched yet."""
         now = time.monotonic()
         unknown, old = kid not in self._keys, now - self._fetched_at > REFRESH_SECONDS
         if (unknown or old) and (now - self._asked_at > FORCED_REFRESH_SECONDS or not self._keys):
@@ -71,26 +71,26 @@ class KeySet:
         if key := self._keys.get(kid):
             return key
         if not self._keys:
-            raise Unavailable("The keys that prove a token cannot be fetched now.", headers={"Retry-After": "1"})
+            raise Unavailable("The keys that verify access tokens cannot be fetched now.", headers={"Retry-After": "1"})
         raise _refused("The token is signed with an unknown key.")
 
     def remember(self, proof: Proof) -> None:
-        """Keep a proof, so that the next request with this token costs no verification."""
+        """Keep a proof, so that the next request with this token needs no verification."""
         if len(self._proofs) >= MOST_PROOFS:
             self._proofs.clear()
         self._proofs[proof.principal.token] = proof
 
     async def proved(self, token: str) -> Principal | None:
-        """The principal of a token that these keys have proved before, unless it has expired since."""
+        """The principal of a token that has been verified with these keys and has not expired since, else None."""
         if known := self._proofs.get(token):
-            await self.find(known.kid)  # when the keys are old this renews them, and forgets all proofs
+            await self.find(known.kid)  # refreshes keys that are too old, which drops all proofs
             if token in self._proofs and time.time() < known.expires_at + LEEWAY_SECONDS:
                 return known.principal
         return None
 
     async def _refresh(self, asked_at: float) -> None:
         async with self._lock:
-            if self._asked_at > asked_at:  # another request has just asked
+            if self._asked_at > asked_at:  # another request has just refreshed the keys
                 return
             self._asked_at = time.monotonic()
             try:
@@ -99,7 +99,7 @@ class KeySet:
                 log.warning("token keys could not be fetched", error=error)
                 return
             self._keys = {key.key_id: key for key in found.keys if key.key_id}
-            self._proofs.clear()  # what a withdrawn key has proved must not outlive it
+            self._proofs.clear()  # a proof must not outlive its key
             self._fetched_at = time.monotonic()
 
 
@@ -108,7 +108,7 @@ def _refused(reason: str) -> Unauthorized:
 
 
 async def verify(token: str, keys: KeySet) -> Principal:
-    """The principal that a token stands for. Raises `Unauthorized` for anything but a valid access token of ours."""
+    """The principal that a token stands for. Raises `Unauthorized` unless it is a valid access token of the platform."""
     if known := await keys.proved(token):
         return known
     try:
@@ -141,7 +141,7 @@ async def verify(token: str, keys: KeySet) -> Principal:
 
 
 async def identify(request: Request) -> Principal:
-    """The caller, verified once for a request, and then bound to its log lines. Raises `Unauthorized` without a valid token."""
+    """The caller, verified once per request and bound to its log lines. Raises `Unauthorized` without a valid token."""
     known: Principal | None = request.scope.get(_CALLER)
     if known is None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -153,9 +153,9 @@ async def identify(request: Request) -> Principal:
 
 
 class _Authenticated(HTTPBearer):
-    """The caller, who must hold all these permissions: a dependency that is also the scheme in OpenAPI.
+    """A dependency that yields the caller, who must hold these permissions, and is the security scheme in OpenAPI.
 
-    It depends on no other: FastAPI solves a dependency in each place, and looks only then whether it is solved already.
+    It has no sub-dependencies: FastAPI would resolve them in every place where this one is used.
     """
 
     def __init__(self, *permissions: str) -> None:
@@ -165,7 +165,7 @@ class _Authenticated(HTTPBearer):
     async def __call__(self, request: Request) -> Principal:  # pyright: ignore[reportIncompatibleMethodOverride]
         caller = await identify(request)
         if missing := self._needed - caller.permissions:
-            raise Forbidden("The caller lacks a permission that this needs.", missing=sorted(missing))
+            raise Forbidden("The caller lacks a permission that this operation needs.", missing=sorted(missing))
         return caller
 
 
@@ -173,5 +173,5 @@ Caller = Annotated[Principal, Depends(_Authenticated())]
 
 
 def requires(*permissions: str) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency: the caller, who must hold all these permissions, or 403."""
+    """A dependency that yields the caller, who must hold all these permissions; others are answered 403."""
     return _Authenticated(*permissions)

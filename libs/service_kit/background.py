@@ -21,11 +21,11 @@ Background = Callable[[Sessions], Awaitable[None]]
 async def run_background(
     service: str, engine: AsyncEngine, sessions: Sessions, work: Mapping[str, Background]
 ) -> AsyncGenerator[None]:
-    """Run the work inside the block, as soon as the database is migrated. What ends or fails starts again."""
+    """Run the work during the block, once the database is migrated. Work that returns or fails is started again."""
 
     async def begin() -> None:
         await _until_migrated(service, engine)
-        async with asyncio.TaskGroup() as group:  # unlike `gather`, it waits for all when it is cancelled
+        async with asyncio.TaskGroup() as group:  # unlike `gather`, it waits for all tasks when it is cancelled
             for name, run in work.items():
                 group.create_task(_keep_running(name, run, sessions), name=name)
 

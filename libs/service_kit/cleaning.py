@@ -6,11 +6,11 @@ from libs.service_kit.database import as_relay, execute
 from libs.service_kit.transactions import Sessions
 
 PAUSE_SECONDS = 3600.0
-"""Each round reads whole tables: an index for it would cost every insert."""
+"""An hour, since each round scans whole tables: an index for it would slow down every insert."""
 ROWS = 1000
-"""How many rows one transaction removes at most."""
+"""The most rows that one transaction removes."""
 
-# Events are kept for replay, received ids for late duplicates, keys for late repetitions.
+# Events are kept for replays, ids of received events to recognise late duplicates, keys to recognise late retries.
 STATEMENTS = tuple(
     f"delete from {table} where ctid in"  # noqa: S608
     f" (select ctid from {table} where {column} < now() - interval '{age}' limit $1) returning 1"
@@ -23,7 +23,7 @@ STATEMENTS = tuple(
 
 
 async def clean(service: str, sessions: Sessions) -> None:
-    """Remove what is too old, of all tenants, once an hour, until cancelled."""
+    """Remove the old rows of all tenants once an hour, until cancelled."""
     while True:
         for statement in STATEMENTS:
             while await _remove(service, sessions, statement) == ROWS:

@@ -1,8 +1,8 @@
 """Calls to another service: deadline, retries with jitter, circuit breaker, the caller's token, the trace.
 
-From outside in: one deadline, then retries, then the breaker, then one attempt with its own time-outs. httpx2 is the
-maintained line of httpx with the same interface; the pool of httpx 0.28 costs three times as much CPU at twenty calls
-at once, because it looks at every waiting call for each that ends. This is the one place that imports it.
+From the outside in: a deadline, the retries, the breaker, and one attempt with its own time-outs. httpx2 is the
+maintained fork of httpx with the same interface; with twenty concurrent calls the pool of httpx 0.28 uses three times
+as much CPU, because it examines every waiting call whenever one ends. Only this module imports it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ DEADLINE_SECONDS = 3.0
 ATTEMPTS = 3
 BREAKER_FAILURES = 5
 BREAKER_SECONDS = 10.0
-# Below the five seconds after which uvicorn closes an idle connection, which a request could just be using.
+# uvicorn closes an idle connection after five seconds: a request must not be sent on one at that moment.
 KEEPALIVE_SECONDS = 4.0
 
 BREAKER_STATE = Enum(
@@ -48,14 +48,14 @@ class Refused(Exception):
 
 
 class _Failed(Exception):
-    """An answer that is none: 5xx, a redirect, or a success without JSON. For the breaker and the retries."""
+    """An unusable answer, which counts for the breaker and is retried: 5xx, a redirect, or a success without JSON."""
 
 
 class ServiceClient:
-    """A client of one service. Use as `async with`; opened once in a process, for its connections and its breaker."""
+    """A client of one service, used as `async with`. A process opens it once and shares its connections and breaker."""
 
     def __init__(self, target: str, base_url: str, deadline: float = DEADLINE_SECONDS) -> None:
-        """`deadline`: the seconds that a call may take with all its attempts."""
+        """`deadline`: the seconds that a call may take, all attempts included."""
         self.target = target
         self._deadline = deadline
         self._http = http.AsyncClient(
@@ -81,13 +81,13 @@ class ServiceClient:
         await self._http.aclose()
 
     async def get(self, path: str, *, token: str | None = None, params: dict[str, Any] | None = None) -> Any:
-        """The JSON answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no answer can be had in time."""
+        """The JSON answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no usable answer comes in time."""
         return await self._call("GET", path, token, attempts=ATTEMPTS, params=params)
 
     async def post(
         self, path: str, *, token: str | None = None, json: Any = None, content_type: str = "application/json"
     ) -> Any:
-        """The JSON answer to a POST, tried once, since it may not be harmless to repeat. Raises as `get` does."""
+        """The JSON answer to a POST, which is tried once, since it may not be idempotent. Raises as `get` does."""
         headers = {"content-type": content_type}
         return await self._call("POST", path, token, attempts=1, json=json, headers=headers)
 
@@ -103,7 +103,9 @@ class ServiceClient:
                         return await self._attempt(method, path, headers=headers, **request)
         except (*retried, OpenedState, TimeoutError) as error:
             log.warning("call failed", target=self.target, path=path, reason=type(error).__name__)
-            raise Unavailable(f"{self.target} does not answer now.", headers={"Retry-After": "2"}) from error
+            raise Unavailable(
+                f"The {self.target} service does not answer now.", headers={"Retry-After": "2"}
+            ) from error
         raise AssertionError("an attempt returns or raises")
 
     async def _attempt(self, method: str, path: str, **request: Any) -> Any:
@@ -132,7 +134,7 @@ _NO_JSON = object()
 
 
 def _document(response: http.Response) -> Any:
-    """The JSON in an answer, None for an empty one; a proxy in between answers with anything."""
+    """The JSON of an answer, None when it is empty. A proxy in between may answer with something else."""
     try:
         return response.json() if response.content else None
     except ValueError:
@@ -140,7 +142,7 @@ def _document(response: http.Response) -> Any:
 
 
 class ServiceAccount:
-    """The token of this service's own account, for calls that no user started; renewed before it ends."""
+    """The token of this service's own account, for calls that no user started; renewed before it expires."""
 
     def __init__(self, auth: ServiceClient, client_id: str, client_secret: str) -> None:
         self._auth = auth
@@ -156,5 +158,5 @@ class ServiceAccount:
         return self._token
 
     def forget(self) -> None:
-        """Ask for a new token the next time: this one was refused."""
+        """Drop a token that was refused, so that the next call asks for a new one."""
         self._renew_at = float("-inf")

@@ -1,4 +1,4 @@
-"""The service's database: its engine and pools, and the statements that the kit sends by itself."""
+"""The service's database: its engine and pools, and a fast path for the kit's own statements."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -13,18 +13,18 @@ from libs.service_kit import tenancy
 from libs.service_kit.settings import DatabaseSettings
 
 LOCK_TIMEOUT = "5s"
-"""How long a statement waits for another transaction, also the second of two requests with one idempotency key."""
+"""How long a statement waits for a lock; also the second of two concurrent requests with one idempotency key."""
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """The pool of the requests, whose connections are all usable at once; further requests wait, and then get a 503."""
+    """The pool of the requests. When all connections are in use, a request waits, and after the time-out gets a 503."""
     engine = create_pool(settings, settings.pool_size)
     instrument_engine(engine, max_overflow=0)
     return engine
 
 
 def create_pool(settings: DatabaseSettings, size: int) -> AsyncEngine:
-    """A further pool, for work that holds a connection for long."""
+    """A pool of `size` connections; work that holds a connection for long has one of its own."""
     engine = create_async_engine(
         settings.url.get_secret_value(),
         pool_size=size,
@@ -46,25 +46,25 @@ def create_pool(settings: DatabaseSettings, size: int) -> AsyncEngine:
 
 
 def _refuse_unbound_role(connection: Any, _: object) -> None:
-    """Refuse to connect as a role that row-level security does not bind: every tenant would see every other."""
+    """Refuse to connect as a role that bypasses row-level security: every tenant would see the rows of all others."""
     cursor = connection.cursor()
     cursor.execute("select rolsuper or rolbypassrls from pg_roles where rolname = current_user")
     if cursor.fetchone()[0]:
         raise RuntimeError("DATABASE__URL: this role bypasses row-level security; use the service's own role")
     cursor.close()
-    connection.rollback()  # the query has begun a transaction, and the first session's BEGIN is to set its tenant
+    connection.rollback()  # ends the transaction that the query began: the first session sets its tenant with its own BEGIN
 
 
 async def execute(session: AsyncSession, statement: str, *given: Any) -> Sequence[Any]:
-    """Run a statement of the kit's own, in PostgreSQL's syntax with `$1`, `$2` …; its rows, whose columns have names.
+    """Run one of the kit's own statements, with parameters `$1`, `$2` …, and return its rows, indexed by column name.
 
-    For what every request does. It leaves no span, so that a trace shows only the statements of a rule.
+    For statements that every request runs. They make no spans, so that a trace shows only the statements of a rule.
     """
     return await session.run_sync(execute_now, statement, *given)
 
 
 def execute_now(session: Session, statement: str, *given: Any) -> Sequence[Any]:
-    """The same from within a hook of the session.
+    """`execute` for a hook of the session, which cannot await.
 
     It uses the driver's cursor, at half the cost of SQLAlchemy's own path, and raises the same exceptions.
     """
@@ -79,7 +79,7 @@ def execute_now(session: Session, statement: str, *given: Any) -> Sequence[Any]:
         if is_lost:
             connection.invalidate(error)
         raise DBAPIError(statement, None, error, connection_invalidated=is_lost) from error
-    except BaseException as error:  # a time-out, a cancellation: what the server has done is unknown
+    except BaseException as error:  # after a time-out or a cancellation, the state of the connection is unknown
         connection.invalidate(error)
         raise
     finally:
@@ -87,9 +87,9 @@ def execute_now(session: Session, statement: str, *given: Any) -> Sequence[Any]:
 
 
 async def as_relay(session: AsyncSession, service: str, also: str = "null", *given: Any) -> Any:
-    """Become the relay's role, which sees the outbox of all tenants, until the transaction ends.
+    """Switch to the relay's role, which sees the outbox of all tenants, until the transaction ends.
 
-    `also` is an expression, whose parameters begin with `$2`, that is evaluated in the same round trip; its value.
+    `also` is an SQL expression, whose parameters begin with `$2`. It is evaluated in the same round trip and returned.
     """
     statement = f"select set_config('role', $1, true), {also} as also"
     [row] = await execute(session, statement, f"{service}_relay", *given)

@@ -1,4 +1,4 @@
-"""What every table of a service begins with: names of constraints, column types, and the `Entity` mixin."""
+"""What the tables of every service share: names of constraints, column types, and the `Entity` mixin."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Index, MetaData, Numeric, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
-# Names that a migration can drop and `create_app(conflicts=…)` can look up.
+# Predictable names, by which a migration can drop a constraint and `create_app(conflicts=…)` can look one up.
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -20,16 +20,16 @@ COLUMN_TYPES: dict[Any, Any] = {str: Text(), datetime: DateTime(timezone=True), 
 
 
 def new_metadata() -> MetaData:
-    """The metadata of one service: five services in one process must not see each other's tables."""
+    """New metadata for one service: tests load five services into one process, whose tables must not mix."""
     return MetaData(naming_convention=NAMING)
 
 
 class Entity:
-    """The columns of everything that a tenant owns and people change, with optimistic locking by `version`.
+    """The columns of a table whose rows belong to a tenant and can change, with optimistic locking by `version`.
 
     Adds to the table's own `__table_args__` the key (`tenant_id`, `id`), so that a foreign key can never point into
     another tenant, and the index that `pages.page` reads, newest first. `class Note(Entity, Base, is_listed=False)`
-    goes without the index.
+    omits the index.
     """
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))

@@ -1,10 +1,10 @@
-"""Refusals by name, and the one form every error leaves in: application/problem+json (RFC 9457).
+"""Refusals by name, and the one format in which every error is answered: application/problem+json (RFC 9457).
 
     ServiceError
       BadRequest 400   Unauthorized 401   Forbidden 403   NotFound 404   Conflict 409
       PreconditionFailed 412   Invalid 422   PreconditionRequired 428   TooManyRequests 429   Unavailable 503
 
-A service names what it refuses by a subclass: `class BudgetExceeded(Conflict)` answers 409 with the type
+A service defines a subclass for each refusal: `class BudgetExceeded(Conflict)` answers 409 with the type
 `/problems/budget-exceeded`.
 """
 
@@ -27,16 +27,16 @@ from libs.observability.http import trace_id
 log = get_logger(__name__)
 
 SHOWN_ERRORS = 20
-"""How many wrong fields one answer names: enough for a form, too few to be made large on purpose."""
+"""How many wrong fields one answer names: enough for a form, and a limit on the size of the answer."""
 LONGEST_NAME = 100
-"""How much of a field's name an answer repeats."""
+"""How many characters of a field's name an answer repeats."""
 
 
 class ServiceError(Exception):
     """An expected refusal. `facts` are further members of the problem document; none may be a secret.
 
-    `detail` says what is refused, in the OpenAPI document, and in an answer for which no other is given. It is no
-    docstring, which `python -OO` would remove.
+    `detail` says what is refused: in the OpenAPI document, and in every answer that is raised without a more precise
+    one. It is not the docstring, since `python -OO` removes docstrings.
     """
 
     status: ClassVar[int] = 500
@@ -55,52 +55,52 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    detail = "The request makes no sense as it stands."
+    detail = "The request is malformed."
     status = 400
 
 
 class Unauthorized(ServiceError):
-    detail = "The request does not prove who sends it."
+    detail = "The request does not authenticate its caller."
     status = 401
 
 
 class Forbidden(ServiceError):
-    detail = "The caller may not do this."
+    detail = "The caller is not permitted to do this."
     status = 403
 
 
 class NotFound(ServiceError):
-    detail = "There is no such thing, or it belongs to another tenant."
+    detail = "The resource does not exist, or it belongs to another tenant."
     status = 404
 
 
 class Conflict(ServiceError):
-    detail = "A rule of the business forbids this now."
+    detail = "A business rule does not allow this now."
     status = 409
 
 
 class PreconditionFailed(ServiceError):
-    detail = "It has been changed meanwhile; read it again."
+    detail = "The resource has changed since it was read; read it again."
     status = 412
 
 
 class Invalid(ServiceError):
-    detail = "The input is well-formed, but can never be right."
+    detail = "The input is well-formed, but it is not valid."
     status = 422
 
 
 class PreconditionRequired(ServiceError):
-    detail = "An update must name the version that it changes: send its ETag as If-Match."
+    detail = "An update must name the version that it changes: send the ETag as If-Match."
     status = 428
 
 
 class TooManyRequests(ServiceError):
-    detail = "There are more requests than can be handled now; Retry-After says when to try again."
+    detail = "The service has more requests than it can handle now; Retry-After says when to try again."
     status = 429
 
 
 class Unavailable(ServiceError):
-    detail = "Something that this service needs does not answer now."
+    detail = "A system that this service depends on does not answer now."
     status = 503
 
 
@@ -117,7 +117,7 @@ def found(row: Row | None, missing: type[NotFound], identifier: object) -> Row:
 def problem(
     status: int, slug: str | None = None, *, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """A problem document. Its type is `/problems/<slug>`, or `about:blank` where the status says it all."""
+    """A problem document. Its type is `/problems/<slug>`, or `about:blank` when the status needs no explanation."""
     body = {
         "type": f"/problems/{slug}" if slug else "about:blank",
         "title": slug.replace("-", " ").capitalize() if slug else HTTPStatus(status).phrase,
@@ -129,7 +129,7 @@ def problem(
 
 
 def problems(*refused: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that can refuse in these ways."""
+    """The `responses=` of a route that can raise these errors."""
     by_status: dict[int | str, dict[str, Any]] = {}
     for error in refused:
         entry = by_status.setdefault(error.status, {"description": "", "content": PROBLEM_CONTENT})
@@ -152,33 +152,33 @@ PROBLEM_SCHEMA = {
     },
 }
 
-# SQLSTATEs of trouble that passes: connection, resources; serialization, deadlock, lock time-out; the server going or coming.
+# SQLSTATEs of transient errors: connection, resources; serialization, deadlock, lock time-out; server shutdown or start.
 PASSING = ("08", "53", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
 
 
 def is_passing(error: DBAPIError) -> bool:
-    """Whether the same may well succeed a little later: nothing is wrong with what was asked."""
+    """Whether the error is transient: the same statement may succeed a little later."""
     return error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "").startswith(PASSING)
 
 
 Conflicts = Mapping[str, type[ServiceError]]
-"""Which refusal a broken constraint of the database stands for, by the constraint's name."""
+"""The refusal to answer when a database constraint is violated, by the constraint's name."""
 
 
 def _pointer(location: Sequence[int | str]) -> str:
-    """A JSON pointer (RFC 6901), cut short: the client chose the names of unknown fields."""
+    """A JSON pointer (RFC 6901). Each name is truncated, since the client chose the names of unknown fields."""
     names = (str(name)[:LONGEST_NAME].replace("~", "~0").replace("/", "~1") for name in location)
     return "/" + "/".join(names)
 
 
 def _place(error: Mapping[str, Any]) -> Sequence[int | str]:
-    """Where the error is. For a body that is not JSON FastAPI gives the number of a character, which points at nothing."""
+    """Where the error is. For a body that is not JSON, FastAPI adds a character offset, which is no field."""
     location: Sequence[int | str] = error["loc"]
     return location[:1] if error["type"] == "json_invalid" else location
 
 
 def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
-    """Make every refusal, expected or not, a problem document."""
+    """Answer every error, expected or not, with a problem document."""
 
     @app.exception_handler(ServiceError)
     async def refused(_: Request, error: ServiceError) -> Response:
@@ -190,12 +190,12 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        # Without the input: it can hold a password, or a NaN that JSON cannot carry.
+        # The input is left out: it can hold a password, or a NaN, which JSON cannot represent.
         wrong = [
             {"pointer": _pointer(_place(e)), "code": e["type"], "detail": e["msg"]}
             for e in error.errors()[:SHOWN_ERRORS]
         ]
-        return problem(422, "invalid-input", detail="The input is not as described.", errors=wrong)
+        return problem(422, "invalid-input", detail="The input does not match the schema.", errors=wrong)
 
     @app.exception_handler(StaleDataError)
     async def stale(_: Request, error: StaleDataError) -> Response:

@@ -1,4 +1,4 @@
-"""What a request may look like before anybody reads it: how large its body is, and that it is JSON."""
+"""Checks on a request before its body is read: the size, and that the content type is JSON."""
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,20 +7,20 @@ from libs.service_kit.errors import problem
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_INTERNAL_BODY_BYTES = 16 * MAX_BODY_BYTES
-"""A batch of events, from one of our own services."""
+"""For a batch of events, which another service of the platform sends."""
 
 
 class RequestLimits:
-    """Answers 413 to a body that is too large, announced or not, and 415 to one that is not JSON.
+    """Answers 413 to a body that is too large, with or without a Content-Length, and 415 to one that is not JSON.
 
-    FastAPI's `max_body_size` would answer outside all middleware: no access line, and not as a problem document.
+    FastAPI's `max_body_size` would answer outside all middleware: without an access line or a problem document.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or pass the request on with its body counted."""
+        """Refuse the request, or pass it on and count the bytes of its body."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -29,11 +29,15 @@ class RequestLimits:
         has_body = b"transfer-encoding" in headers or length not in (b"", b"0")
         limit = MAX_INTERNAL_BODY_BYTES if scope["path"].startswith("/internal/") else MAX_BODY_BYTES
         if length.isdigit() and int(length) > limit:
-            await problem(413, detail=f"At most {limit} bytes.")(scope, receive, send)
+            await problem(413, detail=_too_large(limit))(scope, receive, send)
         elif has_body and not _is_json(headers.get(b"content-type", b"")):
             await problem(415, detail="The body must be application/json.")(scope, receive, send)
         else:
             await self.app(scope, _counted(receive, limit) if has_body else receive, send)
+
+
+def _too_large(limit: int) -> str:
+    return f"The body may have at most {limit} bytes."
 
 
 def _is_json(content_type: bytes) -> bool:
@@ -49,7 +53,7 @@ def _counted(receive: Receive, limit: int) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > limit:
-            raise HTTPException(413, f"At most {limit} bytes.")
+            raise HTTPException(413, _too_large(limit))
         return message
 
     return counted

@@ -1,1 +1,1 @@
-"""Events: written with the rule's own transaction, relayed after it, and each taking effect once where it arrives."""
+"""Events: committed with the rule that publishes them, relayed afterwards, and handled exactly once by each receiver."""

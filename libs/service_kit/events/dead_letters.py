@@ -1,6 +1,6 @@
-"""Events given up after their last attempt: what is known of each, and those of an outbox listed and replayed.
+"""Dead events, whose last attempt has failed: how one is described, and how those of an outbox are listed and replayed.
 
-`dead_queues` does the same for those that the broker has set aside.
+`dead_queues` lists and replays those in the dead letter queues of a broker.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from libs.service_kit.transactions import Sessions
 
 @dataclass(frozen=True)
 class DeadEvent:
-    """One event that one destination has not taken. A message that is no event leaves most of it None."""
+    """An event that one destination has not accepted. For a message that is no event, most fields are None."""
 
     place: str
-    """Where it lies: `outbox of <service>` or `queue <service>.dead`."""
+    """Where the event is stored: `outbox of <service>` or `queue <service>.dead`."""
     event_id: str | None
     type: str | None
     source: str | None
     destination: str
-    """The service that should have taken it, or `broker` for an event that never reached it."""
+    """The service that should have accepted it, or `broker` for an event that never reached the broker."""
     tenant_id: str | None
     happened_at: datetime | None
     died_at: datetime | None
@@ -35,7 +35,7 @@ class DeadEvent:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which dead events to replay: with this id, for this destination; None is any."""
+    """Which dead events to replay: those with this id, for this destination; None matches any."""
 
     event_id: str | None = None
     destination: str | None = None
@@ -52,7 +52,7 @@ async def in_outbox(sessions: Sessions, service: str, limit: int) -> tuple[list[
 
 
 async def replay_outbox(sessions: Sessions, service: str, wanted: Wanted) -> list[DeadEvent]:
-    """Let the relay send dead events again, with all their attempts; returns those events."""
+    """Let the relay send dead events again, with a new count of attempts. Returns those events."""
     chosen = _chosen(wanted)
     async with sessions.begin() as session:
         await as_relay(session, service)
@@ -76,7 +76,7 @@ def trace_of(traceparent: object) -> str | None:
 def _chosen(wanted: Wanted) -> list[ColumnElement[bool]]:
     chosen: list[ColumnElement[bool]] = [OutboxRow.failed_at.is_not(None)]
     if wanted.event_id:
-        # Compared as strings, since the id that is asked for need not be a UUID.
+        # Compared as strings, since the wanted id need not be a UUID.
         chosen.append(cast(OutboxRow.event_id, Text) == wanted.event_id)
     if wanted.destination:
         chosen.append(OutboxRow.destination == wanted.destination)

@@ -1,8 +1,8 @@
-"""The dead letters of a broker, listed and replayed: the messages in `<service>.dead`, which no consumer takes.
+"""Lists and replays the dead letters of a broker: the messages in `<service>.dead`, which no consumer takes.
 
 A quorum queue can only be read by taking its messages and returning them, and a returned message goes to its end. So all
-are taken, and returned in their order. If that is interrupted the broker returns them itself: none is lost, but those
-that had been taken may then stand behind the others.
+messages are taken and then returned in their order. If that is interrupted, the broker returns them itself: none is
+lost, but those that had been taken may then follow the others.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ from libs.service_kit.events.dead_letters import DeadEvent, Wanted, trace_of
 from libs.service_kit.events.rabbitmq import PUBLISH_SECONDS, dead_queue_name
 
 MOST_TAKEN = 10_000
-"""How many messages of a queue are read to list it. A longer queue does not keep its order."""
-# The broker keeps the order of so many messages that are returned at once, and of more only if it has time for each lot.
+"""The most messages of a queue that are read to list it. A longer queue loses its order."""
+# The broker keeps the order of at most 32 messages that are returned at once, so longer queues are returned in lots.
 LOT = 32
 LOT_SECONDS = 2.0
-# The headers in which the broker counts attempts: with them a replayed message would not get all of its own.
+# The headers in which the broker counts attempts. A replayed message must start without them.
 DEATH_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 
 Moved = Callable[[DeadEvent], None]
 
 
 async def in_queue(connection: AbstractConnection, service: str, limit: int) -> tuple[list[DeadEvent], int]:
-    """A service's dead letters, in the order of the queue: at most `limit`, and their count. All stay where they are.
+    """A service's dead letters in the order of the queue, at most `limit`, and their count. All stay in the queue.
 
-    Raises `aio_pika.exceptions.ChannelNotFoundEntity` when no service has declared the queue yet; `replay_queue` too.
+    Raises `aio_pika.exceptions.ChannelNotFoundEntity` when no service has declared the queue yet, as does `replay_queue`.
     """
     async with _open(connection, service) as (_, queue, count):
         held: list[AbstractIncomingMessage] = []
@@ -45,24 +45,24 @@ async def in_queue(connection: AbstractConnection, service: str, limit: int) -> 
 
 
 async def replay_queue(connection: AbstractConnection, service: str, wanted: Wanted, moved: Moved) -> None:
-    """Move dead letters to the service's own queue, for which they are new; `moved` is called with each.
+    """Move dead letters to the service's own queue as new messages; `moved` is called with each.
 
     Each is published with a confirm before its dead letter is removed: a crash in between leaves both, and the inbox
-    ignores the second. Raises `aio_pika.exceptions.DeliveryError` when the queue does not take one, which then stays.
+    ignores the second. Raises `aio_pika.exceptions.DeliveryError` when the queue rejects one, which then stays dead.
     """
     if wanted.destination not in (None, service):
         return
     async with _open(connection, service) as (channel, queue, count):
         held: list[AbstractIncomingMessage] = []
         try:
-            for _ in range(count):  # and no more: a message that is refused again comes back to this queue
+            for _ in range(count):  # no more than these: a message that is refused again returns to this queue
                 message = await queue.get(fail=False)
                 if message is None:
                     break
                 held.append(message)
                 found = _describe(service, message)
                 if wanted.event_id in (None, found.event_id):
-                    # Not to the exchange, which would give it to the other services too.
+                    # Not to the exchange, which would route it to the other services too.
                     await channel.default_exchange.publish(
                         _as_first_sent(message), service, mandatory=True, timeout=PUBLISH_SECONDS
                     )
@@ -96,7 +96,7 @@ async def _give_back(queue: AbstractQueue, held: Sequence[AbstractIncomingMessag
 
 
 async def _until_holds(queue: AbstractQueue, count: int) -> None:
-    """Wait until the queue holds `count` messages again; not for ever, since somebody else may be taking from it."""
+    """Wait until the queue holds `count` messages again, for a limited time, since another client may be taking some."""
     try:
         async with asyncio.timeout(LOT_SECONDS):
             while await _count(queue) < count:

@@ -1,4 +1,4 @@
-"""Which way a service's events travel, and the background work that this takes."""
+"""The transport of a service's events, and the background work that it needs."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,18 +19,18 @@ from libs.service_kit.transactions import Sessions, create_sessions
 log = get_logger(__name__)
 
 DEADLINE_SECONDS = 15.0
-"""For a batch, which is one request and one transaction of up to a hundred events."""
+"""The time for one batch: one request and one transaction of up to a hundred events."""
 BROKER = "broker"
 
 
 @dataclass
 class Link:
-    """Whether events can travel now; always so without a broker, where each destination is tried by itself."""
+    """Whether the broker is connected. Without a broker it is always true, since each destination is tried on its own."""
 
     connected: bool = True
 
     def note(self, connected: bool) -> None:
-        """Remember the state that the connection reports."""
+        """Store the state that the connection reports."""
         self.connected = connected
 
 
@@ -48,7 +48,7 @@ def _to_broker(_: str) -> list[str]:
 async def flow(
     settings: ServiceSettings, outbox: Outbox, auth: ServiceClient, handlers: Handlers, link: Link
 ) -> AsyncGenerator[dict[str, Background]]:
-    """Yield the relays, and with a broker the consumer, by name; `link` follows the broker's connection."""
+    """Yield the relays by name, and with a broker also the consumer; `link` follows the state of its connection."""
     match settings.events.transport:
         case "http":
             async with _by_http(settings, outbox, auth) as work:
@@ -65,7 +65,7 @@ async def flow(
 async def _by_http(
     settings: ServiceSettings, outbox: Outbox, auth: ServiceClient
 ) -> AsyncGenerator[dict[str, Background]]:
-    """A relay for each service that hears events, with a client of its own: slow events must not open the breaker of calls."""
+    """A relay for each service, with clients of its own: slow events must not open the circuit breaker of ordinary calls."""
     assert settings.events.client_secret
     account = ServiceAccount(auth, f"{settings.name}-service", settings.events.client_secret.get_secret_value())
     destinations = [service.name for service in SERVICES]
@@ -87,7 +87,7 @@ async def _by_broker(
     settings: ServiceSettings, outbox: Outbox, handlers: Handlers, link: Link
 ) -> AsyncGenerator[dict[str, Background]]:
     """One relay to the broker, and the consumer of this service's queue, on one connection."""
-    from libs.service_kit.events import rabbitmq  # aio-pika takes 20 MB, which a stack without a broker need not load
+    from libs.service_kit.events import rabbitmq  # aio-pika takes 20 MB, so it is imported only with a broker
 
     link.note(False)
     async with _relay_sessions(settings, outbox, 1) as sending:
@@ -103,7 +103,7 @@ async def _by_broker(
 
 @asynccontextmanager
 async def _relay_sessions(settings: ServiceSettings, outbox: Outbox, relays: int) -> AsyncGenerator[Sessions]:
-    """Sessions of a pool of their own: a relay keeps its transaction open while the destination works on a batch."""
+    """Sessions with a separate pool: a relay keeps its transaction open while the destination handles a batch."""
     engine = create_pool(settings.database, relays + 1)  # one for `watch`
     try:
         yield create_sessions(engine, outbox)

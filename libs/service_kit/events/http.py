@@ -1,4 +1,4 @@
-"""Events by HTTP, in a stack without a broker: the sending end and the receiving end."""
+"""Events over HTTP, for a stack without a broker: the sending end and the receiving end."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ PATH = "/internal/events"
 
 
 class HttpTransport:
-    """Posts batches of CloudEvents to the subscribing service itself.
+    """Posts batches of CloudEvents directly to the subscribing service.
 
-    A batch belongs to many traces, so the call makes no span of its own: each event has one, and carries its context.
+    A batch belongs to many traces, so the call makes no span: each event has its own span and carries its context.
     """
 
     system = "http"
@@ -56,10 +56,10 @@ def events_router(handlers: Handlers) -> APIRouter:
         batch: list[dict[str, Any]],
         _: Annotated[Principal, Depends(requires("events:deliver"))],
     ) -> dict[str, list[str | None]]:
-        # Each is read by itself: a refused batch would come again for ever, with all that waits behind it.
+        # Each event is parsed on its own: a batch refused as a whole would be sent again for ever and block the queue.
         read = [_read(document) for document in batch]
         envelopes = [envelope for envelope in read if isinstance(envelope, CloudEvent)]
-        # Shielded: a sender that hangs up has not taken back what it sent.
+        # Shielded, so that the batch is also committed when the sender disconnects.
         taken = iter(await asyncio.shield(consume(request.state.sessions, handlers, envelopes, HttpTransport.system)))
         return {"refusals": [next(taken) if isinstance(given, CloudEvent) else given for given in read]}
 

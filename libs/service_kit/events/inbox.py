@@ -1,4 +1,4 @@
-"""Receiving events: each is recorded in the inbox in the same transaction as its effect, so its effect happens once."""
+"""Receiving events: each is recorded in the inbox in the same transaction as its effect, so the effect happens once."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,16 +20,16 @@ _CLAIM = """insert into inbox (tenant_id, event_id) select $1, unnest($2::uuid[]
 on conflict do nothing returning event_id"""
 
 Handlers = Mapping[type[Event] | type[CloudEvent], Callable[[AsyncSession, Any], Awaitable[None]]]
-"""What to call for which event. A handler under `CloudEvent` is given the envelope of every event."""
+"""The handler of each event class. A handler under `CloudEvent` gets the envelope of every event."""
 
 
 async def consume(
     sessions: Sessions, handlers: Handlers, envelopes: Sequence[CloudEvent], system: str
 ) -> list[str | None]:
-    """Let the events take effect: one transaction for all, a savepoint for each.
+    """Handle the events in one transaction, each in a savepoint of its own.
 
-    Returns for each event None when its effect is committed (now or before), else why not. Raises when nothing was
-    committed for a reason that passes: no connection, a deadlock, a lock that somebody holds. `system` is the
+    Returns, for each event, None when its effect is committed (now or earlier), else the reason. Raises when nothing is
+    committed because of a transient error: no connection, a deadlock, a lock time-out. `system` is the
     `messaging.system` of the spans.
     """
     async with sessions.begin() as session:
@@ -47,7 +47,7 @@ class _Batch:
 
 
 async def _claim(session: AsyncSession, envelopes: Sequence[CloudEvent]) -> set[UUID]:
-    """Put the events into the inbox, a statement for each tenant; which ones were not there before."""
+    """Record the events in the inbox, with one statement per tenant. Returns the ids of those that are new."""
     new: set[UUID] = set()
     for tenant_id in dict.fromkeys(envelope.tenantid for envelope in envelopes):
         await bind_tenant(session, tenant_id)
@@ -77,18 +77,18 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
                 batch.new.discard(envelope.id)
     except Exception as error:
         if isinstance(error, DBAPIError) and is_passing(error):
-            raise  # not the event's fault, and perhaps nothing of this batch can be committed now
+            raise  # a transient error: probably nothing of this batch can be committed now
         refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {error}"[:500]
-        if envelope.id in batch.new:  # otherwise its effect stands, and with it the claim
+        if envelope.id in batch.new:  # otherwise its effect stands, and so does the claim
             await _release(session, envelope)
         return refusal
     finally:
-        session.expunge_all()  # the next event may be another tenant's, and the session's cache knows no tenants
+        session.expunge_all()  # the session's cache ignores tenants, and the next event may be another tenant's
     return None
 
 
 async def _release(session: AsyncSession, envelope: CloudEvent) -> None:
-    """Let the event come again."""
+    """Remove the event from the inbox, so that it can be delivered again."""
     await bind_tenant(session, envelope.tenantid)  # its handler may have bound another
     await execute(session, "delete from inbox where event_id = $1", envelope.id)
 

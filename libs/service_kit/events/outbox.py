@@ -1,4 +1,4 @@
-"""`publish()`: an event becomes part of the rule's own transaction, and is reported once that is committed."""
+"""`publish()`: an event becomes part of the rule's transaction, and is reported after the commit."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -20,44 +20,44 @@ from libs.service_kit.events.report import report
 from libs.service_kit.transactions import commit_of
 
 Counts = Mapping[type[Event], Callable[[Any], object]]
-"""What counts a committed event, by its class: `{EmployeeHired: lambda event: HIRES.inc()}`."""
+"""The function that counts a committed event, by its class: `{EmployeeHired: lambda event: HIRES.inc()}`."""
 
 
 @dataclass
 class Outbox:
-    """Where this service's events go, the relays that wait for them, and what counts them."""
+    """The destinations of this service's events, the relays that wait for them, and the counters."""
 
     source: str
     """The producing service, as CloudEvents `source`."""
     destinations: Callable[[str], list[str]]
     """The destinations of an event type."""
     wakers: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
-    """What the relay of a destination waits for."""
+    """The `asyncio.Event` that wakes the relay of each destination."""
     counts: Counts = field(default_factory=dict[type[Event], Callable[[Any], object]])
 
     def wake(self, destinations: Iterable[str]) -> None:
-        """Let the relays know that something for these destinations waits."""
+        """Wake the relays of these destinations."""
         for destination in destinations:
             if waker := self.wakers.get(destination):
                 waker.set()
 
     def waker(self, destination: str) -> asyncio.Event:
-        """What the relay of this destination waits for, from now on."""
+        """The `asyncio.Event` that wakes the relay of this destination."""
         return self.wakers.setdefault(destination, asyncio.Event())
 
 
-# Of any number of rows, as one document: by the unit of work a row costs 0.2 ms, this a third of it.
+# All rows travel as one JSON document, which costs a third of the 0.2 ms that SQLAlchemy's unit of work takes for a row.
 ADD = """insert into outbox (event_id, destination, tenant_id, envelope, carrier)
 select event_id, destination, tenant_id, envelope, carrier from jsonb_to_recordset($1)
 as r (event_id uuid, destination text, tenant_id uuid, envelope jsonb, carrier jsonb)"""
 
 
 def publish(session: AsyncSession, event: Event) -> None:
-    """Let the event leave with this transaction: both are committed, or neither.
+    """Publish the event with this transaction: either both are committed or neither is.
 
-    Once it is committed, one log line reports it, `Outbox.counts` counts it, and the relays wake. The tenant, the actor
-    and the trace are those of the session and of the current span. Raises `RuntimeError` once a statement of the
-    transaction, or of the savepoint that is open, has failed.
+    After the commit one log line reports the event, `Outbox.counts` counts it, and the relays wake. The tenant and the
+    actor are those of the session, the trace that of the current span. Raises `RuntimeError` when a statement of the
+    transaction, or of the open savepoint, has failed.
     """
     if not session.is_active:
         raise RuntimeError("nothing can be published in a transaction that has failed")
@@ -71,12 +71,12 @@ def publish(session: AsyncSession, event: Event) -> None:
 
 
 def add_rows(session: Session, rows: list[Any]) -> None:
-    """Write the rows of published events."""
+    """Insert the rows of published events."""
     execute_now(session, ADD, document(rows))
 
 
 def document(rows: list[Any]) -> str:
-    """Rows of published events as the parameter of `ADD`."""
+    """The rows of published events as the parameter of `ADD`."""
     return orjson.dumps(rows).decode()
 
 
@@ -84,7 +84,9 @@ def _rows(
     outbox: Outbox, event: Event, tenant_id: UUID, actor_id: UUID | None, destinations: Iterable[str]
 ) -> list[dict[str, Any]]:
     envelope = CloudEvent(
-        id=UUID(int=getrandbits(128), version=4),  # unique, and no secret: `uuid4` asks the system each time
+        id=UUID(
+            int=getrandbits(128), version=4
+        ),  # unique is enough, since it is no secret: `uuid4` makes a system call each time
         source=outbox.source,
         type=event.type,
         subject=event.subject,
@@ -95,7 +97,7 @@ def _rows(
     )
     row = {
         "event_id": str(envelope.id),
-        "tenant_id": str(envelope.tenantid),  # orjson does not take asyncpg's own UUIDs
+        "tenant_id": str(envelope.tenantid),  # orjson cannot serialise asyncpg's UUIDs
         "envelope": envelope.model_dump(mode="json", exclude_none=True),
         "carrier": carrier(),
     }

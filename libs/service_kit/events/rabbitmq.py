@@ -1,9 +1,9 @@
-"""Events over RabbitMQ 4.3, in a stack with a broker: the sending end, and the consumer of one service's queue.
+"""Events over RabbitMQ 4.3, for a stack with a broker: the sending end, and the consumer of one service's queue.
 
 There is one durable topic exchange, and one quorum queue for each consuming service, bound to the types that it hears. A
-refused message is rejected, which makes the broker count its attempts and delay it; a `nack` would bring it back at once
-and for ever. After the last attempt it is moved to `<service>.dead`. Each message is one CloudEvent in structured mode,
-with its trace context in the headers too, where the broker's own tools can see it.
+refused message is rejected, so that the broker counts the attempt and delays the next; a `nack` would redeliver it at
+once and for ever. After the last attempt the broker moves it to `<service>.dead`. Each message is one CloudEvent in
+structured mode, with its trace context in the headers too, where the broker's own tools show it.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ CONTENT_TYPE = "application/cloudevents+json"
 RECONNECT_SECONDS = 1.0
 PUBLISH_SECONDS = 5.0
 UNCOMMITTED_PAUSE_SECONDS = 0.5
-"""The pause after which an event is tried again when the service's own database does not answer."""
+"""The pause before an event is handled again when the service's own database does not answer."""
 LONGEST_PAUSE_SECONDS = 60.0
 TRAVELLING = ("traceparent", "tracestate", "requestid")
 
-# Reading dead letters means to take and return them. A read that is interrupted counts as a failed delivery, and by
-# default the broker drops a message after twenty.
+# Dead letters are read by taking and returning them. An interrupted read counts as a failed delivery, and by default
+# the broker drops a message after twenty.
 DEAD_QUEUE = {"x-queue-type": "quorum", "x-delivery-limit": -1}
 
 CONNECTED = Gauge("broker_connected", "1 while the service is connected to the message broker")
@@ -56,7 +56,7 @@ async def run(
     relay: Callable[["RabbitTransport"], Relay],
     note: Callable[[bool], None],
 ) -> None:
-    """Publish by the relay and consume by the handlers until cancelled; `note` is called as in `connect`.
+    """Run the relay and the consumer until cancelled; `note` is called as in `connect`.
 
     Raises when the broker cannot be reached at first, or has these queues with other arguments.
     """
@@ -85,7 +85,7 @@ class RabbitTransport:
         self._exchange = exchange
 
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
-        """Hand over the events in their order; all confirms are awaited together."""
+        """Publish the events in their order, and await all confirms together."""
         del destination  # the exchange routes by type
         results = await asyncio.gather(*map(self._publish, envelopes), return_exceptions=True)
         lost = [result for result in results if isinstance(result, BaseException) and not _is_refusal(result)]
@@ -107,12 +107,12 @@ class RabbitTransport:
 
 
 def _is_refusal(result: BaseException) -> bool:
-    """Whether the broker answers but does not take this one message, as when no queue is bound to its type."""
+    """Whether the broker answers but rejects this one message, for example because no queue is bound to its type."""
     return isinstance(result, PublishError)
 
 
 async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> AbstractRobustConnection:
-    """A connection that restores itself and its consumers; `note` is called with whether it is open.
+    """A connection that restores itself and its consumers; `note` is called with True or False as it opens and closes.
 
     Raises when the first attempt fails.
     """
@@ -139,7 +139,7 @@ async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> Ab
 
 
 async def declare(channel: AbstractRobustChannel, settings: EventSettings) -> AbstractExchange:
-    """The exchange. Every service declares the queues of all, so that no event finds its queue missing."""
+    """Declare the exchange and return it. Every service declares all queues, so that no event lacks its queue."""
     exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     await channel.declare_exchange(DEAD_EXCHANGE, ExchangeType.DIRECT, durable=True)
     for service, types in SUBSCRIPTIONS.items():
@@ -152,20 +152,20 @@ async def declare(channel: AbstractRobustChannel, settings: EventSettings) -> Ab
 
 
 def dead_queue_name(service: str) -> str:
-    """The queue of the messages that a service has refused at every attempt."""
+    """The name of the queue for messages that a service has refused at every attempt."""
     return f"{service}.dead"
 
 
 async def queue_of(channel: AbstractRobustChannel, service: str, settings: EventSettings) -> AbstractRobustQueue:
-    """A service's queue. Raises `ChannelPreconditionFailed` when it exists with other arguments."""
+    """Declare a service's queue. Raises `ChannelPreconditionFailed` when it exists with other arguments."""
     return await channel.declare_queue(service, durable=True, arguments=queue_arguments(service, settings))
 
 
 def queue_arguments(service: str, settings: EventSettings) -> dict[str, Any]:
-    """How the queue retries: a pause after the first refusal, longer by as much after each further one.
+    """How the queue retries: after a pause of `retry_seconds`, which grows by the same amount with each refusal.
 
-    The refusal after the `max_attempts`-th is the last. All this is in the queue's arguments and not in a policy, because
-    a broker that loads definitions creates no default user; the arguments of an existing queue cannot change.
+    The refusal after the `max_attempts`-th is the last. These are arguments of the queue and not a policy, because a
+    broker that loads definitions creates no default user. The arguments of an existing queue cannot change.
     """
     pause = round(settings.retry_seconds * 1000)
     return {
@@ -176,14 +176,14 @@ def queue_arguments(service: str, settings: EventSettings) -> dict[str, Any]:
         "x-delayed-retry-max": max(pause, round(LONGEST_PAUSE_SECONDS * 1000)),
         "x-dead-letter-exchange": DEAD_EXCHANGE,
         "x-dead-letter-routing-key": service,
-        # No dead letter is lost on its way; the broker requires this overflow with it.
+        # No dead letter is lost on its way. The broker requires this `x-overflow` with it.
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
 
 
 class Consumer:
-    """Takes one service's events, as many at a time as the channel prefetches; acknowledges each after its commit."""
+    """Consumes one service's queue, as many events at a time as the channel prefetches; acknowledges each after its commit."""
 
     def __init__(self, sessions: Sessions, handlers: Handlers) -> None:
         self._sessions = sessions
@@ -192,7 +192,7 @@ class Consumer:
         self._stopping = asyncio.Event()
 
     async def run(self, queue: AbstractRobustQueue) -> None:
-        """Consume until cancelled; then finish the events that have begun, so that none of them comes again."""
+        """Consume until cancelled, then finish the events that have begun, so that none of them is redelivered."""
         tag = await queue.consume(self._begin)
         try:
             await asyncio.Event().wait()
@@ -219,10 +219,10 @@ class Consumer:
                 [refusal] = await consume(self._sessions, self._handlers, [envelope], SYSTEM)
                 break
             except Exception as error:
-                # Not the event's fault: nothing could be committed. The message is held, since a reject would count.
+                # Nothing could be committed, and not because of the event: it is kept, since a reject counts as an attempt.
                 log.warning("event could not be committed", event_id=str(envelope.id), error=error)
             if await self._stops_within(UNCOMMITTED_PAUSE_SECONDS):
-                return  # never acknowledged, so it comes again
+                return  # it is not acknowledged, so the broker redelivers it
         if refusal is None:
             await message.ack()
         else:

@@ -1,8 +1,8 @@
 """The relay: takes committed events out of the outbox and hands them to a transport, in order, at least once.
 
-One relay per destination works at a time, whichever replica holds its lock, so the events of one entity keep their
-order; only one that its consumer refuses waits behind later ones until it is tried again. A relay is woken by a commit
-in its own process, and by `watch`, which looks once a second for all destinations whether something is due.
+One relay per destination works at a time, in whichever replica holds its lock, so the events of one entity keep their
+order. Only an event that its consumer refuses is overtaken, until it is tried again. A relay is woken by a commit in its
+own process, and by `watch`, which checks once a second, for all destinations, whether an event is due.
 """
 
 import asyncio
@@ -48,16 +48,16 @@ class Transport(Protocol):
     """The `messaging.system` of the spans."""
 
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
-        """Hand over the events. For each, None when it was taken, else why not.
+        """Send the events. Returns, for each, None when it was accepted, else the reason.
 
-        Raises when the destination cannot be reached: then none was taken.
+        Raises when the destination cannot be reached; then none was accepted.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Relay:
-    """One destination's relay."""
+    """The relay of one destination."""
 
     service: str
     destination: str
@@ -83,10 +83,10 @@ class Relay:
                 await self.waker.wait()
 
     async def relay_batch(self) -> int:
-        """Send one batch; how many rows it held. Raises when the destination cannot be reached."""
+        """Send one batch and return how many rows it had. Raises when the destination cannot be reached."""
         async with self.sessions.begin() as session:
             if not await as_relay(session, self.service, _TRY_LOCK, f"relay {self.destination}"):
-                return 0  # another replica is at work
+                return 0  # another replica holds the lock
             rows = await self._oldest(session)
             if rows:
                 refusals = await self._send(rows)
@@ -135,9 +135,9 @@ class Relay:
 
 
 async def watch(service: str, sessions: Sessions, outbox: Outbox) -> None:
-    """Once a second, until cancelled: show what waits in the outbox, and wake the relays that have something to send.
+    """Once a second, until cancelled, update the gauges of the outbox and wake the relays that have an event due.
 
-    For what was committed by another process, or is to be tried again.
+    Such an event was committed by another process, or is due for another attempt.
     """
     while True:
         waiting = await _waiting(service, sessions)
@@ -150,7 +150,7 @@ async def watch(service: str, sessions: Sessions, outbox: Outbox) -> None:
 
 
 async def _waiting(service: str, sessions: Sessions) -> dict[str, tuple[int, float, bool]]:
-    """For each destination, how many events wait, how long the oldest has, and whether one of them is due."""
+    """By destination: how many events wait, the age of the oldest in seconds, and whether one of them is due."""
     async with sessions.begin() as session:
         await as_relay(session, service)
         waiting = await execute(session, _WAITING)

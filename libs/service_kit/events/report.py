@@ -9,9 +9,9 @@ log = get_logger(__name__)
 
 
 def report(event: Event, actor_id: UUID | None) -> None:
-    """Write the line, whose component is the event's contract.
+    """Log the event; the line's `context` is the module of the event's class.
 
-    `user_id` in a line is the user who acts, so another user's id is written as in `created_user_id`.
+    `user_id` in a line is the user who acts, so another user's id is logged under a name such as `created_user_id`.
     """
     entity, happened, _ = event.type.split(".")
     fields = event.loggable()

@@ -82,7 +82,7 @@ async def test_a_get_is_tried_again(client, peer, trouble):
 )
 async def test_a_get_is_given_up_after_some_attempts(client, peer, trouble):
     peer.script = [trouble] * 10
-    with pytest.raises(Unavailable, match="peer does not answer now") as given_up:
+    with pytest.raises(Unavailable, match="The peer service does not answer now") as given_up:
         await client.get("/")
     assert given_up.value.headers["Retry-After"]
     assert len(peer.requests) == ATTEMPTS
