@@ -19,7 +19,8 @@ from .metrics.http import HttpMetrics, Series
 from .pending import Pending
 from .redaction import redact_text
 from .routes import UNMATCHED, route_template
-from .traces.spans import Shared, end_with, identity_of
+from .traces.attributes import Shared
+from .traces.spans import end_with, identity_of
 
 CONTEXT = "http"
 log = get_logger(CONTEXT)

@@ -18,7 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from .errors import type_name
 from .metrics.families import DB_POOL_CONNECTIONS, DB_POOL_LIMIT
-from .traces.spans import Shared
+from .traces.attributes import Shared
 
 LONGEST_STATEMENT = 4096
 FIRST_TABLE = re.compile(r'\b(?:from|into|update)\s+(?:only\s+)?"?(\w[\w.]{0,126})', re.IGNORECASE)

@@ -17,8 +17,9 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
+from ..traces.attributes import Shared
 from ..traces.provider import FLAGS
-from ..traces.spans import NO_STATE, UNSET, Origin, Shared, Span
+from ..traces.spans import NO_STATE, UNSET, Origin, Span
 
 # A tag is the field's number and the kind of its value: 0 varint, 1 eight bytes, 2 a length and bytes, 5 four bytes.
 TRACE_ID, SPAN_ID, PARENT_SPAN_ID = b"\x0a\x10", b"\x12\x08", b"\x22\x08"  # 1, 2 and 4, with their lengths

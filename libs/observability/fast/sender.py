@@ -17,8 +17,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from requests.adapters import BaseAdapter
 
+from ..traces.attributes import Shared
 from ..traces.provider import Provider, Tracer
-from ..traces.spans import Shared, Span
+from ..traces.spans import Span
 from .otlp import Encoded, encode, join
 
 __all__ = ["FastExporter", "encode", "proven"]

@@ -21,8 +21,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 
+from .attributes import Shared, has_room
 from .queue import SpanQueue
-from .spans import NO_STATE, Origin, Shared, Span, has_room
+from .spans import NO_STATE, Origin, Span
 
 log = logging.getLogger(__name__)
 

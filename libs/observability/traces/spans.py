@@ -1,9 +1,9 @@
 """A span behind the public class of opentelemetry-api, at a fraction of the SDK's price.
 
-What makes a span of the SDK expensive is that it accepts values of any type and watches limits that a request does not
-reach. This one keeps *plain* attributes (strings of at most `LONGEST_PLAIN` characters, numbers and booleans) in a plain
-dictionary. As soon as it is given anything else, it hands its attributes to the SDK's `BoundedAttributes`, which cleans and
-limits them. Processors and exporters of others get the SDK's `ReadableSpan`; a test holds it against the SDK's own span.
+A span of the SDK is expensive because it accepts values of any type and watches limits that a request does not reach. This
+one keeps plain attributes in a plain dictionary (`attributes` says which are plain). As soon as it is given any other, it hands
+its attributes to the SDK's `BoundedAttributes`, which cleans and limits them. Processors and exporters of others get the SDK's
+`ReadableSpan`; a test holds the span against the SDK's own.
 """
 
 import logging
@@ -23,13 +23,12 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
+from .attributes import MOST_PLAIN, Shared, is_plain
+
 log = logging.getLogger(__name__)
 
 UNSET = Status(StatusCode.UNSET)
 NO_STATE = TraceState.get_default()
-NUMBERS = frozenset((int, bool, float))
-# Within tighter limits than these no attribute counts as plain.
-MOST_PLAIN, LONGEST_PLAIN = 128, 8192
 
 # Two threads may end one span. The lock is held for a comparison, so one for all spans is enough.
 _ending = Lock()
@@ -46,15 +45,6 @@ class Origin:
     """Who is given a span that has ended."""
     has_room: bool
     """Whether plain attributes cannot exceed the limits."""
-
-
-class Shared(dict[str, Any]):
-    """Plain attributes that many spans have in common: one mapping for all of them, which nobody may change.
-
-    `encoded` belongs to the exporter, which encodes the mapping only once.
-    """
-
-    encoded: bytes = b""
 
 
 class Span(trace.Span):
@@ -115,7 +105,7 @@ class Span(trace.Span):
             if shared is not None and not shared.keys().isdisjoint(attributes):
                 own, shared = self.own, self.shared = {**shared, **own}, None
             number = len(own) + len(shared or ()) + len(attributes)
-            if number <= MOST_PLAIN and all(map(_is_plain, attributes.values())):
+            if number <= MOST_PLAIN and all(map(is_plain, attributes.values())):
                 own.update(attributes)
                 return
         self._bounded().update(attributes)
@@ -186,10 +176,12 @@ class Span(trace.Span):
 
     def end(self, end_time: int | None = None) -> None:
         with _ending:
-            if self.end_time is not None:
-                self._has_ended("end")
-                return
-            self.end_time = time_ns() if end_time is None else end_time
+            is_first = self.end_time is None
+            if is_first:
+                self.end_time = time_ns() if end_time is None else end_time
+        if not is_first:
+            self._has_ended("end")
+            return
         for take in self.origin.ends:
             take(self)
 
@@ -244,16 +236,6 @@ def end_with(span: trace.Span, name: str, shared: Shared, own: dict[str, Any], e
         span.update_name(name)
         span.set_attributes({**shared, **own})
     span.end(end_time)
-
-
-def has_room(limits: SpanLimits) -> bool:
-    """Whether plain attributes can never exceed these limits."""
-    most, longest = limits.max_span_attributes, limits.max_span_attribute_length
-    return (most is None or most >= MOST_PLAIN) and (longest is None or longest >= LONGEST_PLAIN)
-
-
-def _is_plain(value: Any) -> bool:
-    return len(value) <= LONGEST_PLAIN if type(value) is str else type(value) in NUMBERS
 
 
 Item = TypeVar("Item")

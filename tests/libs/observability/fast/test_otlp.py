@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from libs.observability.fast.otlp import encode, join
+from libs.observability.traces.attributes import Shared
 from libs.observability.traces.provider import Provider
-from libs.observability.traces.spans import Shared
 from tests.libs.observability.fast.kept import Kept
 
 VALUES = [

@@ -35,8 +35,9 @@ from opentelemetry.trace import (
     TraceState,
 )
 
+from libs.observability.traces.attributes import Shared
 from libs.observability.traces.provider import Provider
-from libs.observability.traces.spans import Shared, end_with
+from libs.observability.traces.spans import end_with
 
 Use = Callable[[trace.Tracer], None]
 RESOURCE = Resource({"service.name": "test-service"}, "http://schema")
