@@ -1,4 +1,4 @@
-"""What services say to each other: events, who hears them, and the permissions a token can carry."""
+"""What the services agree on: the events and who hears them, and the permissions that a token can carry."""
 
 from libs.contracts import auth, budget, personnel, provisioning, tenant
 from libs.contracts.events import EVENTS, CloudEvent, Event, read_event

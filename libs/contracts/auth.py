@@ -9,7 +9,7 @@ from libs.contracts.events import Event
 
 
 class UserCreated(Event):
-    """A user may log in from now on."""
+    """A user exists and may log in."""
 
     type: ClassVar[str] = "user.created.v1"
     user_id: UUID
@@ -27,7 +27,7 @@ class UserUpdated(Event):
 
 
 class UserLoggedIn(Event):
-    """A user proved who they are."""
+    """A user logged in."""
 
     type: ClassVar[str] = "user.logged_in.v1"
     user_id: UUID
@@ -41,7 +41,7 @@ class UserLoggedOut(Event):
 
 
 class UserSessionsRevoked(Event):
-    """Every session of a family ended: a refresh token was used a second time, so one of its holders is a thief."""
+    """Sessions of a user were ended: a refresh token was used twice, which means theft, or the user was deactivated."""
 
     type: ClassVar[str] = "user.sessions_revoked.v1"
     is_trouble: ClassVar[bool] = True
@@ -50,7 +50,7 @@ class UserSessionsRevoked(Event):
 
 
 class RoleCreated(Event):
-    """A role can be given to users."""
+    """A role exists and can be given to users."""
 
     type: ClassVar[str] = "role.created.v1"
     role_id: UUID

@@ -13,7 +13,7 @@ Amount = Annotated[Decimal, PlainSerializer("{:.2f}".format, return_type=str, wh
 
 
 class FiscalYearOpened(Event):
-    """Money can be allocated in this year."""
+    """A fiscal year exists, in which money can be allocated."""
 
     type: ClassVar[str] = "fiscal_year.opened.v1"
     fiscal_year_id: UUID
@@ -23,7 +23,7 @@ class FiscalYearOpened(Event):
 
 
 class AccountOpened(Event):
-    """Money can be allocated to this account."""
+    """An account exists, to which money can be allocated."""
 
     type: ClassVar[str] = "account.opened.v1"
     account_id: UUID
@@ -32,7 +32,7 @@ class AccountOpened(Event):
 
 
 class AccountRenamed(Event):
-    """An account has another name."""
+    """An account was renamed."""
 
     type: ClassVar[str] = "account.renamed.v1"
     account_id: UUID
@@ -58,7 +58,7 @@ class AllocationChanged(Event):
 
 
 class ExpenditureRequested(Event):
-    """An employee asks to spend from an allocation."""
+    """An employee requested to spend from an allocation."""
 
     type: ClassVar[str] = "expenditure.requested.v1"
     expenditure_id: UUID
@@ -68,7 +68,7 @@ class ExpenditureRequested(Event):
 
 
 class ExpenditureApproved(Event):
-    """The money of a request is committed."""
+    """A request was approved, and its money is committed."""
 
     type: ClassVar[str] = "expenditure.approved.v1"
     expenditure_id: UUID
@@ -78,7 +78,7 @@ class ExpenditureApproved(Event):
 
 
 class ExpenditureRejected(Event):
-    """A request will not be paid."""
+    """A request was rejected and will not be paid."""
 
     type: ClassVar[str] = "expenditure.rejected.v1"
     expenditure_id: UUID

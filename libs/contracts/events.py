@@ -1,4 +1,4 @@
-"""The base of every event, and the CloudEvents 1.0 envelope it travels in."""
+"""The base of every event, and the CloudEvents 1.0 envelope in which it is sent."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -7,28 +7,28 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 EVENTS: dict[str, type["Event"]] = {}
-"""Every event class by its type; filled as the modules of this package are imported."""
+"""Every event class by its type. Importing a module of this package registers its events."""
 
 
 class Event(BaseModel):
     """A fact about one entity, in the past tense.
 
     `type` is `<entity>.<what happened>.v<version>`, and the event has a field `<entity>_id`.
-    Fields may be added to a version; anything else is a new version. No event carries a secret: all are kept for audit.
-    A field with `repr=False` stays out of log lines.
+    Fields may be added to a version; any other change is a new version. No event carries a secret, since the audit trail
+    keeps all events. A field with `repr=False` is left out of log lines.
     """
 
     model_config = ConfigDict(frozen=True)
     type: ClassVar[str]
     is_trouble: ClassVar[bool] = False
-    """Whether its log line is a warning."""
+    """Whether the log line of the event is a warning."""
     _unlogged: ClassVar[set[str]]
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if cls.type in EVENTS or f"{cls.type.split('.')[0]}_id" not in cls.model_fields:
-            raise TypeError(f"{cls.__name__}: the type {cls.type} is taken, or its entity's id is no field")
+            raise TypeError(f"{cls.__name__}: the type {cls.type} is taken, or there is no field for its entity's id")
         EVENTS[cls.type] = cls
         cls._unlogged = {name for name, field in cls.model_fields.items() if not field.repr}
 
@@ -39,14 +39,14 @@ class Event(BaseModel):
         return f"{entity}/{getattr(self, f'{entity}_id')}"
 
     def loggable(self) -> dict[str, Any]:
-        """The fields that may stand in a log line, as plain JSON values."""
+        """The fields that may be logged, as plain JSON values."""
         return self.model_dump(mode="json", exclude=self._unlogged)
 
 
 class CloudEvent(BaseModel):
     """The envelope: CloudEvents 1.0 in JSON, with the tenant, the actor and the trace as extension attributes.
 
-    Extension names are lower-case letters and digits only, as the specification demands.
+    Extension names consist of lower-case letters and digits, as the specification requires.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,7 +66,7 @@ class CloudEvent(BaseModel):
 
 
 def read_event(envelope: CloudEvent) -> Event | None:
-    """The typed event inside an envelope, or None when this code knows no such type.
+    """The typed event in an envelope, or None when its type is unknown.
 
     Raises `pydantic.ValidationError` when the data does not fit the type.
     """

@@ -1,4 +1,4 @@
-"""Every permission that a token's `scope` can carry, and what it lets its holder do."""
+"""Every permission that a token's `scope` can carry, and what it permits."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ PLATFORM_TENANT_ID = UUID("00000000-0000-0000-0000-000000000001")
 
 TENANT_PERMISSIONS = {
     "users:read": "see users",
-    "users:write": "create users, change their roles, switch them off",
+    "users:write": "create users, change their roles, deactivate them",
     "roles:read": "see roles",
     "roles:write": "create and change roles",
     "personnel:read": "see departments and employees",

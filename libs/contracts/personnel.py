@@ -8,7 +8,7 @@ from libs.contracts.events import Event
 
 
 class DepartmentCreated(Event):
-    """A department exists."""
+    """A department was created."""
 
     type: ClassVar[str] = "department.created.v1"
     department_id: UUID
@@ -44,7 +44,7 @@ class EmployeeUpdated(Event):
 
 
 class EmployeeAppointed(Event):
-    """An employee has a further appointment: hired again, or to a second term."""
+    """An employee has a further appointment: hired again, or for another term."""
 
     type: ClassVar[str] = "employee.appointed.v1"
     employee_id: UUID

@@ -1,4 +1,4 @@
-"""How each service answers `tenant.created.v1`: the steps of the provisioning saga."""
+"""The services' answers to `tenant.created.v1`: the steps of the provisioning saga."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -15,7 +15,7 @@ class TenantPrepared(Event):
 
 
 class TenantPreparationFailed(Event):
-    """One service refuses the tenant, for a reason that trying again would not change."""
+    """One service cannot prepare for the tenant, for a reason that a retry would not change."""
 
     type: ClassVar[str] = "tenant.preparation_failed.v1"
     is_trouble: ClassVar[bool] = True

@@ -15,7 +15,7 @@ class Service:
     """The short name: of the folder, the database, the roles and the event subscriber."""
     port: int
     hears: tuple[str, ...]
-    """The types of the events that are delivered to it."""
+    """The types of the events that are delivered to the service."""
     prepares_tenants: bool
     """Whether a new tenant becomes active only after this service has answered `tenant.created.v1`."""
 

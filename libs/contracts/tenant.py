@@ -16,7 +16,7 @@ class TenantCreated(Event):
 
 
 class TenantRenamed(Event):
-    """A tenant has another name."""
+    """A tenant was renamed."""
 
     type: ClassVar[str] = "tenant.renamed.v1"
     tenant_id: UUID
@@ -24,7 +24,7 @@ class TenantRenamed(Event):
 
 
 class TenantActivated(Event):
-    """Every service is prepared; people of this tenant may log in."""
+    """Every service is prepared, and the tenant's users may log in."""
 
     type: ClassVar[str] = "tenant.activated.v1"
     tenant_id: UUID

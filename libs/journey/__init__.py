@@ -1,1 +1,1 @@
-"""One client of the public API, which plays the story of a tenant: for `make demo`, the load and the end-to-end tests."""
+"""A client of the public API that plays the story of a tenant, for `make demo`, `make load` and the end-to-end tests."""

@@ -1,4 +1,4 @@
-"""Calls of the public API: each in a trace of its own whose id is known, with retries where a repetition is harmless."""
+"""Calls of the public API. Each call starts a trace with a known id, and is retried where repeating it is harmless."""
 
 import os
 import secrets
@@ -15,11 +15,11 @@ from libs.contracts.services import PORTS
 
 TIMEOUT_SECONDS = 15.0
 ATTEMPTS = 8
-"""With pauses that grow to two seconds: longer than a service that was killed needs to return."""
+"""With pauses that grow to two seconds, these take longer than the restart of a service that was killed."""
 
 
 def urls(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Where the services answer: `SERVICES__AUTH` and so on, or this machine's usual ports."""
+    """The base URLs of the services: `SERVICES__AUTH` and so on, or the default ports of this machine."""
     given = os.environ if environment is None else environment
     return {
         name: given.get(f"SERVICES__{name.upper()}", f"http://127.0.0.1:{port}").rstrip("/")
@@ -29,7 +29,7 @@ def urls(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back from one call, and the trace that it left."""
+    """The answer to one call, and the trace of the call."""
 
     service: str
     method: str
@@ -43,7 +43,7 @@ class Answer:
 
     @property
     def etag(self) -> str:
-        """The version of the thing, to be sent back as `If-Match`; empty when the answer names none."""
+        """The version of the resource, to be sent as `If-Match`; empty when the answer has none."""
         return self.headers.get("etag", "")
 
     @property
@@ -72,11 +72,11 @@ class _Passing(Exception):
 
 
 Listener = Callable[[Answer, Exception | None], None]
-"""Told of every answer, with the error that the caller will get."""
+"""Called with every answer, and with the exception that the caller will get, if any."""
 
 
 class Api:
-    """The public API of a running stack, for anybody without a token; `Actor` is somebody with one.
+    """The public API of a running stack, for a caller without a token; an `Actor` has one.
 
     `urls`: base URLs by short name. `listener`: called with every answer. Safe to share between threads.
     """
@@ -91,7 +91,7 @@ class Api:
         self._http.close()
 
     def check_ready(self) -> None:
-        """Raise `Unreachable`, in words for a person, unless all five services are ready."""
+        """Raise `Unreachable`, with advice for the user, unless all five services are ready."""
         for service, url in self.urls.items():
             try:
                 status = self._http.get(f"{url}/health/ready").status_code
@@ -117,8 +117,8 @@ class Api:
     ) -> Answer:
         """Send a request and return its answer.
 
-        `expect` is the status that has to come, any 2xx if None; another one raises `UnexpectedAnswer`, no answer at
-        all `Unreachable`. `key` is sent as `Idempotency-Key`.
+        `expect` is the expected status, any 2xx if None. Raises `UnexpectedAnswer` for another status, `Unreachable`
+        when there is no answer. `key` is sent as `Idempotency-Key`.
         """
         trace_id = secrets.token_hex(16)
         optional = {"authorization": f"Bearer {token}" if token else None, "idempotency-key": key, "if-match": if_match}
@@ -145,8 +145,8 @@ class Api:
         return answer
 
     def _send(self, service: str, method: str, path: str, has_key: bool, **request: Any) -> httpx.Response:
-        # A request that never left may be sent again, and so may one that was refused for now; one that broke off
-        # halfway only where doing it twice is the same as doing it once.
+        # A request that was never sent or was answered 503 may be repeated. One that broke off halfway may be repeated
+        # only if it is idempotent.
         harmless = method == "GET" or has_key
         repeated = (_Passing, httpx.TransportError if harmless else httpx.ConnectError)
         try:
@@ -162,7 +162,7 @@ class Api:
 
 
 class Actor:
-    """Somebody who has logged in. The access token is renewed by the refresh token when most of its life is over."""
+    """A user who has logged in. The access token is renewed with the refresh token after 80 % of its life."""
 
     def __init__(self, api: Api, name: str, login: Answer) -> None:
         self.api = api
@@ -183,19 +183,19 @@ class Actor:
         return answer
 
     def fresh_token(self) -> str:
-        """The access token, renewed when it is time."""
+        """The access token, renewed if most of its life is over."""
         if time.monotonic() > self._renew_at:
             self.renew()
         return self.token
 
     def call(self, service: str, method: str, path: str, **request: Any) -> Answer:
-        """As `Api.call`, with this person's token."""
+        """As `Api.call`, with this user's token."""
         return self.api.call(service, method, path, token=self.fresh_token(), **request)
 
     def get(self, service: str, path: str, **request: Any) -> Answer:
-        """Read something."""
+        """Send a GET."""
         return self.call(service, "GET", path, **request)
 
     def create(self, service: str, path: str, json: Mapping[str, Any], **request: Any) -> Answer:
-        """Create something, once, however often the network makes us ask."""
+        """Send a POST that creates a resource; its key makes it safe to retry."""
         return self.call(service, "POST", path, json=json, key=str(uuid4()), **{"expect": 201, **request})

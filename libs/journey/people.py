@@ -1,4 +1,4 @@
-"""Believable companies and people. The same seed gives the same ones; a suffix keeps the runs apart."""
+"""Believable companies and people. The same seed gives the same ones; a suffix makes each run unique."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ KINDS = ("Shipyard", "Instruments", "Foods", "Logistics", "Textiles", "Energy", 
 PLACES = ("Harbour", "Northfield", "Riverside", "Hanbit", "Alder", "Seorak", "Bluestone", "Saebyeok")
 GIVEN = ("Minjun", "Seoyeon", "Alice", "Jonas", "Haruto", "Priya", "Elena", "Dohyun", "Nora", "Tomas", "Jiwoo")
 FAMILY = ("Kim", "Lee", "Park", "Choi", "Weber", "Tanaka", "Sharma", "Rossi", "Jung", "Novak", "Lindqvist")
-# Four of them, drawn again for each run, are a password.
+# A password is made of four of these words, chosen at random in each run.
 WORDS = ("amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "heron", "kelp", "maple", "orchid", "plover")
 TREE: dict[str, tuple[str, str | None]] = {
     "operations": ("Operations", None),
@@ -36,7 +36,7 @@ PURPOSES = (
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody of a company, with what they log in by."""
+    """An employee of a company, with their login."""
 
     name: str
     email: str
@@ -48,7 +48,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Company:
-    """One tenant's data: who works there, in which departments, with which money."""
+    """One tenant's data: its people, departments and budget."""
 
     code: str
     name: str
@@ -58,13 +58,13 @@ class Company:
     staff: tuple[Person, ...]
     """Further employees, who have no login."""
     departments: dict[str, tuple[str, str | None]]
-    """Name and parent's code by code; parents first."""
+    """The name and the parent's code, by code; parents come first."""
     accounts: dict[str, tuple[str, str]]
-    """Name and amount of the year by code."""
+    """The name and the amount for the year, by code."""
 
 
 def company(seed: int, suffix: str) -> Company:
-    """A company. `suffix`, a few letters and digits, makes its code one that no earlier run has taken."""
+    """A company. `suffix`, a few letters and digits, makes its code unique among all runs."""
     random = Random(seed)
     name = f"{PLACES[seed % len(PLACES)]} {random.choice(KINDS)}"
     domain = f"{name.lower().replace(' ', '-')}.example"
@@ -90,12 +90,12 @@ def company(seed: int, suffix: str) -> Company:
 
 
 def purpose(random: Random) -> str:
-    """What somebody wants to spend money on."""
+    """A purpose to spend money on."""
     return random.choice(PURPOSES)
 
 
 def amount(random: Random, among: Sequence[int] = (85, 140, 260, 480, 950)) -> str:
-    """A small sum as it stands in a request, such as `263.50`."""
+    """A small amount as in a request, such as `263.50`."""
     return f"{Decimal(random.choice(among)) + Decimal(random.randrange(0, 2000)) / 100:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""The steps of the story as plain functions: who does what, and the answer that it got."""
+"""The steps of the story as plain functions. The first parameter is who acts; the result is the answer."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -19,24 +19,24 @@ HEARD_WITHIN_SECONDS = 30.0
 
 
 class StepFailed(Exception):
-    """The stack answers, but the story does not go on as it should."""
+    """The stack answers, but the story cannot continue."""
 
 
 def log_in(api: Api, tenant: str, person: Person) -> Actor:
-    """Somebody logs in to the tenant with this code."""
+    """A person logs in to the tenant with this code."""
     wanted = {"tenant": tenant, "email": person.email, "password": person.password}
     return Actor(api, person.name, api.call("auth", "POST", "/api/v1/auth/login", json=wanted))
 
 
 def log_in_to_platform(api: Api, environment: Mapping[str, str]) -> Actor:
-    """The platform's administrator logs in, as BOOTSTRAP__ADMIN_EMAIL and BOOTSTRAP__ADMIN_PASSWORD say."""
+    """The platform's administrator logs in with BOOTSTRAP__ADMIN_EMAIL and BOOTSTRAP__ADMIN_PASSWORD."""
     email = environment.get("BOOTSTRAP__ADMIN_EMAIL") or ADMIN_EMAIL
     password = environment.get("BOOTSTRAP__ADMIN_PASSWORD") or ADMIN_PASSWORD
     return log_in(api, "platform", Person("Platform admin", email, password, title="", department=""))
 
 
 def log_in_once_active(api: Api, tenant: str, person: Person) -> Actor:
-    """The first login of a new tenant: auth hears that the tenant is active a moment after the tenant service knows."""
+    """The first login of a new tenant, which may have to wait until auth has heard that the tenant is active."""
 
     def let_in() -> Actor | None:
         try:
@@ -50,12 +50,12 @@ def log_in_once_active(api: Api, tenant: str, person: Person) -> Actor:
 
 
 def create_tenant(platform: Actor, company: Company) -> Answer:
-    """The platform's administrator creates the tenant; every service prepares itself from here on."""
+    """The platform's administrator creates the tenant, and every service begins to prepare for it."""
     return platform.create("tenant", "/api/v1/tenants", {"code": company.code, "name": company.name})
 
 
 def wait_until_active(platform: Actor, tenant_id: str) -> Answer:
-    """Wait for the end of the saga. Raises `StepFailed` when the tenant is closed, or not active in time."""
+    """Wait until the saga ends. Raises `StepFailed` when the tenant is closed or is not active in time."""
 
     def decided() -> Answer | None:
         answer = platform.get("tenant", f"/api/v1/tenants/{tenant_id}")
@@ -74,73 +74,73 @@ def create_first_admin(platform: Actor, tenant_id: str, person: Person) -> Answe
 
 
 def create_user(admin: Actor, person: Person, role: str) -> Answer:
-    """Somebody of the tenant can log in from here on."""
+    """An administrator creates a user with one role."""
     wanted = {"email": person.email, "name": person.name, "password": person.password, "roles": [role]}
     return admin.create("auth", "/api/v1/users", wanted)
 
 
 def create_department(admin: Actor, code: str, name: str, parent_id: str | None = None) -> Answer:
-    """A department, below another one if that is given."""
+    """An administrator creates a department, below another one if `parent_id` is given."""
     parent = {"parent_id": parent_id} if parent_id else {}
     return admin.create("personnel", "/api/v1/departments", {"code": code, "name": name, **parent})
 
 
 def get_department(reader: Actor, department_id: str) -> Answer:
-    """A department as it is now."""
+    """A reader gets a department."""
     return reader.get("personnel", f"/api/v1/departments/{department_id}")
 
 
 def rename_department(admin: Actor, seen: Answer, name: str, expect: int = 200) -> Answer:
-    """Another name for a department, if it still is as it was seen."""
+    """An administrator renames a department, if it has not changed since it was `seen`."""
     path = f"/api/v1/departments/{seen.body['id']}"
     return admin.call("personnel", "PATCH", path, json={"name": name}, if_match=seen.etag, expect=expect)
 
 
 def hire(admin: Actor, number: str, person: Person, department_id: str, user_id: str | None = None) -> Answer:
-    """A person becomes an employee, appointed since the first of January."""
+    """An administrator hires a person, with an appointment since the first of January."""
     first = {"department_id": department_id, "title": person.title, "starts_on": f"{this_year()}-01-01"}
     wanted = {"number": number, "name": person.name, "email": person.email, "appointment": first}
     return admin.create("personnel", "/api/v1/employees", wanted | ({"user_id": user_id} if user_id else {}))
 
 
 def open_fiscal_year(admin: Actor) -> Answer:
-    """The current calendar year, as a fiscal year."""
+    """An administrator opens the current calendar year as a fiscal year."""
     year = this_year()
     wanted = {"name": str(year), "starts_on": f"{year}-01-01", "ends_on": f"{year}-12-31"}
     return admin.create("budget", "/api/v1/fiscal-years", wanted)
 
 
 def open_account(admin: Actor, code: str, name: str) -> Answer:
-    """An account to which money can be allocated."""
+    """An administrator opens an account."""
     return admin.create("budget", "/api/v1/accounts", {"code": code, "name": name})
 
 
 def allocate(admin: Actor, fiscal_year_id: str, account_id: str, amount: str) -> Answer:
-    """Money is set aside for an account."""
+    """An administrator allocates money to an account."""
     wanted = {"fiscal_year_id": fiscal_year_id, "account_id": account_id, "amount": amount}
     return admin.create("budget", "/api/v1/allocations", wanted)
 
 
 def request_expenditure(member: Actor, allocation_id: str, amount: str, purpose: str) -> Answer:
-    """An employee asks to spend."""
+    """An employee requests an expenditure."""
     wanted = {"allocation_id": allocation_id, "amount": amount, "purpose": purpose}
     return member.create("budget", "/api/v1/expenditures", wanted)
 
 
 def approve(manager: Actor, requested: Answer, expect: int = 200, if_match: str = "") -> Answer:
-    """A request is approved as it was when it was made, unless `if_match` names another version."""
+    """A manager approves the request in the version in which it was made, or in that of `if_match`."""
     path = f"/api/v1/expenditures/{requested.body['id']}/approve"
     return manager.call("budget", "POST", path, if_match=if_match or requested.etag, expect=expect)
 
 
 def reject(manager: Actor, requested: Answer, reason: str) -> Answer:
-    """A request is turned down."""
+    """A manager rejects a request."""
     path = f"/api/v1/expenditures/{requested.body['id']}/reject"
     return manager.call("budget", "POST", path, if_match=requested.etag, json={"reason": reason}, expect=200)
 
 
 def wait_for_audit(reader: Actor, trace_ids: Collection[str]) -> list[dict[str, Any]]:
-    """The tenant's audit trail, newest first, once it holds an entry of each of these traces.
+    """Wait until the audit trail has an entry of each of these traces, and return it, the newest first.
 
     Raises `StepFailed` when one of them does not arrive in time.
     """
@@ -170,7 +170,7 @@ def pages(reader: Actor, service: str, path: str) -> Iterable[dict[str, Any]]:
 
 
 def until(look: Callable[[], Found | None], seconds: float, failure: str) -> Found:
-    """What `look` finds, asked again and again; `StepFailed` with this text when it finds nothing in time."""
+    """Call `look` until it returns something, and return that. Raises `StepFailed` with this message after `seconds`."""
     deadline = time.monotonic() + seconds
     while (found := look()) is None:
         if time.monotonic() > deadline:

@@ -23,7 +23,7 @@ class Tenant:
     manager: Actor
     member: Actor
     departments: dict[str, str]
-    """Ids by code, as in `allocations`."""
+    """Ids by code; so are `allocations`."""
     allocations: dict[str, str] = field(default_factory=dict[str, str])
     traces: list[str] = field(default_factory=list[str])
     """The trace of every step that was not refused, in order."""
@@ -34,9 +34,9 @@ def quiet(who: str, what: str, answer: Answer) -> None:
 
 
 def play(api: Api, platform: Actor, company: Company, report: Report = quiet) -> Tenant:
-    """Open a tenant, let its people in, hire them, plan a budget and decide about some expenditures.
+    """Create a tenant and its users, hire its people, plan a budget, and decide on some expenditures.
 
-    Raises `UnexpectedAnswer`, `Unreachable` or `StepFailed` at the first step that goes wrong.
+    Raises `UnexpectedAnswer`, `Unreachable` or `StepFailed` at the first step that fails.
     """
     traces: list[str] = []
 
@@ -66,7 +66,7 @@ def play(api: Api, platform: Actor, company: Company, report: Report = quiet) ->
 
 
 def spend(tenant: Tenant, random: Random, report: Report = quiet) -> Answer:
-    """A member requests an expenditure and the manager approves it: two services, one answer, one event."""
+    """A member requests an expenditure and the manager approves it. Returns the answer to the approval."""
     account = random.choice(list(tenant.allocations))
     requested = steps.request_expenditure(
         tenant.member, tenant.allocations[account], people.amount(random), people.purpose(random)

@@ -1,4 +1,4 @@
-"""The kinds of values that cross the wire: bounded text, exact money, closed input models."""
+"""Types of API fields: bounded strings, exact money, and input models that refuse unknown fields."""
 
 import re
 from datetime import date
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints, WithJsonSchema
 
-# PostgreSQL's text cannot hold NUL, so every text refuses it here instead of failing there.
+# PostgreSQL's `text` cannot hold NUL, so every string refuses it here instead of failing in the database.
 _NO_NUL = r"^[^\x00]*$"
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_NO_NUL)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=_NO_NUL)]
@@ -20,11 +20,11 @@ _MONEY = r"^\d{1,12}(\.\d{1,2})?$"
 
 
 def _exact(value: object) -> Decimal:
-    """Only text: a JSON number has been a float somewhere on its way."""
+    """Accept only strings: a JSON number may have been rounded as a float on its way."""
     if isinstance(value, Decimal):
         return value
     if not isinstance(value, str) or not re.fullmatch(_MONEY[1:-1], value, re.ASCII):
-        raise ValueError('must be text with at most twelve digits and two decimals, such as "1250.00"')
+        raise ValueError('must be a string with at most twelve digits and two decimals, such as "1250.00"')
     return Decimal(value)
 
 
@@ -35,7 +35,7 @@ def _positive(value: Decimal) -> Decimal:
 
 
 def two_decimals(value: Decimal) -> str:
-    """Money as it is written everywhere: `1250.00`."""
+    """Money with two decimals, as in every answer and event: `1250.00`."""
     return f"{value:.2f}"
 
 
@@ -53,12 +53,12 @@ PositiveMoney = Annotated[
 ]
 
 
-# Far enough for people and plans, and far from the ends of PostgreSQL's ranges.
+# The years 1900 to 2199: enough for people and plans, and well within PostgreSQL's ranges.
 _DAY = r"^(19|20|21)\d{2}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
 
 
 def _day(value: object) -> date:
-    """Only ISO text: pydantic would also take a number, as seconds since 1970."""
+    """Accept only ISO strings: pydantic would also accept a number, as seconds since 1970."""
     if not isinstance(value, str) or not re.fullmatch(_DAY[1:-1], value, re.ASCII):
         raise ValueError('must be a day from 1900 to 2199, such as "2026-03-01"')
     return date.fromisoformat(value)
@@ -72,13 +72,13 @@ Day = Annotated[
 
 
 class Input(BaseModel):
-    """What a client sends: unknown fields are refused, so that a typing error never passes for a wish."""
+    """The base of what a client sends. Unknown fields are refused, so that a misspelt name is never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Output(BaseModel):
-    """What a client gets, read from a row."""
+    """The base of what a client gets, read from a row."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work: for orchestrators, not for people."""
+"""Health checks for orchestrators: whether the process is alive, and whether it can serve requests."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ CHECK_SECONDS = 2.0
 
 
 def health_router(service: str) -> APIRouter:
-    """`/health/live` and `/health/ready`; the shared layer makes no spans or lines for them."""
+    """`/health/live` and `/health/ready`, for which observability makes no spans or log lines."""
     router = NounRouter(prefix="/health", include_in_schema=False)
 
     @router.get("/live")

@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a creating POST that is sent again gets the first answer, and nothing is created twice.
+"""`Idempotency-Key`: a POST that is sent again gets the first answer, and nothing is created twice.
 
 The key is claimed by an insert in the request's own transaction: an equal request waits there until this one commits
-and then finds its answer, and a request that fails leaves no key behind. Only successes are remembered.
+and then finds its answer, and a request that fails leaves no key. Only successes are stored.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from libs.service_kit.transactions import DatabaseSession, commit_of
 
 _CLAIM = """insert into idempotency_keys (tenant_id, key, fingerprint) values ($1, $2, $3)
 on conflict do nothing returning key"""
-# The answer, and in the same round trip the events that the request has published.
+# Stores the answer, and in the same round trip the events that the request has published.
 _ANSWER = "update idempotency_keys set status = 201, headers = $2, body = $3 where tenant_id = $4 and key = $5"
 _REMEMBER = f"with remembered as ({_ANSWER}) {outbox.ADD}"
 _FIND = "select fingerprint, status, headers, body from idempotency_keys where tenant_id = $1 and key = $2"
@@ -31,7 +31,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 class IdempotencyKeyReused(Invalid):  # noqa: D101
-    detail = "This key was used for another request."
+    detail = "This idempotency key was used for a different request."
 
 
 class RequestInProgress(Conflict):  # noqa: D101
@@ -39,11 +39,11 @@ class RequestInProgress(Conflict):  # noqa: D101
 
 
 class InvalidIdempotencyKey(BadRequest):  # noqa: D101
-    detail = "A key has 1 to 200 visible characters."
+    detail = "An idempotency key has 1 to 200 printable characters."
 
 
 class Replay(ServiceError):
-    """Not an error: the answer exists already. Its handler gives it again."""
+    """Not an error: the request was answered before. The handler of this exception sends that answer again."""
 
     status = 200
 
@@ -55,14 +55,14 @@ class Replay(ServiceError):
 
 
 class Once:
-    """One creating request, and the key under which its answer is remembered, if it has one."""
+    """One creating request, and the key under which its answer is stored, if it has one."""
 
     def __init__(self, session: AsyncSession, key: str | None) -> None:
         self._session = session
         self._key = key
 
     async def created(self, body: dict[str, Any], location: str, version: int | None = None) -> Response:
-        """The 201 answer: remembered, with `Location` and, for a versioned thing, its `ETag`."""
+        """Store and return the 201 answer, with `Location` and, for a versioned resource, its `ETag`."""
         headers = {"location": location} | ({"etag": f'"{version}"'} if version is not None else {})
         answer = orjson.dumps(body)
         if self._key:
@@ -76,9 +76,11 @@ class Once:
 async def claim(
     request: Request,
     session: DatabaseSession,
-    idempotency_key: Annotated[str | None, Header(description="Any text of your own; repeat it when you retry")] = None,
+    idempotency_key: Annotated[
+        str | None, Header(description="A string of your choice; repeat it when you retry")
+    ] = None,
 ) -> Once:
-    """Claim the request's key, or raise `Replay` with the answer that was given before."""
+    """Claim the request's key. Raises `Replay` with the first answer when the key has been used for this request."""
     if idempotency_key is None:
         return Once(session, None)
     key = idempotency_key.strip().strip('"')
@@ -98,8 +100,8 @@ async def claim(
 
 
 async def _fingerprint(request: Request, caller_id: UUID) -> str:
-    """What makes two requests the same. Without secrets: from a plain hash a password could be guessed."""
-    # The body is not parsed yet. Not by orjson, which refuses what FastAPI's parser accepts.
+    """A hash that equal requests share. Secrets are left out: a password could be guessed from a plain hash."""
+    # FastAPI has not parsed the body yet. orjson would refuse some documents that FastAPI's parser accepts.
     body: Any = json.loads(await request.body() or b"{}")
     given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
     public = {name: value for name, value in given.items() if not is_secret(name)}

@@ -26,11 +26,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import SchemaItem
 
-if TYPE_CHECKING:  # alembic is large, and a running service needs none of it
+if TYPE_CHECKING:  # a running service does not need Alembic, which is large
     from alembic.config import Config
 
 SERVICES = Path(__file__).parents[2] / "services"
-# Any number, the same for everybody: one migration at a time in a database.
+# An arbitrary number that all processes share: one migration at a time in a database.
 _LOCK = 727274
 
 
@@ -88,7 +88,7 @@ async def upgrade_all(services: Sequence[str], url_template: str) -> None:
     """
     from alembic import command
 
-    for service in services:  # not at once: Alembic keeps its context in a global
+    for service in services:  # not concurrently: Alembic keeps its context in a global
         await run(service, url_template.format(service=service), lambda config: command.upgrade(config, "head"))
 
 
@@ -129,7 +129,7 @@ _KIT_TABLES = (
 def create_kit_tables(op: ModuleType) -> None:
     """The first migration of every service: outbox, inbox, idempotency keys, and the tenant function.
 
-    It stands in history and is never edited; a change of these tables is a new function.
+    It belongs to the history and is never edited; a change of these tables is a new function.
     """
     owner = op.get_bind().execute(text("select current_user")).scalar_one()
     relay = f"{owner.removesuffix('_owner')}_relay"
@@ -143,7 +143,7 @@ def create_kit_tables(op: ModuleType) -> None:
 
 
 def create_entity(op: ModuleType, table: str, *own: SchemaItem) -> None:
-    """Create the table of an `Entity` with its columns, keys and tenancy. It stands in history and is never edited."""
+    """Create the table of an `Entity` with its columns, keys and row-level security. It is part of the history: never edit it."""
     op.create_table(
         table,
         Column("tenant_id", Uuid(), nullable=False),
@@ -159,7 +159,7 @@ def create_entity(op: ModuleType, table: str, *own: SchemaItem) -> None:
 
 
 def enable_tenancy(op: ModuleType, table: str) -> None:
-    """Bind a table with a `tenant_id` to the current tenant, for its owner too."""
+    """Show only the current tenant's rows of a table with a `tenant_id`, to its owner too."""
     op.execute(f"alter table {table} enable row level security")
     op.execute(f"alter table {table} force row level security")
     op.execute(f"create policy tenant_only on {table} using (tenant_id = current_tenant())")

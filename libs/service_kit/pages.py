@@ -1,4 +1,4 @@
-"""Lists by cursor: newest first, no gap and no repeat while rows are added, and no total that must be counted."""
+"""Lists by cursor: the newest first, with no gap or repeat while rows are added. There is no total, which must be counted."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ Row = TypeVar("Row")
 
 
 class BadCursor(BadRequest):  # noqa: D101
-    detail = "The cursor is not from a list of this service; use the `next_cursor` of the page before, or none."
+    detail = "The cursor is not from a list of this service; use the `next_cursor` of the previous page, or none."
 
 
 class Page(BaseModel, Generic[Item]):
@@ -31,11 +31,11 @@ class Page(BaseModel, Generic[Item]):
 
 
 class Window:
-    """Which page is asked for."""
+    """The page that the client asks for."""
 
     def __init__(
         self,
-        cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> None:
         self.after = _decode(cursor) if cursor else None
@@ -48,7 +48,7 @@ PageWindow = Annotated[Window, Depends(Window)]
 async def page(
     session: AsyncSession, query: Select[Row], entity: Any, window: Window, out: Callable[[Row], Item]
 ) -> Page[Item]:
-    """Run a query over `entity`, which has `created_at` and `id`, and shape the page's rows by `out`."""
+    """Run a query over `entity`, which has `created_at` and `id`; `out` converts each row of the page."""
     if window.after:
         query = query.where(tuple_(entity.created_at, entity.id) < tuple_(*window.after))
     ordered = query.order_by(entity.created_at.desc(), entity.id.desc()).limit(window.limit + 1)
@@ -69,7 +69,7 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
         created_at, row_id = datetime.fromisoformat(at), UUID(identifier)
         if created_at.tzinfo is None:
             raise ValueError("no time zone")
-        # In UTC, as the driver will want it: at the ends of the calendar another zone has no such time.
+        # Converted to UTC here and not by the driver: at the ends of the calendar it overflows, which is caught below.
         return created_at.astimezone(UTC), row_id
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError):
         raise BadCursor() from None

@@ -12,7 +12,7 @@ Row = TypeVar("Row", bound=Entity)
 
 
 class Expected:
-    """The version that the client believes it changes; `*` stands for any."""
+    """The version that the client expects to change; `*` matches any."""
 
     def __init__(self, if_match: Annotated[str | None, Header(max_length=100)] = None) -> None:
         if if_match is None:
@@ -37,15 +37,15 @@ def etag(row: Entity) -> str:
 
 
 def with_etag(response: Response, row: Row) -> Row:
-    """The row, as an answer that carries its ETag."""
+    """Set the ETag of the response to the row's version, and return the row."""
     response.headers["etag"] = etag(row)
     return row
 
 
 def describe_preconditions(schema: dict[str, Any]) -> None:
-    """Say in an OpenAPI document that the operations with `IfMatch` require it, and how they refuse.
+    """Mark `If-Match` as required in an OpenAPI document, and add the refusals of the operations that have it.
 
-    In code the header is optional, since an update without it is answered 428 and not 422.
+    In code the header is optional, so that an update without it is answered 428 and not 422.
     """
     refusals = {str(status): entry for status, entry in problems(PreconditionFailed, PreconditionRequired).items()}
     for path in schema["paths"].values():

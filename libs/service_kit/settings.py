@@ -1,4 +1,4 @@
-"""Settings of a service, read from the environment once, frozen, and wrong ones named in one line."""
+"""The settings of a service: read once from the environment, frozen; one line names all that are wrong."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ NAMESPACE = "all-erp"
 
 
 class DatabaseSettings(BaseModel):
-    """`DATABASE__…`: where the service's own database is, as the role that row-level security binds."""
+    """`DATABASE__…`: the service's own database; the URL names a role that row-level security binds."""
 
     model_config = ConfigDict(frozen=True)
     url: SecretStr
@@ -31,7 +31,7 @@ class DatabaseSettings(BaseModel):
         try:
             parsed = make_url(url.get_secret_value())
         except ArgumentError:
-            raise ValueError("is no database URL") from None
+            raise ValueError("is not a database URL") from None
         has_port = parsed.port is None or 0 < parsed.port < 65536
         if parsed.get_backend_name() != "postgresql" or not parsed.database or not has_port:
             raise ValueError("must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
@@ -39,12 +39,12 @@ class DatabaseSettings(BaseModel):
 
 
 def default_url(service: str) -> HttpUrl:
-    """The base URL of a service as compose names it."""
+    """The base URL of a service under its name in Docker Compose."""
     return HttpUrl(f"http://{service}-service:{PORTS[service]}")
 
 
 class ServiceUrls(BaseModel):
-    """`SERVICES__…`: where the five services answer."""
+    """`SERVICES__…`: the base URLs of the five services."""
 
     model_config = ConfigDict(frozen=True)
     auth: HttpUrl = default_url("auth")
@@ -59,7 +59,7 @@ class ServiceUrls(BaseModel):
 
 
 class EventSettings(BaseModel):
-    """`EVENTS__…`: how events travel, and what that needs: a service account for HTTP, an address for the broker."""
+    """`EVENTS__…`: the transport of events, and what it needs: a service account for HTTP, a URL for the broker."""
 
     model_config = ConfigDict(frozen=True)
     transport: Literal["none", "http", "rabbitmq"] = "none"
@@ -80,7 +80,7 @@ class EventSettings(BaseModel):
 
 
 class ServiceSettings(BaseSettings):
-    """What every service reads; a service adds its own fields and its defaults for `port` and `database`."""
+    """The settings of every service. A service adds its own fields, and its defaults for `port` and `database`."""
 
     model_config = SettingsConfigDict(
         env_nested_delimiter="__", nested_model_default_partial_update=True, frozen=True, extra="ignore"
@@ -89,7 +89,7 @@ class ServiceSettings(BaseSettings):
     """The short name: of the folder, the database, the roles and the event subscriber."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    """Never empty, which would be every address of the machine."""
+    """Never empty, since an empty host means every address of the machine."""
     port: int = Field(ge=1, le=65535)
     database: DatabaseSettings
     services: ServiceUrls = ServiceUrls()
@@ -97,16 +97,17 @@ class ServiceSettings(BaseSettings):
 
     @cached_property
     def telemetry(self) -> TelemetrySettings:
-        """The shared layer's own settings, from the same environment.
+        """The settings of observability, from the same environment.
 
-        A `METRICS_PORT` that is the service's own port is served already: a second listener would take it away.
+        When `METRICS_PORT` is the service's own port, the service itself serves the metrics, and no second listener is
+        opened.
         """
         telemetry = TelemetrySettings.for_service(f"{self.name}-service", NAMESPACE)
         return telemetry.model_copy(update={"metrics_port": None}) if telemetry.metrics_port == self.port else telemetry
 
 
 def default_database(service: str) -> DatabaseSettings:
-    """The database as compose names it; a password comes with `DATABASE__URL`, never from the code."""
+    """The database under its name in Docker Compose. The password comes with `DATABASE__URL`, never from the code."""
     return DatabaseSettings(url=SecretStr(f"postgresql://{service}_app@postgres:5432/{service}"))
 
 
@@ -114,13 +115,13 @@ Loaded = TypeVar("Loaded", bound=ServiceSettings)
 
 
 def load(settings: type[Loaded]) -> Loaded:
-    """Read the environment; end the process with status 2 and one line that names each wrong variable."""
+    """Read the environment. If it is wrong, print one line with each wrong variable and exit with status 2."""
     try:
         loaded = settings()  # pyright: ignore[reportCallIssue]  # the environment gives what has no default
         _ = loaded.telemetry
     except ValidationError as error:
         wrong = "; ".join(f"{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-    except SettingsError as error:  # a group such as EVENTS, given a value of its own that is no JSON
+    except SettingsError as error:  # a group such as EVENTS has a value of its own, and it is not JSON
         wrong = re.sub(r'"(\w+)"', lambda name: name[1].upper(), str(error), count=1)
     else:
         return loaded

@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class KitBase(DeclarativeBase):
-    """The base of these tables; a service's own tables have another."""
+    """The base of these tables. A service's own tables have a different base."""
 
     metadata = MetaData()
     type_annotation_map = {str: Text(), datetime: DateTime(timezone=True), dict[str, Any]: JSONB()}
@@ -20,7 +20,7 @@ class OutboxRow(KitBase):
     """One event for one destination."""
 
     __tablename__ = "outbox"
-    __mapper_args__ = {"eager_defaults": False}  # no RETURNING: the service's role adds rows and may not read them
+    __mapper_args__ = {"eager_defaults": False}  # no RETURNING: the service's role may add rows but not read them
     __table_args__ = (
         Index(
             "ix_outbox_unsent",
@@ -44,7 +44,7 @@ class OutboxRow(KitBase):
 
 
 class InboxRow(KitBase):
-    """An event whose effect is in this database."""
+    """An event whose effect is committed in this database."""
 
     __tablename__ = "inbox"
     event_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -53,7 +53,7 @@ class InboxRow(KitBase):
 
 
 class IdempotencyKey(KitBase):
-    """The answer that was given to a request with this key."""
+    """The answer to the first request with this key."""
 
     __tablename__ = "idempotency_keys"
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)

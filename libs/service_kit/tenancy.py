@@ -1,9 +1,9 @@
-"""The road of a tenant's id from the session to PostgreSQL.
+"""How a tenant's id gets from the session to PostgreSQL.
 
-Row-level security reads it from the setting `app.tenant_id`, which lives as long as the transaction; without it every
-table is empty. A session's `Commit` holds the id. When the session begins a transaction it hands the id to the driver's
-connection (`hand_over`), which sends it with BEGIN, so no query can run before it; the pool takes it away when the
-connection comes back. `transactions.bind_tenant` sets another tenant within a transaction (`SWITCH`).
+Row-level security reads it from the setting `app.tenant_id`, which lasts as long as the transaction; without it every
+table is empty. A session's `Commit` holds the id. When the session begins a transaction, it sets the id on the driver's
+connection (`hand_over`), which sends it with BEGIN, so that no query can run before it; the pool clears it when the
+connection returns. `transactions.bind_tenant` switches to another tenant within a transaction (`SWITCH`).
 """
 
 from typing import Any, cast
@@ -19,9 +19,9 @@ SWITCH = "select set_config('app.tenant_id', $1, true)"
 
 
 class TenantConnection(asyncpg.Connection):
-    """A connection that sets the tenant in the same round trip as BEGIN, which asyncpg sends before the first statement.
+    """A connection that sets the tenant in the same round trip as the `BEGIN;` that asyncpg sends.
 
-    Should asyncpg one day begin in other words, no tenant is set, and every table is empty.
+    If a later asyncpg sends another statement instead, no tenant is set and every table is empty: it fails safe.
     """
 
     tenant_id: UUID | None = None
@@ -34,18 +34,18 @@ class TenantConnection(asyncpg.Connection):
         try:
             return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
         except BaseException:
-            # The server may have begun a transaction of this tenant, in which the next one would find itself.
+            # The server may have begun a transaction for this tenant, which the next user of the connection would inherit.
             self.terminate()
             raise
 
 
 def hand_over(connection: Connection, tenant_id: UUID | None) -> None:
-    """Let the transaction that is about to begin on this connection belong to the tenant."""
+    """Set the tenant of the transaction that is about to begin on this connection."""
     cast("TenantConnection", connection.connection.driver_connection).tenant_id = tenant_id
 
 
 def forget_on_return(engine: AsyncEngine) -> None:
-    """Take the tenant from every connection that returns to the pool."""
+    """Clear the tenant of every connection that returns to the pool."""
     event.listen(engine.sync_engine, "checkin", _forget)
 
 

@@ -1,4 +1,4 @@
-"""A request's transaction, and what belongs to its commit: whose it is, what is written before, what is done after."""
+"""A request's transaction, and its `Commit`: the tenant and the actor, the rows to write before, the actions after."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -28,32 +28,32 @@ Writer = Callable[[Session, list[Any]], None]
 
 @dataclass
 class Commit:
-    """What a session knows about its transactions, one after the other.
+    """The state of a session's transaction, which the session uses for one transaction after the other.
 
-    One rule for a rollback, of a savepoint too: what was added since it began is dropped, and only that.
+    A rollback, of a savepoint too, drops exactly the rows and actions that were added since it began.
     """
 
     tenant_id: UUID | None = None
     actor_id: UUID | None = None
     outbox: Any = None
-    """The service's outbox, for `publish`; nothing here looks into it."""
+    """The service's outbox, for `publish`. This module does not use it."""
     _before: dict[Writer, list[Any]] = field(default_factory=dict[Writer, list[Any]])
     _after: list[Action] = field(default_factory=list[Action])
     _savepoints: WeakKeyDictionary[SessionTransaction, int] = field(
         default_factory=WeakKeyDictionary[SessionTransaction, int]
     )
-    """How many actions there were when a savepoint began."""
+    """The number of actions when each savepoint began."""
 
     def before(self, write: Writer, rows: Iterable[Any]) -> None:
-        """Let `write` add these rows with the next flush, at the latest before the commit; rows of one writer together."""
+        """Let `write` insert these rows at the next flush, at the latest before the commit, together with its others."""
         self._before.setdefault(write, []).extend(rows)
 
     def take(self, write: Writer) -> list[Any]:
-        """The rows that wait for this writer. The caller writes them instead."""
+        """Remove and return the rows that wait for this writer; the caller writes them instead."""
         return self._before.pop(write, [])
 
     def after(self, action: Action) -> None:
-        """Call `action` after the commit, in the context (trace, request) of now."""
+        """Call `action` after the commit, in the current context (trace, request)."""
         self._after.append(partial(copy_context().run, action))
 
     def write(self, session: Session) -> None:
@@ -63,16 +63,16 @@ class Commit:
             writer(session, self.take(writer))
 
     def begin_savepoint(self, savepoint: SessionTransaction) -> None:
-        """Remember what was there before the savepoint."""
+        """Remember the number of actions before the savepoint."""
         self._savepoints[savepoint] = len(self._after)
 
     def roll_back(self, savepoint: SessionTransaction | None) -> None:
-        """Drop what was added since the savepoint, or since the transaction, began."""
+        """Drop what was added since the savepoint, or without one the transaction, began."""
         del self._after[self._savepoints[savepoint] if savepoint else 0 :]
-        self._before.clear()  # nothing older is among it: a flush precedes every savepoint
+        self._before.clear()  # it holds no older rows, since a flush precedes every savepoint
 
     def done(self) -> None:
-        """Do what was to be done after the commit. Whatever fails of it, the transaction is committed."""
+        """Run the actions after the commit. One that fails is logged, since the transaction is committed."""
         actions, self._after = self._after, []
         for action in actions:
             try:
@@ -82,7 +82,7 @@ class Commit:
 
 
 class TenantSession(Session):
-    """A session with its `Commit`, which the hooks below keep."""
+    """A session with its `Commit`, which the hooks below keep up to date."""
 
     def __init__(
         self,
@@ -112,14 +112,14 @@ def _begin_savepoint(session: TenantSession, transaction: SessionTransaction) ->
         session.pending.begin_savepoint(transaction)
 
 
-@event.listens_for(TenantSession, "before_commit")  # when no object has changed, SQLAlchemy does not flush
+@event.listens_for(TenantSession, "before_commit")  # SQLAlchemy does not flush when no object has changed
 def _write(session: TenantSession) -> None:
     session.pending.write(session)
 
 
 @event.listens_for(TenantSession, "after_commit")
 def _done(session: TenantSession) -> None:
-    # SQLAlchemy also calls this when a savepoint is released, whose rows nobody else can see yet.
+    # SQLAlchemy also calls this when a savepoint is released, before the transaction is committed.
     if not session.in_nested_transaction():
         session.pending.done()
 
@@ -130,7 +130,7 @@ def _roll_back(session: TenantSession) -> None:
 
 
 def create_sessions(engine: AsyncEngine, outbox: Any = None) -> Sessions:
-    """The factory of a service's sessions. What they publish goes to `outbox`, an `events.outbox.Outbox`."""
+    """The factory of a service's sessions, which publish to `outbox`, an `events.outbox.Outbox`."""
     return async_sessionmaker(engine, sync_session_class=TenantSession, expire_on_commit=False, outbox=outbox)
 
 
@@ -141,20 +141,20 @@ def commit_of(session: AsyncSession) -> Commit:
 
 
 def after_commit(session: AsyncSession, action: Action) -> None:
-    """Call `action` when the session's transaction is committed; not if it, or the savepoint around, is rolled back."""
+    """Call `action` after the session's transaction is committed, unless it or the current savepoint is rolled back."""
     commit_of(session).after(action)
 
 
 async def bind_tenant(session: AsyncSession, tenant_id: UUID, actor_id: UUID | None = None) -> None:
-    """Work for this tenant from here on, in the transaction that is open and in later ones."""
-    await session.flush()  # what has been written and published so far belongs to the tenant before
+    """Switch the session to this tenant, for the rest of the open transaction and for later ones."""
+    await session.flush()  # rows and events so far belong to the previous tenant
     commit = commit_of(session)
     commit.tenant_id, commit.actor_id = tenant_id, actor_id
     await execute(session, tenancy.SWITCH, str(tenant_id))
 
 
 def bound_tenant(session: AsyncSession) -> tuple[UUID, UUID | None]:
-    """The tenant that the session works for, and who acts."""
+    """The tenant that the session is bound to, and the actor."""
     commit = commit_of(session)
     assert commit.tenant_id, "the session is bound to no tenant"
     return commit.tenant_id, commit.actor_id
@@ -164,13 +164,13 @@ def bound_tenant(session: AsyncSession) -> tuple[UUID, UUID | None]:
 async def transaction(
     sessions: Sessions, tenant_id: UUID | None = None, actor_id: UUID | None = None
 ) -> AsyncGenerator[AsyncSession]:
-    """One transaction for a tenant: commits at the end, rolls back on any exception."""
+    """One transaction for a tenant, which commits at the end of the block and rolls back on any exception."""
     async with sessions(tenant_id=tenant_id, actor_id=actor_id) as session, session.begin():
         yield session
 
 
 def get_sessions(request: Request) -> Sessions:
-    """The factory itself, for the few routes that decide about transactions on their own."""
+    """The session factory, for the few routes that control their own transactions."""
     return request.state.sessions
 
 
@@ -182,5 +182,5 @@ async def open_session(request: Request) -> AsyncGenerator[AsyncSession]:
         yield session
 
 
-# scope="function": the commit comes before the answer leaves, so a failing commit is a 500 and never a 201.
+# scope="function": the commit precedes the answer, so a failing commit is answered with an error and never with 201.
 DatabaseSession = Annotated[AsyncSession, Depends(open_session, scope="function")]

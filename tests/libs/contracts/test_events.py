@@ -52,7 +52,7 @@ def test_a_type_belongs_to_one_class():
 
 
 def test_an_event_without_its_entitys_id_is_none():
-    with pytest.raises(TypeError, match="id is no field"):
+    with pytest.raises(TypeError, match="no field for its entity's id"):
 
         class Rained(Event):
             type: ClassVar[str] = "weather.rained.v1"
