@@ -1,1 +1,1 @@
-"""Who may do what: users, roles, logins, the keys of tokens, service accounts."""
+"""The auth service: users, roles, logins, signing keys and service accounts."""

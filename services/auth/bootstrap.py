@@ -1,6 +1,6 @@
-"""What must exist before anybody can log in: the platform's tenant, its administrator, the service accounts.
+"""Creates what must exist before anybody can log in: the platform tenant, its administrator, the service accounts.
 
-python -m services.auth.bootstrap      (safe to repeat; runs as the service's own role, by DATABASE__URL)
+python -m services.auth.bootstrap      (safe to repeat; connects as the service's own role, with DATABASE__URL)
 """
 
 import asyncio
@@ -38,9 +38,9 @@ class CannotBootstrap(Exception):
 
 
 async def bootstrap(settings: Settings, say: Say = print) -> None:
-    """Create what is missing. An administrator who exists keeps their password; service accounts get the secret given.
+    """Create what is missing. An existing administrator keeps their password; service accounts get the given secret.
 
-    Raises `CannotBootstrap`, whose text names the variable, when one is missing or the password is weak.
+    Raises `CannotBootstrap`, whose message names the variable, when one is missing or the password is weak.
     """
     given = settings.bootstrap
     if not (given.admin_email and given.admin_password and given.service_secret):
@@ -82,7 +82,7 @@ async def _prepare_administrator(sessions: Sessions, email: str, password: Secre
 
 
 async def _create_administrator(sessions: Sessions, email: str, password: SecretStr) -> User | None:
-    """Create the administrator, or return the one that another run has created meanwhile."""
+    """Create the administrator and return None, or return the one that a concurrent run has just created."""
     try:
         password_hash = await users.hash_new_password(sessions, PLATFORM_TENANT_ID, email, password.get_secret_value())
     except passwords.WeakPassword as error:
@@ -98,7 +98,7 @@ async def _create_administrator(sessions: Sessions, email: str, password: Secret
 
 @asynccontextmanager
 async def _alone(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
-    """A transaction of the platform's tenant that no other run of this has at the same time."""
+    """A transaction of the platform tenant, in which only one run of the bootstrap is at a time."""
     async with transaction(sessions, PLATFORM_TENANT_ID) as session:
         await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("bootstrap", 0))))
         yield session

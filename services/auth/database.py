@@ -1,4 +1,4 @@
-"""The tables of the auth service hang on this."""
+"""The auth service's tables."""
 
 from sqlalchemy.orm import DeclarativeBase
 
@@ -6,7 +6,7 @@ from libs.service_kit.entities import COLUMN_TYPES, new_metadata
 
 
 class Base(DeclarativeBase):
-    """The base of the service's models."""
+    """The base of this service's models."""
 
     metadata = new_metadata()
     type_annotation_map = COLUMN_TYPES

@@ -1,4 +1,4 @@
-"""Secrets as they come over the wire: never shown, and always text that can be hashed."""
+"""Types of secrets in requests: they are never shown, and always strings that can be hashed."""
 
 from typing import Annotated
 
@@ -8,15 +8,15 @@ from services.auth.passwords import LONGEST, SHORTEST
 
 
 def _encodable(secret: SecretStr) -> SecretStr:
-    """JSON can spell half of a surrogate pair, which is no character and has no bytes."""
+    """Refuse a lone surrogate, which JSON can contain but UTF-8 cannot encode."""
     try:
         secret.get_secret_value().encode()
     except UnicodeEncodeError:
-        raise ValueError("must be text of whole characters") from None
+        raise ValueError("must be a string without lone surrogates") from None
     return secret
 
 
 NewPassword = Annotated[SecretStr, Field(min_length=SHORTEST, max_length=LONGEST), AfterValidator(_encodable)]
-# Whatever a client believes to be the password, so without the rules for new ones.
+# A password at login, to which the rules for new passwords do not apply.
 GivenPassword = Annotated[SecretStr, Field(min_length=1, max_length=LONGEST), AfterValidator(_encodable)]
 GivenSecret = Annotated[SecretStr, Field(min_length=1, max_length=200), AfterValidator(_encodable)]

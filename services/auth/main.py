@@ -1,4 +1,4 @@
-"""The auth service: who is asking, and what they may do."""
+"""The auth service: who a caller is, and what they may do."""
 
 from fastapi import FastAPI
 
@@ -30,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the service."""
     return app.create_app(
         settings,
-        description="Logins, users and roles of every tenant, the keys that prove tokens, and service accounts.",
+        description="Logins, users and roles of every tenant, the keys that verify tokens, and service accounts.",
         routers=[logins, users, roles, tenants, service_accounts, keys],
         handlers=HANDLERS,
         conflicts=CONFLICTS,

@@ -1,4 +1,4 @@
-"""The business metrics of auth: logins and what ended early."""
+"""The business metrics of the auth service."""
 
 import time
 from collections.abc import Generator
@@ -10,7 +10,7 @@ LOGINS = Counter("auth_login", "Total number of login attempts", ["status"])
 LOGIN_DURATION = Histogram("auth_login_duration", "Login duration in seconds", buckets=(0.1, 0.5, 1, 2, 5))
 SESSIONS_REVOKED = Counter("auth_sessions_revoked", "Sessions that were ended for their user, by whatever cause")
 
-# Both from the start: a rate over a series that does not exist yet is no rate of zero.
+# Both series exist from the start: the rate of a series that does not exist is nothing, and not zero.
 SUCCESS, FAILURE = LOGINS.labels("success"), LOGINS.labels("failure")
 
 

@@ -1,4 +1,4 @@
-"""Passwords: which are too weak, and argon2id on threads, as many at a time as there are cores."""
+"""Passwords: which are too weak, and hashing with argon2id on as many threads as there are cores."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -14,18 +14,18 @@ from libs.service_kit.errors import Invalid, TooManyRequests
 
 SHORTEST, LONGEST = 12, 128
 SHORTEST_REMAINDER = 8
-"""What must be left of a password without the words that belong to its user."""
+"""The characters that must remain of a password when the words related to its user are removed."""
 FEWEST_CHARACTERS = 5
 """How many different characters a password must have."""
 
-# OWASP's second recommendation: 17 ms of one core and 19 MiB. The library's default uses four threads for each.
+# OWASP's second recommendation: 17 ms of one core and 19 MiB. The library's default would use four threads per hash.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-# A hash of no password with the same parameters: to check against it takes as long as against a real one.
+# A hash that no password matches, with the same parameters: verifying against it takes as long as against a real one.
 NOBODYS_HASH = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 
 CORES = os.cpu_count() or 1
 WAITING_LIMIT = 50 * CORES
-"""About a second of work; a later request is better refused at once."""
+"""The checks that may wait: about a second of work. Further ones are refused at once."""
 
 _limiter = CapacityLimiter(CORES)
 _tracer = get_tracer(__name__)
@@ -37,13 +37,13 @@ class WeakPassword(Invalid):  # noqa: D101
 
 
 class PasswordChecksBusy(TooManyRequests):  # noqa: D101
-    detail = "Too many passwords are being checked now."
+    detail = "The service is checking too many passwords now."
 
 
 def refuse_weak(password: str, words: Iterable[str]) -> None:
     """Raise `WeakPassword` for a common password, or one made of these words (the tenant's code, the e-mail).
 
-    The list of common ones is short; a complete one is the choice of whoever deploys this.
+    The list of common passwords is short; a deployment should bring a complete one.
     """
     rest = password.casefold()
     weak = rest in common_passwords() or len(set(rest)) < FEWEST_CHARACTERS
@@ -54,19 +54,19 @@ def refuse_weak(password: str, words: Iterable[str]) -> None:
 
 
 def common_passwords() -> frozenset[str]:
-    """Well-known passwords that are long enough to pass for good ones; read at each call, which is seldom."""
+    """Common passwords that are long enough to be accepted otherwise. The file is read at each call, which is rare."""
     return frozenset(Path(__file__).with_name("common_passwords.txt").read_text().split())
 
 
 async def hash_password(password: str) -> str:
-    """The password's argon2id hash. Call it outside of any transaction: it waits for a thread and for 17 ms."""
+    """The password's argon2id hash. Call it outside any transaction: it waits for a thread and takes 17 ms."""
     return await _on_thread(lambda: HASHER.hash(password))
 
 
 async def verify(password: str, password_hash: str | None) -> bool:
-    """Whether the hash is this password's. Without a hash it takes as long, and the answer is no.
+    """Whether the hash is this password's. Without a hash it takes as long and returns False.
 
-    Call it outside of any transaction. Raises `PasswordChecksBusy`.
+    Call it outside any transaction. Raises `PasswordChecksBusy`.
     """
 
     def check() -> bool:
@@ -80,7 +80,7 @@ async def verify(password: str, password_hash: str | None) -> bool:
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Whether the hash was made with other parameters than today's."""
+    """Whether the hash was made with other parameters than `HASHER` has."""
     return HASHER.check_needs_rehash(password_hash)
 
 

@@ -1,4 +1,4 @@
-"""The settings of the auth service."""
+"""Settings of the auth service."""
 
 from typing import ClassVar
 
@@ -11,17 +11,17 @@ from services.auth.fields import NewPassword
 
 
 class BootstrapSettings(BaseModel):
-    """`BOOTSTRAP__…`: what `bootstrap` creates. The service itself needs none of it."""
+    """`BOOTSTRAP__…`: for `python -m services.auth.bootstrap`. The service itself does not use them."""
 
     model_config = ConfigDict(frozen=True)
     admin_email: Email | None = None
     admin_password: NewPassword | None = None
     service_secret: SecretStr | None = Field(default=None, min_length=16, max_length=200)
-    """The secret of the five service accounts. Random outside development: `openssl rand -hex 32`."""
+    """The secret of the five service accounts. Outside development it must be random: `openssl rand -hex 32`."""
 
 
 class Settings(ServiceSettings):
-    """What the service reads from its environment."""
+    """The settings of the auth service."""
 
     name: ClassVar[str] = "auth"
     port: int = Field(default=PORTS["auth"], ge=1, le=65535)

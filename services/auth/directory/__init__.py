@@ -1,1 +1,1 @@
-"""The directory of tenants: what login needs to know of them."""
+"""The directory of tenants: the data about tenants that a login needs."""

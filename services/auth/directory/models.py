@@ -1,4 +1,4 @@
-"""The tenants that people can belong to."""
+"""The directory of tenants."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,8 +14,8 @@ PREPARING, ACTIVE, CLOSED = "preparing", "active", "closed"
 class Tenant(Base):
     """A tenant as login knows it.
 
-    The code is what people type at login, so it is unique over all tenants. A tenant that was closed before it ever was
-    active has none: its row only keeps a late `tenant.created` from preparing it again.
+    Users type the code at login, so it is unique among all tenants. A tenant that was closed before it was ever active
+    has no code: its row only prevents a late `tenant.created` from preparing it again.
     """
 
     __tablename__ = "tenants"

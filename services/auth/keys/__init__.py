@@ -1,1 +1,1 @@
-"""The keys that access tokens are signed with."""
+"""The keys with which access tokens are signed."""

@@ -1,4 +1,4 @@
-"""The keys that access tokens are signed with."""
+"""The keys with which access tokens are signed."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from services.auth.database import Base
 
 
 class SigningKey(Base):
-    """A key pair of the platform: it belongs to no tenant, and only this service's role can read it."""
+    """A key pair of the platform. It belongs to no tenant, and only this service's role can read it."""
 
     __tablename__ = "signing_keys"
     kid: Mapped[str] = mapped_column(primary_key=True)

@@ -15,6 +15,6 @@ router = NounRouter(prefix="/.well-known", tags=["keys"])
 async def list_keys(
     sessions: Annotated[Sessions, Depends(get_sessions)], response: Response
 ) -> dict[str, list[dict[str, Any]]]:
-    """The keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517)."""
+    """The public keys that verify access tokens, as a JSON Web Key Set (RFC 7517)."""
     response.headers["cache-control"] = "public, max-age=300"
     return await service.public_keys(sessions)

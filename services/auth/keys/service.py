@@ -1,4 +1,4 @@
-"""Signing access tokens, and publishing the keys that prove them."""
+"""Signing access tokens, and publishing the keys that verify them."""
 
 import base64
 import hashlib
@@ -29,9 +29,9 @@ ACCESS_TOKEN_SECONDS = 15 * 60
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A signed token, and the seconds until it is worth nothing."""
+    """A signed token (a JWT), and the seconds until it expires."""
 
-    text: str
+    encoded: str
     expires_in: int
 
 
@@ -53,16 +53,16 @@ async def sign(
     }
     if client_id:
         claims["client_id"] = client_id
-    text = jwt.encode(claims, _load(key.private_key), ALGORITHM, {"typ": "at+jwt", "kid": key.kid})
-    return AccessToken(text, ACCESS_TOKEN_SECONDS)
+    encoded = jwt.encode(claims, _load(key.private_key), ALGORITHM, {"typ": "at+jwt", "kid": key.kid})
+    return AccessToken(encoded, ACCESS_TOKEN_SECONDS)
 
 
 async def newest_key(session: AsyncSession) -> SigningKey:
-    """The key to sign with; the first one is made when it is first needed."""
+    """The key to sign with. The first key is made when it is first needed."""
     newest = select(SigningKey).order_by(SigningKey.created_at.desc(), SigningKey.kid).limit(1)
     if key := await session.scalar(newest):
         return key
-    # Held until the transaction ends: whoever waits here finds the other's key.
+    # Held until the transaction ends: a transaction that waits here then finds the key of the other.
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("signing key", 0))))
     if key := await session.scalar(newest):
         return key
@@ -84,7 +84,7 @@ def new_key() -> SigningKey:
 
 
 async def public_keys(sessions: Sessions) -> dict[str, list[dict[str, Any]]]:
-    """The JSON Web Key Set: the public half of every key that a valid token can be signed with."""
+    """The JSON Web Key Set: the public half of every key that may have signed a valid token."""
     async with transaction(sessions) as session:
         keys = (await session.scalars(select(SigningKey).order_by(SigningKey.created_at))).all()
     described = {"use": "sig", "alg": ALGORITHM}

@@ -1,4 +1,4 @@
-"""What whoever wants in can be refused."""
+"""The refusals of logins."""
 
 from libs.service_kit.errors import Forbidden, Unauthorized
 
@@ -12,4 +12,4 @@ class TenantNotActive(Forbidden):
 
 
 class InvalidRefreshToken(Unauthorized):
-    detail = "The refresh token is unknown, has expired, or was used before; log in again."
+    detail = "The refresh token is unknown, has expired, or has been used before; log in again."

@@ -15,31 +15,31 @@ from services.auth.metrics import measured_login
 from services.auth.passwords import PasswordChecksBusy
 
 router = NounRouter(prefix="/api/v1/auth", tags=["logins"])
-# No caller is known yet, and a password must not be checked inside a transaction: the rules open their own.
+# No caller is known yet, and no transaction may be open while a password is checked: the rules open their own.
 OwnTransactions = Annotated[Sessions, Depends(get_sessions)]
 
 
 @router.post("/login", responses=problems(InvalidCredentials, TenantNotActive, PasswordChecksBusy))
 async def log_in(given: Login, sessions: OwnTransactions, response: Response) -> TokensOut:
-    """Log in: an access token for fifteen minutes, and a refresh token for the time after."""
+    """Log in. The access token is valid for fifteen minutes; the refresh token gets the next one."""
     with measured_login():
         return _out(await service.log_in(sessions, given), response)
 
 
 @router.post("/refresh", responses=problems(InvalidRefreshToken))
 async def refresh(given: RefreshTokenIn, sessions: OwnTransactions, response: Response) -> TokensOut:
-    """Exchange a refresh token for new tokens. Using one twice ends its session."""
+    """Exchange a refresh token for new tokens. Using a refresh token twice ends its session."""
     return _out(await service.refresh(sessions, given.refresh_token.get_secret_value()), response)
 
 
 @router.post("/logout", status_code=204)
 async def log_out(given: RefreshTokenIn, sessions: OwnTransactions) -> None:
-    """End the session of a refresh token. Its last access token stays valid until its fifteen minutes are over."""
+    """End the session of a refresh token. Its last access token remains valid for up to fifteen minutes."""
     await service.log_out(sessions, given.refresh_token.get_secret_value())
 
 
 def _out(tokens: Tokens, response: Response) -> TokensOut:
     response.headers["cache-control"] = "no-store"
     return TokensOut(
-        access_token=tokens.access.text, expires_in=tokens.access.expires_in, refresh_token=tokens.refresh_token
+        access_token=tokens.access.encoded, expires_in=tokens.access.expires_in, refresh_token=tokens.refresh_token
     )

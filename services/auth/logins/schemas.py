@@ -1,4 +1,4 @@
-"""What comes with a login, and the tokens that go out."""
+"""Logins and tokens in requests and answers."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from services.auth.fields import GivenPassword, GivenSecret
 
 
 class Login(Input):
-    """Who wants in: the tenant by its code, the user by their e-mail."""
+    """A login: the tenant's code, the user's e-mail and password."""
 
     tenant: Code
     email: Email
@@ -21,7 +21,7 @@ class RefreshTokenIn(Input):
 
 
 class TokensOut(Output):
-    """A short-lived access token, and the refresh token that gets the next pair; it works once."""
+    """A short-lived access token, and a refresh token, which can be exchanged once for the next pair."""
 
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"

@@ -28,7 +28,7 @@ NO_TENANT = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a login or a refresh gives."""
+    """The result of a login or a refresh."""
 
     access: AccessToken
     refresh_token: str
@@ -37,8 +37,7 @@ class Tokens:
 async def log_in(sessions: Sessions, given: Login) -> Tokens:
     """Begin a session. Raises `InvalidCredentials`, `TenantNotActive`, `PasswordChecksBusy`.
 
-    Whatever is wrong, the same work is done and the same answer given, so that nobody can find out by asking which
-    tenants and users there are.
+    Whatever is wrong, the work and the answer are the same, so that nobody can find out which tenants and users exist.
     """
     tenant, user = await _find(sessions, given)
     password, known_hash = (given.password.get_secret_value(), user.password_hash if user else None)
@@ -51,7 +50,7 @@ async def log_in(sessions: Sessions, given: Login) -> Tokens:
         raise TenantNotActive()
     new_hash = await passwords.hash_password(password) if passwords.needs_rehash(user.password_hash) else None
     async with transaction(sessions, tenant.id, user.id) as session:
-        # The check took its time, and the user may have been switched off meanwhile.
+        # The user may have been deactivated or changed while the password was checked.
         current = await users.lock_active(session, tenant.id, user.id)
         if current is None or current.password_hash != known_hash:
             raise _refuse(given, "changed_meanwhile", user)
@@ -64,18 +63,18 @@ async def log_in(sessions: Sessions, given: Login) -> Tokens:
 
 
 async def refresh(sessions: Sessions, token: str) -> Tokens:
-    """Use a refresh token up for new tokens, with the permissions of today. Raises `InvalidRefreshToken`."""
+    """Exchange a refresh token for new tokens, with the user's current permissions. Raises `InvalidRefreshToken`."""
     tokens = None
     if tenant_id := user_sessions.tenant_of(token):
         async with transaction(sessions, tenant_id) as session:
             tokens = await _rotate(session, tenant_id, token)
-    if tokens is None:  # raised outside: the end of a session must be committed
+    if tokens is None:  # raised after the transaction, which may have ended the session and must be committed
         raise InvalidRefreshToken()
     return tokens
 
 
 async def log_out(sessions: Sessions, token: str) -> None:
-    """End the session that the refresh token belongs to. There may be none: then it is over already."""
+    """End the session of the refresh token, if it has not ended already."""
     if tenant_id := user_sessions.tenant_of(token):
         async with transaction(sessions, tenant_id) as session:
             if user_id := await user_sessions.end(session, tenant_id, token):
@@ -121,6 +120,6 @@ def _refuse(given: Login, reason: str, user: User | None) -> InvalidCredentials:
 
 
 def _log_refusal(given: Login, reason: str, user: User | None) -> None:
-    # Neither the e-mail nor the tenant's id is bound: nobody has proved to be that user.
+    # The ids are not bound to further log lines: the caller has not proved to be that user.
     whose = {"user_id": str(user.id), "tenant_id": str(user.tenant_id)} if user else {}
     log.info("login refused", reason=reason, tenant_code=given.tenant, **whose)

@@ -1,4 +1,4 @@
-"""What can be refused about roles."""
+"""The refusals of roles."""
 
 from libs.service_kit.errors import Conflict, Forbidden, Invalid, NotFound
 
@@ -12,7 +12,7 @@ class UnknownRole(Invalid):
 
 
 class RoleNameTaken(Conflict):
-    detail = "The tenant has a role of this name."
+    detail = "Another role of the tenant has this name."
 
 
 class BuiltinRole(Conflict):

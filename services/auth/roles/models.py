@@ -8,7 +8,7 @@ from services.auth.database import Base
 
 
 class Role(Entity, Base):
-    """A named set of permissions. Built-in ones come with the tenant and stay as they are."""
+    """A named set of permissions. Built-in roles are created with the tenant and cannot be changed."""
 
     __tablename__ = "roles"
     __table_args__ = (UniqueConstraint("tenant_id", "name"),)

@@ -15,10 +15,10 @@ def roles(tenant_id: UUID) -> Select[Role]:
 
 
 async def find(session: AsyncSession, tenant_id: UUID, role_id: UUID) -> Role | None:
-    """The role of this id."""
+    """The role with this id."""
     return await session.scalar(roles(tenant_id).where(Role.id == role_id))
 
 
 async def named(session: AsyncSession, tenant_id: UUID, names: Sequence[str]) -> Sequence[Role]:
-    """The roles with these names, as many as there are."""
+    """The roles with these names; names without a role are ignored."""
     return (await session.scalars(roles(tenant_id).where(Role.name.in_(names)).order_by(Role.name))).all()

@@ -49,5 +49,5 @@ async def get_role(role_id: UUID, actor: Reader, session: DatabaseSession, respo
 async def update_role(
     role_id: UUID, wanted: RoleUpdate, actor: Writer, session: DatabaseSession, expected: IfMatch, response: Response
 ) -> Role:
-    """Give a role other permissions; tokens follow when they are renewed, within fifteen minutes."""
+    """Replace the permissions of a role. Tokens have them when they are renewed, within fifteen minutes."""
     return with_etag(response, await service.update(session, actor, role_id, expected, wanted))

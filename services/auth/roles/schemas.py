@@ -1,4 +1,4 @@
-"""Roles as they cross the wire."""
+"""Roles in requests and answers."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from libs.service_kit.fields import Input, Name, Output
 
-# Which permissions there are is no matter of form: whoever gives one away must have it.
+# Only the form is checked here: a caller can only grant permissions that they have, so unknown ones are refused.
 Permission = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,40}:[a-z]{1,40}$")]
 Permissions = Annotated[list[Permission], Field(max_length=100)]
 
@@ -21,7 +21,7 @@ class RoleCreate(Input):
 
 
 class RoleUpdate(Input):
-    """The permissions that the role has from now on, and no others."""
+    """The permissions that replace those of the role."""
 
     permissions: Permissions
 

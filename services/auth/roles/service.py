@@ -1,4 +1,4 @@
-"""Roles: the built-in ones of a tenant, and its own."""
+"""The rules of roles: the built-in ones of a tenant, and its own."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
@@ -25,7 +25,7 @@ TENANT_ROLES = {
     "manager": ["budget:approve", "budget:read", "budget:request", "personnel:read"],
     "member": ["budget:read", "budget:request"],
 }
-# Neither the tenants' business nor the delivery of events is for the people of the platform.
+# Users of the platform neither take part in a tenant's business nor deliver events.
 PLATFORM_ROLES = {
     PLATFORM_ADMINISTRATOR: [
         *(name for name in PLATFORM_PERMISSIONS if name != "events:deliver"),
@@ -35,7 +35,7 @@ PLATFORM_ROLES = {
 
 
 async def create_builtin(session: AsyncSession, tenant_id: UUID, wanted: Mapping[str, Sequence[str]]) -> list[Role]:
-    """Create those of the tenant's built-in roles that are missing; the session is bound to the tenant."""
+    """Create the tenant's missing built-in roles. The session must be bound to the tenant."""
     existing = {role.name for role in await queries.named(session, tenant_id, list(wanted))}
     made = [
         Role(tenant_id=tenant_id, name=name, permissions=sorted(permissions), is_builtin=True)
@@ -55,7 +55,7 @@ async def get(session: AsyncSession, actor: Principal, role_id: UUID) -> Role:
 
 
 async def create(session: AsyncSession, actor: Principal, wanted: RoleCreate) -> Role:
-    """Make a role out of permissions that the actor has."""
+    """Create a role. Raises `CannotGrant` unless the actor has all its permissions."""
     check_grant(actor, wanted.permissions)
     role = Role(tenant_id=actor.tenant_id, name=wanted.name, permissions=sorted(set(wanted.permissions)))
     session.add(role)
@@ -67,7 +67,7 @@ async def create(session: AsyncSession, actor: Principal, wanted: RoleCreate) ->
 async def update(
     session: AsyncSession, actor: Principal, role_id: UUID, expected: Expected, wanted: RoleUpdate
 ) -> Role:
-    """Give the role other permissions; those that it had need not be the actor's own."""
+    """Replace the permissions of a role. The actor must have those that are added. Raises `CannotGrant`, `BuiltinRole`."""
     role = await get(session, actor, role_id)
     expected.check(role)
     if role.is_builtin:

@@ -1,1 +1,1 @@
-"""Accounts of the services themselves, for calls that no user started."""
+"""Service accounts: the services log in with them for calls that no user started."""

@@ -1,7 +1,7 @@
-"""What a service can be refused."""
+"""The refusals of service accounts."""
 
 from libs.service_kit.errors import Unauthorized
 
 
 class InvalidClient(Unauthorized):
-    detail = "The client id and its secret do not belong together."
+    detail = "The client id or the client secret is wrong."

@@ -1,4 +1,4 @@
-"""The accounts that services prove themselves with."""
+"""Service accounts."""
 
 from sqlalchemy import ARRAY, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -8,10 +8,10 @@ from services.auth.database import Base
 
 
 class ServiceAccount(Entity, Base, is_listed=False):
-    """A service as a caller; it belongs to the tenant `platform`.
+    """A service as a caller. It belongs to the tenant `platform`.
 
-    Its secret is long and random, so nobody can guess it from the hash, and SHA-256 does: argon2 would cost 17 ms of
-    processor time for every token and protect nothing more.
+    Its secret is long and random, so nobody can guess it from the hash and SHA-256 is enough: argon2 would take 17 ms of
+    processor time for every token and protect no better.
     """
 
     __tablename__ = "service_accounts"

@@ -23,4 +23,4 @@ async def create_service_token(
     async with transaction(sessions, PLATFORM_TENANT_ID) as session:
         token = await service.prove(session, given.client_id, given.client_secret.get_secret_value())
     response.headers["cache-control"] = "no-store"
-    return ServiceTokenOut(access_token=token.text, expires_in=token.expires_in)
+    return ServiceTokenOut(access_token=token.encoded, expires_in=token.expires_in)

@@ -1,4 +1,4 @@
-"""What a service sends to get a token, and the token."""
+"""Credentials and tokens of services in requests and answers."""
 
 from typing import Literal
 
@@ -7,14 +7,14 @@ from services.auth.fields import GivenSecret
 
 
 class ClientCredentials(Input):
-    """A service account's proof of who it is."""
+    """A service account's id and secret."""
 
     client_id: Name
     client_secret: GivenSecret
 
 
 class ServiceTokenOut(Output):
-    """An access token; ask again before it ends."""
+    """An access token. The service asks for the next one before it expires."""
 
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"

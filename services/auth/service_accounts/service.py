@@ -1,4 +1,4 @@
-"""The accounts of the five services: set up by bootstrap, proved by a secret."""
+"""The rules of service accounts: bootstrap creates them, and a secret proves them."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ PERMISSIONS = ["events:deliver"]
 
 
 async def prove(session: AsyncSession, client_id: str, secret: str) -> AccessToken:
-    """A token for the account, in a session bound to the tenant `platform`. Raises `InvalidClient`."""
+    """A token for the account. The session must be bound to the tenant `platform`. Raises `InvalidClient`."""
     account = await _find(session, client_id)
     if not hmac.compare_digest(account.secret_hash if account else _hash(""), _hash(secret)) or account is None:
         log.warning("service account refused", client_id=client_id, reason="wrong_secret" if account else "unknown")
@@ -35,7 +35,7 @@ async def prove(session: AsyncSession, client_id: str, secret: str) -> AccessTok
 
 
 async def set_secret(session: AsyncSession, client_id: str, secret: str) -> bool:
-    """Create the account, or give it this secret; whether anything had to change."""
+    """Create the account, or set its secret. Returns whether anything changed."""
     account = await _find(session, client_id)
     if account is None:
         account = ServiceAccount(tenant_id=PLATFORM_TENANT_ID, client_id=client_id, permissions=PERMISSIONS)

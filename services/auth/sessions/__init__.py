@@ -1,1 +1,1 @@
-"""Sessions: families of refresh tokens, each begun by one login."""
+"""Sessions: each begins with a login and has a family of refresh tokens."""

@@ -10,7 +10,7 @@ from services.auth.database import Base
 
 
 class UserSession(Base):
-    """One login, and the family of refresh tokens that came of it. A session that has ended has no row."""
+    """One login and its family of refresh tokens. A session that has ended has no row."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -26,7 +26,7 @@ class UserSession(Base):
 
 
 class RefreshToken(Base):
-    """A token that was given out: one of a session is unused, the others are kept to notice a second use."""
+    """A token that was issued. One token of a session is unused; the used ones are kept to detect a second use."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (

@@ -1,6 +1,6 @@
-"""Sessions: begun by a login, kept alive by rotating refresh tokens, ended by rows that are gone.
+"""The rules of sessions: a login starts one, rotating refresh tokens keep it alive, and deleting its row ends it.
 
-A refresh token is `<tenant in hex>.<random>`: the tenant says which rows may be looked at. Only its hash is stored.
+A refresh token is `<tenant in hex>.<random>`: the tenant is needed to read any row. Only the token's hash is stored.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from services.auth.metrics import SESSIONS_REVOKED
 from services.auth.sessions.models import RefreshToken, UserSession
 
 LIFETIME = timedelta(days=14)
-"""How long a session lives without being used."""
+"""How long a session lasts without being used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What came of a refresh token: the next one, or None when it had been used before and its session is over."""
+    """The result of using a refresh token: the next one, or None when it had been used before, which ends the session."""
 
     user_id: UUID
     session_id: UUID
@@ -30,7 +30,7 @@ class Rotation:
 
 
 def tenant_of(token: str) -> UUID | None:
-    """The tenant that a refresh token names; None when it is none of ours."""
+    """The tenant in a refresh token, or None when the token is malformed."""
     try:
         return UUID(hex=token.partition(".")[0])
     except ValueError:
@@ -38,7 +38,7 @@ def tenant_of(token: str) -> UUID | None:
 
 
 async def start(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> str:
-    """Begin a session: its first refresh token. The user's forgotten sessions are cleared away."""
+    """Start a session and return its first refresh token. The user's expired sessions are deleted."""
     await _delete(session, tenant_id, UserSession.user_id == user_id, UserSession.expires_at < datetime.now(UTC))
     begun = UserSession(tenant_id=tenant_id, user_id=user_id, expires_at=datetime.now(UTC) + LIFETIME)
     session.add(begun)
@@ -47,10 +47,10 @@ async def start(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> str:
 
 
 async def rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Rotation | None:
-    """Use a refresh token up. None when there is no such token, or its time or its session is over.
+    """Exchange a refresh token for the next one. Returns None when the token is unknown or has expired.
 
-    A second use ends the session: the token has two holders, and nobody can know which of them is the thief. There is
-    no grace for a client that sends it twice, since a thief would have it too.
+    A second use ends the session: the token has two holders, and nobody can know which of them is the thief. A client
+    that sends it twice has no grace period, since a thief would have it too.
     """
     found = await _lock(session, tenant_id, token)
     if found is None:
@@ -71,7 +71,7 @@ async def rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Rotation
 
 
 async def end(session: AsyncSession, tenant_id: UUID, token: str) -> UUID | None:
-    """End the session that the token belongs to, used or not; whose it was."""
+    """End the session of a token, used or unused. Returns the id of its user, or None if there is no session."""
     found = await _lock(session, tenant_id, token)
     if found is None:
         return None
@@ -80,7 +80,7 @@ async def end(session: AsyncSession, tenant_id: UUID, token: str) -> UUID | None
 
 
 async def revoke(session: AsyncSession, tenant_id: UUID, user_id: UUID | None = None) -> int:
-    """End all sessions of the user, or of the whole tenant; how many there were."""
+    """End all sessions of the user, or of the whole tenant. Returns how many there were."""
     ended = await _delete(session, tenant_id, *([UserSession.user_id == user_id] if user_id else []))
     _count(session, ended)
     return ended
@@ -101,14 +101,14 @@ def _give_token(session: AsyncSession, owner: UserSession) -> str:
 
 
 async def _lock(session: AsyncSession, tenant_id: UUID, token: str) -> tuple[UserSession, RefreshToken] | None:
-    """The session and the token; the token as it is once the session's other users are done."""
+    """Lock the session of a token, then read the token, which a concurrent request may have used meanwhile."""
     this = (
         RefreshToken.tenant_id == tenant_id,
         RefreshToken.token_hash == _hash(token),
         RefreshToken.expires_at > datetime.now(UTC),
     )
     its_session = select(RefreshToken.session_id).where(*this).scalar_subquery()
-    # The session first and then the token, in every path: the other order would deadlock with the cascade of a delete.
+    # Always the session first and then the token: the other order would deadlock with a cascading delete.
     owner = await session.scalar(
         select(UserSession).where(UserSession.tenant_id == tenant_id, UserSession.id == its_session).with_for_update()
     )

@@ -1,1 +1,1 @@
-"""A tenant's life as auth sees it, and its first administrators."""
+"""The life of a tenant in auth, and its first administrators."""

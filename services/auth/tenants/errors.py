@@ -1,11 +1,11 @@
-"""What can be refused about tenants."""
+"""The refusals of tenants."""
 
 from libs.service_kit.errors import Forbidden, NotFound
 
 
 class TenantNotFound(NotFound):
-    detail = "No tenant with this id can be given an administrator: it is unknown, or closed."
+    detail = "The tenant is unknown or closed, so it cannot be given an administrator."
 
 
 class PlatformOnly(Forbidden):
-    detail = "Only the platform's own people may do this."
+    detail = "Only users of the platform may create administrators of tenants."

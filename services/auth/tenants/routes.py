@@ -23,7 +23,7 @@ router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
 
 async def of_platform(caller: Annotated[Principal, Depends(requires("tenants:write"))]) -> Principal:
-    """The caller, who must be one of the platform's own."""
+    """A dependency that yields the caller, who must be a user of the platform."""
     if caller.tenant_id != PLATFORM_TENANT_ID:
         raise PlatformOnly()
     return caller
@@ -38,7 +38,7 @@ async def hash_password(
     _: PlatformWriter,
     sessions: Annotated[Sessions, Depends(get_sessions)],
 ) -> str:
-    """The new administrator's password as it is stored; made before any transaction of the request begins."""
+    """A dependency that yields the hash of the new password, made before the request's transaction begins."""
     return await users.hash_new_password(sessions, tenant_id, wanted.email, wanted.password.get_secret_value())
 
 
@@ -56,6 +56,6 @@ async def create_administrator(
     session: DatabaseSession,
     once: CreateOnce,
 ) -> Response:
-    """Create an administrator of a tenant, who then creates everybody else. They can log in once it is active."""
+    """Create an administrator of a tenant, who can log in once it is active and create the other users."""
     user = await service.create_administrator(session, actor, tenant_id, wanted.as_user(), password_hash)
     return await once.created(UserOut.of(user), location=f"/api/v1/users/{user.id}", version=user.version)

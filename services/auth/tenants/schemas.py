@@ -1,4 +1,4 @@
-"""What a tenant's administrator is created from."""
+"""Administrators in requests."""
 
 from libs.service_kit.fields import Email, Input, Name
 from services.auth.fields import NewPassword
@@ -6,12 +6,12 @@ from services.auth.users.schemas import UserCreate
 
 
 class AdministratorCreate(Input):
-    """A tenant's administrator; the role is given with it."""
+    """A new administrator of a tenant. The role is not given, since it is always `administrator`."""
 
     email: Email
     name: Name
     password: NewPassword
 
     def as_user(self) -> UserCreate:
-        """The same as a new user."""
+        """The administrator as a new user."""
         return UserCreate(email=self.email, name=self.name, password=self.password)

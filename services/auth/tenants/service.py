@@ -1,4 +1,4 @@
-"""A tenant's life as auth sees it: prepared, active, closed; and its first administrators."""
+"""The rules of a tenant's life in auth: prepared, active, closed; and of its first administrators."""
 
 from functools import partial
 from uuid import UUID
@@ -27,11 +27,11 @@ log = get_logger(__name__)
 
 
 async def prepare(session: AsyncSession, tenant_id: UUID, code: str) -> None:
-    """Enter the tenant in the directory, give it its built-in roles, and say whether that could be done."""
+    """Add the tenant to the directory, create its built-in roles, and publish whether that succeeded."""
     row = {"id": tenant_id, "code": code, "status": PREPARING}
     await session.execute(insert(Tenant).values(row).on_conflict_do_nothing())
     tenant = await directory.find(session, tenant_id)
-    if tenant is None:  # then it was the code that stood in the way
+    if tenant is None:  # the insert conflicted with another tenant that has this code
         publish(session, TenantPreparationFailed(tenant_id=tenant_id, service="auth", reason="the code is taken"))
     elif tenant.status == CLOSED:
         log.info("closed tenant is not prepared")
@@ -41,7 +41,7 @@ async def prepare(session: AsyncSession, tenant_id: UUID, code: str) -> None:
 
 
 async def activate(session: AsyncSession, tenant_id: UUID) -> None:
-    """Let the tenant's people log in, unless it is closed."""
+    """Let the tenant's users log in, unless it is closed."""
     tenant = await directory.lock(session, tenant_id)
     if tenant and tenant.status == PREPARING:
         tenant.status = ACTIVE
@@ -49,9 +49,9 @@ async def activate(session: AsyncSession, tenant_id: UUID) -> None:
 
 
 async def close(session: AsyncSession, tenant_id: UUID) -> None:
-    """Log everybody out and let nobody in. A tenant that never was active leaves nothing but its id.
+    """End all sessions and refuse logins. Of a tenant that was never active, only the id remains.
 
-    A tenant that was active keeps its people and its code, since the audit trail names people by their ids.
+    A tenant that was active keeps its users and its code, since the audit trail refers to users by their ids.
     """
     tenant = await directory.lock(session, tenant_id)
     if tenant is None:
@@ -70,13 +70,13 @@ async def close(session: AsyncSession, tenant_id: UUID) -> None:
 async def create_administrator(
     session: AsyncSession, actor: Principal, tenant_id: UUID, wanted: UserCreate, password_hash: str
 ) -> User:
-    """Add an administrator to another tenant; the session is the actor's own again afterwards."""
+    """Add an administrator to another tenant. Afterwards the session is bound to the actor's tenant again."""
     await bind_tenant(session, tenant_id, actor.id)
     tenant = await directory.lock(session, tenant_id)
     if tenant is None or tenant.status == CLOSED or tenant.id == PLATFORM_TENANT_ID:
         raise TenantNotFound()
     given = await roles.resolve(session, tenant_id, [roles.ADMINISTRATOR])
     user = await users.add(session, tenant_id, wanted, password_hash, given)
-    await session.flush()  # the event too, while row-level security knows this tenant
+    await session.flush()  # writes the event too, while the session is bound to this tenant
     await bind_tenant(session, actor.tenant_id, actor.id)
     return user

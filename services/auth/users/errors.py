@@ -1,4 +1,4 @@
-"""What can be refused about users."""
+"""The refusals of users."""
 
 from libs.service_kit.errors import Conflict, NotFound
 
@@ -8,7 +8,7 @@ class UserNotFound(NotFound):
 
 
 class EmailTaken(Conflict):
-    detail = "The tenant has a user with this e-mail."
+    detail = "Another user of the tenant has this e-mail."
 
 
 class LastAdministrator(Conflict):

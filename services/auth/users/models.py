@@ -25,7 +25,7 @@ class UserRole(Base):
 
 
 class User(Entity, Base):
-    """A person who can log in while active. The e-mail is unique within the tenant."""
+    """A person who can log in while active. The e-mail is unique in the tenant."""
 
     __tablename__ = "users"
     __table_args__ = (UniqueConstraint("tenant_id", "email"),)
@@ -42,5 +42,5 @@ class User(Entity, Base):
 
     @property
     def permissions(self) -> set[str]:
-        """All that the user's roles permit."""
+        """All permissions of the user's roles."""
         return {permission for role in self.roles for permission in role.permissions}

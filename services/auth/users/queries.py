@@ -16,25 +16,28 @@ def users(tenant_id: UUID) -> Select[User]:
 
 
 async def find(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> User | None:
-    """The user of this id."""
+    """The user with this id."""
     return await session.scalar(users(tenant_id).where(User.id == user_id))
 
 
 async def find_by_email(session: AsyncSession, tenant_id: UUID, email: str) -> User | None:
-    """The user with this e-mail, which is in small letters."""
+    """The user with this e-mail, which must be in lower case."""
     return await session.scalar(users(tenant_id).where(User.email == email))
 
 
 async def lock_active(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> User | None:
-    """The user, who cannot be switched off before this transaction ends; None for one who is."""
+    """The user, who cannot be deactivated until the transaction ends; None if they are not active."""
     return await session.scalar(
         users(tenant_id).where(User.id == user_id, User.is_active).with_for_update(key_share=True)
     )
 
 
 async def count_other_administrators(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> int:
-    """How many active administrators there are besides this user. Until the transaction ends, nobody else can ask:
-    two administrators who switch each other off would both count the other."""
+    """How many active administrators there are apart from this user.
+
+    The lock lets one transaction at a time count: two administrators who deactivate each other would both count the
+    other.
+    """
     roles = select(Role.id).where(Role.tenant_id == tenant_id, Role.is_builtin, Role.name.in_(ADMINISTRATORS))
     locked = (await session.scalars(roles.with_for_update())).all()
     others = (

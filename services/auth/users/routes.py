@@ -25,11 +25,11 @@ Writer = Annotated[Principal, Depends(requires("users:write"))]
 
 
 async def hash_password(wanted: UserCreate, actor: Writer, sessions: Annotated[Sessions, Depends(get_sessions)]) -> str:
-    """The new user's password as it is stored."""
+    """A dependency that yields the hash of the new user's password."""
     return await service.hash_new_password(sessions, actor.tenant_id, wanted.email, wanted.password.get_secret_value())
 
 
-# Stands before the session and the idempotency key in the parameters: no connection is held while it works.
+# Parameters of this type come before the session and the key, so that no connection is held while it is made.
 PasswordHash = Annotated[str, Depends(hash_password)]
 
 
@@ -67,5 +67,5 @@ async def get_user(user_id: UUID, actor: Reader, session: DatabaseSession, respo
 async def update_user(
     user_id: UUID, wanted: UserUpdate, actor: Writer, session: DatabaseSession, expected: IfMatch, response: Response
 ) -> User:
-    """Rename a user, change their roles, switch them off or on; tokens follow when renewed, within fifteen minutes."""
+    """Rename a user, change their roles, or (de)activate them. Tokens follow when renewed, within fifteen minutes."""
     return with_etag(response, await service.update(session, actor, user_id, expected, wanted))

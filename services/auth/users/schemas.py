@@ -1,4 +1,4 @@
-"""Users as they cross the wire; a password goes in and never comes out."""
+"""Users in requests and answers. No answer contains a password."""
 
 from datetime import datetime
 from typing import Annotated
@@ -22,7 +22,7 @@ class UserCreate(Input):
 
 
 class UserUpdate(Input):
-    """What changes; what is left out or null stays. `roles` are those that the user has from now on."""
+    """The fields to change; those that are missing or null stay. `roles` replaces all roles of the user."""
 
     name: Name | None = None
     roles: RoleNames | None = None

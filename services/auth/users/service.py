@@ -1,4 +1,4 @@
-"""Users: creating them, changing their roles, switching them off."""
+"""The rules of users: creating them, changing their roles, deactivating them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -24,7 +24,7 @@ from services.auth.users.schemas import UserCreate, UserUpdate
 
 
 async def hash_new_password(sessions: Sessions, tenant_id: UUID, email: str, password: str) -> str:
-    """The hash to store, made before the transaction that stores it. Raises `WeakPassword` and `PasswordChecksBusy`."""
+    """The hash of a new password, made before the transaction that stores it. Raises `WeakPassword`, `PasswordChecksBusy`."""
     async with transaction(sessions) as session:
         tenant = await directory.find(session, tenant_id)
     code = tenant.code if tenant else None
@@ -33,7 +33,7 @@ async def hash_new_password(sessions: Sessions, tenant_id: UUID, email: str, pas
 
 
 async def create(session: AsyncSession, actor: Principal, wanted: UserCreate, password_hash: str) -> User:
-    """Add a user, whose roles permit nothing that the actor may not do."""
+    """Create a user. Raises `CannotGrant` unless the actor has all permissions of the user's roles."""
     given = await roles.resolve(session, actor.tenant_id, wanted.roles)
     roles.check_grant(actor, _permissions(given))
     return await add(session, actor.tenant_id, wanted, password_hash, given)
@@ -42,7 +42,7 @@ async def create(session: AsyncSession, actor: Principal, wanted: UserCreate, pa
 async def add(
     session: AsyncSession, tenant_id: UUID, wanted: UserCreate, password_hash: str, given: list[Role]
 ) -> User:
-    """Add a user with these roles, whoever asks. The session is bound to the tenant."""
+    """Add a user without checking the actor's permissions. The session must be bound to the tenant."""
     user = User(tenant_id=tenant_id, email=wanted.email, name=wanted.name, password_hash=password_hash, roles=given)
     session.add(user)
     await session.flush()
@@ -58,7 +58,7 @@ async def get(session: AsyncSession, actor: Principal, user_id: UUID) -> User:
 async def update(
     session: AsyncSession, actor: Principal, user_id: UUID, expected: Expected, wanted: UserUpdate
 ) -> User:
-    """Change what is given. Whoever is switched off is logged out everywhere."""
+    """Change the given fields. Deactivating a user ends all their sessions."""
     user = await get(session, actor, user_id)
     expected.check(user)
     given = user.roles if wanted.roles is None else await roles.resolve(session, actor.tenant_id, wanted.roles)
@@ -69,8 +69,10 @@ async def update(
         user.is_active = wanted.is_active
     if wanted.roles is not None:
         user.roles = given
-        user.updated_at = func.now()  # roles are rows elsewhere, and changing them is a new version of the user
-    # Switching someone on again gives back all they had.
+        user.updated_at = (
+            func.now()
+        )  # roles are rows of another table, and changing them must raise the version of the user
+    # Activating a user again grants all the permissions of their roles.
     roles.check_grant(actor, user.permissions - (had if was_active else set()) if user.is_active else set())
     if was_active and was_administrator and not (user.is_active and _is_administrator(user)):
         await _refuse_last_administrator(session, user)
@@ -82,7 +84,7 @@ async def update(
 
 
 async def _refuse_last_administrator(session: AsyncSession, user: User) -> None:
-    with session.no_autoflush:  # the roles are locked before the user, in every request
+    with session.no_autoflush:  # every request locks the roles before the user
         if not await queries.count_other_administrators(session, user.tenant_id, user.id):
             raise LastAdministrator()
 

@@ -84,7 +84,9 @@ def test_a_process_with_a_wrong_setting_ends_before_its_port_opens():
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.splitlines() == ["probe-service cannot start: DATABASE__URL: Value error, is not a database URL"]
+    assert ended.stderr.splitlines() == [
+        "probe-service cannot start: DATABASE__URL: Value error, is not a database URL"
+    ]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
 

@@ -23,10 +23,10 @@ async def test_another_service_accepts_our_tokens_by_the_published_keys(anonymou
     user, tenant = uuid4(), uuid4()
     async with transaction(sessions) as session:
         token = await service.sign(session, subject=user, tenant_id=tenant, permissions={"budget:read", "audit:read"})
-    principal = await verify(token.text, KeySet(fetch))
+    principal = await verify(token.encoded, KeySet(fetch))
     assert (principal.id, principal.tenant_id, principal.client_id) == (user, tenant, None)
     assert principal.permissions == {"budget:read", "audit:read"}
-    header = jwt.get_unverified_header(token.text)
+    header = jwt.get_unverified_header(token.encoded)
     assert (header["typ"], header["alg"]) == ("at+jwt", "ES256")
 
 

@@ -47,7 +47,7 @@ async def test_the_right_secret_gets_a_token_that_may_deliver_events_and_nothing
 async def test_anything_else_is_the_same_refusal(anonymous, given):
     response = await ask(anonymous, **given)
     assert (response.status_code, response.json()["type"]) == (401, "/problems/invalid-client")
-    assert response.json()["detail"] == "The client id and its secret do not belong together."
+    assert response.json()["detail"] == "The client id or the client secret is wrong."
 
 
 @pytest.mark.parametrize(
