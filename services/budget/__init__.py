@@ -1,1 +1,1 @@
-"""The budget service: money planned, asked for and committed."""
+"""The budget service: money is planned, requested and committed."""

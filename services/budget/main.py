@@ -1,4 +1,4 @@
-"""The budget service: fiscal years, accounts, allocations, and expenditures that are requested and approved."""
+"""The budget service: fiscal years, accounts, allocations and expenditures."""
 
 from fastapi import FastAPI
 
@@ -36,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the service."""
     return app.create_app(
         settings,
-        description="Money: planned by fiscal year and account, asked for by employees, committed by approval.",
+        description="Money: planned by fiscal year and account, requested by employees, committed by approvals.",
         routers=[fiscal_years, accounts, allocations, expenditures],
         handlers=HANDLERS,
         counts=COUNTS,

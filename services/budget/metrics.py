@@ -31,7 +31,7 @@ COUNTS: Counts = {
 
 @contextmanager
 def counting_refusals() -> Generator[None]:
-    """Count what a rule of the business refuses inside the block."""
+    """Count a refusal by a business rule inside the block."""
     try:
         yield
     except (Conflict, Forbidden):

@@ -9,7 +9,7 @@ from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default
 
 
 class Settings(ServiceSettings):
-    """What only the budget service reads."""
+    """The settings of the budget service."""
 
     name: ClassVar[str] = "budget"
     port: int = Field(default=PORTS["budget"], ge=1, le=65535)

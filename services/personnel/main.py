@@ -37,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the service."""
     return app.create_app(
         settings,
-        description="Departments, employees, and who is appointed where from when to when.",
+        description="Departments, employees and their appointments.",
         routers=[departments, employees],
         handlers=HANDLERS,
         counts=COUNTS,

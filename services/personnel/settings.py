@@ -9,7 +9,7 @@ from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default
 
 
 class Settings(ServiceSettings):
-    """What only the personnel service reads."""
+    """The settings of the personnel service."""
 
     name: ClassVar[str] = "personnel"
     port: int = Field(default=PORTS["personnel"], ge=1, le=65535)

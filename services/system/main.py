@@ -19,7 +19,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the service."""
     return app.create_app(
         settings,
-        description="The audit trail: what has happened in all services, by whom, in which request.",
+        description="The audit trail: what happened in all services, who did it, and in which request.",
         routers=[routes.router],
         handlers=HANDLERS,
     )

@@ -1,1 +1,1 @@
-"""The tenant service: who uses the platform, and how each of them comes to be ready."""
+"""The tenant service: the tenants of the platform, and the saga that provisions them."""

@@ -1,4 +1,4 @@
-"""The tenant service's tables, and how a transaction speaks for another tenant for a while."""
+"""The tenant service's tables, and how a transaction is bound to another tenant for a while."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,11 +20,11 @@ class Base(DeclarativeBase):
 
 @asynccontextmanager
 async def bound_to(session: AsyncSession, tenant_id: UUID) -> AsyncGenerator[None]:
-    """Bind the session's transaction to this tenant inside the block, and back again after it.
+    """Bind the session's transaction to this tenant inside the block, and to the previous tenant after it.
 
     The rows of this service belong to the platform, and the events about a tenant to that tenant, so that its audit
-    trail begins with its own creation. Changes are written before each switch: row-level security judges a row at the
-    moment of its writing.
+    trail begins with its own creation. `bind_tenant` flushes before it switches, since row-level security checks a row
+    when it is inserted.
     """
     before, actor_id = bound_tenant(session)
     await bind_tenant(session, tenant_id, actor_id)

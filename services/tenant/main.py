@@ -1,4 +1,4 @@
-"""The tenant service: who uses the platform, and the saga that makes a tenant active."""
+"""The tenant service: the tenants of the platform, and the saga that provisions them."""
 
 from datetime import timedelta
 

@@ -9,7 +9,7 @@ PROVISIONED = Counter("tenants_provisioned_total", "Tenants whose provisioning h
 ACTIVE, CLOSED = map(PROVISIONED.labels, ("active", "closed"))
 COUNTS: Counts = {TenantActivated: lambda _: ACTIVE.inc(), TenantClosed: lambda _: CLOSED.inc()}
 
-# From five relays that are awake to the time-out, two minutes unless set otherwise.
+# From what an idle stack needs up to the default time-out of two minutes.
 PROVISIONING_SECONDS = Histogram(
     "tenant_provisioning_seconds",
     "Time from a tenant's creation to the end of its provisioning, in seconds.",

@@ -15,4 +15,4 @@ class Settings(ServiceSettings):
     port: int = Field(default=PORTS["tenant"], ge=1, le=65535)
     database: DatabaseSettings = default_database("tenant")
     provisioning_timeout_seconds: int = Field(default=120, ge=1, le=86400)
-    """How long the services may take to prepare a tenant before it is closed."""
+    """The seconds that the services may take to prepare a tenant before it is closed."""

@@ -1,1 +1,1 @@
-"""Accounts: what money is planned for."""
+"""Accounts: the purposes for which money is planned."""

@@ -1,4 +1,4 @@
-"""What can be refused about accounts."""
+"""The refusals of accounts."""
 
 from libs.service_kit.errors import Conflict, NotFound
 

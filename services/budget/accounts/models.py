@@ -8,7 +8,7 @@ from services.budget.database import Base
 
 
 class Account(Entity, Base):
-    """A purpose that money is planned for, the same in every fiscal year."""
+    """A purpose for which money is planned, the same in every fiscal year."""
 
     __tablename__ = "accounts"
     __table_args__ = (UniqueConstraint("tenant_id", "code"),)

@@ -1,4 +1,4 @@
-"""What crosses the wire about accounts."""
+"""Accounts in requests and answers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ class AccountCreate(Input):
 
 
 class AccountUpdate(Input):
-    """What can change about an account."""
+    """The fields of an account that can change."""
 
     name: Name
 

@@ -1,4 +1,4 @@
-"""Accounts: opened and renamed."""
+"""The rules of accounts: opening and renaming them."""
 
 from uuid import UUID
 
@@ -16,13 +16,13 @@ from services.budget.accounts.schemas import AccountCreate, AccountUpdate
 
 
 async def get(session: AsyncSession, actor: Principal, account_id: UUID) -> Account:
-    """The account with this id."""
+    """The account with this id. Raises `AccountNotFound`."""
     account = await session.scalar(queries.accounts(actor.tenant_id).where(Account.id == account_id))
     return found(account, AccountNotFound, account_id)
 
 
 async def open_account(session: AsyncSession, actor: Principal, wanted: AccountCreate) -> Account:
-    """Let money be planned for a purpose."""
+    """Open an account."""
     account = Account(tenant_id=actor.tenant_id, code=wanted.code, name=wanted.name)
     session.add(account)
     await session.flush()
@@ -33,7 +33,7 @@ async def open_account(session: AsyncSession, actor: Principal, wanted: AccountC
 async def rename(
     session: AsyncSession, actor: Principal, account_id: UUID, expected: Expected, wanted: AccountUpdate
 ) -> Account:
-    """Give an account another name."""
+    """Rename an account."""
     account = await get(session, actor, account_id)
     expected.check(account)
     if account.name != wanted.name:

@@ -1,4 +1,4 @@
-"""What can be refused about allocations."""
+"""The refusals of allocations."""
 
 from libs.service_kit.errors import Conflict, Invalid, NotFound
 
@@ -8,11 +8,11 @@ class AllocationNotFound(NotFound):
 
 
 class AllocationExists(Conflict):
-    detail = "This account has an allocation for this fiscal year already; change that one."
+    detail = "The account already has an allocation for this fiscal year; change that one."
 
 
 class BelowCommitted(Conflict):
-    detail = "More than this is committed already."
+    detail = "More than this amount is already committed."
 
 
 class UnknownFiscalYear(Invalid):

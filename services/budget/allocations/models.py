@@ -13,7 +13,7 @@ from services.budget.database import Base
 class Allocation(Entity, Base):
     """Money set aside for an account in a fiscal year, and how much of it approvals have committed.
 
-    The check is the net under the rules: whatever they do, no allocation is ever overspent.
+    The check constraint backs the rules: whatever they do, no allocation is ever overspent.
     """
 
     __tablename__ = "allocations"
@@ -31,5 +31,5 @@ class Allocation(Entity, Base):
 
     @property
     def available(self) -> Decimal:
-        """What can still be committed."""
+        """The amount that can still be committed."""
         return self.amount - self.committed

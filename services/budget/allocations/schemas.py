@@ -1,4 +1,4 @@
-"""What crosses the wire about allocations."""
+"""Allocations in requests and answers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from libs.service_kit.fields import Input, Money, Output, PositiveMoney
 
 
 class AllocationCreate(Input):
-    """Money for an account in a fiscal year."""
+    """A new allocation: money for an account in a fiscal year."""
 
     fiscal_year_id: UUID
     account_id: UUID
@@ -17,20 +17,20 @@ class AllocationCreate(Input):
 
 
 class AllocationUpdate(Input):
-    """What can change about an allocation."""
+    """The fields of an allocation that can change."""
 
     amount: PositiveMoney
 
 
 class AllocationOut(Output):
-    """Money of an account in a fiscal year."""
+    """An allocation."""
 
     id: UUID
     fiscal_year_id: UUID
     account_id: UUID
     amount: Money
-    committed: Money = Field(description="What approvals have committed")
-    available: Money = Field(description="What can still be committed")
+    committed: Money = Field(description="The amount that approvals have committed")
+    available: Money = Field(description="The amount that can still be committed")
     created_at: datetime
     updated_at: datetime
     version: int

@@ -1,4 +1,4 @@
-"""Allocations: money set aside, and changed within what is committed."""
+"""The rules of allocations: setting money aside, and changing the amount."""
 
 from uuid import UUID
 
@@ -17,12 +17,12 @@ from services.budget.allocations.schemas import AllocationCreate, AllocationUpda
 
 
 async def get(session: AsyncSession, actor: Principal, allocation_id: UUID) -> Allocation:
-    """The allocation with this id."""
+    """The allocation with this id. Raises `AllocationNotFound`."""
     return found(await queries.find(session, actor.tenant_id, allocation_id), AllocationNotFound, allocation_id)
 
 
 async def lock(session: AsyncSession, actor: Principal, allocation_id: UUID) -> Allocation:
-    """The allocation with this id, for whoever is about to commit some of it."""
+    """The allocation with this id, locked, so that some of it can be committed. Raises `AllocationNotFound`."""
     return found(await queries.lock(session, actor.tenant_id, allocation_id), AllocationNotFound, allocation_id)
 
 
@@ -46,12 +46,12 @@ async def allocate(session: AsyncSession, actor: Principal, wanted: AllocationCr
 async def change(
     session: AsyncSession, actor: Principal, allocation_id: UUID, expected: Expected, wanted: AllocationUpdate
 ) -> Allocation:
-    """Set another amount aside, never less than is committed."""
+    """Change the amount. Raises `BelowCommitted` when it is less than what is committed."""
     allocation = await lock(session, actor, allocation_id)
     expected.check(allocation)
     if wanted.amount < allocation.committed:
         committed = two_decimals(allocation.committed)
-        raise BelowCommitted(f"{committed} is committed already.", committed=committed)
+        raise BelowCommitted(f"{committed} is already committed.", committed=committed)
     if wanted.amount != allocation.amount:
         allocation.amount = wanted.amount
         await session.flush()

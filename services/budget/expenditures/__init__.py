@@ -1,1 +1,1 @@
-"""Expenditures: requested by an employee, approved or rejected by another."""
+"""Expenditures: one employee requests them, another approves or rejects them."""

@@ -1,4 +1,4 @@
-"""What budget asks personnel, always with the caller's own token: who somebody is, and whether they are employed."""
+"""Calls to personnel with the caller's own token: which employee a user is, and whether they are employed."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -14,19 +14,19 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Employee:
-    """An employee, as far as budget cares."""
+    """What budget needs to know about an employee."""
 
     id: UUID
     is_employed: bool
 
 
 async def find(personnel: ServiceClient, actor: Principal, employee_id: UUID) -> Employee | None:
-    """The employee with this id. Raises `Unavailable` when personnel does not answer."""
+    """The employee with this id, or None. Raises `Unavailable` when personnel does not answer."""
     return await _ask(personnel, actor, f"/api/v1/employees/{employee_id}")
 
 
 async def require_own(personnel: ServiceClient, actor: Principal) -> Employee:
-    """The employee that the actor is. Raises `NotAnEmployee` for anybody who is not employed today."""
+    """The actor's own record. Raises `NotAnEmployee` unless the actor is employed today."""
     employee = await _ask(personnel, actor, "/api/v1/employees/me")
     if employee is None or not employee.is_employed:
         raise NotAnEmployee()
@@ -39,7 +39,9 @@ async def _ask(personnel: ServiceClient, actor: Principal, path: str) -> Employe
     except Refused as refused:
         if refused.status == 404:
             return None
-        # Not the caller's fault, unless the token has ended since: then the next try is answered 401 by ourselves.
+        # Usually not the caller's fault; if their token has expired meanwhile, their next request is answered 401 here.
         log.warning("personnel refused a question", path=path, status=refused.status)
-        raise Unavailable("Personnel cannot be asked now.", headers={"Retry-After": "2"}) from refused
+        raise Unavailable(
+            "The personnel service does not answer this question now.", headers={"Retry-After": "2"}
+        ) from refused
     return Employee(id=UUID(document["id"]), is_employed=document["employed"])

@@ -1,4 +1,4 @@
-"""What can be refused about expenditures."""
+"""The refusals of expenditures."""
 
 from libs.service_kit.errors import Conflict, Forbidden, Invalid, NotFound
 
@@ -12,11 +12,11 @@ class UnknownAllocation(Invalid):
 
 
 class NotAnEmployee(Forbidden):
-    detail = "Only an employee whose appointment covers today may request or approve."
+    detail = "Only an employee whose appointment covers today may request or approve an expenditure."
 
 
 class OwnRequest(Forbidden):
-    detail = "Nobody may approve their own request."
+    detail = "Nobody may approve their own expenditure."
 
 
 class RequesterLeft(Conflict):
@@ -24,8 +24,8 @@ class RequesterLeft(Conflict):
 
 
 class AlreadyDecided(Conflict):
-    detail = "The request has been approved or rejected before."
+    detail = "The expenditure is already approved or rejected."
 
 
 class BudgetExceeded(Conflict):
-    detail = "The allocation has less money left than this."
+    detail = "The allocation has less money left than the expenditure needs."

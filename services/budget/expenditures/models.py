@@ -12,7 +12,7 @@ from services.budget.database import Base
 
 
 class Expenditure(Entity, Base):
-    """An employee's request to spend from an allocation, and what became of it."""
+    """An employee's request to spend from an allocation, and the decision about it."""
 
     __tablename__ = "expenditures"
     __table_args__ = (
@@ -26,7 +26,7 @@ class Expenditure(Entity, Base):
     purpose: Mapped[str]
     status: Mapped[str] = mapped_column(default="requested")
     requester_id: Mapped[UUID]
-    """The user who asked."""
+    """The user who made the request."""
     employee_id: Mapped[UUID]
     """The employee that this user was at that time."""
     decided_by: Mapped[UUID | None]

@@ -11,7 +11,7 @@ from services.budget.expenditures.models import Expenditure
 def expenditures(
     tenant_id: UUID, *, allocation_id: UUID | None = None, status: str | None = None
 ) -> Select[Expenditure]:
-    """The tenant's expenditures; of them, those of one allocation or in one status."""
+    """The tenant's expenditures: all, or those of one allocation or in one status."""
     query = select(Expenditure).where(Expenditure.tenant_id == tenant_id)
     if allocation_id:
         query = query.where(Expenditure.allocation_id == allocation_id)

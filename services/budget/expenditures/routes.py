@@ -31,7 +31,7 @@ from services.budget.expenditures.schemas import ExpenditureCreate, ExpenditureO
 router = NounRouter(prefix="/api/v1/expenditures", tags=["expenditures"])
 Reader = Annotated[Principal, Depends(requires("budget:read"))]
 Requester = Annotated[Principal, Depends(requires("budget:request"))]
-# Personnel shows the requester's record only to who may see it.
+# An approver needs `personnel:read` too: personnel is asked for the requester's record with the approver's token.
 Approver = Annotated[Principal, Depends(requires("budget:approve", "personnel:read"))]
 Rejecter = Annotated[Principal, Depends(requires("budget:approve"))]
 
@@ -45,7 +45,7 @@ Personnel = Annotated[ServiceClient, Depends(get_personnel)]
 
 
 async def require_employee(actor: Requester, personnel: Personnel) -> Employee:
-    """The employee that the caller is, or 403."""
+    """A dependency that yields the caller's own employee record; others are answered 403."""
     with metrics.counting_refusals():
         return await employees.require_own(personnel, actor)
 
@@ -59,7 +59,7 @@ async def require_employee(actor: Requester, personnel: Personnel) -> Employee:
 async def request_expenditure(
     wanted: ExpenditureCreate,
     actor: Requester,
-    # Before `once`, which opens the transaction: none is kept open while personnel is asked.
+    # Before `session` and `once`, so that no transaction is open while personnel is asked.
     employee: Annotated[Employee, Depends(require_employee)],
     session: DatabaseSession,
     once: CreateOnce,
@@ -112,7 +112,7 @@ async def approve_expenditure(
     expected: IfMatch,
     response: Response,
 ) -> Expenditure:
-    """Commit the money of another employee's request."""
+    """Approve another employee's request and commit its money."""
     return with_etag(response, await service.approve(sessions, personnel, actor, expenditure_id, expected))
 
 
@@ -129,5 +129,5 @@ async def reject_expenditure(
     expected: IfMatch,
     response: Response,
 ) -> Expenditure:
-    """Decide that a request will not be paid."""
+    """Reject a request: it will not be paid."""
     return with_etag(response, await service.reject(session, actor, expenditure_id, expected, wanted))

@@ -1,4 +1,4 @@
-"""What crosses the wire about expenditures."""
+"""Expenditures in requests and answers."""
 
 from datetime import datetime
 from typing import Literal
@@ -26,14 +26,14 @@ class Rejection(Input):
 
 
 class ExpenditureOut(Output):
-    """A request, and what became of it."""
+    """A request, and the decision about it."""
 
     id: UUID
     allocation_id: UUID
     amount: Money
     purpose: str
     status: Status
-    requester_id: UUID = Field(description="The user who asked")
+    requester_id: UUID = Field(description="The user who made the request")
     employee_id: UUID = Field(description="The employee that this user was at that time")
     decided_by: UUID | None = Field(description="The user who approved or rejected it")
     decided_at: datetime | None

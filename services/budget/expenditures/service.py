@@ -1,4 +1,4 @@
-"""Expenditures: requested, then approved within what is left, or rejected."""
+"""The rules of expenditures: requesting, approving and rejecting them."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -29,14 +29,14 @@ from services.budget.expenditures.schemas import ExpenditureCreate, Rejection
 
 
 async def get(session: AsyncSession, actor: Principal, expenditure_id: UUID) -> Expenditure:
-    """The expenditure with this id."""
+    """The expenditure with this id. Raises `ExpenditureNotFound`."""
     return found(await queries.find(session, actor.tenant_id, expenditure_id), ExpenditureNotFound, expenditure_id)
 
 
 async def request(
     session: AsyncSession, actor: Principal, employee: Employee, wanted: ExpenditureCreate
 ) -> Expenditure:
-    """Ask to spend from an allocation. More than is left may be asked for: the approval decides."""
+    """Request to spend from an allocation. The amount may exceed what is left, since only the approval decides."""
     expenditure = Expenditure(
         tenant_id=actor.tenant_id, requester_id=actor.id, employee_id=employee.id, **wanted.model_dump()
     )
@@ -59,9 +59,8 @@ async def approve(
 ) -> Expenditure:
     """Commit the money of a request, if both people are employed and the allocation has enough left.
 
-    Two transactions, with the questions to personnel between them: while a slow answer is waited for, this holds
-    neither the lock that other approvals need nor a connection of the pool. So the second reads again what the first
-    has read.
+    There are two transactions, with the calls to personnel between them: while a slow answer is awaited, neither the lock
+    that other approvals need nor a connection of the pool is held. So the second transaction reads the row again.
     """
     async with transaction(sessions, actor.tenant_id, actor.id) as session:
         asked = await get(session, actor, expenditure_id)
@@ -74,7 +73,7 @@ async def approve(
 async def reject(
     session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected, wanted: Rejection
 ) -> Expenditure:
-    """Decide that a request will not be paid."""
+    """Reject a request: it will not be paid."""
     expenditure = await _lock_undecided(session, actor, expenditure_id, expected)
     _decide(expenditure, actor, "rejected")
     expenditure.reason = wanted.reason
@@ -90,7 +89,7 @@ async def reject(
 
 async def _check_people(personnel: ServiceClient, actor: Principal, asked: Expenditure) -> None:
     approver = await employees.require_own(personnel, actor)
-    # One person can have had two users, so the employee counts as well.
+    # Compare the employee too: the same person may have had another user.
     if asked.requester_id == actor.id or asked.employee_id == approver.id:
         raise OwnRequest()
     requester = await employees.find(personnel, actor, asked.employee_id)
@@ -103,7 +102,7 @@ async def _commit(session: AsyncSession, actor: Principal, expenditure_id: UUID,
     allocation = await allocations.lock(session, actor, expenditure.allocation_id)
     if expenditure.amount > allocation.available:
         available = two_decimals(allocation.available)
-        raise BudgetExceeded(f"Only {available} is left.", available=available)
+        raise BudgetExceeded(f"Only {available} is left in the allocation.", available=available)
     allocation.committed += expenditure.amount
     _decide(expenditure, actor, "approved")
     await session.flush()
@@ -126,7 +125,7 @@ async def _lock_undecided(
         await queries.lock(session, actor.tenant_id, expenditure_id), ExpenditureNotFound, expenditure_id
     )
     if expenditure.status != "requested":
-        raise AlreadyDecided(f"It is {expenditure.status}.")
+        raise AlreadyDecided(f"The expenditure is already {expenditure.status}.")
     expected.check(expenditure)
     return expenditure
 

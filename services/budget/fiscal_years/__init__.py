@@ -1,1 +1,1 @@
-"""Fiscal years: the times that money is planned for."""
+"""Fiscal years: the periods for which money is planned."""

@@ -1,4 +1,4 @@
-"""A tenant's life, of which budget needs to know nothing: a tenant plans its first year on its own."""
+"""Handlers of the tenant service's events. Budget prepares nothing: a tenant opens its first fiscal year itself."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,10 +10,10 @@ from services.budget.fiscal_years import queries
 
 
 async def on_tenant_created(session: AsyncSession, event: TenantCreated) -> None:
-    """There is nothing to prepare: every table takes the tenant's rows at once. Reading one shows that it can."""
+    """Answer that budget is ready. There is nothing to prepare; the query shows that the database can be read."""
     await session.scalar(select(queries.fiscal_years(event.tenant_id).exists()))
     publish(session, TenantPrepared(tenant_id=event.tenant_id, service="budget"))
 
 
 async def on_tenant_closed(session: AsyncSession, event: TenantClosed) -> None:
-    """Nothing was prepared, so there is nothing to undo; what people have entered is the tenant's own and stays."""
+    """Do nothing: nothing was prepared, and what users have entered stays."""

@@ -1,4 +1,4 @@
-"""What can be refused about fiscal years."""
+"""The refusals of fiscal years."""
 
 from libs.service_kit.errors import Conflict, NotFound
 
@@ -8,4 +8,4 @@ class FiscalYearNotFound(NotFound):
 
 
 class FiscalYearOverlap(Conflict):
-    detail = "Another fiscal year covers a part of this time."
+    detail = "Another fiscal year overlaps this period."

@@ -11,7 +11,7 @@ from services.budget.database import Base
 
 
 class FiscalYear(Entity, Base):
-    """A time that money is planned for. Those of one tenant never overlap."""
+    """A period for which money is planned. Fiscal years of one tenant never overlap."""
 
     __tablename__ = "fiscal_years"
     __table_args__ = (

@@ -26,7 +26,7 @@ Writer = Annotated[Principal, Depends(requires("budget:write"))]
 async def open_fiscal_year(
     wanted: FiscalYearCreate, actor: Writer, session: DatabaseSession, once: CreateOnce
 ) -> Response:
-    """Open a fiscal year, in a time that no other one covers."""
+    """Open a fiscal year, which must not overlap another."""
     year = await service.open_year(session, actor, wanted)
     location = f"/api/v1/fiscal-years/{year.id}"
     return await once.created(FiscalYearOut.of(year), location=location, version=year.version)

@@ -1,4 +1,4 @@
-"""What crosses the wire about fiscal years."""
+"""Fiscal years in requests and answers."""
 
 from datetime import date, datetime
 from typing import Self
@@ -19,7 +19,7 @@ class FiscalYearCreate(Input):
     @model_validator(mode="after")
     def _ends_after_start(self) -> Self:
         if self.ends_on < self.starts_on:
-            raise ValueError("`ends_on` lies before `starts_on`")
+            raise ValueError("`ends_on` is before `starts_on`")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Fiscal years: opened."""
+"""The rules of fiscal years."""
 
 from uuid import UUID
 
@@ -15,13 +15,13 @@ from services.budget.fiscal_years.schemas import FiscalYearCreate
 
 
 async def get(session: AsyncSession, actor: Principal, fiscal_year_id: UUID) -> FiscalYear:
-    """The fiscal year with this id."""
+    """The fiscal year with this id. Raises `FiscalYearNotFound`."""
     year = await session.scalar(queries.fiscal_years(actor.tenant_id).where(FiscalYear.id == fiscal_year_id))
     return found(year, FiscalYearNotFound, fiscal_year_id)
 
 
 async def open_year(session: AsyncSession, actor: Principal, wanted: FiscalYearCreate) -> FiscalYear:
-    """Let money be planned for a time."""
+    """Open a fiscal year."""
     year = FiscalYear(tenant_id=actor.tenant_id, **wanted.model_dump())
     session.add(year)
     await session.flush()

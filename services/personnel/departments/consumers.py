@@ -1,4 +1,4 @@
-"""A tenant's life: its tree has a root from the first day, and none is left behind when the tenant is given up."""
+"""Handlers of the tenant service's events: a new tenant gets a root department, a closed one loses it."""
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -9,11 +9,11 @@ from services.personnel.departments import service
 
 
 async def on_tenant_created(session: AsyncSession, event: TenantCreated) -> None:
-    """Prepare the tenant: the root department carries its name."""
+    """Create the root department, which has the tenant's name."""
     await service.plant(session, event.tenant_id, event.name)
     publish(session, TenantPrepared(tenant_id=event.tenant_id, service="personnel"))
 
 
 async def on_tenant_closed(session: AsyncSession, event: TenantClosed) -> None:
-    """Undo the preparation. What people have entered since is the tenant's own and stays."""
+    """Remove the root department. What users have entered stays."""
     await service.uproot(session, event.tenant_id)

@@ -1,4 +1,4 @@
-"""What can be refused about departments."""
+"""The refusals of departments."""
 
 from libs.service_kit.errors import Conflict, Invalid, NotFound
 
@@ -12,7 +12,7 @@ class DepartmentCodeTaken(Conflict):
 
 
 class DepartmentCycle(Conflict):
-    detail = "A department cannot be below itself, at any depth."
+    detail = "A department cannot be below itself at any depth."
 
 
 class UnknownParent(Invalid):

@@ -10,7 +10,7 @@ from services.personnel.database import Base
 
 
 class Department(Entity, Base):
-    """A part of the organisation, below another one or at the top."""
+    """A department, below another one or at the top."""
 
     __tablename__ = "departments"
     __table_args__ = (

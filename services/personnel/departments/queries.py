@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.personnel.departments.models import Department
 
-# The first number says which lock of this database; the second, from the tenant, may rarely be shared by two tenants,
-# which then wait for each other and no more.
+# The first key names this kind of lock; the second is a hash of the tenant. Two tenants with the same hash only wait for
+# each other.
 _LOCK_TREE = text("select pg_advisory_xact_lock(1, hashtext(:tenant_id))")
 
 
@@ -30,14 +30,14 @@ async def find_by_code(session: AsyncSession, tenant_id: UUID, code: str) -> Dep
 async def lock_tree(session: AsyncSession, tenant_id: UUID) -> None:
     """Let nobody else move a department of this tenant until the transaction ends.
 
-    A lock on the name of the tree, not on its rows: which rows lie above a department is what another move is just
-    changing. Renaming, creating and hiring need no lock and do not wait.
+    It is an advisory lock and not a lock of rows, since a concurrent move changes which rows are above a department.
+    Renaming, creating and hiring need no lock and do not wait.
     """
     await session.execute(_LOCK_TREE, {"tenant_id": str(tenant_id)})
 
 
 async def is_within(session: AsyncSession, tenant_id: UUID, inner_id: UUID, outer_id: UUID) -> bool:
-    """Whether one department is another or lies below it, at any depth."""
+    """Whether the inner department is the outer one or lies below it at any depth."""
     step = select(Department.id, Department.parent_id).where(Department.tenant_id == tenant_id)
     above = step.where(Department.id == inner_id).cte("above", recursive=True)
     above = above.union(step.join(above, Department.id == above.c.parent_id))

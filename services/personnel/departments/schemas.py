@@ -1,4 +1,4 @@
-"""What crosses the wire about departments."""
+"""Departments in requests and answers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,14 +13,14 @@ class DepartmentCreate(Input):
 
     code: Code
     name: Name
-    parent_id: UUID | None = Field(default=None, description="The department above; null: at the top")
+    parent_id: UUID | None = Field(default=None, description="The department above; null for one at the top")
 
 
 class DepartmentUpdate(Input):
-    """What can change about a department; what is left out stays."""
+    """The fields of a department that can change; those that are missing stay."""
 
-    name: Name | None = Field(default=None, description="Null: stays")
-    parent_id: UUID | None = Field(default=None, description="The department above; null: to the top")
+    name: Name | None = Field(default=None, description="The new name; null for no change")
+    parent_id: UUID | None = Field(default=None, description="The new department above; null to move it to the top")
 
 
 class DepartmentOut(Output):

@@ -1,4 +1,4 @@
-"""Departments: created, renamed, moved; never a circle."""
+"""The rules of departments: creating, renaming and moving them, without ever closing a circle."""
 
 from functools import partial
 from uuid import UUID
@@ -22,16 +22,16 @@ from services.personnel.departments.schemas import DepartmentCreate, DepartmentU
 log = get_logger(__name__)
 
 ROOT_CODE = "root"
-"""The department that a tenant begins with."""
+"""The code of the department that every tenant starts with."""
 
 
 async def get(session: AsyncSession, actor: Principal, department_id: UUID) -> Department:
-    """The department with this id."""
+    """The department with this id. Raises `DepartmentNotFound`."""
     return found(await queries.find(session, actor.tenant_id, department_id), DepartmentNotFound, department_id)
 
 
 async def create(session: AsyncSession, actor: Principal, wanted: DepartmentCreate) -> Department:
-    """Add a department to the tree. It has nothing below it yet, so it cannot close a circle."""
+    """Create a department. It has nothing below it yet, so it cannot close a circle."""
     return await _add(session, actor.tenant_id, wanted.code, wanted.name, wanted.parent_id)
 
 
@@ -41,14 +41,14 @@ async def update(
     """Rename a department, or move it with all that is below it."""
     moves = "parent_id" in wanted.model_fields_set
     if moves:
-        # Before anything is read: two moves that are harmless alone could close a circle together.
+        # Locked before anything is read: two moves that are harmless alone could close a circle together.
         await queries.lock_tree(session, actor.tenant_id)
     department = await get(session, actor, department_id)
     expected.check(department)
     if moves:
         parent_id = wanted.parent_id
         if parent_id and await queries.is_within(session, actor.tenant_id, parent_id, department.id):
-            raise DepartmentCycle(f"The department {parent_id} is this one or below it.")
+            raise DepartmentCycle(f"The department {parent_id} is this department or lies below it.")
         department.parent_id = parent_id
     department.name = wanted.name or department.name
     if session.is_modified(department):
@@ -61,13 +61,13 @@ async def update(
 
 
 async def plant(session: AsyncSession, tenant_id: UUID, name: str) -> None:
-    """Give the tenant the root of its tree, unless it has one."""
+    """Create the tenant's root department, unless it exists."""
     if await queries.find_by_code(session, tenant_id, ROOT_CODE) is None:
         await _add(session, tenant_id, ROOT_CODE, name, parent_id=None)
 
 
 async def uproot(session: AsyncSession, tenant_id: UUID) -> None:
-    """Take the root away again, unless a department or an appointment hangs on it."""
+    """Delete the root department, unless a department or an appointment refers to it."""
     root = delete(Department).where(Department.tenant_id == tenant_id, Department.code == ROOT_CODE)
     try:
         async with session.begin_nested():

@@ -1,1 +1,1 @@
-"""Employees, and the appointments that say where they work from when to when."""
+"""Employees, and their appointments: the departments and periods in which they work."""

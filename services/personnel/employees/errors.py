@@ -1,4 +1,4 @@
-"""What can be refused about employees."""
+"""The refusals of employees."""
 
 from libs.service_kit.errors import Conflict, Invalid, NotFound
 
@@ -20,7 +20,7 @@ class EmployeeUserTaken(Conflict):
 
 
 class AppointmentOverlap(Conflict):
-    detail = "The employee has another appointment in this time."
+    detail = "The employee has another appointment that overlaps this period."
 
 
 class UnknownDepartment(Invalid):

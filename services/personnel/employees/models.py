@@ -12,12 +12,12 @@ from services.personnel.database import Base
 
 
 def today() -> date:
-    """The day it is in UTC, which decides for everybody who is employed."""
+    """Today in UTC, the date that decides who is employed."""
     return datetime.now(UTC).date()
 
 
 class Employee(Entity, Base):
-    """A person who works, worked or will work here."""
+    """A person with appointments in the past, now or in the future."""
 
     __tablename__ = "employees"
     __table_args__ = (
@@ -32,7 +32,7 @@ class Employee(Entity, Base):
     appointments: Mapped[list["Appointment"]] = relationship(lazy="raise", order_by="Appointment.starts_on")
 
     @property
-    def employed(self) -> bool:
+    def is_employed(self) -> bool:
         """Whether an appointment covers today."""
         return any(each.starts_on <= today() <= (each.ends_on or date.max) for each in self.appointments)
 

@@ -1,4 +1,4 @@
-"""Reads and locks of employees. Each brings their appointments along."""
+"""Reads and locks of employees, with their appointments."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from services.personnel.employees.models import Appointment, Employee, today
 
 
 def employees(tenant_id: UUID, *, department_id: UUID | None = None, user_id: UUID | None = None) -> Select[Employee]:
-    """The tenant's employees; of them, those who work in a department today, or who log in as a user."""
+    """The tenant's employees: all, or those who work in a department today, or who log in as a user."""
     query = select(Employee).where(Employee.tenant_id == tenant_id).options(selectinload(Employee.appointments))
     if department_id:
         query = query.where(

@@ -47,8 +47,8 @@ async def list_employees(
     actor: Reader,
     session: DatabaseSession,
     window: PageWindow,
-    department_id: Annotated[UUID | None, Query(description="Only who works there today")] = None,
-    user_id: Annotated[UUID | None, Query(description="Only who logs in as this user")] = None,
+    department_id: Annotated[UUID | None, Query(description="Only employees who work in this department today")] = None,
+    user_id: Annotated[UUID | None, Query(description="Only the employee who logs in as this user")] = None,
 ) -> Page[EmployeeOut]:
     """All employees, the newest first."""
     query = queries.employees(actor.tenant_id, department_id=department_id, user_id=user_id)
@@ -57,11 +57,11 @@ async def list_employees(
 
 @router.get("/me", response_model=EmployeeOut, responses=problems(NotAnEmployee))
 async def get_own_record(actor: Caller, session: DatabaseSession, response: Response) -> Employee:
-    """The caller's own record; everybody may see that."""
+    """The caller's own record, which needs no permission."""
     return with_etag(response, await service.get_own(session, actor))
 
 
-# `:uuid`, or else a PATCH of `/me` would be taken for one of an employee with a wrong id.
+# With `:uuid`, a PATCH of `/me` is not mistaken for that of an employee with a malformed id.
 @router.get("/{employee_id:uuid}", response_model=EmployeeOut, responses=problems(EmployeeNotFound))
 async def get_employee(employee_id: UUID, actor: Reader, session: DatabaseSession, response: Response) -> Employee:
     """One employee."""
@@ -94,7 +94,7 @@ async def update_employee(
 async def appoint_employee(
     employee_id: UUID, wanted: AppointmentCreate, actor: Writer, session: DatabaseSession, once: CreateOnce
 ) -> Response:
-    """Add an appointment. The answer is the employee, whose version it raises."""
+    """Add an appointment. The answer is the employee, whose version increases."""
     employee = await service.appoint(session, actor, employee_id, wanted)
     location = f"/api/v1/employees/{employee.id}"
     return await once.created(EmployeeOut.of(employee), location=location, version=employee.version)

@@ -1,4 +1,4 @@
-"""What crosses the wire about employees."""
+"""Employees and appointments in requests and answers."""
 
 from datetime import date, datetime
 from typing import Annotated, Self
@@ -22,7 +22,7 @@ class AppointmentCreate(Input):
     @model_validator(mode="after")
     def _ends_after_start(self) -> Self:
         if self.ends_on and self.ends_on < self.starts_on:
-            raise ValueError("`ends_on` lies before `starts_on`")
+            raise ValueError("`ends_on` is before `starts_on`")
         return self
 
 
@@ -37,11 +37,11 @@ class EmployeeCreate(Input):
 
 
 class EmployeeUpdate(Input):
-    """What can change about an employee; what is left out stays."""
+    """The fields of an employee that can change; those that are missing stay."""
 
-    name: Name | None = Field(default=None, description="Null: stays")
-    email: Email | None = Field(default=None, description="Null: stays")
-    user_id: UUID | None = Field(default=None, description="Null: logs in no more")
+    name: Name | None = Field(default=None, description="The new name; null for no change")
+    email: Email | None = Field(default=None, description="The new e-mail; null for no change")
+    user_id: UUID | None = Field(default=None, description="The user that this person logs in as; null for none")
 
 
 class AppointmentOut(Output):
@@ -62,7 +62,7 @@ class EmployeeOut(Output):
     name: str
     email: str
     user_id: UUID | None
-    employed: bool = Field(description="Whether an appointment covers today (UTC)")
+    employed: bool = Field(validation_alias="is_employed", description="Whether an appointment covers today (UTC)")
     appointments: list[AppointmentOut]
     created_at: datetime
     updated_at: datetime

@@ -1,4 +1,4 @@
-"""Employees: hired, appointed again, and their own data."""
+"""The rules of employees: hiring them, appointing them again, changing their data."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -17,12 +17,12 @@ from services.personnel.employees.schemas import AppointmentCreate, EmployeeCrea
 
 
 async def get(session: AsyncSession, actor: Principal, employee_id: UUID) -> Employee:
-    """The employee with this id."""
+    """The employee with this id. Raises `EmployeeNotFound`."""
     return found(await queries.find(session, actor.tenant_id, employee_id), EmployeeNotFound, employee_id)
 
 
 async def get_own(session: AsyncSession, actor: Principal) -> Employee:
-    """The employee that the actor is."""
+    """The employee who logs in as the actor. Raises `NotAnEmployee`."""
     employee = await session.scalar(queries.employees(actor.tenant_id, user_id=actor.id))
     if employee is None:
         raise NotAnEmployee()
@@ -30,7 +30,7 @@ async def get_own(session: AsyncSession, actor: Principal) -> Employee:
 
 
 async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) -> Employee:
-    """Take a person on, with a first appointment."""
+    """Hire a person, with a first appointment."""
     person = wanted.model_dump(exclude={"appointment"})
     first = Appointment(tenant_id=actor.tenant_id, **wanted.appointment.model_dump())
     employee = Employee(tenant_id=actor.tenant_id, **person, appointments=[first])
@@ -49,11 +49,11 @@ async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) 
 
 
 async def appoint(session: AsyncSession, actor: Principal, employee_id: UUID, wanted: AppointmentCreate) -> Employee:
-    """Give an employee a further appointment, in a time in which there is none."""
+    """Give an employee a further appointment, which overlaps no other."""
     employee = found(await queries.lock(session, actor.tenant_id, employee_id), EmployeeNotFound, employee_id)
     appointment = Appointment(tenant_id=actor.tenant_id, employee_id=employee.id, **wanted.model_dump())
     session.add(appointment)
-    # The appointments are part of what a client sees of the employee, so its version must change with them.
+    # Clients see the appointments as part of the employee, so a new one must change the employee's version.
     employee.updated_at = datetime.now(UTC)
     await session.flush()
     await session.refresh(employee, ["appointments"])

@@ -1,1 +1,1 @@
-"""The audit trail: every event, kept as it was told."""
+"""The audit trail: every event, kept as it was published."""

@@ -1,4 +1,4 @@
-"""What the system service hears: everything."""
+"""Handlers of all events."""
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,10 +10,10 @@ from services.system.audit import service
 
 
 async def on_event(session: AsyncSession, event: CloudEvent) -> None:
-    """Every event becomes an entry."""
+    """Add the event to the trail."""
     await service.record(session, event)
 
 
 async def on_tenant_created(session: AsyncSession, event: TenantCreated) -> None:
-    """A trail needs no preparation, nor any undoing when the tenant is closed: its entries remain."""
+    """Answer that system is ready: a trail needs no preparation, and the entries of a closed tenant remain."""
     publish(session, TenantPrepared(tenant_id=event.tenant_id, service="system"))

@@ -1,7 +1,7 @@
-"""What can be refused about the audit trail."""
+"""The refusals of the audit trail."""
 
 from libs.service_kit.errors import NotFound
 
 
 class AuditEntryNotFound(NotFound):
-    detail = "There is no such entry."
+    detail = "There is no such audit entry."

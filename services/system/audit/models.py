@@ -14,7 +14,7 @@ class AuditEntry(Base):
     """One event. The service's role may add entries and read them; it may neither change nor remove one."""
 
     __tablename__ = "audit_entries"
-    # Each filter has an index that also holds the order, so a page reads only its own rows.
+    # Each filter has an index that ends with the sort order, so that a page reads only its own rows.
     __table_args__ = (
         UniqueConstraint("tenant_id", "position"),
         Index(None, "tenant_id", "type", "position"),
@@ -28,7 +28,7 @@ class AuditEntry(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     """The event's own id, which is also in the log lines of its consumers."""
     position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
-    """The order of recording. Never shown: its gaps would tell how busy the other tenants are."""
+    """The order of recording. It is never shown: its gaps would reveal how busy the other tenants are."""
     type: Mapped[str]
     source: Mapped[str]
     entity_type: Mapped[str]

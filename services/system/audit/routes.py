@@ -1,4 +1,4 @@
-"""The audit trail over HTTP: to be searched, never to be written."""
+"""The audit trail over HTTP, which is read-only."""
 
 from typing import Annotated
 from uuid import UUID

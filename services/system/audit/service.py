@@ -1,8 +1,8 @@
-"""The audit trail: recording events as they come, and searching them.
+"""The rules of the audit trail: recording events as they arrive, and searching them.
 
 The trail is ordered by when an entry was recorded, not by when its event occurred: an event that arrives late is then
-the newest entry, instead of slipping in behind a reader who has already passed its time. A reading from page to page
-shows each entry that was there when it began once, and none twice.
+the newest entry, and does not appear unseen on a page that a reader has already passed. Reading page by page returns
+each entry that existed at the start exactly once.
 """
 
 import re
@@ -24,13 +24,13 @@ from services.system.audit.models import AuditEntry
 from services.system.audit.schemas import AuditEntryOut, AuditSearch
 from services.system.metrics import AUDIT_ENTRIES
 
-# Into the table and not the class: everything that happens comes through here, and nothing of it is read back.
+# An insert into the table and not a mapped object: every event of the platform passes here, and none is read back.
 _TABLE = cast("Table", AuditEntry.__table__)
 _ADD = insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.id)
 
 
 async def record(session: AsyncSession, event: CloudEvent) -> None:
-    """Add an event to the trail of its tenant, once, however often and late it comes."""
+    """Add an event to its tenant's trail, once, however often it is delivered."""
     entity_type, _, entity_id = event.subject.partition("/")
     entry = {
         "tenant_id": event.tenantid,
@@ -46,7 +46,7 @@ async def record(session: AsyncSession, event: CloudEvent) -> None:
         "data": event.data,
     }
     if await session.scalar(_ADD, entry):
-        # Only types that the contracts name become label values, whatever a later version of a service may send.
+        # Only types of the contracts become label values, so that unknown ones cannot create series without limit.
         after_commit(session, AUDIT_ENTRIES.labels(event.type if event.type in EVENTS else "unknown").inc)
 
 
@@ -57,7 +57,7 @@ def _trace_id(traceparent: str | None) -> str | None:
 
 
 async def get(session: AsyncSession, actor: Principal, entry_id: UUID) -> AuditEntry:
-    """The entry of one event."""
+    """The entry of one event. Raises `AuditEntryNotFound`."""
     return found(await queries.find(session, actor.tenant_id, entry_id), AuditEntryNotFound, entry_id)
 
 

@@ -1,4 +1,4 @@
-"""What the services answer to `tenant.created.v1`."""
+"""Handlers of the answers to `tenant.created.v1`."""
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -9,12 +9,12 @@ from services.tenant.tenants import service
 
 
 async def on_tenant_prepared(session: AsyncSession, event: TenantPrepared) -> None:
-    """One service is ready."""
+    """Record that one service is prepared."""
     async with bound_to(session, PLATFORM_TENANT_ID):
         await service.record_answer(session, event.tenant_id, event.service, refusal=None)
 
 
 async def on_tenant_preparation_failed(session: AsyncSession, event: TenantPreparationFailed) -> None:
-    """One service refuses."""
+    """Record that one service has refused."""
     async with bound_to(session, PLATFORM_TENANT_ID):
         await service.record_answer(session, event.tenant_id, event.service, refusal=event.reason)

@@ -1,10 +1,10 @@
-"""What can be refused about tenants."""
+"""The refusals of tenants."""
 
 from libs.service_kit.errors import Conflict, Forbidden, NotFound
 
 
 class PlatformOnly(Forbidden):
-    detail = "Only the platform's own people may manage tenants."
+    detail = "Only users of the platform may manage tenants."
 
 
 class TenantNotFound(NotFound):
@@ -12,7 +12,7 @@ class TenantNotFound(NotFound):
 
 
 class TenantCodeTaken(Conflict):
-    detail = "A tenant has or had this code; a code is never given twice."
+    detail = "A tenant has or had this code; no code is used twice."
 
 
 class TenantIsClosed(Conflict):

@@ -1,7 +1,7 @@
 """Tenants, and the answers of the services that prepare them.
 
-All rows belong to the platform (`tenant_id`), whose people create tenants and see them all; row-level security keeps
-everybody else out. A tenant's own id is `tenants.id`.
+All rows belong to the platform (`tenant_id`), whose users create tenants and see them all; row-level security keeps
+all others out. A tenant's own id is `tenants.id`.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from services.tenant.database import Base
 
 
 class Tenant(Entity, Base):
-    """A customer of the platform, and how far its life has come."""
+    """A customer of the platform."""
 
     __tablename__ = "tenants"
     __table_args__ = (
@@ -32,7 +32,7 @@ class Tenant(Entity, Base):
 
 
 class ProvisioningStep(Base):
-    """One service's part in making a tenant ready."""
+    """One service's step in the provisioning of a tenant."""
 
     __tablename__ = "provisioning_steps"
     __table_args__ = (
@@ -41,7 +41,7 @@ class ProvisioningStep(Base):
     )
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
     provisioned_id: Mapped[UUID] = mapped_column(primary_key=True)
-    """The tenant that is made ready."""
+    """The tenant that is provisioned."""
     service: Mapped[str] = mapped_column(primary_key=True)
     status: Mapped[str] = mapped_column(default="pending")
     reason: Mapped[str | None]

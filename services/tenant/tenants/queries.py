@@ -1,4 +1,4 @@
-"""Reads and locks of tenants. Every one of them runs bound to the platform."""
+"""Reads and locks of tenants. The session must be bound to the platform."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -29,6 +29,6 @@ async def lock(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
 
 
 async def lock_overdue(session: AsyncSession, patience: timedelta) -> Sequence[Tenant]:
-    """Tenants in provisioning for longer than `patience`, without those that somebody else works on now."""
+    """Tenants in provisioning for longer than `patience`, without those that another transaction has locked."""
     overdue = tenants().where(Tenant.status == "provisioning", Tenant.created_at < func.now() - patience)
     return (await session.scalars(overdue.with_for_update(of=Tenant, skip_locked=True))).all()

@@ -1,4 +1,4 @@
-"""Tenants over HTTP, for the platform's own people."""
+"""Tenants over HTTP, for users of the platform."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -23,7 +23,7 @@ router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
 
 def platform(permission: str) -> Callable[[Principal], Awaitable[Principal]]:
-    """A dependency: the caller, one of the platform's own with this permission, or 403."""
+    """A dependency that yields the caller, a user of the platform with this permission; others are answered 403."""
 
     async def permitted(caller: Annotated[Principal, Depends(requires(permission))]) -> Principal:
         if caller.tenant_id != PLATFORM_TENANT_ID:
@@ -53,7 +53,7 @@ async def list_tenants(_: Reader, session: DatabaseSession, window: PageWindow) 
 
 @router.get("/{tenant_id}", response_model=TenantOut, responses=problems(PlatformOnly, TenantNotFound))
 async def get_tenant(tenant_id: UUID, _: Reader, session: DatabaseSession, response: Response) -> Tenant:
-    """One tenant, and how far each service is with it."""
+    """One tenant, with the provisioning step of each service."""
     return with_etag(response, await service.get(session, tenant_id))
 
 

@@ -1,4 +1,4 @@
-"""What crosses the wire about tenants."""
+"""Tenants in requests and answers."""
 
 from datetime import datetime
 from typing import Literal
@@ -10,20 +10,20 @@ from libs.service_kit.fields import Code, Input, Name, Output
 
 
 class TenantCreate(Input):
-    """A new tenant. Its people log in by its code, which never changes."""
+    """A new tenant. Its users log in with its code, which never changes."""
 
     code: Code
     name: Name
 
 
 class TenantUpdate(Input):
-    """What can change about a tenant."""
+    """The fields of a tenant that can change."""
 
     name: Name
 
 
 class ProvisioningStepOut(Output):
-    """How far one service is with a tenant."""
+    """One service's step in the provisioning of a tenant."""
 
     service: str
     status: Literal["pending", "prepared", "failed"]

@@ -1,8 +1,8 @@
-"""A tenant's life: created, prepared by every service and active; or closed, when one refuses or none answers in time.
+"""The rules of a tenant's life: created, prepared by every service and then active; or closed, if a service fails.
 
-Creation is a saga. `tenant.created.v1` asks every participant to prepare; each answer is one step; the last good one
-makes the tenant active. A refusal or the time-out closes it, and `tenant.closed.v1` asks everybody to undo what they
-had prepared. These functions run bound to the platform; the row lock lets answers that come at once take effect one after the other.
+The creation is a saga. `tenant.created.v1` asks every participant to prepare, and each answer is one step; the last one
+makes the tenant active. A refusal or the time-out closes it, and `tenant.closed.v1` asks all participants to undo what
+they have prepared. The session must be bound to the platform. The row lock serialises concurrent answers.
 """
 
 from datetime import UTC, datetime
@@ -29,11 +29,11 @@ from services.tenant.tenants.schemas import TenantCreate, TenantUpdate
 log = get_logger(__name__)
 
 PLATFORM_CODE = "platform"
-"""The platform's people log in with it, though no row of this service stands for the platform."""
+"""The platform's users log in with this code, but the platform has no row in this service."""
 
 
 async def create(session: AsyncSession, actor: Principal, wanted: TenantCreate) -> Tenant:
-    """Begin the provisioning of a new tenant."""
+    """Create a tenant and begin its provisioning. Raises `TenantCodeTaken`."""
     if wanted.code == PLATFORM_CODE:
         raise TenantCodeTaken(f"`{PLATFORM_CODE}` is the platform's own code.")
     steps = [ProvisioningStep(service=service) for service in PARTICIPANTS]
@@ -48,12 +48,12 @@ async def create(session: AsyncSession, actor: Principal, wanted: TenantCreate) 
 
 
 async def get(session: AsyncSession, tenant_id: UUID) -> Tenant:
-    """The tenant with this id."""
+    """The tenant with this id. Raises `TenantNotFound`."""
     return found(await queries.find(session, tenant_id), TenantNotFound, tenant_id)
 
 
 async def rename(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: TenantUpdate) -> Tenant:
-    """Give the tenant another name."""
+    """Rename the tenant. Raises `TenantNotFound` and `TenantIsClosed`."""
     tenant = found(await queries.lock(session, tenant_id), TenantNotFound, tenant_id)
     expected.check(tenant)
     if tenant.status == "closed":
@@ -66,9 +66,9 @@ async def rename(session: AsyncSession, tenant_id: UUID, expected: Expected, wan
 
 
 async def record_answer(session: AsyncSession, tenant_id: UUID, service: str, refusal: str | None) -> None:
-    """Record a participant's first answer, prepared or a refusal, and end the provisioning if it decides.
+    """Record a participant's first answer, and end the provisioning if the answer decides it.
 
-    A further answer of the same service changes nothing. An answer that comes after the end is recorded, no more.
+    A further answer of the same service is ignored. An answer after the end of the provisioning is only recorded.
     """
     tenant = await queries.lock(session, tenant_id)
     steps = {step.service: step for step in tenant.provisioning} if tenant else {}
@@ -87,7 +87,7 @@ async def record_answer(session: AsyncSession, tenant_id: UUID, service: str, re
 
 
 async def give_up(session: AsyncSession, tenant: Tenant) -> None:
-    """Close a locked tenant whose participants have not all answered in time."""
+    """Close a locked tenant because a participant has not answered in time."""
     silent = [step.service for step in tenant.provisioning if step.status == "pending"]
     await _close(session, tenant, f"no answer in time from {', '.join(silent)}")
 

@@ -1,4 +1,4 @@
-"""The end of waiting: closes tenants whose services did not all answer in time."""
+"""The time-out of the saga: closes tenants whose services have not all answered in time."""
 
 import asyncio
 from datetime import timedelta
@@ -15,7 +15,7 @@ tracer = trace.get_tracer(__name__)
 
 
 async def watch(sessions: Sessions, patience: timedelta) -> None:
-    """Close what is overdue, again and again until cancelled. Replicas do not disturb each other."""
+    """Close overdue tenants once a second, until cancelled. Several replicas may do so at the same time."""
     while True:
         await close_overdue(sessions, patience)
         await asyncio.sleep(SWEEP_SECONDS)
@@ -25,6 +25,6 @@ async def close_overdue(sessions: Sessions, patience: timedelta) -> None:
     """Close every tenant that has been in provisioning for longer than `patience`."""
     async with transaction(sessions, PLATFORM_TENANT_ID) as session:
         for tenant in await queries.lock_overdue(session, patience):
-            # One trace for the closing and all the undoing that follows from it.
+            # One trace for the closing and everything that it causes.
             with tracer.start_as_current_span("close overdue tenant", attributes={"tenant.id": str(tenant.id)}):
                 await service.give_up(session, tenant)
