@@ -1,5 +1,5 @@
-# Every verb of the project. It needs python3 (3.11 to 3.14) and make, nothing else: what a verb needs is installed into
-# .venv when it is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
+# Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
+# when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
 .PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry bench-kit migrate clean test test-docker test-logstash test-stack test-versions fuzz check lint typecheck format lock dashboards
 
@@ -20,15 +20,15 @@ up:         ## start the stack and wait until it is ready [MODE=local|docker] [P
 	$(call need,runtime local)
 	@$(STACK) up $(CHOICE)
 
-doctor:     ## what on this machine would keep the stack from starting, and the cure [MODE=] [PARTS=]
+doctor:     ## list what would keep the stack from starting on this machine, and the remedy [MODE=] [PARTS=]
 	$(call need,runtime local)
 	@$(STACK) doctor $(CHOICE)
 
-down:       ## stop the stack; data stays
+down:       ## stop the stack and keep its data
 	$(call need,runtime local)
 	@$(STACK) down
 
-status:     ## what runs where, and is it ready
+status:     ## show what runs where, and whether it is ready
 	$(call need,runtime local)
 	@$(STACK) status
 
@@ -45,11 +45,11 @@ trace:      ## draw one trace with its log lines, or print where Jaeger shows it
 	$(call need,runtime local)
 	@$(STACK) trace $(ID)
 
-events-dead: ## list the events that no service tries again [JSON=1] [LIMIT=100]
+events-dead: ## list the events that have failed every attempt [JSON=1] [LIMIT=100]
 	$(call need,runtime local)
 	@$(STACK) events-dead $(if $(filter 1,$(JSON)),--json) $(if $(LIMIT),--limit "$(LIMIT)")
 
-events-replay: ## send dead events again: ID=event, SERVICE=budget (those that it has not accepted) or ALL=1
+events-replay: ## send dead events again: ID=event, SERVICE=budget (those that budget has not accepted) or ALL=1
 	$(call need,runtime local)
 	@$(STACK) events-replay $(if $(ID),--id "$(ID)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(filter 1,$(ALL)),--all)
 
@@ -57,16 +57,16 @@ demo:       ## play the story of two tenants on the running stack
 	$(call need,runtime local)
 	@$(STACK) run -- python -m libs.journey
 
-load:       ## keep believable traffic going until Ctrl-C [USERS=8] [RATE=1] [DURATION=5m]
+load:       ## send realistic traffic until Ctrl-C [USERS=8] [RATE=1] [DURATION=5m]
 	$(call need,runtime local load)
 	@$(STACK) run -- python -m locust -f dev-environment/load/locustfile.py --headless --only-summary \
 	    -u $(or $(USERS),8) -r 2 $(if $(DURATION),-t $(DURATION))
 
-bench-telemetry: ## what telemetry costs on this machine, against none and against the tutorials' [ARGS="--json --help"]
+bench-telemetry: ## measure what telemetry costs, against none and against that of tutorials [ARGS="--json --help"]
 	$(call need,runtime local bench)
 	@$(RUN) -m bench $(ARGS)
 
-bench-kit:  ## what the service kit costs a request, and events end to end [ARGS="--json --help"]
+bench-kit:  ## measure what the service kit costs per request, and events end to end [ARGS="--json --help"]
 	$(call need,runtime local)
 	@$(RUN) -m bench_kit $(ARGS)
 
@@ -86,11 +86,11 @@ test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
 
-test-logstash: ## pass log lines of every kind through the official Logstash, if it can be pulled [STRICT=1]
+test-logstash: ## send log lines of every kind through the official Logstash, if it can be pulled [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker/test_logstash.py -rs $(PYTEST)
 
-test-stack: ## test whatever runs now, through its own interfaces [STRICT=1]
+test-stack: ## test the running stack through its own interfaces [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/stack -v -rs $(PYTEST)
 
@@ -102,16 +102,16 @@ fuzz:       ## send generated requests to the five services, many more than `mak
 	$(call need,runtime local test)
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(RUN) -m pytest tests -m fuzz
 
-check: lint typecheck test  ## everything that must pass before a change lands
+check: lint typecheck test  ## run everything that must pass before a change is merged
 
-lint:       ## style, formatting, who may import whom; the Dockerfile, YAML and shell scripts
+lint:       ## check style, formatting, imports, the Dockerfile, YAML and shell scripts
 	$(call need,runtime local test lint)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports
 	@.venv/bin/hadolint services/Dockerfile && .venv/bin/yamllint --strict .
 	@if [ -x .venv/bin/shellcheck ]; then .venv/bin/shellcheck $(SCRIPTS); \
 	else echo "There is no wheel of shellcheck for this machine: $(SCRIPTS) are not checked"; fi
 
-typecheck:  ## types in libs, services, dev-environment and tests/fixtures
+typecheck:  ## check the types in libs, services, dev-environment and tests/fixtures
 	$(call need,runtime local test lint load bench)
 	@.venv/bin/basedpyright
 
@@ -119,7 +119,7 @@ format:     ## format the code, and fix what can be fixed
 	$(call need,lint)
 	@.venv/bin/ruff check --fix-only . && .venv/bin/ruff format .
 
-lock:       ## resolve pyproject.toml again and pin it in all requirement files
+lock:       ## resolve the packages of pyproject.toml and pin them in all requirement files
 	$(call need,lint)
 	@.venv/bin/python dev-environment/lock.py
 
