@@ -1,7 +1,7 @@
 """What the services agree on: the events and who hears them, and the permissions that a token can carry."""
 
 from libs.contracts import auth, budget, personnel, provisioning, tenant
-from libs.contracts.events import EVENTS, CloudEvent, Event, read_event
+from libs.contracts.events import EVENTS, CloudEvent, Event, read_event, trace_of
 from libs.contracts.permissions import PLATFORM_TENANT_ID
 from libs.contracts.services import SERVICES, SUBSCRIPTIONS, subscribers
 
@@ -19,4 +19,5 @@ __all__ = [
     "read_event",
     "subscribers",
     "tenant",
+    "trace_of",
 ]

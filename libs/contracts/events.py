@@ -1,5 +1,6 @@
 """The base of every event, and the CloudEvents 1.0 envelope in which it is sent."""
 
+import re
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 from uuid import UUID
@@ -63,6 +64,12 @@ class CloudEvent(BaseModel):
     tracestate: str | None = None
     requestid: str | None = None
     data: dict[str, Any]
+
+
+def trace_of(traceparent: object) -> str | None:
+    """The trace id in a W3C `traceparent`, `00-<trace id>-<span id>-<flags>`; None when it is malformed."""
+    known = re.fullmatch(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-.*", str(traceparent))
+    return known[1] if known else None
 
 
 def read_event(envelope: CloudEvent) -> Event | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, func, select, update
 
+from libs.contracts import trace_of
 from libs.service_kit.database import as_relay
 from libs.service_kit.tables import OutboxRow
 from libs.service_kit.transactions import Sessions
@@ -65,12 +66,6 @@ async def replay_outbox(sessions: Sessions, service: str, wanted: Wanted) -> lis
             .execution_options(synchronize_session=False)
         )
     return found
-
-
-def trace_of(traceparent: object) -> str | None:
-    """The trace id in a `traceparent`."""
-    parts = traceparent.split("-") if isinstance(traceparent, str) else []
-    return parts[1] if len(parts) >= 4 else None
 
 
 def _chosen(wanted: Wanted) -> list[ColumnElement[bool]]:

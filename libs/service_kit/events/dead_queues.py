@@ -14,8 +14,8 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from pydantic import ValidationError
 
-from libs.contracts import CloudEvent
-from libs.service_kit.events.dead_letters import DeadEvent, Wanted, trace_of
+from libs.contracts import CloudEvent, trace_of
+from libs.service_kit.events.dead_letters import DeadEvent, Wanted
 from libs.service_kit.events.rabbitmq import PUBLISH_SECONDS, dead_queue_name
 
 MOST_TAKEN = 10_000

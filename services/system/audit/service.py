@@ -5,7 +5,6 @@ the newest entry, and does not appear unseen on a page that a reader has already
 each entry that existed at the start exactly once.
 """
 
-import re
 from typing import cast
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.contracts import EVENTS, CloudEvent
+from libs.contracts import EVENTS, CloudEvent, trace_of
 from libs.service_kit.auth import Principal
 from libs.service_kit.errors import found
 from libs.service_kit.pages import BadCursor, Page
@@ -41,19 +40,13 @@ async def record(session: AsyncSession, event: CloudEvent) -> None:
         "entity_id": entity_id,
         "actor_id": event.actorid,
         "occurred_at": event.time,
-        "trace_id": _trace_id(event.traceparent),
+        "trace_id": trace_of(event.traceparent),
         "request_id": event.requestid,
         "data": event.data,
     }
     if await session.scalar(_ADD, entry):
         # Only types of the contracts become label values, so that unknown ones cannot create series without limit.
         after_commit(session, AUDIT_ENTRIES.labels(event.type if event.type in EVENTS else "unknown").inc)
-
-
-def _trace_id(traceparent: str | None) -> str | None:
-    """The trace id in a W3C `traceparent`, `00-<trace id>-<span id>-<flags>`."""
-    known = re.fullmatch(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-.*", traceparent or "")
-    return known[1] if known else None
 
 
 async def get(session: AsyncSession, actor: Principal, entry_id: UUID) -> AuditEntry:
