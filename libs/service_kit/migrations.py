@@ -86,10 +86,14 @@ async def upgrade_all(services: Sequence[str], url_template: str) -> None:
 
     `url_template` holds `{service}`, for example `postgresql+asyncpg://{service}_owner:…@localhost/{service}`.
     """
+    for service in services:  # not concurrently: Alembic keeps its context in a global
+        await run(service, url_template.format(service=service), _upgrade)
+
+
+def _upgrade(config: "Config") -> None:
     from alembic import command
 
-    for service in services:  # not concurrently: Alembic keeps its context in a global
-        await run(service, url_template.format(service=service), lambda config: command.upgrade(config, "head"))
+    command.upgrade(config, "head")
 
 
 _KIT_TABLES = (
@@ -180,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from alembic import command
 
     actions: dict[str, Callable[[str], Callable[[Any], object]]] = {
-        "upgrade": lambda _: lambda config: command.upgrade(config, "head"),
+        "upgrade": lambda _: _upgrade,
         "check": lambda _: command.check,
         "revision": lambda service: (
             lambda config: command.revision(
