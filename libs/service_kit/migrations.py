@@ -147,7 +147,7 @@ def create_kit_tables(op: ModuleType) -> None:
 
 
 def create_entity(op: ModuleType, table: str, *own: SchemaItem) -> None:
-    """Create the table of an `Entity` with its columns, keys and row-level security. It is part of the history: never edit it."""
+    """Create the table of an `Entity` with its columns, keys and row-level security. Never edit it: it is history."""
     op.create_table(
         table,
         Column("tenant_id", Uuid(), nullable=False),

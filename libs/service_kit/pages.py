@@ -1,4 +1,4 @@
-"""Lists by cursor: the newest first, with no gap or repeat while rows are added. There is no total, which must be counted."""
+"""Lists by cursor: the newest first, with no gap or repeat while rows are added, and without a costly total."""
 
 import base64
 import binascii

@@ -183,7 +183,7 @@ def queue_arguments(service: str, settings: EventSettings) -> dict[str, Any]:
 
 
 class Consumer:
-    """Consumes one service's queue, as many events at a time as the channel prefetches; acknowledges each after its commit."""
+    """Consumes one service's queue, up to the prefetch count at a time; acknowledges each event after its commit."""
 
     def __init__(self, sessions: Sessions, handlers: Handlers) -> None:
         self._sessions = sessions
