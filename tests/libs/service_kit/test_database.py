@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from stack import postgres
 
 from libs.service_kit import database
@@ -101,7 +103,7 @@ async def test_no_tenant_finds_itself_in_a_transaction_of_another_whose_begin_wa
     held, port = line
     real = database.create_async_engine
 
-    def impatient(*arguments, connect_args, **more):
+    def impatient(*arguments: Any, connect_args: dict[str, Any], **more: Any) -> AsyncEngine:
         if how == "timed out":
             connect_args["command_timeout"] = 0.3
         return real(*arguments, connect_args=connect_args, **more)

@@ -1,5 +1,7 @@
 """Allocations over HTTP: exact money, one for each account and year, never below what is committed."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,7 +12,9 @@ ALLOCATIONS = "/api/v1/allocations"
 
 
 @pytest.fixture
-async def plan(make_fiscal_year, make_account):
+async def plan(
+    make_fiscal_year: Callable[..., Awaitable[dict[str, Any]]], make_account: Callable[..., Awaitable[dict[str, Any]]]
+) -> dict[str, str]:
     """A year and an account to allocate to."""
     return {"fiscal_year_id": (await make_fiscal_year())["id"], "account_id": (await make_account())["id"]}
 
@@ -130,7 +134,7 @@ async def test_another_tenants_allocation_does_not_exist(make_client, make_alloc
 async def test_the_list_can_show_one_year(client, make_allocation):
     allocation = await make_allocation()
 
-    async def shown(**filters):
+    async def shown(**filters: str) -> list[str]:
         return [each["id"] for each in (await client.get(ALLOCATIONS, params=filters)).json()["items"]]
 
     assert await shown() == await shown(fiscal_year_id=allocation["fiscal_year_id"]) == [allocation["id"]]

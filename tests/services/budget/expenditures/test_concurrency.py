@@ -1,11 +1,18 @@
 """Two hundred approvals at once, through the real services and the real database, never overspend."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
 
 from libs.contracts.budget import ExpenditureApproved
 
 
-async def decide(approve, manager, requested):
+async def decide(
+    approve: Callable[..., Awaitable[httpx.Response]], manager: SimpleNamespace, requested: dict[str, Any]
+) -> httpx.Response:
     """The answer of an approval; while the machine is too busy for one, asked again as `Retry-After` says."""
     for _ in range(20):
         answer = await approve(manager, requested)

@@ -1,8 +1,11 @@
 """Deciding about an expenditure: four eyes, both employed, within what is left, once."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
+import httpx
 from prometheus_client import REGISTRY
 
 from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected
@@ -10,11 +13,13 @@ from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected
 EXPENDITURES = "/api/v1/expenditures"
 
 
-def count(decision):
+def count(decision: str) -> float | None:
     return REGISTRY.get_sample_value("budget_expenditures_total", {"decision": decision})
 
 
-async def reject(person, requested, if_match='"1"', reason="Too dear"):
+async def reject(
+    person: SimpleNamespace, requested: dict[str, Any], if_match: str = '"1"', reason: str = "Too dear"
+) -> httpx.Response:
     path = f"{EXPENDITURES}/{requested['id']}/reject"
     return await person.client.post(path, json={"reason": reason}, headers={"if-match": if_match})
 

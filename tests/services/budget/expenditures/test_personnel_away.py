@@ -1,6 +1,6 @@
 """When personnel does not answer: 503, nothing changed, and the circuit breaker opens."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -9,13 +9,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from libs.contracts.budget import ExpenditureApproved, ExpenditureRequested
+from libs.service_kit.settings import ServiceSettings
 from tests.fixtures.app import running_service
 
 EXPENDITURES = "/api/v1/expenditures"
 
 
 @asynccontextmanager
-async def budget_beside(settings, token: str) -> AsyncIterator[httpx.AsyncClient]:
+async def budget_beside(settings: ServiceSettings, token: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a budget service of its own, since its breaker is to open."""
     async with (
         running_service(settings) as url,
@@ -29,14 +30,19 @@ def breaker(state: str) -> float | None:
 
 
 @pytest.fixture
-async def people(settings_of, make_token, manager, member):
+async def people(
+    settings_of: Callable[..., ServiceSettings],
+    make_token: Callable[..., str],
+    manager: SimpleNamespace,
+    member: SimpleNamespace,
+) -> AsyncIterator[SimpleNamespace]:
     """The manager and the member as clients of a budget service whose personnel has stopped after it had answered."""
     async with running_service(settings_of("personnel")) as personnel_url:
         pass
     settings = settings_of("budget", services={"personnel": personnel_url})
     async with budget_beside(settings, "") as client:
 
-        def as_user(person):
+        def as_user(person: SimpleNamespace) -> SimpleNamespace:
             token = make_token(user_id=person.user_id)
             headers = {"authorization": f"Bearer {token}"}
             same = httpx.AsyncClient(base_url=client.base_url, headers=headers)

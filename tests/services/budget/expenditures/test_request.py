@@ -11,7 +11,7 @@ from libs.contracts.budget import ExpenditureRequested
 EXPENDITURES = "/api/v1/expenditures"
 
 
-def count(decision):
+def count(decision: str) -> float | None:
     return REGISTRY.get_sample_value("budget_expenditures_total", {"decision": decision})
 
 
@@ -92,7 +92,7 @@ async def test_the_same_key_requests_once(member, allocation, published):
 async def test_the_list_can_show_one_allocation_or_status(client, allocation, make_request):
     requested = await make_request()
 
-    async def shown(**filters):
+    async def shown(**filters: str) -> list[str]:
         response = await client.get(EXPENDITURES, params=filters)
         return [each["id"] for each in response.json()["items"]]
 

@@ -1,6 +1,11 @@
 """What personnel prepares for a tenant, and undoes."""
 
-from uuid import uuid4
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID, uuid4
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent
 from libs.contracts.personnel import DepartmentCreated
@@ -11,19 +16,20 @@ from services.personnel.departments.consumers import on_tenant_closed, on_tenant
 from services.personnel.main import HANDLERS
 
 DEPARTMENTS = "/api/v1/departments"
+Open = Callable[..., AbstractAsyncContextManager[AsyncSession]]
 
 
-async def prepare(tenant_session, tenant_id):
+async def prepare(tenant_session: Open, tenant_id: UUID) -> None:
     async with tenant_session() as session:
         await on_tenant_created(session, TenantCreated(tenant_id=tenant_id, code="acme", name="Acme Ltd"))
 
 
-async def close(tenant_session, tenant_id):
+async def close(tenant_session: Open, tenant_id: UUID) -> None:
     async with tenant_session() as session:
         await on_tenant_closed(session, TenantClosed(tenant_id=tenant_id, reason="no answer"))
 
 
-async def departments(client):
+async def departments(client: httpx.AsyncClient) -> list[tuple[str, str]]:
     return [(each["code"], each["name"]) for each in (await client.get(DEPARTMENTS)).json()["items"]]
 
 

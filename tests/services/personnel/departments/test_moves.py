@@ -1,13 +1,16 @@
 """Departments that move: the tree never becomes a circle, also not by two moves at once."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
+
+import httpx
 
 DEPARTMENTS = "/api/v1/departments"
 CYCLE = (409, "/problems/department-cycle")
 
 
-async def move(client, department, parent):
+async def move(client: httpx.AsyncClient, department: dict[str, Any], parent: dict[str, Any] | None) -> httpx.Response:
     path = f"{DEPARTMENTS}/{department['id']}"
     return await client.patch(path, json={"parent_id": parent and parent["id"]}, headers={"if-match": "*"})
 

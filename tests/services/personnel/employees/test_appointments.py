@@ -1,7 +1,10 @@
 """Further appointments: the terms of one person never overlap."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+import httpx
 import pytest
 
 from libs.contracts.personnel import EmployeeAppointed
@@ -9,7 +12,9 @@ from libs.contracts.personnel import EmployeeAppointed
 EMPLOYEES = "/api/v1/employees"
 
 
-async def appoint(client, employee, starts_on, ends_on=None, **given):
+async def appoint(
+    client: httpx.AsyncClient, employee: dict[str, Any], starts_on: str, ends_on: str | None = None, **given: str
+) -> httpx.Response:
     term = {
         "department_id": employee["appointments"][0]["department_id"],
         "title": "Lead",
@@ -20,7 +25,7 @@ async def appoint(client, employee, starts_on, ends_on=None, **given):
 
 
 @pytest.fixture
-async def employee(make_employee):
+async def employee(make_employee: Callable[..., Awaitable[dict[str, Any]]]) -> dict[str, Any]:
     return await make_employee(appointment={"starts_on": "2021-01-01", "ends_on": "2021-12-31"})
 
 

@@ -1,6 +1,7 @@
 """Employees over HTTP: hired, found, changed, and kept apart by tenant."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,7 +17,7 @@ def day(offset: int) -> str:
     return (TODAY + timedelta(days=offset)).isoformat()
 
 
-def a_person(department_id: str, **given):
+def a_person(department_id: str, **given: Any) -> dict[str, Any]:
     term = {"department_id": department_id, "title": "Clerk", "starts_on": "2020-01-01", **given.pop("appointment", {})}
     return {"number": "E-1", "name": "Jo Kim", "email": "Jo@Example.com", "appointment": term, **given}
 
@@ -123,7 +124,7 @@ async def test_the_list_finds_by_department_of_today_and_by_user(client, make_de
     await make_employee("E-2", appointment={"department_id": north["id"]})
     await make_employee("E-3", appointment={"department_id": sales["id"], "ends_on": day(-1)})
 
-    async def numbers(**filters):
+    async def numbers(**filters: str) -> list[str]:
         return [each["number"] for each in (await client.get(EMPLOYEES, params=filters)).json()["items"]]
 
     assert await numbers() == ["E-3", "E-2", "E-1"]

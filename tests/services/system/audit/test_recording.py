@@ -1,8 +1,11 @@
 """What becomes of an event: one entry, once, for ever."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
@@ -20,10 +23,10 @@ TRAIL = "/api/v1/audit-entries"
 
 
 @pytest.fixture
-def trail(client):
+def trail(client: httpx.AsyncClient) -> Callable[[], Awaitable[list[dict[str, Any]]]]:
     """The entries of this test's tenant, as the API shows them."""
 
-    async def read() -> list[dict]:
+    async def read() -> list[dict[str, Any]]:
         return (await client.get(TRAIL)).json()["items"]
 
     return read

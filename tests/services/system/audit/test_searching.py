@@ -3,18 +3,19 @@
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import httpx
 import pytest
 from sqlalchemy import text
 
 TRAIL = "/api/v1/audit-entries"
 
 
-def problem_type(response):
+def problem_type(response: httpx.Response) -> tuple[int, str]:
     assert response.headers["content-type"] == "application/problem+json"
     return response.status_code, response.json()["type"]
 
 
-def ids(response):
+def ids(response: httpx.Response) -> list[str]:
     assert response.status_code == 200, response.text
     return [entry["id"] for entry in response.json()["items"]]
 

@@ -1,11 +1,16 @@
 """The saga: what the answers of the services, and their silence, make of a tenant."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID, CloudEvent
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
@@ -20,7 +25,9 @@ PATIENCE = timedelta(seconds=120)
 
 
 @pytest.fixture
-def answer(tenant_session):
+def answer(
+    tenant_session: Callable[..., AbstractAsyncContextManager[AsyncSession]],
+) -> Callable[..., Awaitable[None]]:
     """Let a participant answer, in a transaction of its own that belongs to the new tenant."""
 
     async def give(tenant: dict, service: str, refusal: str | None = None) -> None:
@@ -36,10 +43,12 @@ def answer(tenant_session):
 
 
 @pytest.fixture
-def endings(published):
+def endings(
+    published: Callable[..., Awaitable[list[Any]]],
+) -> Callable[[dict[str, Any]], Awaitable[list[TenantActivated | TenantClosed]]]:
     """The events that end a tenant's provisioning."""
 
-    async def read(tenant: dict) -> list:
+    async def read(tenant: dict[str, Any]) -> list[TenantActivated | TenantClosed]:
         tenant_id = UUID(tenant["id"])
         return [
             *await published(TenantActivated, tenant_id=tenant_id),
@@ -50,7 +59,7 @@ def endings(published):
 
 
 @pytest.fixture
-def make_older(superuser):
+def make_older(superuser: asyncpg.Connection) -> Callable[[dict[str, Any], timedelta], Awaitable[None]]:
     """Let a tenant have been created earlier."""
 
     async def age(tenant: dict, by: timedelta) -> None:

@@ -2,6 +2,7 @@
 
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from libs.contracts import PLATFORM_TENANT_ID
@@ -10,7 +11,7 @@ from libs.contracts.tenant import TenantCreated, TenantRenamed
 TENANTS = "/api/v1/tenants"
 
 
-def problem_type(response):
+def problem_type(response: httpx.Response) -> tuple[int, str]:
     assert response.headers["content-type"] == "application/problem+json"
     return response.status_code, response.json()["type"]
 
