@@ -1,7 +1,6 @@
 """The router of one noun, which adds almost no cost to requests for other nouns."""
 
 from fastapi import APIRouter
-from starlette._utils import get_route_path
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -16,6 +15,10 @@ class NounRouter(APIRouter):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """As in the base class. FastAPI may still change this extension point, so a test requests every path."""
-        if not get_route_path(scope).startswith(self.prefix):
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        # A path that goes on within a word is not below the root path: Starlette leaves it whole, and so does this.
+        if path and not path.startswith("/"):
+            path = scope["path"]
+        if not path.startswith(self.prefix):
             return Match.NONE, {}
         return super().matches(scope)
