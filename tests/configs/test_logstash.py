@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import logging
 import re
 import sys
 from datetime import datetime
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from libs.observability import files as log_files
-from libs.observability.logs.lines import LineFormatter
+from libs.observability.logs.lines import Line, LineFormatter
 from libs.observability.settings import TelemetrySettings
 
 if sys.version_info >= (3, 14):
@@ -138,8 +139,8 @@ def test_a_line_that_comes_twice_has_one_id_and_two_lines_have_two():
 def test_what_the_shared_layer_writes_passes_unchanged():
     settings = TelemetrySettings.for_service("budget-service")
     formatter = LineFormatter(settings)
-    time = formatter.written(1795412241.123456)
-    line = formatter.encode(time, "warning", "allocation made", "budget", {"amount": "10.00"}).decode()
+    made = Line(1795412241.123456, logging.WARNING, "allocation made", "budget", {"amount": "10.00"})
+    line = formatter.encode(made).decode()
     fields = json.loads(line)
     ((index, _, document),) = pipeline.documents(line.rstrip(), FILE)
     assert index == "logs-budget-service-2026.11.23"
