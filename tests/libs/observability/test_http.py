@@ -127,12 +127,12 @@ async def test_the_time_ends_with_the_answer_and_not_with_background_work(record
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
     started = perf_counter()
-    running = asyncio.ensure_future(RequestTelemetry(app, recorder=recorder)(scope, None, swallow))
-    await answered.wait()
-    released, released_ns = perf_counter(), time_ns()
-    await asyncio.sleep(0.05)
-    release.set()
-    await running
+    async with asyncio.TaskGroup() as group:
+        group.create_task(RequestTelemetry(app, recorder=recorder)(scope, None, swallow))
+        await answered.wait()
+        released, released_ns = perf_counter(), time_ns()
+        await asyncio.sleep(0.05)
+        release.set()
     assert lines()[0]["duration_ms"] <= (released - started) * 1000
     assert spans()[0].end_time <= released_ns
 

@@ -262,11 +262,12 @@ async def test_a_destination_for_which_nothing_waits_any_more_shows_none(
 async def test_of_two_relays_one_works_and_each_event_is_sent_once(happen, make_relay, post):
     await happen("a", "b")
     post.held = asyncio.Event()
-    first = asyncio.create_task(make_relay().relay_batch())
-    await post.arrived.wait()
-    assert await make_relay().relay_batch() == 0
-    post.held.set()
-    assert await first == 2
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(make_relay().relay_batch())
+        await post.arrived.wait()
+        assert await make_relay().relay_batch() == 0
+        post.held.set()
+    assert first.result() == 2
     assert await make_relay().relay_batch() == 0
     assert post.codes == ["a", "b"]
 
@@ -275,7 +276,8 @@ async def test_a_crash_between_sending_and_marking_repeats_the_batch(happen, mak
     await happen("a", "b")
     post.held = asyncio.Event()
     crashing = asyncio.create_task(make_relay().relay_batch())
-    await post.arrived.wait()
+    async with asyncio.timeout(10):
+        await post.arrived.wait()
     holder = "select pid from pg_stat_activity where state = 'idle in transaction' and datname = 'probe'"
     for (pid,) in await superuser.fetch(holder):
         await superuser.execute("select pg_terminate_backend($1)", pid)
