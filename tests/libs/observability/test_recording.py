@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from libs.observability.http import RequestTelemetry
 from libs.observability.pending import MOST_WAITING
 from libs.observability.recording import Recorder
+from tests.fixtures.waiting import eventually_async
 from tests.libs.observability.example import counts, nothing, swallow
 
 Ended = Callable[[], Sequence[ReadableSpan]]
@@ -31,10 +32,11 @@ def ended(span_memory: InMemorySpanExporter, recorder: Recorder) -> Iterator[End
 
 async def some(ended: Ended, number: int = 1) -> Sequence[ReadableSpan]:
     """The spans, as soon as so many have ended."""
-    async with asyncio.timeout(10):
-        while len(ended()) < number:
-            await asyncio.sleep(0.005)
-    return ended()
+
+    async def enough() -> Sequence[ReadableSpan] | None:
+        return ended() if len(ended()) >= number else None
+
+    return await eventually_async(enough, 10, "too few spans have ended")
 
 
 async def test_a_request_is_recorded_soon_with_nobody_asking(client, ended, lines):

@@ -19,6 +19,7 @@ from libs.service_kit.settings import DatabaseSettings, ServiceUrls
 from libs.service_kit.transactions import Sessions, create_sessions
 from tests.fixtures.app import serving
 from tests.fixtures.database import PASSWORD
+from tests.fixtures.waiting import eventually_async
 from tests.libs.service_kit.probe.main import Settings, create_app
 
 PROBE = Path(__file__).parent / "probe"
@@ -32,10 +33,12 @@ def owner_url(server: postgres.Server, database: str = "probe") -> str:
 async def until_somebody_waits(superuser: asyncpg.Connection) -> None:
     """Return when a statement of the probe waits for a lock."""
     waiting = "select true from pg_stat_activity where usename = 'probe_app' and wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
-        while not await superuser.fetchval(waiting):
-            await superuser.execute("select pg_stat_clear_snapshot()")
-            await asyncio.sleep(0.01)
+
+    async def is_waiting() -> bool:
+        await superuser.execute("select pg_stat_clear_snapshot()")
+        return await superuser.fetchval(waiting)
+
+    await eventually_async(is_waiting, 10, "no statement of the probe waits for a lock")
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from libs.service_kit.events.outbox import publish
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings
 from libs.service_kit.transactions import Sessions, transaction
 from tests.fixtures.app import serving
+from tests.fixtures.waiting import eventually_async
 from tests.libs.service_kit.conftest import until_somebody_waits
 from tests.libs.service_kit.probe.main import create_app
 from tests.libs.service_kit.sockets import HANG, answer, running_peer
@@ -55,9 +56,11 @@ async def test_a_lifespan_closes_all_that_it_opened(make_settings, superuser):
         clients = list(state["clients"].values())
     assert tasks() == tasks_before
     assert all(client._http.is_closed for client in clients)
-    async with asyncio.timeout(5):
-        while await connections(superuser) > connections_before:
-            await asyncio.sleep(0.01)
+
+    async def are_closed() -> bool:
+        return await connections(superuser) <= connections_before
+
+    await eventually_async(are_closed, 5, "connections are still open")
 
 
 async def test_the_slowest_work_is_waited_for(make_settings):

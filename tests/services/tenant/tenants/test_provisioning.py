@@ -20,6 +20,7 @@ from libs.service_kit.events.inbox import consume
 from services.tenant.main import HANDLERS
 from services.tenant.tenants import queries, timeout
 from services.tenant.tenants.consumers import on_tenant_preparation_failed, on_tenant_prepared
+from tests.fixtures.waiting import eventually_async
 
 PATIENCE = timedelta(seconds=120)
 
@@ -244,6 +245,8 @@ async def test_the_sweep_passes_over_a_tenant_that_is_being_answered(
 async def test_the_running_service_closes_what_is_overdue(make_tenant, make_older, read_tenant):
     tenant = await make_tenant()
     await make_older(tenant, timedelta(days=2))
-    async with asyncio.timeout(30):
-        while (await read_tenant(tenant["id"]))["status"] != "closed":
-            await asyncio.sleep(0.05)
+
+    async def is_closed() -> bool:
+        return (await read_tenant(tenant["id"]))["status"] == "closed"
+
+    await eventually_async(is_closed, 30, "the tenant is not closed")
