@@ -1,15 +1,13 @@
 """The events of the budget service: years, accounts, allocations and expenditures. Amounts have two decimals."""
 
 from datetime import date
-from decimal import Decimal
-from typing import Annotated, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 
 from libs.contracts.events import Event
-
-Amount = Annotated[Decimal, PlainSerializer("{:.2f}".format, return_type=str, when_used="json")]
+from libs.contracts.money import Amount
 
 
 class FiscalYearOpened(Event):

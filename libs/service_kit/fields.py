@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints, WithJsonSchema
 
+from libs.contracts.money import two_decimals
+
 # PostgreSQL's `text` cannot hold NUL, so every string refuses it here instead of failing in the database.
 _NO_NUL = r"^[^\x00]*$"
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_NO_NUL)]
@@ -32,11 +34,6 @@ def _positive(value: Decimal) -> Decimal:
     if value <= 0:
         raise ValueError("must be more than zero")
     return value
-
-
-def two_decimals(value: Decimal) -> str:
-    """Money with two decimals, as in every answer and event: `1250.00`."""
-    return f"{value:.2f}"
 
 
 Money = Annotated[
