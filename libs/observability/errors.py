@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from .redaction import LONGEST_TEXT, redact_text
+from .redaction import LONGEST_TEXT, redact_text, to_string
 
 
 class ErrorFields(TypedDict):
@@ -28,7 +28,7 @@ def describe(error: BaseException) -> ErrorFields:
     if len(stack) > LONGEST_TEXT:
         # The end tells where it happened; the beginning is the framework.
         stack = "…" + stack[1 - LONGEST_TEXT :]
-    return {"type": type_name(error), "message": redact_text(str(error)), "stack": redact_text(stack)}
+    return {"type": type_name(error), "message": redact_text(to_string(error)), "stack": redact_text(stack)}
 
 
 def record_error(span: Span, facts: ErrorFields) -> None:

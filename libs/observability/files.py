@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-# Longer, and so much waits under load that the allocator takes and gives back memory all the time.
+from .ending import finish_within
+from .forks import in_child
+
+# With a longer pause so much waits under load that the allocator keeps requesting and returning memory.
 PAUSE_SECONDS = 0.05
 
 
@@ -120,12 +123,13 @@ class LineWriter:
         self._on_loss = on_loss
         self._thread: threading.Thread | None = None
         self._reset()
-        os.register_at_fork(after_in_child=self._after_fork)
+        in_child(self._after_fork)
         atexit.register(self.write_through)
 
     def _reset(self) -> None:
         self._waiting: list[tuple[Sink, bytes]] = []
         self._waiting_bytes = 0
+        self._stuck = False  # whether the last flush was held up
         # Reentrant: a finalizer may log while this very thread holds them.
         self._lock = threading.RLock()
         self._writing = threading.RLock()
@@ -153,7 +157,7 @@ class LineWriter:
         if not fits:
             self._on_loss(lines.count(b"\n"))
         if self._thread is None:
-            self._write_waiting()
+            self._write_waiting(is_patient=not self._stuck)
         elif urgent:
             self._urgent.set()
             self._some.set()
@@ -175,9 +179,7 @@ class LineWriter:
 
     def flush(self, seconds: float = 2.0) -> None:
         """Writes what is waiting, or gives up after `seconds` because a disk or a pipe does not take it."""
-        flusher = threading.Thread(target=self._write_waiting, daemon=True)
-        flusher.start()
-        flusher.join(seconds)
+        self._stuck = not finish_within(seconds, self._write_waiting)
 
     def _work(self) -> None:
         while self._thread is threading.current_thread():
@@ -187,14 +189,24 @@ class LineWriter:
             self._urgent.clear()
             self._write_waiting()
 
-    def _write_waiting(self) -> None:
-        with self._writing:
-            with self._lock:
-                taken, self._waiting = self._waiting, []
-                self._waiting_bytes = 0
+    def _write_waiting(self, *, is_patient: bool = True) -> None:
+        """Writes what is waiting; without patience, drops it while another thread is held up by a disk or a pipe."""
+        if not self._writing.acquire(blocking=is_patient):
+            self._on_loss(sum(lines.count(b"\n") for _, lines in self._take()))
+            return
+        try:
+            taken = self._take()
             lines: dict[Sink, list[bytes]] = {}
             for sink, line in taken:
                 lines.setdefault(sink, []).append(line)
             for sink, several in lines.items():
                 if lost := sink.write(b"".join(several)):
                     self._on_loss(lost)
+        finally:
+            self._writing.release()
+
+    def _take(self) -> list[tuple[Sink, bytes]]:
+        with self._lock:
+            taken, self._waiting = self._waiting, []
+            self._waiting_bytes = 0
+        return taken

@@ -13,8 +13,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .context import begin, end
+from .logs.logger import get_logger
 from .recording import Recorder
 from .traces.clients import quietly
+
+log = get_logger(__name__)
 
 QUIET = ("/health/live", "/health/ready", "/metrics")
 NOTHING = otel.Context()
@@ -46,7 +49,8 @@ class RequestTelemetry:
         self._recorder = recorder
         self._quiet = frozenset(quiet)
         self._tracer = trace.get_tracer(__name__, tracer_provider=provider)
-        self._travelling = frozenset(name.encode() for name in propagate.get_global_textmap().fields)
+        # ASGI's header names are lower-case; a propagator asks for its own spelling.
+        self._travelling = {name.lower().encode(): name for name in propagate.get_global_textmap().fields}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,7 +81,7 @@ class RequestTelemetry:
                 seconds = perf_counter() - started
             return send(message)
 
-        parent = NOTHING if self._travelling.isdisjoint(headers) else self._parent(headers)
+        parent = NOTHING if self._travelling.keys().isdisjoint(headers) else self._parent(headers)
         span = self._tracer.start_span(scope["method"], parent, SpanKind.SERVER, start_time=started_at)
         fields: dict[str, object] = {"request_id": request_id.decode()}
         token = begin(span, fields, parent)
@@ -100,8 +104,12 @@ class RequestTelemetry:
 
     def _parent(self, headers: dict[bytes, bytes]) -> otel.Context:
         """The caller's trace, by the headers that the propagators know."""
-        names = self._travelling & headers.keys()
-        return propagate.extract({name.decode(): headers[name].decode("latin-1") for name in names}, NOTHING)
+        found = {name: headers[key].decode("latin-1") for key, name in self._travelling.items() if key in headers}
+        try:
+            return propagate.extract(found, NOTHING)
+        except Exception as error:  # a propagator can be anybody's code
+            log.warning("the caller's trace cannot be read", error=error)
+            return NOTHING
 
 
 async def _send_problem(send: Send) -> None:

@@ -1,11 +1,12 @@
 """What waits to be done with others, because in a row the same work costs less."""
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
+
+from .forks import in_child
 
 # How long, and how many, requests that have ended wait to be recorded.
 PAUSE_SECONDS, MOST_WAITING = 0.05, 96
@@ -27,8 +28,7 @@ class Pending(Generic[Item]):
         self._waiting: deque[Item] = deque()
         self._buffered = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._waiting.clear)
+        in_child(self._waiting.clear)
 
     def add(self, item: Item, urgent: bool) -> None:
         """Takes a request that has ended; an urgent one is recorded at once, with all before it."""

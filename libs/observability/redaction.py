@@ -7,7 +7,6 @@ from enum import Enum
 from functools import lru_cache
 from itertools import islice
 from typing import cast
-from uuid import UUID
 
 HIDDEN = "[redacted]"
 LONGEST_TEXT = 16_384
@@ -42,9 +41,9 @@ _TEXT_RULES = (
     # The values of a failed statement, as SQLAlchemy appends them to its message.
     (re.compile(r"\[parameters: .*"), f"[parameters: {HIDDEN}]"),
 )
-# What every rule needs to match at all: most texts are let through by this one search.
-# Its texts are made small, because a search that ignores case takes twice as long.
-_WORTH_A_LOOK = re.compile(r"eyj|://|\d{6}|\[parameters|bearer|basic|passw|passphrase|secret|token|key|cookie")
+# No rule can match a string in which this finds nothing. The string is lowered first, since a search that ignores case
+# takes twice as long.
+_CANDIDATE = re.compile(r"eyj|://|\d{6}|\[parameters|bearer|basic|passw|passphrase|secret|token|key|cookie")
 
 
 @lru_cache(maxsize=4096)
@@ -63,7 +62,7 @@ def redact_text(text: str) -> str:
         text = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT} characters more)"
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
-    if _WORTH_A_LOOK.search(text.casefold()):
+    if _CANDIDATE.search(text.casefold()):
         for pattern, replacement in _TEXT_RULES:
             text = pattern.sub(replacement, text)
     return text
@@ -86,8 +85,10 @@ def redact(name: str, value: object, depth: int = 0) -> object:
             return redact(name, value.value, depth + 1)
         case int():
             return value if abs(value) <= LARGEST_INTEGER else str(value)
-        case float() | UUID() | datetime() | date() | time():
+        case float():
             return value
+        case datetime() | date() | time():
+            return _isoformat(value)
         case Mapping() if depth < DEEPEST:
             items = islice(cast("Mapping[object, object]", value).items(), MOST_ITEMS)
             return {(key := plain_key(each)): redact(key, item, depth + 1) for each, item in items}
@@ -95,16 +96,24 @@ def redact(name: str, value: object, depth: int = 0) -> object:
             members = islice(cast("Iterable[object]", value), MOST_ITEMS)
             return [redact(name, member, depth + 1) for member in members]
         case _:
-            return redact_text(_text(value))
+            return redact_text(to_string(value))
 
 
 def plain_key(key: object) -> str:
     """A name fit for a field: short text without dots."""
-    return redact_text(_text(key)[:LONGEST_NAME]).replace(".", "_")
+    return redact_text(to_string(key)[:LONGEST_NAME]).replace(".", "_")
 
 
-def _text(value: object) -> str:
+def to_string(value: object) -> str:
+    """The value as a string, its type's name if it has none. Never raises."""
     try:
         return str(value)
     except Exception:  # a broken __str__ must not cost the line
         return f"<{type(value).__name__}>"
+
+
+def _isoformat(value: date | time) -> str:
+    try:
+        return value.isoformat()
+    except Exception:  # a time zone can be anybody's code
+        return to_string(value)

@@ -47,7 +47,7 @@ class LineHandler(logging.Handler):
         """Writes lines that need no redaction, several at once for less than one by one."""
         urgent = max([line.level for line in lines]) >= logging.WARNING
         if self._combined is not None:
-            encoded = [self._formatter.encode(line) for line in lines]
+            encoded = [self._encode(line) for line in lines]
             self._to_files.add(self._combined, b"".join(encoded), urgent)
             if urgent and self._errors is not None:
                 errors = [each for line, each in zip(lines, encoded, strict=True) if line.level >= logging.ERROR]
@@ -55,6 +55,14 @@ class LineHandler(logging.Handler):
                     self._to_files.add(self._errors, b"".join(errors), urgent)
         if shown := [self._columns(line) for line in lines if self._is_shown(line)]:
             self._to_console.add(self._console, "\n".join([*shown, ""]).encode("utf-8", "replace"), urgent)
+
+    def _encode(self, line: Line) -> bytes:
+        """The line as JSON; nothing, and counted, if that is not possible: it must not cost the lines beside it."""
+        try:
+            return self._formatter.encode(line)
+        except Exception:
+            LOG_LINES_DROPPED.inc()
+            return b""
 
     def _is_shown(self, line: Line) -> bool:
         is_left_out = line.is_routine and line.level < logging.WARNING and not self._shows_routine

@@ -15,6 +15,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.samples import Exemplar
 
+from ..forks import in_child
+
 # From a cached read to the longest wait of a user; the service levels are measured at 0.25, 0.5 and 1 second.
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BOUNDS = (*(str(bound) for bound in DURATION_BUCKETS), "+Inf")
@@ -46,8 +48,13 @@ class HttpMetrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         # Bounded by the route templates, the known methods and the status groups.
         self._series: dict[tuple[str, str, int], Series] = {}
-        self._lock = Lock()
+        self._renew_lock()
+        in_child(self._renew_lock)
         registry.register(self)
+
+    def _renew_lock(self) -> None:
+        """After a fork too, at which another thread of the parent may have held it."""
+        self._lock = Lock()
 
     def series(self, handler: str, method: str, status: int) -> Series:
         """Where requests of this kind are counted."""

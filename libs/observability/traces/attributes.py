@@ -18,8 +18,10 @@ class Shared(dict[str, Any]):
     encoded: bytes = b""
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a value is plain."""
+def is_plain(key: Any, value: Any) -> bool:
+    """Whether an attribute is plain: its value, under a name that is a string."""
+    if type(key) is not str or not key:
+        return False
     return len(value) <= LONGEST_PLAIN if type(value) is str else type(value) in NUMBERS
 
 

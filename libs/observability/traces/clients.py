@@ -1,6 +1,7 @@
 """Calls of httpx and httpx2 clients: a span for each, which passes the trace on."""
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 from opentelemetry import trace
@@ -20,7 +21,10 @@ def instrument_clients() -> None:
     # What an older version of the instrumentation does not know is not instrumented.
     for name, kind in (("httpx", "HTTPXClientInstrumentor"), ("httpx2", "HTTPX2ClientInstrumentor")):
         instrumentor: Any = getattr(clients, kind, None)
-        if instrumentor and name not in disabled and not instrumentor().is_instrumented_by_opentelemetry:
+        # Without the library itself the instrumentation would log an error.
+        if not instrumentor or name in disabled or find_spec(name) is None:
+            continue
+        if not instrumentor().is_instrumented_by_opentelemetry:
             instrumentor().instrument(request_hook=describe_call, async_request_hook=_describe_call_async)
 
 

@@ -3,11 +3,11 @@
 import functools
 import inspect
 import logging
-import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from random import getrandbits
+from threading import Lock
 from time import time_ns
 from types import TracebackType
 from typing import Any, cast
@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 
+from ..forks import in_child
 from .attributes import Shared, has_room
 from .queue import SpanQueue
 from .spans import NO_STATE, Origin, Span
@@ -54,9 +55,8 @@ class Provider(trace.TracerProvider):
         self._queues = tuple(queues)
         self._ends: list[Callable[[Span], None]] = [queue.put for queue in queues]
         self.processors: tuple[SpanProcessor, ...] = ()
-        self._origins: list[Origin] = []
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._become_another_instance)
+        self._tracers: dict[InstrumentationScope, Tracer] = {}
+        in_child(self._become_another_instance)
 
     def get_tracer(
         self,
@@ -74,9 +74,11 @@ class Provider(trace.TracerProvider):
         scope = InstrumentationScope(
             instrumenting_module_name, instrumenting_library_version or "", schema_url, attributes
         )
-        origin = Origin(self.resource, scope, self.limits, self._ends, has_room(self.limits))
-        self._origins.append(origin)
-        return Tracer(self, origin)
+        tracer = self._tracers.get(scope)
+        if tracer is None:
+            origin = Origin(self.resource, scope, self.limits, self._ends, has_room(self.limits))
+            tracer = self._tracers[scope] = Tracer(self, origin)
+        return tracer
 
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Lets a processor see every span from now on: when it starts as a `Span`, when it ends as a `ReadableSpan`."""
@@ -96,8 +98,8 @@ class Provider(trace.TracerProvider):
     def _become_another_instance(self) -> None:
         """A forked process is another instance of the service."""
         self.resource = self.resource.merge(Resource({"service.instance.id": str(uuid.uuid4())}))
-        for origin in self._origins:
-            origin.resource = self.resource
+        for tracer in self._tracers.values():
+            tracer.origin.resource, tracer.origin.ending = self.resource, Lock()
 
 
 class Tracer(trace.Tracer):
@@ -105,7 +107,7 @@ class Tracer(trace.Tracer):
 
     def __init__(self, provider: Provider, origin: Origin) -> None:
         self._provider = provider
-        self._origin = origin
+        self.origin = origin
         self._keeps_all = provider.sampler.get_description() in KEEP_ALL
         ids = provider.ids
         # The SDK's own generator does the same in more steps.
@@ -131,15 +133,15 @@ class Tracer(trace.Tracer):
             parent = found if found.is_valid else None
         began = time_ns() if start_time is None else start_time
         if parent is None and self._keeps_all:
-            span = Span(name, kind, self._new_trace_id(), self._new_span_id(), self._root_flags, began, self._origin)
+            span = Span(name, kind, self._new_trace_id(), self._new_span_id(), self._root_flags, began, self.origin)
         else:
             identity, attributes, is_recording = self._sample(parent, context, name, kind, attributes, links)
             if not is_recording:
                 return NonRecordingSpan(identity)
             flags = FLAGS[identity.trace_flags]
-            span = Span(name, kind, identity.trace_id, identity.span_id, flags, began, self._origin)
+            span = Span(name, kind, identity.trace_id, identity.span_id, flags, began, self.origin)
             span.parent, span.state = parent, identity.trace_state
-        if type(attributes) is Shared and self._origin.has_room:
+        if type(attributes) is Shared and self.origin.has_room:
             span.shared = attributes
         elif attributes:
             span.set_attributes(attributes)

@@ -5,11 +5,15 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import TraceFlags
 
+from ..ending import finish_within
+from ..forks import in_child
 from ..metrics.families import SPANS_DROPPED, SPANS_EXPORTED
 from .spans import Span
 
@@ -47,8 +51,7 @@ class SpanQueue:
         self._delay_seconds = from_environment("OTEL_BSP_SCHEDULE_DELAY", SCHEDULE_DELAY_MS) / 1000
         self._stopping = self._stuck = False
         self._start()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start)
+        in_child(self._start)
 
     def _start(self) -> None:
         """Begins with an empty queue: what waited before a fork is the parent's."""
@@ -114,11 +117,7 @@ class SpanQueue:
 
     def force_flush(self, timeout_millis: float = FLUSH_SECONDS * 1000) -> bool:
         """Exports what is queued; False when that takes longer than the timeout."""
-        # A daemon thread, since an exporter that hangs must not hold up the end of the process.
-        flusher = threading.Thread(target=self._export, args=(1,), daemon=True)
-        flusher.start()
-        flusher.join(timeout_millis / 1000)
-        self._stuck = flusher.is_alive()
+        self._stuck = not finish_within(timeout_millis / 1000, partial(self._export, 1))
         return not self._stuck
 
     def shutdown(self) -> None:
@@ -129,7 +128,8 @@ class SpanQueue:
         # Ends the pause between two attempts of the exporter, so that the worker can finish.
         stop = threading.Timer(patience, self._exporter.shutdown)
         stop.daemon = True
-        stop.start()
+        with suppress(RuntimeError):  # an interpreter that is ending may start no thread any more
+            stop.start()
         self._stopping = True
         self._wake.set()
         self._thread.join(patience + join)

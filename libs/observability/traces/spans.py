@@ -9,7 +9,7 @@ its attributes to the SDK's `BoundedAttributes`, which cleans and limits them. P
 import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from time import time_ns
 from types import TracebackType
@@ -23,15 +23,14 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
+from ..errors import type_name
+from ..redaction import to_string
 from .attributes import MOST_PLAIN, Shared, is_plain
 
 log = logging.getLogger(__name__)
 
 UNSET = Status(StatusCode.UNSET)
 NO_STATE = TraceState.get_default()
-
-# Two threads may end one span. The lock is held for a comparison, so one for all spans is enough.
-_ending = Lock()
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +44,8 @@ class Origin:
     """Who is given a span that has ended."""
     has_room: bool
     """Whether plain attributes cannot exceed the limits."""
+    ending: Lock = field(default_factory=Lock)
+    """Held for a comparison, since two threads may end one span."""
 
 
 class Span(trace.Span):
@@ -105,7 +106,7 @@ class Span(trace.Span):
             if shared is not None and not shared.keys().isdisjoint(attributes):
                 own, shared = self.own, self.shared = {**shared, **own}, None
             number = len(own) + len(shared or ()) + len(attributes)
-            if number <= MOST_PLAIN and all(map(is_plain, attributes.values())):
+            if number <= MOST_PLAIN and all(map(is_plain, attributes, attributes.values())):
                 own.update(attributes)
                 return
         self._bounded().update(attributes)
@@ -154,11 +155,9 @@ class Span(trace.Span):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        kind = type(exception)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         described = {
-            "exception.type": name,
-            "exception.message": str(exception),
+            "exception.type": type_name(exception),
+            "exception.message": to_string(exception),
             "exception.stacktrace": "".join(traceback.format_exception(exception)),
             "exception.escaped": str(escaped),
         }
@@ -171,11 +170,11 @@ class Span(trace.Span):
             if self.records_exception:
                 self.record_exception(error, escaped=True)
             if self.sets_status_on_exception:
-                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {to_string(error)}"))
         super().__exit__(kind, error, stack)
 
     def end(self, end_time: int | None = None) -> None:
-        with _ending:
+        with self.origin.ending:
             is_first = self.end_time is None
             if is_first:
                 self.end_time = time_ns() if end_time is None else end_time

@@ -95,7 +95,7 @@ def test_the_readmes_snippet_leaves_a_line_a_count_and_a_span(serve, tmp_path, n
     assert (ours[0]["order_id"], ours[1]["http"]["route"]) == (7, "/orders/{id}")
     [span] = spans_in(tmp_path / "traces" / "spans.jsonl")
     assert (span["name"], span["traceId"]) == ("GET /orders/{id}", ours[0]["trace_id"])
-    assert "warning" not in {line["level"] for line in read_lines(tmp_path / "logs")}
+    assert {line["level"] for line in read_lines(tmp_path / "logs")} == {"info"}
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -108,7 +108,7 @@ def test_without_the_folder_fast_the_spans_still_arrive_by_otlp(serve, tmp_path,
         get(url + "/orders/8")
         eventually(lambda: collector.requests, 20)
     assert [name for _, _, body in collector.requests for name in decode_otlp(body)] == ["GET /orders/{id}"] * 2
-    assert "warning" not in {line["level"] for line in read_lines(tmp_path / "logs")}
+    assert {line["level"] for line in read_lines(tmp_path / "logs")} == {"info"}
 
 
 def test_a_copy_finds_nothing_of_this_repository(tmp_path):

@@ -195,3 +195,14 @@ def test_lost_lines_are_a_metric(configure_lines, monkeypatch):
     monkeypatch.setattr(RotatingFile, "write", lambda _, data: data.count(b"\n"))
     get_logger("app").info("the disk takes nothing")
     assert REGISTRY.get_sample_value("log_lines_dropped_total") == before + 1
+
+
+def test_a_pipe_that_nobody_reads_holds_up_no_line_after_the_end(lost):
+    held, writer = Held(), LineWriter(100, lost.append)
+    writer.buffer()
+    writer.add(held, b"held up\n", urgent=True)
+    assert held.entered.wait(10)
+    writer.write_through()
+    writer.add(held, b"a last word\n")
+    assert (lost, held.data) == ([1], b"")
+    held.free.set()

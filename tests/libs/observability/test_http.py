@@ -3,9 +3,21 @@
 import asyncio
 import json
 from time import perf_counter, time_ns
+from typing import Any
 
 import pytest
-from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
+from opentelemetry import propagate
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    format_trace_id,
+    set_span_in_context,
+)
 from starlette.types import Receive, Scope, Send
 
 from libs.observability import get_logger
@@ -211,3 +223,50 @@ async def test_an_unknown_method_is_bounded(recorder, registry, spans, lines):
         (("handler", "unmatched"), ("method", "_OTHER"), ("status", "2xx")): 1
     }
     assert spans()[0].name == "HTTP"
+
+
+class Unspeakable(Exception):
+    """Raises when it is shown."""
+
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+
+async def test_an_exception_that_cannot_be_shown_still_leaves_all_three(recorder, registry, spans, lines):
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise Unspeakable
+
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
+    await RequestTelemetry(app, recorder=recorder)(scope, None, swallow)
+    [line] = lines()
+    assert (line["message"], line["error"]["message"]) == ("request handled", "<Unspeakable>")
+    assert spans()[0].status.status_code is StatusCode.ERROR
+    assert sum(counts(registry, "http_requests_total").values()) == 1
+
+
+class Capitals(TextMapPropagator):
+    """Reads a header of its own spelling, or raises."""
+
+    fields = frozenset(("X-Trace",))
+
+    def extract(self, carrier: Any, context: Any = None, getter: Any = None) -> Context:
+        parent = SpanContext(int(carrier["X-Trace"], 16), 7, True, TraceFlags(1))
+        return set_span_in_context(NonRecordingSpan(parent), context)
+
+    def inject(self, carrier: Any, context: Any = None, setter: Any = None) -> None:
+        """Nothing is sent."""
+
+
+@pytest.mark.parametrize(("sent", "trace_id"), [(b"abc", 0xABC), (b"none", None)])
+async def test_a_propagator_is_heard_whatever_its_spelling_and_may_raise(recorder, spans, lines, sent, trace_id):
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(Capitals())
+    try:
+        telemetry = RequestTelemetry(nothing, recorder=recorder)
+        scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"x-trace", sent)]}
+        await telemetry(scope, None, swallow)
+    finally:
+        propagate.set_global_textmap(before)
+    [span] = spans()
+    assert (span.parent and span.context.trace_id) == trace_id
+    assert [line["level"] for line in lines()] == (["info"] if trace_id else ["warning", "info"])

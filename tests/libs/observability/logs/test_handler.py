@@ -3,9 +3,13 @@
 import io
 import json
 import logging
+from datetime import UTC, time
+
+from prometheus_client import REGISTRY
 
 from libs.observability import TelemetrySettings, get_logger
-from libs.observability.logs.lines import LineFormatter
+from libs.observability.logs.handler import write
+from libs.observability.logs.lines import Line, LineFormatter
 
 log = get_logger("UserController")
 
@@ -36,3 +40,15 @@ def test_the_formatter_in_anybodys_handler_makes_the_line_of_the_files(configure
     finally:
         logging.getLogger().removeHandler(other)
     assert [json.loads(shown.getvalue())] == read()
+
+
+def test_a_time_with_a_zone_and_a_line_that_is_no_json_cost_no_other_line(lines):
+    get_logger("clock").info("a time", at=time(10, tzinfo=UTC))
+    before = REGISTRY.get_sample_value("log_lines_dropped_total")
+    write([Line(1.0, 20, message, "clock", {"value": value}) for message, value in (("a", 1), ("b", 2**80), ("c", 3))])
+    assert [(line["message"], line.get("at")) for line in lines()] == [
+        ("a time", "10:00:00+00:00"),
+        ("a", None),
+        ("c", None),
+    ]
+    assert REGISTRY.get_sample_value("log_lines_dropped_total") == before + 1

@@ -126,3 +126,29 @@ def test_a_forked_process_is_another_instance_of_the_service(run):
     before, child, after = (set(line.split()) for line in result.stdout.splitlines())
     assert (before, len(before), len(child)) == (after, 1, 1)
     assert before != child
+
+
+def test_a_tracer_that_is_asked_for_again_is_the_same():
+    provider = Provider(RESOURCE)
+    first = provider.get_tracer("library", "1.0", attributes={"a": 1})
+    assert provider.get_tracer("library", "1.0", attributes={"a": 1}) is first
+    assert provider.get_tracer("library", "2.0", attributes={"a": 1}) is not first
+
+
+def test_a_fork_while_another_thread_ends_a_span_does_not_hold_up_the_child(run):
+    program = (
+        "import os, signal\n"
+        "from opentelemetry.sdk.resources import Resource\n"
+        "from libs.observability.metrics.families import HTTP\n"
+        "from libs.observability.traces.provider import Provider\n"
+        "tracer = Provider(Resource({})).get_tracer('test')\n"
+        "with tracer.origin.ending, HTTP._lock:\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        signal.alarm(10)\n"
+        "        tracer.start_span('work').end()\n"
+        "        HTTP.observe(HTTP.series('/', 'GET', 200), 0.1, 1.0, None)\n"
+        "        os._exit(0)\n"
+        "print(os.waitpid(child, 0)[1])"
+    )
+    assert run(program).stdout == "0\n"

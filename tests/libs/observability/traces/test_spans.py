@@ -352,3 +352,14 @@ def test_a_span_that_has_ended_says_so_and_keeps_what_it_had(caplog):
         span.add_event("late")
     assert (dict(span.attributes), tuple(span.events), span.end_time) == ({"a": 1}, (), 5)
     assert len(caplog.records) == 2
+
+
+def test_a_name_that_is_none_costs_no_span():
+    def use(tracer: trace.Tracer) -> None:
+        span = tracer.start_span("work", Context())
+        for name, value in (("good", 1), (5, "x"), ("", "y")):
+            span.set_attribute(name, value)
+        span.end()
+
+    ours, theirs = both(use)
+    assert ours == theirs
