@@ -22,13 +22,18 @@ class TenantConnection(asyncpg.Connection):
     """A connection that sets the tenant in the same round trip as the `BEGIN;` that asyncpg sends.
 
     If a later asyncpg sends another statement instead, no tenant is set and every table is empty: it fails safe.
+    PostgreSQL answers the COMMIT of a transaction in which a statement has failed with ROLLBACK, and with no error. Here
+    that is one, or whatever is done after a commit would be done without it.
     """
 
     tenant_id: UUID | None = None
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         if query != "BEGIN;":
-            return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
+            status: str = await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
+            if query == "COMMIT;" and status == "ROLLBACK":
+                raise asyncpg.InFailedSQLTransactionError("a statement had failed, so nothing was committed")
+            return status
         if self.tenant_id:
             query = f"BEGIN; select set_config('app.tenant_id', '{self.tenant_id}', true)"
         try:

@@ -124,6 +124,12 @@ def _done(session: TenantSession) -> None:
         session.pending.done()
 
 
+@event.listens_for(TenantSession, "after_transaction_end")
+def _forget(session: TenantSession, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:  # closing a session ends its transaction without any other event
+        session.pending.roll_back(None)
+
+
 @event.listens_for(TenantSession, "after_rollback")
 def _roll_back(session: TenantSession) -> None:
     session.pending.roll_back(session.get_nested_transaction())

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent, Event, read_event
 from libs.observability.messaging import processing
+from libs.observability.redaction import to_string
 from libs.service_kit.database import execute
 from libs.service_kit.errors import is_passing
 from libs.service_kit.events.metrics import COUNTERS
@@ -78,7 +79,7 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
     except Exception as error:
         if isinstance(error, DBAPIError) and is_passing(error):
             raise  # a transient error: probably nothing of this batch can be committed now
-        refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {error}"[:500]
+        refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {to_string(error)}"[:500]
         if envelope.id in batch.new:  # otherwise its effect stands, and so does the claim
             await _release(session, envelope)
         return refusal

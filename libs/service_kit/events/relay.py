@@ -6,9 +6,10 @@ own process, and by `watch`, which checks once a second, for all destinations, w
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge
@@ -23,7 +24,7 @@ from libs.service_kit.events.metrics import COUNTERS
 from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import EventSettings
 from libs.service_kit.tables import OutboxRow
-from libs.service_kit.transactions import Sessions
+from libs.service_kit.transactions import Sessions, after_commit
 
 log = get_logger(__name__)
 
@@ -118,20 +119,24 @@ class Relay:
         await execute(session, _MARK, self.destination, taken)
         for row, refusal in zip(rows, refusals, strict=True):
             if refusal is not None:
-                self._put_off(row, refusal)
+                after_commit(session, self._put_off(row, refusal))
 
-    def _put_off(self, row: OutboxRow, refusal: str) -> None:
+    def _put_off(self, row: OutboxRow, refusal: str) -> Callable[[], None]:
+        """Change the row; what reports it once that is committed."""
         row.attempts += 1
         row.error = refusal
         pause = self.settings.retry_seconds * 2 ** (row.attempts - 1)
         facts = {"event_id": str(row.event_id), "event_type": row.envelope["type"], "destination": self.destination}
         if row.attempts < self.settings.max_attempts:
             row.next_attempt_at = func.now() + literal(pause) * text("interval '1 second'")
-            log.warning("event put off", **facts, attempts=row.attempts, retry_in_seconds=pause, reason=refusal)
-        else:
-            row.failed_at = func.now()
-            DEAD.labels(row.envelope["type"], self.destination).inc()
-            log.error("event given up", **facts, attempts=row.attempts, reason=refusal)
+            more = {"attempts": row.attempts, "retry_in_seconds": pause, "reason": refusal}
+            return partial(log.warning, "event put off", **facts, **more)
+        row.failed_at = func.now()
+        return partial(self._report_death, attempts=row.attempts, reason=refusal, **facts)
+
+    def _report_death(self, **facts: Any) -> None:
+        DEAD.labels(facts["event_type"], self.destination).inc()
+        log.error("event given up", **facts)
 
 
 async def watch(service: str, sessions: Sessions, outbox: Outbox) -> None:

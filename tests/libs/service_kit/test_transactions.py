@@ -1,6 +1,7 @@
 """What is to be done after a commit is done after it, and only then."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -88,3 +89,27 @@ async def test_an_action_that_fails_keeps_neither_the_others_nor_the_caller_from
         after_commit(session, fail)
         after_commit(session, do("a"))
     assert done == ["a"]
+
+
+async def test_a_commit_that_the_database_turns_into_a_rollback_fails_and_does_nothing(sessions, done, do):
+    with pytest.raises(DBAPIError):
+        async with transaction(sessions) as session:
+            after_commit(session, do("a"))
+            with suppress(DBAPIError):
+                await session.execute(text("select 1/0"))
+    assert done == []
+    async with transaction(sessions) as session:  # by the same connection
+        after_commit(session, do("b"))
+        assert await session.scalar(text("select 1")) == 1
+    assert done == ["b"]
+
+
+async def test_a_session_that_was_closed_does_nothing_of_the_transaction_before(sessions, done, do):
+    async with sessions() as session:
+        await session.execute(text("select 1"))
+        after_commit(session, do("a"))
+        await session.close()
+        await session.execute(text("select 1"))
+        after_commit(session, do("b"))
+        await session.commit()
+    assert done == ["b"]
