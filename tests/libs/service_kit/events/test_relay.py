@@ -171,6 +171,30 @@ async def test_after_the_last_attempt_an_event_is_given_up(happen, make_relay, p
     assert REGISTRY.get_sample_value("events_dead_total", labels) == 1
 
 
+async def test_an_event_counts_as_given_up_only_when_that_is_committed(
+    happen, make_relay, post, state_of, destination, superuser
+):
+    post.refused = {"poison": "never"}
+    await happen("poison")
+    await superuser.execute(
+        "create or replace function doom() returns trigger language plpgsql"
+        " as $$ begin raise exception 'doomed' using errcode = '53400'; end $$"
+    )
+    await superuser.execute(
+        "create constraint trigger doom after update on outbox deferrable initially deferred"
+        f" for each row when (new.destination = '{destination}') execute function doom()"
+    )
+    try:
+        with pytest.raises(DBAPIError, match="doomed"):
+            await make_relay(max_attempts=1).relay_batch()
+    finally:
+        await superuser.execute("drop trigger doom on outbox")
+    labels = {"event_type": "account.opened.v1", "destination": destination}
+    assert not REGISTRY.get_sample_value("events_dead_total", labels)
+    await make_relay(max_attempts=1).relay_batch()
+    assert REGISTRY.get_sample_value("events_dead_total", labels) == 1
+
+
 async def test_a_destination_that_is_away_costs_no_attempt(happen, make_relay, post, state_of):
     post.away = True
     await happen("a", "b")
