@@ -24,7 +24,7 @@ Scope = tuple[Span, dict[str, object]]
 _SCOPE = otel.create_key("observability-scope")
 _SPAN = next(iter(set_span_in_context(INVALID_SPAN, otel.Context())))
 
-# Who is acting is worth finding traces by; everything else stays in the log lines.
+# Traces are searched by user, so `user_id` becomes an attribute too; other fields appear only in lines.
 _on_spans: dict[str, str] = {"user_id": "user.id"}
 
 

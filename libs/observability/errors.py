@@ -1,4 +1,4 @@
-"""An exception as log lines and spans tell it: type, message and stack, without secrets and bounded."""
+"""An exception as log lines and spans show it: type, message and stack, without secrets and bounded."""
 
 import traceback
 from typing import TypedDict
@@ -26,7 +26,7 @@ def describe(error: BaseException) -> ErrorFields:
     """Costs some 100 microseconds: not for refusals that a client can cause at will."""
     stack = "".join(traceback.format_exception(error))
     if len(stack) > LONGEST_TEXT:
-        # The end tells where it happened; the beginning is the framework.
+        # The end of the stack shows where the exception was raised; the beginning is framework code.
         stack = "…" + stack[1 - LONGEST_TEXT :]
     return {"type": type_name(error), "message": redact_text(to_string(error)), "stack": redact_text(stack)}
 

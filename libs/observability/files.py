@@ -68,7 +68,7 @@ class RotatingFile:
             os.close(old)
 
     def _rename(self) -> None:
-        # With the process, since two of them may get here in the same microsecond.
+        # The name holds the process id, since two processes may rename in the same microsecond.
         target = self.path
         while target.exists():
             target = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""What waits to be done with others, because in a row the same work costs less."""
+"""Batches requests that have ended: recorded one after the other they cost less than half."""
 
 import asyncio
 from collections import deque

@@ -22,7 +22,7 @@ from .traces.attributes import Shared
 
 LONGEST_STATEMENT = 4096
 FIRST_TABLE = re.compile(r'\b(?:from|into|update)\s+(?:only\s+)?"?(\w[\w.]{0,126})', re.IGNORECASE)
-# What only arranges the transaction around other statements says nothing that those do not.
+# Statements that only control the transaction get no span.
 TRANSACTION_CONTROL = frozenset(("SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "BEGIN"))
 LONGEST_OPERATION = 64
 
@@ -34,8 +34,8 @@ _connecting: ContextVar[bool] = ContextVar("connecting", default=False)
 def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = None, *, max_overflow: int = 10) -> None:
     """Traces the statements of an engine and shows its pool under the name of the database.
 
-    A statement becomes a span only within a trace: what a background task asks every second would be noise. The text
-    is recorded, the parameters are not. `max_overflow` is what `create_engine` was given, by default SQLAlchemy's own
+    A statement becomes a span only within a trace: what a background task asks every second would be noise. Its SQL
+    is recorded, its parameters are not. `max_overflow` is what `create_engine` was given, by default SQLAlchemy's own
     default: an engine does not show it.
     """
     # Events of the dialect, not of the engine: those make SQLAlchemy prepare for listeners at each connection and

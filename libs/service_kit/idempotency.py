@@ -19,6 +19,7 @@ from libs.service_kit.auth import identify
 from libs.service_kit.database import execute
 from libs.service_kit.errors import BadRequest, Conflict, Invalid, ServiceError
 from libs.service_kit.events import outbox
+from libs.service_kit.preconditions import etag
 from libs.service_kit.transactions import DatabaseSession, commit_of
 
 _CLAIM = """insert into idempotency_keys (tenant_id, key, fingerprint) values ($1, $2, $3)
@@ -63,7 +64,7 @@ class Once:
 
     async def created(self, body: dict[str, Any], location: str, version: int | None = None) -> Response:
         """Store and return the 201 answer, with `Location` and, for a versioned resource, its `ETag`."""
-        headers = {"location": location} | ({"etag": f'"{version}"'} if version is not None else {})
+        headers = {"location": location} | ({"etag": etag(version)} if version is not None else {})
         answer = orjson.dumps(body)
         if self._key:
             commit = commit_of(self._session)

@@ -25,20 +25,20 @@ class Expected:
             return
         known = re.fullmatch(r'"(\d{1,18})"', self.given)
         if known is None or int(known[1]) != row.version:
-            raise PreconditionFailed(current=etag(row))
+            raise PreconditionFailed(current=etag(row.version))
 
 
 IfMatch = Annotated[Expected, Depends(Expected)]
 
 
-def etag(row: Entity) -> str:
-    """The row's version as a strong ETag."""
-    return f'"{row.version}"'
+def etag(version: int) -> str:
+    """A row's version as a strong ETag."""
+    return f'"{version}"'
 
 
 def with_etag(response: Response, row: Row) -> Row:
     """Set the ETag of the response to the row's version, and return the row."""
-    response.headers["etag"] = etag(row)
+    response.headers["etag"] = etag(row.version)
     return row
 
 

@@ -23,7 +23,7 @@ NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
 
 @dataclass(slots=True)
 class Line:
-    """One line. Its values need no redaction any more, and its fields have names of their own."""
+    """One line. Its values are redacted already, and none of its fields has a name that every line uses."""
 
     created: float
     """Seconds since 1970."""

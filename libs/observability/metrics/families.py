@@ -5,7 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_m
 from ..settings import TelemetrySettings
 from .http import HttpMetrics
 
-# A `_created` series beside every counter and histogram would double what Prometheus stores, and nothing reads it.
+# A `_created` series next to every counter and histogram would double what Prometheus stores, and nothing reads it.
 disable_created_metrics()
 
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

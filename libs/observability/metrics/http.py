@@ -21,7 +21,7 @@ from ..forks import in_child
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BOUNDS = (*(str(bound) for bound in DURATION_BUCKETS), "+Inf")
 
-Seen = tuple[int, float, float]
+RawExemplar = tuple[int, float, float]
 """An exemplar before it is shown: the trace id, duration and end of one request."""
 
 
@@ -33,7 +33,7 @@ class Series:
     def __init__(self) -> None:
         self.counts = [0] * len(BOUNDS)
         self.seconds = 0.0
-        self.shown: list[Seen | None] = [None] * len(BOUNDS)
+        self.shown: list[RawExemplar | None] = [None] * len(BOUNDS)
 
     def add(self, other: "Series") -> None:
         """Adds up two series."""
@@ -98,13 +98,13 @@ class HttpMetrics:
         yield duration
 
 
-def latest(seen: "tuple[Seen | None, ...] | list[Seen | None]") -> Seen | None:
+def latest(seen: "tuple[RawExemplar | None, ...] | list[RawExemplar | None]") -> RawExemplar | None:
     """The one that ended last."""
     return max(filter(None, seen), key=lambda each: each[2], default=None)
 
 
 def _buckets(series: Series) -> list[tuple[str, float, Any]]:
-    """With what each bucket holds and all below it."""
+    """The cumulative count of each bucket."""
     total = 0
     buckets: list[tuple[str, float, Any]] = []
     for bound, count, shown in zip(BOUNDS, series.counts, series.shown, strict=True):
@@ -113,6 +113,6 @@ def _buckets(series: Series) -> list[tuple[str, float, Any]]:
     return buckets
 
 
-def _exemplar(seen: Seen) -> Exemplar:
+def _exemplar(seen: RawExemplar) -> Exemplar:
     trace_id, value, ended_at = seen
     return Exemplar({"trace_id": format_trace_id(trace_id)}, value, ended_at)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 SAMPLED = TraceFlags.SAMPLED
 
-# A second of two thousand spans fits into the queue.
+# Holds four seconds of 2,000 spans a second.
 QUEUE_SIZE = 8192
 # A request to the collector costs as much as a thousand spans, so a batch is as large as this, or a quarter of the
 # queue, unless OTEL_BSP_MAX_EXPORT_BATCH_SIZE says otherwise.
