@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -26,11 +26,20 @@ Action = Callable[[], object]
 Writer = Callable[[Session, list[Any]], None]
 
 
+class _Before(NamedTuple):
+    """The state of a `Commit` when a savepoint began."""
+
+    actions: int
+    tenant_id: UUID | None
+    actor_id: UUID | None
+
+
 @dataclass
 class Commit:
     """The state of a session's transaction, which the session uses for one transaction after the other.
 
-    A rollback, of a savepoint too, drops exactly the rows and actions that were added since it began.
+    A rollback, of a savepoint too, drops exactly the rows and actions that were added since it began. That of a savepoint
+    restores the tenant and the actor as well, as PostgreSQL restores the setting that the tenant stands in.
     """
 
     tenant_id: UUID | None = None
@@ -39,10 +48,9 @@ class Commit:
     """The service's outbox, for `publish`. This module does not use it."""
     _before: dict[Writer, list[Any]] = field(default_factory=dict[Writer, list[Any]])
     _after: list[Action] = field(default_factory=list[Action])
-    _savepoints: WeakKeyDictionary[SessionTransaction, int] = field(
-        default_factory=WeakKeyDictionary[SessionTransaction, int]
+    _savepoints: WeakKeyDictionary[SessionTransaction, _Before] = field(
+        default_factory=WeakKeyDictionary[SessionTransaction, _Before]
     )
-    """The number of actions when each savepoint began."""
 
     def before(self, write: Writer, rows: Iterable[Any]) -> None:
         """Let `write` insert these rows at the next flush, at the latest before the commit, together with its others."""
@@ -63,12 +71,17 @@ class Commit:
             writer(session, self.take(writer))
 
     def begin_savepoint(self, savepoint: SessionTransaction) -> None:
-        """Remember the number of actions before the savepoint."""
-        self._savepoints[savepoint] = len(self._after)
+        """Remember what a rollback of this savepoint restores."""
+        self._savepoints[savepoint] = _Before(len(self._after), self.tenant_id, self.actor_id)
 
     def roll_back(self, savepoint: SessionTransaction | None) -> None:
         """Drop what was added since the savepoint, or without one the transaction, began."""
-        del self._after[self._savepoints[savepoint] if savepoint else 0 :]
+        if savepoint:
+            before = self._savepoints[savepoint]
+            del self._after[before.actions :]
+            self.tenant_id, self.actor_id = before.tenant_id, before.actor_id
+        else:
+            self._after.clear()
         self._before.clear()  # it holds no older rows, since a flush precedes every savepoint
 
     def done(self) -> None:
@@ -154,9 +167,9 @@ def after_commit(session: AsyncSession, action: Action) -> None:
 async def bind_tenant(session: AsyncSession, tenant_id: UUID, actor_id: UUID | None = None) -> None:
     """Switch the session to this tenant, for the rest of the open transaction and for later ones."""
     await session.flush()  # rows and events so far belong to the previous tenant
+    await execute(session, tenancy.SWITCH, str(tenant_id))
     commit = commit_of(session)
     commit.tenant_id, commit.actor_id = tenant_id, actor_id
-    await execute(session, tenancy.SWITCH, str(tenant_id))
 
 
 def bound_tenant(session: AsyncSession) -> tuple[UUID, UUID | None]:
@@ -164,6 +177,15 @@ def bound_tenant(session: AsyncSession) -> tuple[UUID, UUID | None]:
     commit = commit_of(session)
     assert commit.tenant_id, "the session is bound to no tenant"
     return commit.tenant_id, commit.actor_id
+
+
+async def lock(session: AsyncSession, name: str) -> None:
+    """Wait until no other transaction holds the lock of this name, then hold it until this transaction ends.
+
+    It guards a rule about rows that do not exist yet or that move, which a lock of rows cannot. Two names with the same
+    64-bit hash only wait for each other.
+    """
+    await execute(session, "select pg_advisory_xact_lock(hashtextextended($1, 0))", name)
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
-from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,7 +16,7 @@ from libs.contracts import PLATFORM_TENANT_ID, subscribers
 from libs.service_kit.database import create_engine
 from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import load
-from libs.service_kit.transactions import Sessions, create_sessions, transaction
+from libs.service_kit.transactions import Sessions, create_sessions, lock, transaction
 from services.auth import passwords
 from services.auth.directory.models import ACTIVE, Tenant
 from services.auth.keys import service as keys
@@ -100,7 +99,7 @@ async def _create_administrator(sessions: Sessions, email: str, password: Secret
 async def _alone(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
     """A transaction of the platform tenant, in which only one run of the bootstrap is at a time."""
     async with transaction(sessions, PLATFORM_TENANT_ID) as session:
-        await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("bootstrap", 0))))
+        await lock(session, "bootstrap")
         yield session
 
 

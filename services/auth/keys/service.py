@@ -14,12 +14,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from jwt.algorithms import ECAlgorithm
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability import get_logger
 from libs.service_kit.auth import ALGORITHM, AUDIENCE, ISSUER
-from libs.service_kit.transactions import Sessions, after_commit, transaction
+from libs.service_kit.transactions import Sessions, after_commit, lock, transaction
 from services.auth.keys.models import SigningKey
 
 log = get_logger(__name__)
@@ -63,7 +63,7 @@ async def newest_key(session: AsyncSession) -> SigningKey:
     if key := await session.scalar(newest):
         return key
     # Held until the transaction ends: a transaction that waits here then finds the key of the other.
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("signing key", 0))))
+    await lock(session, "signing key")
     if key := await session.scalar(newest):
         return key
     key = new_key()

@@ -22,6 +22,7 @@ async def get(session: AsyncSession, actor: Principal, fiscal_year_id: UUID) -> 
 
 async def open_year(session: AsyncSession, actor: Principal, wanted: FiscalYearCreate) -> FiscalYear:
     """Open a fiscal year."""
+    await queries.lock_years(session, actor.tenant_id)
     year = FiscalYear(tenant_id=actor.tenant_id, **wanted.model_dump())
     session.add(year)
     await session.flush()

@@ -2,14 +2,11 @@
 
 from uuid import UUID
 
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.service_kit.transactions import lock
 from services.personnel.departments.models import Department
-
-# The first key names this kind of lock; the second is a hash of the tenant. Two tenants with the same hash only wait for
-# each other.
-_LOCK_TREE = text("select pg_advisory_xact_lock(1, hashtext(:tenant_id))")
 
 
 def departments(tenant_id: UUID) -> Select[Department]:
@@ -33,7 +30,7 @@ async def lock_tree(session: AsyncSession, tenant_id: UUID) -> None:
     It is an advisory lock and not a lock of rows, since a concurrent move changes which rows are above a department.
     Renaming, creating and hiring need no lock and do not wait.
     """
-    await session.execute(_LOCK_TREE, {"tenant_id": str(tenant_id)})
+    await lock(session, f"department tree of {tenant_id}")
 
 
 async def is_within(session: AsyncSession, tenant_id: UUID, inner_id: UUID, outer_id: UUID) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -19,7 +18,6 @@ from libs.service_kit.settings import DatabaseSettings, ServiceUrls
 from libs.service_kit.transactions import Sessions, create_sessions
 from tests.fixtures.app import serving
 from tests.fixtures.database import PASSWORD
-from tests.fixtures.waiting import eventually_async
 from tests.libs.service_kit.probe.main import Settings, create_app
 
 PROBE = Path(__file__).parent / "probe"
@@ -28,17 +26,6 @@ PROBE = Path(__file__).parent / "probe"
 def owner_url(server: postgres.Server, database: str = "probe") -> str:
     """The probe's database as the role that migrates and owns it."""
     return postgres.url(server, database=database, user="probe_owner", driver="postgresql+asyncpg")
-
-
-async def until_somebody_waits(superuser: asyncpg.Connection) -> None:
-    """Return when a statement of the probe waits for a lock."""
-    waiting = "select true from pg_stat_activity where usename = 'probe_app' and wait_event_type = 'Lock'"
-
-    async def is_waiting() -> bool:
-        await superuser.execute("select pg_stat_clear_snapshot()")
-        return await superuser.fetchval(waiting)
-
-    await eventually_async(is_waiting, 10, "no statement of the probe waits for a lock")
 
 
 @pytest.fixture(scope="session")

@@ -29,8 +29,7 @@ from libs.service_kit.events.outbox import publish
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings
 from libs.service_kit.transactions import Sessions, transaction
 from tests.fixtures.app import serving
-from tests.fixtures.waiting import eventually_async
-from tests.libs.service_kit.conftest import until_somebody_waits
+from tests.fixtures.waiting import eventually_async, until_somebody_waits
 from tests.libs.service_kit.probe.main import create_app
 from tests.libs.service_kit.sockets import HANG, answer, running_peer
 

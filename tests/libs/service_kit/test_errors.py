@@ -16,7 +16,7 @@ from stack import postgres
 
 from libs.service_kit.errors import Conflict, NotFound, ServiceError, problems
 from libs.service_kit.settings import DatabaseSettings
-from tests.libs.service_kit.conftest import until_somebody_waits
+from tests.fixtures.waiting import until_somebody_waits
 from tests.libs.service_kit.sockets import Door
 
 NOTES = "/api/v1/notes"

@@ -1,5 +1,6 @@
 """What is to be done after a commit is done after it, and only then."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
@@ -9,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from libs.service_kit.tables import InboxRow
-from libs.service_kit.transactions import after_commit, transaction
+from libs.service_kit.transactions import after_commit, bind_tenant, bound_tenant, lock, transaction
+from tests.fixtures.waiting import until_somebody_waits
 
 
 @pytest.fixture
@@ -70,6 +72,22 @@ async def test_a_savepoint_that_is_rolled_back_takes_its_own_along(sessions, don
     assert done == ["before", "released", "after"]
 
 
+async def test_a_savepoint_that_is_rolled_back_restores_the_tenant(sessions):
+    outside, actor = uuid4(), uuid4()
+    async with transaction(sessions, outside, actor) as session:
+        with pytest.raises(RuntimeError):
+            async with session.begin_nested():
+                await bind_tenant(session, uuid4(), uuid4())
+                raise RuntimeError
+        assert bound_tenant(session) == (outside, actor)
+        assert await session.scalar(text("select current_setting('app.tenant_id')")) == str(outside)
+        async with session.begin_nested():
+            inside = uuid4()
+            await bind_tenant(session, inside)
+        assert bound_tenant(session) == (inside, None)
+        assert await session.scalar(text("select current_setting('app.tenant_id')")) == str(inside)
+
+
 async def test_a_flush_that_fails_in_a_savepoint_takes_what_came_before_along(writing, done, do):
     async with transaction(writing, uuid4()) as session:
         after_commit(session, do("outside"))
@@ -113,3 +131,21 @@ async def test_a_session_that_was_closed_does_nothing_of_the_transaction_before(
         after_commit(session, do("b"))
         await session.commit()
     assert done == ["b"]
+
+
+async def test_a_lock_is_held_by_one_transaction_until_its_end(sessions, superuser):
+    got: list[str] = []
+
+    async def take(who: str) -> None:
+        async with transaction(sessions) as session:
+            await lock(session, "the name")
+            got.append(who)
+
+    async with transaction(sessions) as first, transaction(sessions) as other:
+        await lock(first, "the name")
+        await lock(other, "another name")
+        second = asyncio.create_task(take("second"))
+        await until_somebody_waits(superuser)
+        assert got == []
+    await second
+    assert got == ["second"]

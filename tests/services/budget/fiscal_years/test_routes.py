@@ -6,6 +6,8 @@ from uuid import uuid4
 import pytest
 
 from libs.contracts.budget import FiscalYearOpened
+from services.budget.fiscal_years.queries import lock_years
+from tests.fixtures.waiting import until_somebody_waits
 
 YEARS = "/api/v1/fiscal-years"
 YEAR = {"name": "2026", "starts_on": "2026-01-01", "ends_on": "2026-12-31"}
@@ -38,6 +40,16 @@ async def test_years_never_overlap(client, make_fiscal_year, published, starts_o
 async def test_of_years_opened_at_the_same_time_one_is(client):
     answers = await asyncio.gather(*(client.post(YEARS, json=YEAR) for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
+
+
+async def test_a_year_waits_before_its_row_is_inserted_since_two_rows_could_deadlock(
+    client, tenant_id, tenant_session, superuser
+):
+    async with tenant_session() as session:
+        await lock_years(session, tenant_id)
+        waiting = asyncio.create_task(client.post(YEARS, json=YEAR))
+        await until_somebody_waits(superuser)
+    assert (await waiting).status_code == 201
 
 
 async def test_tenants_have_their_own_years(make_client, make_fiscal_year):
