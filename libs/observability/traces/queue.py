@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -56,6 +57,7 @@ class SpanQueue:
     def _start(self) -> None:
         """Begins with an empty queue: what waited before a fork is the parent's."""
         self._waiting: deque[Any] = deque()
+        self._stopped = self._stopping
         self._under_way = 0
         self._counting, self._exporting = threading.Lock(), threading.Lock()
         self._wake = threading.Event()
@@ -79,7 +81,9 @@ class SpanQueue:
                 log.warning("a span cannot be encoded", extra={"reason": f"{type(error).__name__}: {error}"})
                 SPANS_DROPPED.labels("export_failed").inc()
                 return
-            if len(waiting) >= self._batch_size and not self._wake.is_set():
+            if self._stopped:  # while the span was encoded
+                SPANS_DROPPED.labels("shutdown").inc(len(self._take()))
+            elif len(waiting) >= self._batch_size and not self._wake.is_set():
                 self._wake.set()
 
     def _work(self) -> None:
@@ -93,11 +97,19 @@ class SpanQueue:
         """Exports batches as long as at least so many spans wait."""
         with self._exporting:
             while len(self._waiting) >= least:
-                take = self._waiting.popleft
-                batch = [take() for _ in range(min(self._batch_size, len(self._waiting)))]
                 with self._counting:
+                    batch = self._take(self._batch_size)
                     self._under_way = len(batch)
-                self._count(self._send(batch))
+                if batch:
+                    self._count(self._send(batch))
+
+    def _take(self, most: float = inf) -> list[Any]:
+        """Takes the oldest that wait, which the caller has to count; other threads may take some meanwhile."""
+        taken: list[Any] = []
+        with suppress(IndexError):
+            while len(taken) < most:
+                taken.append(self._waiting.popleft())
+        return taken
 
     def _send(self, batch: list[Any]) -> bool:
         try:
@@ -136,13 +148,12 @@ class SpanQueue:
         stop.cancel()
         if not self._thread.is_alive():
             self._exporter.shutdown()
+        # What `put` appended before this is taken below, and what it appends later by `put`.
+        self._stopped = True
         with self._counting:
             lost, self._under_way = self._under_way, 0
-        while self._waiting:
-            self._waiting.popleft()
-            lost += 1
-        if lost:
-            SPANS_DROPPED.labels("shutdown").inc(lost)
+            lost += len(self._take())
+        SPANS_DROPPED.labels("shutdown").inc(lost)
 
 
 def from_environment(name: str, default: int) -> int:

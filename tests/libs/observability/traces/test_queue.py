@@ -1,7 +1,9 @@
 """Every span that ends is exported or counted as lost, whatever the collector does, and nobody waits for it."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -126,6 +128,63 @@ def test_the_end_does_not_wait_for_a_collector_that_hangs(counted, monkeypatch):
     end_spans(provider, 1)
     assert counted() == {"shutdown": 9}
     exporter.free.set()
+
+
+def test_a_span_that_is_being_encoded_while_the_queue_stops_is_counted(counted):
+    encoding, stopped = threading.Event(), threading.Event()
+
+    def prepare(span: Any) -> Any:
+        encoding.set()
+        assert stopped.wait(10)
+        return span
+
+    provider, queue = provider_of(Exporter(SpanExportResult.SUCCESS), prepare)
+    with ThreadPoolExecutor() as threads:
+        late = [threads.submit(end_spans, provider, 1) for _ in range(3)]
+        assert encoding.wait(10)
+        queue.shutdown()
+        stopped.set()
+    assert [each.result() for each in late] == [None] * 3
+    assert counted() == {"shutdown": 3}
+
+
+def test_a_queue_that_is_stopped_while_it_encodes_a_span_counts_each_once(counted):
+    queues: list[SpanQueue] = []
+
+    def prepare(span: Any) -> Any:
+        if span.name == "last":
+            queues[0].shutdown()
+        return span
+
+    provider, queue = provider_of(Exporter(SpanExportResult.SUCCESS), prepare)
+    queues.append(queue)
+    end_spans(provider, 4)
+    provider.get_tracer("test").start_span("last").end()
+    assert counted() == {"exported": 4, "shutdown": 1}
+
+
+class Contested(deque[Any]):
+    """Whenever somebody has read its length, somebody else takes the last item."""
+
+    taken = 0
+
+    def __len__(self) -> int:
+        length = super().__len__()
+        if length:
+            self.pop()
+            self.taken += 1
+        return length
+
+
+def test_a_batch_that_loses_spans_to_another_thread_is_exported_and_counted_as_it_is(counted, monkeypatch):
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    provider, queue = provider_of(Exporter(SpanExportResult.SUCCESS))
+    end_spans(provider, 4)
+    contested = Contested(queue._waiting)
+    monkeypatch.setattr(queue, "_waiting", contested)
+    assert queue.force_flush()
+    queue.shutdown()
+    assert counted() == {"exported": 4 - contested.taken}
 
 
 def test_a_span_that_is_not_sampled_is_no_loss(counted):
