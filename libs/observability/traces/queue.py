@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
+from time import monotonic
 from typing import Any
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -118,6 +119,12 @@ class SpanQueue:
             log.warning("spans cannot be exported", extra={"reason": f"{type(error).__name__}: {error}"})
             return False
 
+    def _stop_exporter(self) -> None:
+        try:
+            self._exporter.shutdown()
+        except Exception as error:
+            log.warning("an exporter cannot be stopped", extra={"reason": f"{type(error).__name__}: {error}"})
+
     def _count(self, is_exported: bool) -> None:
         """Counts the batch under way, unless `shutdown` has given it up and counted it."""
         with self._counting:
@@ -132,22 +139,29 @@ class SpanQueue:
         self._stuck = not finish_within(timeout_millis / 1000, partial(self._export, 1))
         return not self._stuck
 
-    def shutdown(self) -> None:
-        """Exports what is queued, within the time that is left for it, and counts the rest as lost."""
+    def begin_shutdown(self) -> None:
+        """Takes no more spans and begins to export what is queued; `shutdown` waits for that."""
         if self._stopping:
             return
         patience, join = (STUCK_STOP_SECONDS, STUCK_JOIN_SECONDS) if self._stuck else (STOP_SECONDS, JOIN_SECONDS)
+        self._ends_at = monotonic() + patience + join
         # Ends the pause between two attempts of the exporter, so that the worker can finish.
-        stop = threading.Timer(patience, self._exporter.shutdown)
-        stop.daemon = True
+        self._stop = threading.Timer(patience, self._stop_exporter)
+        self._stop.daemon = True
         with suppress(RuntimeError):  # an interpreter that is ending may start no thread any more
-            stop.start()
+            self._stop.start()
         self._stopping = True
         self._wake.set()
-        self._thread.join(patience + join)
-        stop.cancel()
+
+    def shutdown(self) -> None:
+        """Exports what is queued, within the time that is left for it, and counts the rest as lost."""
+        if self._stopped:
+            return
+        self.begin_shutdown()
+        self._thread.join(max(0.0, self._ends_at - monotonic()))
+        self._stop.cancel()
         if not self._thread.is_alive():
-            self._exporter.shutdown()
+            self._stop_exporter()
         # What `put` appended before this is taken below, and what it appends later by `put`.
         self._stopped = True
         with self._counting:
