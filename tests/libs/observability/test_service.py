@@ -179,6 +179,44 @@ telemetry.shutdown()
     assert spans == ["GET /first", "GET /first", "GET /second", "GET /second"]
 
 
+def test_an_app_that_stops_leaves_the_lines_of_another_to_the_thread_that_writes(run):
+    program = """
+import asyncio, threading, time
+from fastapi import FastAPI
+from libs.observability import get_logger, instrument
+from libs.observability.files import RotatingFile
+
+write, writers = RotatingFile.write, []
+
+def watched(file, data):
+    writers.append(threading.current_thread().name)
+    return write(file, data)
+
+def log_a_line():
+    writers.clear()
+    get_logger("app").info("said")
+    while not writers:
+        time.sleep(0.01)
+    print(*writers)
+
+async def main():
+    first, second = [app.router.lifespan_context(app) for app in apps]
+    async with second:
+        async with first:
+            log_a_line()
+        log_a_line()
+    log_a_line()
+
+RotatingFile.write = watched
+apps = [FastAPI(), FastAPI()]
+for app in apps:
+    instrument(app)
+asyncio.run(main())
+"""
+    result = run(program, OTEL_TRACES_EXPORTER="none")
+    assert result.stdout.splitlines() == ["log-writer", "log-writer", "MainThread"], result.stderr
+
+
 def test_the_layer_imports_nothing_of_ours_but_itself_and_that_by_relative_imports():
     sources = [path.read_text() for path in (ROOT / "libs" / "observability").rglob("*.py")]
     imports = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
