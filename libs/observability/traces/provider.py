@@ -54,7 +54,7 @@ class Provider(trace.TracerProvider):
         self.ids = ids or RandomIdGenerator()
         self.limits = limits or SpanLimits()
         self._queues = tuple(queues)
-        self._ends: list[Callable[[Span], None]] = [queue.put for queue in queues]
+        self._on_end: list[Callable[[Span], None]] = [queue.put for queue in queues]
         self.processors: tuple[SpanProcessor, ...] = ()
         self._tracers: dict[InstrumentationScope, Tracer] = {}
         in_child(self._become_another_instance)
@@ -77,14 +77,14 @@ class Provider(trace.TracerProvider):
         )
         tracer = self._tracers.get(scope)
         if tracer is None:
-            origin = Origin(self.resource, scope, self.limits, self._ends, has_room(self.limits))
+            origin = Origin(self.resource, scope, self.limits, self._on_end, has_room(self.limits))
             tracer = self._tracers[scope] = Tracer(self, origin)
         return tracer
 
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Lets a processor see every span from now on: when it starts as a `Span`, when it ends as a `ReadableSpan`."""
         self.processors += (processor,)
-        self._ends.append(lambda span: processor.on_end(span.readable()))
+        self._on_end.append(lambda span: processor.on_end(span.readable()))
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Exports what waits, of all queues and processors side by side; False if that was not done within the time."""

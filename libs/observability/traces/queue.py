@@ -47,10 +47,12 @@ class SpanQueue:
         """`prepare` turns a span, as it ends, into what waits in its place and is given to the exporter."""
         self._exporter = exporter
         self._prepare = prepare
-        self._limit = from_environment("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE)
-        batch = from_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(LARGEST_BATCH, max(1, self._limit // 4)))
+        self._limit = positive_integer_variable("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE)
+        batch = positive_integer_variable(
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(LARGEST_BATCH, max(1, self._limit // 4))
+        )
         self._batch_size = min(batch, self._limit)
-        self._delay_seconds = from_environment("OTEL_BSP_SCHEDULE_DELAY", SCHEDULE_DELAY_MS) / 1000
+        self._delay_seconds = positive_integer_variable("OTEL_BSP_SCHEDULE_DELAY", SCHEDULE_DELAY_MS) / 1000
         self._stopping = self._stuck = False
         self._start()
         in_child(self._start)
@@ -144,7 +146,7 @@ class SpanQueue:
         if self._stopping:
             return
         patience, join = (STUCK_STOP_SECONDS, STUCK_JOIN_SECONDS) if self._stuck else (STOP_SECONDS, JOIN_SECONDS)
-        self._ends_at = monotonic() + patience + join
+        self._deadline = monotonic() + patience + join
         # Ends the pause between two attempts of the exporter, so that the worker can finish.
         self._stop = threading.Timer(patience, self._stop_exporter)
         self._stop.daemon = True
@@ -158,7 +160,7 @@ class SpanQueue:
         if self._stopped:
             return
         self.begin_shutdown()
-        self._thread.join(max(0.0, self._ends_at - monotonic()))
+        self._thread.join(max(0.0, self._deadline - monotonic()))
         self._stop.cancel()
         if not self._thread.is_alive():
             self._stop_exporter()
@@ -170,7 +172,7 @@ class SpanQueue:
         SPANS_DROPPED.labels("shutdown").inc(lost)
 
 
-def from_environment(name: str, default: int) -> int:
+def positive_integer_variable(name: str, default: int) -> int:
     """A positive whole number; what is none counts as not set, and is one warning."""
     given = os.environ.get(name, "").strip()
     if not given:

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from libs.observability.fast.otlp import encode
 from libs.observability.fast.sender import FastExporter
 from libs.observability.traces.provider import Provider
-from libs.observability.traces.queue import SpanQueue, from_environment
+from libs.observability.traces.queue import SpanQueue, positive_integer_variable
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
 SERIES = {
@@ -320,5 +320,5 @@ def test_a_forked_process_exports_its_own_spans_and_not_its_parents(run):
 @pytest.mark.parametrize("given", ["0", "-1", "many"])
 def test_a_size_that_is_none_is_one_warning_and_the_default(caplog, monkeypatch, given):
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", given)
-    assert from_environment("OTEL_BSP_MAX_QUEUE_SIZE", 7) == 7
+    assert positive_integer_variable("OTEL_BSP_MAX_QUEUE_SIZE", 7) == 7
     assert [record.levelname for record in caplog.records] == ["WARNING"]
