@@ -5,16 +5,16 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from stack.ports import free_port
 
+from tests.fixtures.waiting import eventually
 from tests.libs.observability.conftest import ROOT, read_lines
 from tests.libs.observability.receivers import decode_packet, http_collector, udp_agent
 
@@ -74,13 +74,14 @@ def serve(variables: dict[str, str], tmp_path: Path) -> Callable[..., object]:
 
 
 def wait_until_open(process: subprocess.Popen[str], url: str) -> None:
-    while process.poll() is None:
-        try:
+    def is_open() -> bool:
+        assert process.poll() is None, "the app has ended"
+        with suppress(urllib.error.URLError):
             get(url + "/metrics")
-            return
-        except urllib.error.URLError:
-            time.sleep(0.02)
-    raise AssertionError("the app has ended")
+            return True
+        return False
+
+    eventually(is_open, failure="the app does not answer")
 
 
 def test_sigterm_flushes_lines_and_spans(serve, tmp_path):

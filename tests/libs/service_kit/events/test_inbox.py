@@ -104,8 +104,8 @@ async def test_one_bad_event_leaves_nothing_and_spoils_no_other(deliver, superus
     assert refusals == [None, "RuntimeError: a handler failed", None]
     kept = await superuser.fetch("select code from notes where tenant_id = $1 order by code", tenant_id)
     assert [code for (code,) in kept] == ["a", "c"]
-    told = "select envelope->'data'->>'code' from outbox where destination = $1 order by position"
-    assert [code for (code,) in await superuser.fetch(told, destination)] == ["a-noted", "c-noted"]
+    codes = "select envelope->'data'->>'code' from outbox where destination = $1 order by position"
+    assert [code for (code,) in await superuser.fetch(codes, destination)] == ["a-noted", "c-noted"]
     assert not await superuser.fetchval("select true from inbox where event_id = $1", events[1].id)
 
 
