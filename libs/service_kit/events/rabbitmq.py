@@ -206,9 +206,8 @@ class Consumer:
 
     async def _begin(self, message: AbstractIncomingMessage) -> None:
         if self._stopping.is_set():
-            await message.nack(
-                requeue=True
-            )  # counts no attempt, as a message that is left to the closing channel would
+            # A message that is left to the closing channel would count an attempt.
+            await message.nack(requeue=True)
             return
         task = asyncio.create_task(self._take(message))
         self._running.add(task)
