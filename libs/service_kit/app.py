@@ -19,7 +19,7 @@ from libs.service_kit.background import Background, run_background
 from libs.service_kit.cleaning import clean
 from libs.service_kit.client import ServiceClient, open_clients
 from libs.service_kit.database import create_engine
-from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers
+from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers, problem_types
 from libs.service_kit.events import http as events_by_http
 from libs.service_kit.events.flow import Link, create_outbox, flow
 from libs.service_kit.events.inbox import Handlers
@@ -87,7 +87,7 @@ def create_app(
     _describe_problems(app)
     show_on_spans({"tenant_id": "tenant.id"})
     # A batch of events belongs to many traces, so each event has its own span and line instead of the request.
-    instrument(app, settings.telemetry, quiet=(*QUIET, events_by_http.PATH))
+    instrument(app, settings.telemetry, quiet=(*QUIET, events_by_http.PATH), problems=problem_types)
     return app
 
 
