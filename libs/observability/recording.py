@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from fastapi.routing import RouteContext
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
@@ -28,8 +28,8 @@ CONTEXT = "http"
 log = get_logger(CONTEXT)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
-UNHANDLED = "internal-server-error"
-"""The problem of a request that ended with an exception and no explanation."""
+# The problems of requests that ended with an exception: without an explanation, and in the middle of an answer.
+UNHANDLED, BROKEN_OFF = "internal-server-error", "answer-broken-off"
 LONGEST_AGENT, LONGEST_PATH, LONGEST_FACT = 256, 4096, 1024
 FAILED = Status(StatusCode.ERROR)
 
@@ -45,8 +45,10 @@ class Kind:
     """The object `http` of the line, without the path."""
     level: int
     """Of the line, if there was no exception."""
-    problem: Counter | None
-    """Where it is counted, if the request was refused or failed and the reason is known."""
+    code: str | None
+    """Of the problem, if the request was refused or failed and the reason is known."""
+    problems: Counter | None
+    """Where it is counted."""
 
 
 Ended = tuple[Kind, Span, str, int, float, Exception | None, dict[str, object]]
@@ -84,12 +86,14 @@ class Recorder:
         started_at: int,
         seconds: float,
         failure: Exception | None,
+        is_whole: bool,
         fields: dict[str, object],
     ) -> None:
         """Takes a request that has ended. One that failed is recorded at once.
 
         `root_path` is that of before the request, `agent` its user agent, `status` None if there was no answer;
-        `started_at` is in nanoseconds since 1970.
+        `started_at` is in nanoseconds since 1970. An answer that is not `is_whole` counts as 5xx, whatever status it
+        began with.
         """
         try:
             kind = self._kind(
@@ -101,7 +105,8 @@ class Recorder:
                 tuple(scope.get("server") or (None, None)),
                 (scope.get("client") or (None,))[0],
                 agent[:LONGEST_AGENT],
-                _problem(status, failure, fields),
+                is_whole,
+                _code(status, failure, is_whole, fields),
             )
         except Exception as error:
             _report(error, span)
@@ -119,7 +124,8 @@ class Recorder:
         server: tuple[str | None, int | None],
         client: str | None,
         agent: bytes,
-        problem: str | None,
+        is_whole: bool,
+        code: str | None,
     ) -> Kind:
         """By the semantic conventions of HTTP servers, all but the path."""
         verb = method if method in METHODS else OTHER
@@ -134,15 +140,16 @@ class Recorder:
             "server.address": server[0],
             "server.port": server[1],
             "user_agent.original": redact_string(agent.decode("latin-1")) or None,
-            "error.type": problem or (str(status) if status >= 500 else None),
+            "error.type": code or (str(status) if status >= 500 else None),
         }
         return Kind(
             span_name=name if route == UNMATCHED else f"{name} {route}",
             attributes=Shared({name: value for name, value in attributes.items() if value is not None}),
-            series=self._metrics.series(route, verb, status),
+            series=self._metrics.series(route, verb, status if is_whole else 500),
             http={"method": verb, "route": route, "path": "", "status_code": status, "client_ip": client},
             level=logging.WARNING if status >= 500 else logging.INFO,
-            problem=self._metrics.problem(route, problem) if problem else None,
+            code=code,
+            problems=self._metrics.problem(route, code) if code else None,
         )
 
     def _record_all(self, ended: Sequence[Ended]) -> None:
@@ -176,18 +183,20 @@ class Recorder:
             "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,
         }
         level, own = kind.level, {"url.path": path}
-        if kind.problem is not None:
-            kind.problem.inc()
-            own |= _on_span(bound.get("error"))
-        elif "error" in bound:
-            del bound["error"]  # it was answered after all
+        why = cast("dict[str, Any]", bound.pop("error", {}))
+        if kind.problems is not None:
+            kind.problems.inc()
+            own |= _on_span(why)
+            why["code"] = kind.code
         if exception is not None:
             described = describe(exception)
-            level, bound["error"] = logging.ERROR, {"code": UNHANDLED, **bound.get("error", {}), **described}
+            level, why = logging.ERROR, {**why, **described}
             record_error(span, described)
             own["error.type"] = described["type"]  # not the status
         elif level != logging.INFO:
             span.set_status(FAILED)
+        if kind.problems is not None:
+            fields["error"] = why
         end_with(span, kind.span_name, kind.attributes, own, ended_at)
         trace_id, span_id, is_sampled = identity_of(span)
         self._metrics.observe(kind.series, seconds, ended_at / 1e9, trace_id if is_sampled else None)
@@ -196,18 +205,18 @@ class Recorder:
         return Line(ended_at / 1e9, level, "request handled", CONTEXT, fields, True)
 
 
-def _problem(status: int | None, failure: Exception | None, fields: Mapping[str, Any]) -> str | None:
-    """The type of problem that the request ended with, by what `explain` has said of it."""
+def _code(status: int | None, failure: Exception | None, is_whole: bool, fields: Mapping[str, Any]) -> str | None:
+    """The code of the problem that the request ended with, by what `explain` has said of it."""
     if failure is None and (status is None or status < 400):
         return None
+    if not is_whole:
+        return BROKEN_OFF
     why: Mapping[str, Any] = fields.get("error") or {}
     return why.get("code") or (UNHANDLED if failure else None)
 
 
-def _on_span(why: Mapping[str, Any] | None) -> dict[str, Any]:
+def _on_span(why: Mapping[str, Any]) -> dict[str, Any]:
     """What `explain` has said, as attributes."""
-    if not why:
-        return {}
     said = {"message": why.get("message"), **why.get("facts", {})}
     return {f"problem.{name}": to_string(value)[:LONGEST_FACT] for name, value in said.items() if value}
 

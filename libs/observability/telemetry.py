@@ -11,9 +11,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import RouteContext
 from opentelemetry import trace
+from starlette.routing import Route
 
 from .http import QUIET, RequestTelemetry
 from .logs.configure import configure as configure_logs
+from .logs.configure import take_over_servers
 from .logs.handler import LineHandler
 from .metrics import page
 from .metrics.families import describe_service
@@ -89,7 +91,8 @@ def instrument(
     telemetry, recorder = start(settings), Recorder(app=app)
     telemetry.recorders.append(recorder)
     app.add_middleware(RequestTelemetry, recorder=recorder, quiet=quiet)
-    app.add_api_route("/metrics", page.metrics_page, include_in_schema=False)
+    # Before all other routes, one of which may match every path, and without the app's dependencies, such as a log-in.
+    app.router.routes.insert(0, Route("/metrics", page.metrics_page, include_in_schema=False))
     declare = partial(recorder.declare, quiet, problems)
     app.router.lifespan_context = _observed(app.router.lifespan_context, telemetry, recorder, declare)
     return telemetry
@@ -99,6 +102,7 @@ def _observed(lifespan: Any, telemetry: Telemetry, recorder: Recorder, declare: 
     @asynccontextmanager
     async def observed(app: Any) -> AsyncGenerator[Any]:
         declare()
+        take_over_servers()  # which has configured its logging after `instrument`, if the app was made before it ran
         telemetry.lines.buffer()
         recorder.buffer()
         try:

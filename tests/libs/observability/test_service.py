@@ -116,6 +116,16 @@ def test_uvicorns_own_command_line_takes_our_form_and_has_no_second_access_line(
     assert "Application startup complete." in [line["message"] for line in read_lines(tmp_path / "logs")]
 
 
+def test_a_server_that_is_given_the_app_takes_our_form_from_the_start_of_the_app(serve, tmp_path):
+    """It configures its logging when the app has been made; only its first two lines come before the app starts."""
+    with serve("import os, uvicorn; from app import app; uvicorn.run(app, port=int(os.environ['PORT']))") as (url, _):
+        get(url + "/users/7")
+    console = (tmp_path / "console").read_text()
+    assert console.count("INFO:") == 2
+    assert console.count("/users/7") == 1
+    assert "Application startup complete." in [line["message"] for line in read_lines(tmp_path / "logs")]
+
+
 def test_the_environment_of_the_original_wiring_starts_a_service(serve, tmp_path):
     metrics_port = free_port()
     with udp_agent() as agent:

@@ -18,6 +18,12 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_the_console_shows_why_a_request_was_refused():
+    why = {"code": "budget-exceeded", "message": "Only 20.00 is left.", "facts": {"available": "20.00"}}
+    shown = columns("2026-11-24T08:15:00.123456Z", "info", "http", "request handled", {"error": why}, coloured=False)
+    assert shown.endswith("request handled  budget-exceeded: Only 20.00 is left. available=20.00")
+
+
 def test_the_console_shows_columns_and_colour_only_on_a_terminal(monkeypatch):
     head = ("2026-11-24T08:15:00.123456Z", "error", "http", "request handled")
     fields = {
