@@ -75,7 +75,7 @@ def test_the_drawing_is_a_tree_with_the_lines_of_each_span(folders):
         "span_id": "p1",
     }
     rows = [
-        row.plain for row in drawing.draw(traces.of_trace(folders, TRACE)[TRACE], [line], width=100, coloured=False)
+        row.plain for row in drawing.draw(traces.of_trace(folders, TRACE)[TRACE], [line], width=140, coloured=False)
     ]
     assert rows[0].startswith(f"trace {TRACE}  3 spans, 2 services, 3.5 ms")
     assert rows[0].endswith(", 1 failed")
