@@ -8,6 +8,8 @@ from .http import HttpMetrics
 # A `_created` series next to every counter and histogram would double what Prometheus stores, and nothing reads it.
 disable_created_metrics()
 
+# OpenTelemetry's for operations of a database.
+WAIT_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 HTTP = HttpMetrics()
@@ -20,6 +22,20 @@ for _reason in ("queue_full", "export_failed", "shutdown"):
 
 DB_POOL_CONNECTIONS = Gauge("db_pool_connections", "Connections of the pool, in use or idle.", ("pool", "state"))
 DB_POOL_LIMIT = Gauge("db_pool_limit", "Connections the pool may open at most.", ("pool",))
+DB_POOL_WAIT = Histogram(
+    "db_pool_wait_seconds",
+    "How long those waited who found all connections of the pool in use, in seconds.",
+    ("pool",),
+    buckets=WAIT_BUCKETS,
+)
+DB_POOL_WAITING = Gauge("db_pool_pending_requests", "Who is waiting for a connection of the pool.", ("pool",))
+DB_POOL_TIMEOUTS = Counter("db_pool_timeouts_total", "Waits for a connection that ended without one.", ("pool",))
+DB_DURATION = Histogram(
+    "db_client_operation_duration_seconds",
+    "Duration of SQL statements, commits, rollbacks and new connections, failed ones too, in seconds.",
+    ("pool", "operation"),
+    buckets=WAIT_BUCKETS,
+)
 
 SERVICE = Info("service", "The running service.")
 EVENT_LOOP_LAG = Histogram(
