@@ -1,5 +1,6 @@
 """Who waits for a connection of the pool, how long, and in vain: as numbers, and as a span within the trace."""
 
+import logging
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -15,6 +16,8 @@ from .metrics.families import DB_POOL_TIMEOUTS, DB_POOL_WAIT, DB_POOL_WAITING
 
 WAIT_SPAN = "db.client.connection wait"
 _tracer = trace.get_tracer(__name__)
+# A pool's logger is named after its class; SQLAlchemy keeps the loggers of its own classes as quiet as this.
+logging.getLogger(__name__).setLevel(logging.WARNING)
 
 
 class MeasuredPool(AsyncAdaptedQueuePool):

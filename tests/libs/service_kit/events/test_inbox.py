@@ -28,6 +28,7 @@ from libs.service_kit.events.outbox import publish
 from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import DatabaseSettings, EventSettings
 from libs.service_kit.transactions import Sessions, bind_tenant, bound_tenant, create_sessions, transaction
+from tests.fixtures.waiting import eventually_async
 from tests.libs.service_kit.probe.main import Settings, create_app
 from tests.libs.service_kit.probe.notes import Note
 from tests.libs.service_kit.sockets import answer, running_peer
@@ -402,4 +403,8 @@ async def test_an_event_counts_as_consumed_only_when_its_batch_is_committed(sess
     assert str(event.id) not in capfd.readouterr().err
     assert await consume(sessions, {}, [event], "http") == [None]
     assert consumed() == before + 1
-    assert "event consumed" in capfd.readouterr().err
+
+    async def is_told() -> bool:  # a thread writes the line
+        return "event consumed" in capfd.readouterr().err
+
+    await eventually_async(is_told, 10)
