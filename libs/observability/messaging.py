@@ -17,11 +17,12 @@ from .errors import describe, record_error
 from .logs.handler import write
 from .logs.lines import Line
 from .redaction import redact
+from .traces.scope import get_tracer
 
 CONTEXT = "messaging"
 LATE_SECONDS = 300.0
 """What is sent or arrives later than this, as by a replay, has a trace of its own, with a link to the earlier one."""
-_tracer = trace.get_tracer(__name__)
+_tracer = get_tracer(__name__)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 from .errors import type_name
 from .metrics.families import DB_POOL_TIMEOUTS, DB_POOL_WAIT, DB_POOL_WAITING
+from .traces.scope import get_tracer
 
 WAIT_SPAN = "db.client.connection wait"
-_tracer = trace.get_tracer(__name__)
+_tracer = get_tracer(__name__)
 # A pool's logger is named after its class; SQLAlchemy keeps the loggers of its own classes as quiet as this.
 logging.getLogger(__name__).setLevel(logging.WARNING)
 

@@ -21,6 +21,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from .errors import type_name
 from .metrics.families import DB_DURATION, DB_POOL_CONNECTIONS, DB_POOL_LIMIT
 from .traces.attributes import Shared
+from .traces.scope import get_tracer
 
 LONGEST_STATEMENT = 4096
 FIRST_TABLE = re.compile(r'\b(?:from|into|update)\s+(?:only\s+)?"?(\w[\w.]{0,126})', re.IGNORECASE)
@@ -58,7 +59,7 @@ def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = Non
     # Events of the dialect, not of the engine: those make SQLAlchemy prepare for listeners at each connection and
     # transaction too, which costs several times what the spans do.
     sync_engine = engine.sync_engine
-    hooks = _hooks[sync_engine] = _Hooks(sync_engine, trace.get_tracer(__name__, tracer_provider=provider))
+    hooks = _hooks[sync_engine] = _Hooks(sync_engine, get_tracer(__name__, provider))
     for name in ("do_execute", "do_execute_no_params", "do_executemany", "do_connect"):
         event.listen(sync_engine, name, getattr(hooks, name))
     event.listen(sync_engine, "connect", _connected)

@@ -1,7 +1,11 @@
 """Every metric of the shared layer: name, unit, labels."""
 
-from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_metrics
+from collections.abc import Iterator
 
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric, disable_created_metrics
+from prometheus_client.core import InfoMetricFamily
+
+from ..instance import instance_id
 from ..settings import TelemetrySettings
 from .http import HttpMetrics
 
@@ -13,6 +17,20 @@ WAIT_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 HTTP = HttpMetrics()
+
+
+class ServiceInfo:
+    """What runs here. Not the library's `Info`, whose lock another thread may hold while the process forks."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, str] | None = None
+        REGISTRY.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """The family, without a sample as long as nothing is known."""
+        value = self.labels and {**self.labels, "instance_id": instance_id()}
+        yield InfoMetricFamily("service", "The running service.", value=value)
+
 
 LOG_LINES_DROPPED = Counter("log_lines_dropped_total", "Log lines lost: buffer full, or disk not writable.")
 SPANS_EXPORTED = Counter("spans_exported_total", "Spans that the exporter has delivered.")
@@ -37,7 +55,7 @@ DB_DURATION = Histogram(
     buckets=WAIT_BUCKETS,
 )
 
-SERVICE = Info("service", "The running service.")
+SERVICE = ServiceInfo()
 EVENT_LOOP_LAG = Histogram(
     "event_loop_lag_seconds",
     "How late the event loop runs what is due, in seconds.",
@@ -47,10 +65,8 @@ EVENT_LOOP_LAG = Histogram(
 
 def describe_service(settings: TelemetrySettings) -> None:
     """Sets `service_info`."""
-    SERVICE.info(
-        {
-            "service": settings.service_name,
-            "version": settings.service_version,
-            "environment": settings.environment,
-        }
-    )
+    SERVICE.labels = {
+        "service": settings.service_name,
+        "version": settings.service_version,
+        "environment": settings.environment,
+    }
