@@ -12,7 +12,7 @@ from .redaction import redact
 from .traces.spans import identity_of
 
 # What every line has; any other field of such a name gets an underscore behind it.
-OWN_FIELDS = frozenset(("timestamp", "level", "service", "environment", "version", "message", "context"))
+OWN_FIELDS = frozenset(("timestamp", "level", "service", "environment", "version", "instance_id", "message", "context"))
 # What is measured of a request or message: nothing else is bound under these names.
 MEASURED = frozenset(("http", "error", "duration_ms", "trace_id", "span_id"))
 LONGEST_CODE = 64

@@ -16,6 +16,7 @@ from .context import begin, end
 from .logs.logger import get_logger
 from .recording import Recorder
 from .traces.clients import quietly
+from .traces.scope import get_tracer
 
 log = get_logger(__name__)
 
@@ -50,7 +51,7 @@ class RequestTelemetry:
         self.app = app
         self._recorder = recorder
         self._quiet = frozenset(quiet)
-        self._tracer = trace.get_tracer(__name__, tracer_provider=provider)
+        self._tracer = get_tracer(__name__, provider)
         # ASGI's header names are lower-case; a propagator asks for its own spelling.
         self._travelling = {name.lower().encode(): name for name in propagate.get_global_textmap().fields}
 

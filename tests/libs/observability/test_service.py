@@ -96,7 +96,7 @@ def test_sigterm_flushes_lines_and_spans(serve, tmp_path):
         "closed",
     ]
     assert written[-1]["message"].startswith("Finished server process")
-    fields = {"timestamp", "level", "service", "environment", "version", "message", "context"}
+    fields = {"timestamp", "level", "service", "environment", "version", "instance_id", "message", "context"}
     assert all(fields <= line.keys() for line in written)
     [request] = [line for line in written if line["message"] == "request handled"]
     [resource] = json.loads((traces / "spans.jsonl").read_text())["resourceSpans"]

@@ -58,10 +58,12 @@ PROGRAM = """
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from libs.observability import get_logger, instrument
-from libs.observability.messaging import EventCounters, processing
-from prometheus_client import Counter
+from libs.observability.messaging import EventCounters, Message, processing
+from prometheus_client import Counter, Histogram
 
-counters = EventCounters(*(Counter(f"events_{what}", what, ("event_type",)) for what in ("published", "consumed", "failed")))
+kinds = {"published": Counter, "consumed": Counter, "failed": Counter, "age": Histogram, "handling": Histogram}
+counters = EventCounters(*(kind(f"events_{what}", what, ("event_type",)) for what, kind in kinds.items()))
+message = Message("e-1", "tenant.created.v1", "tenant-service", 0.0, "http", "budget:tenant.created.v1")
 app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
 
 @app.get("/fine")
@@ -76,7 +78,7 @@ instrument(app)
 with TestClient(app, raise_server_exceptions=False) as client:
     client.get("/fine")
     client.get("/broken")
-    with processing("tenant.created.v1", "tenant-service", "http", {}, counters):
+    with processing(message, {}, counters):
         pass
 """
 ROUTINE = ["GET /fine 200", "event consumed"]
