@@ -1,9 +1,12 @@
 """What one request leaves: a span, two metrics and a line, under the same route template, many requests at a time."""
 
 import logging
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
@@ -27,7 +30,8 @@ log = get_logger(CONTEXT)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 OTHER = "_OTHER"
-LONGEST_AGENT, LONGEST_PATH = 256, 4096
+LONGEST_AGENT, LONGEST_PATH, LONGEST_ADDRESS = 256, 4096, 256
+HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 FAILED = Status(StatusCode.ERROR)
 
 
@@ -60,7 +64,7 @@ class Recorder:
         self.buffer = self._pending.buffer
         self.write_through = self._pending.write_through
         self.flush = self._pending.flush
-        # A client can fill this by its user agents, a few megabytes; then each request pays for its own.
+        # A client can fill this by its user agents and addresses, some 10 megabytes; then each request pays for its own.
         self._kind = lru_cache(maxsize=4096)(self._describe)
 
     def add(
@@ -82,13 +86,14 @@ class Recorder:
         """
         try:
             kind = self._kind(
-                scope["method"],
+                scope["method"] if scope["method"] in METHODS else OTHER,
                 route_template(scope, self._app, root_path, status),
                 status or 500,
                 scope.get("scheme", "http"),
                 scope.get("http_version", "1.1"),
                 tuple(scope.get("server") or (None, None)),
-                (scope.get("client") or (None,))[0],
+                # A proxy's header, of any length, from a peer that the server believes.
+                ((scope.get("client") or (None,))[0] or "")[:LONGEST_ADDRESS],
                 agent[:LONGEST_AGENT],
             )
         except Exception as error:
@@ -105,19 +110,19 @@ class Recorder:
         scheme: str,
         version: str,
         server: tuple[str | None, int | None],
-        client: str | None,
+        client: str,
         agent: bytes,
     ) -> Kind:
         """By the semantic conventions of HTTP servers, all but the path."""
-        verb = method if method in METHODS else OTHER
-        name = "HTTP" if verb is OTHER else verb
+        name = "HTTP" if method == OTHER else method
+        address = _believed(client)
         attributes = {
-            "http.request.method": verb,
+            "http.request.method": method,
             "http.response.status_code": status,
             "http.route": route if route != UNMATCHED else None,
             "url.scheme": scheme,
             "network.protocol.version": version,
-            "client.address": client,
+            "client.address": address,
             "server.address": server[0],
             "server.port": server[1],
             "user_agent.original": redact_string(agent.decode("latin-1")) or None,
@@ -126,8 +131,8 @@ class Recorder:
         return Kind(
             span_name=name if route == UNMATCHED else f"{name} {route}",
             attributes=Shared({name: value for name, value in attributes.items() if value is not None}),
-            series=self._metrics.series(route, verb, status),
-            http={"method": verb, "route": route, "path": "", "status_code": status, "client_ip": client},
+            series=self._metrics.series(route, method, status),
+            http={"method": method, "route": route, "path": "", "status_code": status, "client_ip": address},
             level=logging.WARNING if status >= 500 else logging.INFO,
         )
 
@@ -156,7 +161,7 @@ class Recorder:
         """Ends the span, counts the request and returns its line."""
         ended_at = started_at + int(seconds * 1e9)
         # Where the template has no variable part, the path cannot hold anything of a client's.
-        path = path if path == kind.http["route"] else redact_string(path)[:LONGEST_PATH]
+        path = path if path == kind.http["route"] else redact_string(path, LONGEST_PATH)
         fields: dict[str, object] = {
             "http": {**kind.http, "path": path},
             "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,
@@ -173,6 +178,13 @@ class Recorder:
         fields |= ids(trace_id, span_id)
         fields |= bound
         return Line(ended_at / 1e9, level, "request handled", CONTEXT, fields, True)
+
+
+def _believed(client: str) -> str | None:
+    """The address or host name of a client; None for what a proxy's header may hold beside."""
+    with suppress(ValueError):
+        return str(ip_address(client.partition("%")[0]))  # what is behind a % is of any form
+    return client if HOST.fullmatch(client) else None
 
 
 def _report(error: Exception, span: Span = INVALID_SPAN) -> None:
