@@ -25,6 +25,18 @@ FIRST_TABLE = re.compile(r'\b(?:from|into|update)\s+(?:only\s+)?"?(\w[\w.]{0,126
 # Statements that only control the transaction get no span.
 TRANSACTION_CONTROL = frozenset(("SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "BEGIN"))
 LONGEST_OPERATION = 64
+# What these write in double quotes is a string, and its backslashes count.
+QUOTED_TWICE = frozenset(("mysql", "mariadb"))
+# A literal ends where the text is cut. Comments and names come first, since they may hold a quote.
+_TOKENS = (
+    r"(?P<kept>{names}|\$\d+)|(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)"
+    r"|\b[eE]'(?:[^'\\]|\\.)*(?:'|\Z)|(?:\b(?:[xXbBnN]|[uU]&))?(?:{strings})|(?<![\w.$:])\.?\d[\w.]*"
+)
+TOKENS = re.compile(_TOKENS.format(names=r'"[^"]*(?:"|\Z)', strings=r"(?:'[^']*(?:'|\Z))+"), re.DOTALL)
+TOKENS_QUOTED_TWICE = re.compile(
+    _TOKENS.format(names=r"`[^`]*(?:`|\Z)", strings=r"""(?:'(?:[^'\\]|\\.)*(?:'|\Z))+|(?:"(?:[^"\\]|\\.)*(?:"|\Z))+"""),
+    re.DOTALL,
+)
 
 
 # While SQLAlchemy opens a connection, its dialect asks the server about itself: that is nobody's statement.
@@ -70,6 +82,7 @@ class _Hooks:
             "server.port": url.port,
         }
         self._attributes = {name: value for name, value in known.items() if value is not None}
+        self._is_quoted_twice = engine.dialect.name in QUOTED_TWICE
         # A service says the same few statements again and again.
         self._described = lru_cache(maxsize=512)(self._describe)
 
@@ -88,9 +101,10 @@ class _Hooks:
         return span is not None and _run(span, context.dialect.do_executemany, cursor, statement, parameters, context)
 
     def _start(self, statement: str, more: Mapping[str, int] | None = None) -> Span | None:
+        describe = self._described if len(statement) <= LONGEST_STATEMENT else self._describe
         if not is_instrumentation_enabled() or not trace.get_current_span().get_span_context().is_valid:
             return None
-        if _connecting.get() or (described := self._described(statement)) is None:
+        if _connecting.get() or (described := describe(statement)) is None:
             return None
         name, attributes = described
         if more:
@@ -105,7 +119,7 @@ class _Hooks:
         attributes = {
             **self._attributes,
             "db.operation.name": operation,
-            "db.query.text": statement[:LONGEST_STATEMENT],
+            "db.query.text": without_literals(statement, self._is_quoted_twice),
         }
         if table:
             attributes["db.collection.name"] = table
@@ -125,6 +139,12 @@ def _run(span: Span, execute: Callable[..., None], *arguments: Any) -> bool:
     finally:
         span.end()
     return True
+
+
+def without_literals(statement: str, is_quoted_twice: bool = False) -> str:
+    """The text as the semantic conventions want it: `?` for each literal, no comment; names and parameters stay."""
+    tokens = TOKENS_QUOTED_TWICE if is_quoted_twice else TOKENS
+    return tokens.sub(lambda found: found["kept"] or ("" if found["comment"] else "?"), statement[:LONGEST_STATEMENT])
 
 
 def summary_of(statement: str) -> tuple[str, str]:

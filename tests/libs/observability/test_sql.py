@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from stack import postgres
 from stack.ports import free_port
 
-from libs.observability.sql import instrument_engine, summary_of
+from libs.observability.sql import instrument_engine, summary_of, without_literals
 from libs.observability.traces.clients import quietly
 
 tracer = trace.get_tracer("test")
@@ -123,3 +123,30 @@ async def test_savepoints_leave_no_span(engine, spans):
 )
 def test_a_summary_is_the_first_word_and_the_first_table(statement, summary):
     assert summary_of(statement) == summary
+
+
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("select * from a where b = 'hunter2' and c = $1", "select * from a where b = ? and c = $1"),
+        ("select 'it''s', E'it\\'s hunter2', \"it's\", 'C:\\', 'hunter2'", 'select ?, ?, "it\'s", ?, ?'),
+        ("select $$hunter2 'x'$$, $a$hunter2$a$, U&'hunter2', x'FF', n'x'", "select ?, ?, ?, ?, ?"),
+        (
+            "select 1, -2.5, 1e10, .5, t1.c2, 900101, $12, :p1, a::char(3)",
+            "select ?, -?, ?, ?, t1.c2, ?, $12, :p1, a::char(?)",
+        ),
+        ("select a -- it's hunter2\nfrom b /* it's\nhunter2 */ where c = 'hunter2'", "select a \nfrom b  where c = ?"),
+        ("select 'hunter2 is cut", "select ?"),
+        ('select %s, %(name)s, ? from "t"', 'select %s, %(name)s, ? from "t"'),
+    ],
+)
+def test_a_literal_in_the_text_of_a_statement_is_not_shown(statement, shown):
+    assert without_literals(statement) == shown
+
+
+def test_a_string_in_double_quotes_is_not_shown_where_it_is_one():
+    assert without_literals('select `a`, "hunter2", \'a\\\'hunter2\', "a\\"hunter2"', True) == "select `a`, ?, ?, ?"
+
+
+def test_the_text_of_a_statement_is_cut_within_no_literal():
+    assert "hunter2" not in without_literals("select '" + "hunter2 " * 10_000)
