@@ -226,8 +226,8 @@ def _parts_of_record(value: Any, kind: type) -> Iterable[tuple[str, object]] | N
         return ((each.name, getattr(value, each.name)) for each in fields(kind) if each.repr)
     if issubclass(kind, BaseModel) and kind.__str__ is BaseModel.__str__:
         return iter(value.__dict__.items())
-    if issubclass(kind, tuple) and hasattr(kind, "_asdict"):
-        return zip(kind._fields, value, strict=False)
+    if issubclass(kind, tuple) and (names := getattr(kind, "__match_args__", ())):  # a named tuple's
+        return zip(names, value, strict=False)
     return None
 
 
