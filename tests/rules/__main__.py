@@ -48,7 +48,11 @@ def used(expr: str) -> set[str]:
     """The names of the series that an expression reads, and of the alerts whose state it reads."""
     found = selectors(expr)
     states = {
-        each.value for part in found if part.name == "ALERTS" for each in part.matchers.matchers if each.name == "alertname"
+        each.value
+        for part in found
+        if part.name == "ALERTS"
+        for each in part.matchers.matchers
+        if each.name == "alertname"
     }
     return {part.name for part in found} | states
 
@@ -135,7 +139,9 @@ def judge(folder: Path, shell: list[str], rules: list[tuple[str, dict[str, Any]]
             invalid += any("could not parse expression" in failure for failure in failures)
 
     names = {mutant.key[0] for mutant in made}
-    listed = {(each["rule"], each["change"]) for each in SURVIVORS if each["rule"] in names}
+    listed = {
+        (rule, change) for each in SURVIVORS for rule in each["rules"] for change in each["changes"] if rule in names
+    }
     total = len(made) - len(rules)
     print(
         f"{total} mutants of {len(rules)} rules: {total - len(survivors) - invalid} killed, {invalid} invalid, "

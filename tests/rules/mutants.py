@@ -39,7 +39,7 @@ def expressions(node: promql.Expr) -> Iterator[tuple[str, str]]:
 def variants(node: promql.Expr) -> Iterator[tuple[str, str]]:
     match node:
         case promql.NumberLiteral():
-            for other in (2 * node.val, node.val / 2) if node.val else (1.0,):
+            for other in (2 * node.val, node.val / 2) if node.val else (2.0,):
                 yield f"{node.val:.15g} -> {other:.15g}", f"{other:.15g}"
         case promql.MatrixSelector():
             for factor in (2, 0.5):
@@ -120,7 +120,9 @@ def selector(
     labels = "{" + ", ".join(map(matcher, chosen)) + "}" if chosen else ""
     back = offset or node.offset
     return (
-        f"{node.name}{labels}" + (f"[{duration(window)}]" if window else "") + (f" offset {duration(back)}" if back else "")
+        f"{node.name}{labels}"
+        + (f"[{duration(window)}]" if window else "")
+        + (f" offset {duration(back)}" if back else "")
     )
 
 
