@@ -2,7 +2,7 @@
 
 from grafana_dashboards.board import Panels, alerts, board, chosen, restarts
 from grafana_dashboards.links import CLICKED_CELL, of_service, to_same
-from grafana_dashboards.panels import Query, graph, grid, number, query
+from grafana_dashboards.panels import ALL_OF_THEM, Query, graph, grid, number, query
 from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, ERRORS, SECONDS, red
 
@@ -30,40 +30,44 @@ def build() -> str:
 
 def at_a_glance() -> Panels:
     """A row of numbers, then tables of the services and the firing alerts."""
+    asked = f"max by (job) (job:http_requests:rate5m{{{JOB}}})"
     return [
         number(
             "Services up",
-            "Number of processes that answer Prometheus.",
-            "short",
-            query(f"sum(up{{{JOB}}})"),
-            below="red",
-            limits=[(1, "green")],
-            none="0",
+            "Share of the processes that answer Prometheus.",
+            "percentunit",
+            f"avg(up{{{JOB}}})",
+            limits=ALL_OF_THEM,
         ),
         *red(JOB, "by all services"),
         number(
             "Error budget left",
             "Of the worst service level over seven days. Below zero, its objective is missed.",
             "percentunit",
-            query(f"min(slo:error_budget_remaining:ratio7d{{{JOB}}})"),
+            f"min(slo:error_budget_remaining:ratio7d{{{JOB}}})",
             limits=BUDGET,
-            below="red",
             links=[to_same("slo", "Service levels", "job")],
         ),
         number(
             "Firing alerts",
-            "Alerts that are firing now; Alertmanager decides who is notified.",
+            'Alerts that are firing now; Alertmanager decides who is notified. "no rules": Prometheus evaluates none, not even Watchdog.',
             "short",
-            query(f"count({FIRING}) or vector(0)"),
+            f'count({FIRING}) or 0 * count(ALERTS{{alertname="Watchdog"}})',
             limits=[(1, "red")],
+            none="no rules",
         ),
         grid(
             "Services",
             "Rates over five minutes. Click a name for the service's dashboard, traces or log lines.",
             [("job", "Service")],
-            ("Up", f"sum by (job) (up{{{JOB}}})", "short", [(1, "green")]),
-            ("Requests", f"max by (job) (job:http_requests:rate5m{{{JOB}}})", "reqps", ()),
-            ("Errors", f"max by (job) (job:http_errors:ratio_rate5m{{{JOB}}})", "percentunit", ERRORS),
+            ("Up", f"avg by (job) (up{{{JOB}}})", "percentunit", ALL_OF_THEM),
+            ("Requests", asked, "reqps", ()),
+            (
+                "Errors",
+                f"max by (job) (job:http_errors:ratio_rate5m{{{JOB}}}) and {asked} > 0",
+                "percentunit",
+                ERRORS,
+            ),
             ("Duration (95 %)", f"max by (job) (job:http_request_duration_seconds:p95_rate5m{{{JOB}}})", "s", SECONDS),
             ("Error budget left", f"min by (job) (slo:error_budget_remaining:ratio7d{{{JOB}}})", "percentunit", BUDGET),
             ("Memory", f"sum by (job) (process_resident_memory_bytes{{{JOB}}})", "bytes", ()),

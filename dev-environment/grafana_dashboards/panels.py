@@ -29,10 +29,14 @@ from grafana_foundation_sdk.models.common import (
     VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
+    SpecialValueMap,
+    SpecialValueMatch,
     Threshold,
     ThresholdsMode,
+    ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
@@ -42,7 +46,13 @@ ELASTICSEARCH = DataSourceRef(type_val="elasticsearch", uid="elasticsearch")
 
 Query = prometheus.Dataquery
 Limits = Sequence[tuple[float, str]]
-"""Pairs of a lower bound and the colour from it on; below the first bound a value is green."""
+"""Pairs of a lower bound and the colour from it on. Below the first bound a value is red if the last colour is green, that is if
+more is better, and green otherwise."""
+
+ALL_OF_THEM: Limits = ((1, "green"),)
+"""For a share of things that run: it is green only while all of them do."""
+
+NO_DATA = "no data"
 
 
 def query(expr: str, legend: str = "", *, exemplars: bool = False) -> Query:
@@ -93,31 +103,33 @@ def number(
     title: str,
     description: str,
     unit: str,
-    asked: Query,
+    expr: str,
+    legend: str = "",
     *,
     width: int = 4,
     height: int = 4,
     limits: Limits = (),
-    below: str = "green",
     decimals: int | None = None,
     links: Sequence[DashboardLink] = (),
-    none: str | None = None,
+    none: str = NO_DATA,
 ) -> stat.Panel:
-    """One number over a sparkline, coloured by `limits` (in the colour `below` under the first); `none` is shown if there is no
-    value."""
+    """The present value, coloured by `limits` if there are any; `none` is shown, without a colour, if there is no value.
+
+    It is an instant query: the last value of a range would still be shown, in green, after its source has gone.
+    """
     panel = stat.Panel().title(title).description(description).unit(unit).datasource(PROMETHEUS)
-    panel.span(width).height(height).targets(_named([asked])).data_links(list(links))
-    panel.thresholds(_thresholds(limits, below)).color_mode(BigValueColorMode.VALUE).graph_mode(BigValueGraphMode.AREA)
+    panel.span(width).height(height).targets(_named([latest(expr, legend)])).data_links(list(links))
+    panel.thresholds(_thresholds(limits)).graph_mode(BigValueGraphMode.NONE)
+    panel.color_mode(BigValueColorMode.VALUE if limits else BigValueColorMode.NONE)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     if decimals is not None:
         panel.decimals(decimals)
-    return panel.no_value(none) if none is not None else panel
+    return panel.no_value(none).mappings([_nothing(none)])
 
 
-def word(title: str, description: str, asked: Query, *, width: int = 4) -> stat.Panel:
+def word(title: str, description: str, expr: str, legend: str, *, width: int = 4) -> stat.Panel:
     """The legend of a series instead of its value."""
-    panel = number(title, description, "short", asked, width=width)
-    return panel.text_mode(BigValueTextMode.NAME).graph_mode(BigValueGraphMode.NONE).color_mode(BigValueColorMode.NONE)
+    return number(title, description, "short", expr, legend, width=width).text_mode(BigValueTextMode.NAME)
 
 
 def heat(
@@ -150,7 +162,7 @@ def grid(
     """
     panel = table.Panel().title(title).description(description).unit("short").datasource(PROMETHEUS)
     asked = [latest(expr).format(PromQueryFormat.TABLE) for _, expr, _, _ in columns]
-    panel.span(width).height(height).targets(_named(asked))
+    panel.span(width).height(height).targets(_named(asked)).no_value("–").mappings([_nothing("–")])
     value = "Value" if len(columns) == 1 else "Value #{}"
     values = {value.format(_letter(at)): heading for at, (heading, _, _, _) in enumerate(columns)}
     panel.with_transformation(DataTransformerConfig(id_val="merge", options={}))
@@ -161,7 +173,7 @@ def grid(
         looks = [DynamicConfigValue("unit", unit)]
         if limits:
             looks += [
-                DynamicConfigValue("thresholds", _thresholds(limits, _calm(limits)).build().to_json()),
+                DynamicConfigValue("thresholds", _thresholds(limits).build().to_json()),
                 DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
             ]
         panel.override_by_name(heading, looks)
@@ -187,11 +199,13 @@ def _letter(at: int) -> str:
     return chr(ord("A") + at)
 
 
-def _calm(limits: Limits) -> str:
-    """The colour below the first limit: red where more is better, otherwise green."""
-    return "red" if limits[-1][1] == "green" else "green"
+def _nothing(text: str) -> SpecialValueMap:
+    """Without a mapping, Grafana gives a missing value the first colour of the thresholds, mostly green."""
+    shown = ValueMappingResult(text=text, color="text")
+    return SpecialValueMap(DashboardSpecialValueMapOptions(match=SpecialValueMatch.NULL_AND_NAN, result=shown))
 
 
-def _thresholds(limits: Limits, below: str = "green") -> ThresholdsConfig:
-    steps = [Threshold(value=None, color=below), *(Threshold(value=value, color=color) for value, color in limits)]
+def _thresholds(limits: Limits) -> ThresholdsConfig:
+    lowest = {"": "text", "green": "red"}.get(limits[-1][1] if limits else "", "green")
+    steps = [Threshold(value=None, color=lowest), *(Threshold(value=value, color=color) for value, color in limits)]
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)

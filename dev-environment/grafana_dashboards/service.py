@@ -2,7 +2,7 @@
 
 from grafana_dashboards.board import Panels, alerts, board, chosen, constant, restarts
 from grafana_dashboards.links import to_jaeger, to_kibana, to_same
-from grafana_dashboards.panels import graph, heat, latest, lines, number, query, word
+from grafana_dashboards.panels import ALL_OF_THEM, graph, heat, lines, number, query, word
 from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, red
 from grafana_dashboards.service_inside import FOLLOW, PROCESS, inside
@@ -42,19 +42,17 @@ def at_a_glance() -> Panels:
     return [
         number(
             "Instances up",
-            "Number of processes that answer Prometheus.",
-            "short",
-            query(f"sum(up{{{PROCESS}}})"),
+            "Share of the processes that answer Prometheus.",
+            "percentunit",
+            f"avg(up{{{PROCESS}}})",
             width=3,
-            below="red",
-            limits=[(1, "green")],
-            none="0",
+            limits=ALL_OF_THEM,
         ),
         number(
             "Running for",
             "Time since the last start of an instance.",
             "s",
-            query(f"time() - max(process_start_time_seconds{{{PROCESS}}})"),
+            f"time() - max(process_start_time_seconds{{{PROCESS}}})",
             width=3,
         ),
         *red(ROUTES, "on the selected routes", FOLLOW),
@@ -62,13 +60,12 @@ def at_a_glance() -> Panels:
             "Error budget left",
             "Of the worst of its three service levels over seven days.",
             "percentunit",
-            query(budget),
+            budget,
             width=3,
-            below="red",
             limits=BUDGET,
             links=[to_same("slo", "Service levels", "job")],
         ),
-        word("Version", "The version that is running.", latest(f"service_info{{{PROCESS}}}", "{{version}}"), width=3),
+        word("Version", "The version that is running.", f"service_info{{{PROCESS}}}", "{{version}}", width=3),
     ]
 
 

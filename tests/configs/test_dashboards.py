@@ -3,6 +3,8 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import prometheus_client
@@ -41,6 +43,9 @@ LOGIN_SUCCESS_RATE = {
     'rate(auth_login_total{status="failure"}[5m])': "Failure",
 }
 
+# 1 for each thing that runs.
+RUNNING = {"up", "pg_up", "rabbitmq_detailed_queue_consumers"}
+
 # The exceptions from two rules, with their reasons.
 WITHOUT_VARIABLES = {
     "business": "a business metric belongs to one service, and is not about a process",
@@ -62,7 +67,47 @@ def named(panel: tuple[str, dict]) -> str:
     return f"{panel[0]}: {panel[1]['title']}"
 
 
+NUMBERS = [each for each in PANELS if each[1]["type"] in {"stat", "gauge"}]
+TABLES = [each for each in PANELS if each[1]["type"] == "table"]
+
+
+class Coloured(NamedTuple):
+    """A number, or a column of a table, whose colour says whether its value is good."""
+
+    name: str
+    unit: str
+    expr: str
+    colours: list[str]
+    bounds: list[float | None]
+
+
+def coloured() -> Iterator[Coloured]:
+    """Every number and column with thresholds."""
+    for panel in NUMBERS:
+        defaults = panel[1]["fieldConfig"]["defaults"]
+        yield _coloured(named(panel), defaults["unit"], panel[1]["targets"][0]["expr"], defaults["thresholds"])
+    for panel in TABLES:
+        headings = panel[1]["transformations"][-1]["options"]["renameByName"]
+        exprs = {
+            headings.get(f"Value #{each['refId']}", headings.get("Value")): each["expr"] for each in panel[1]["targets"]
+        }
+        for override in panel[1]["fieldConfig"]["overrides"]:
+            heading, set_ = (
+                override["matcher"]["options"],
+                {each["id"]: each["value"] for each in override["properties"]},
+            )
+            if "thresholds" in set_:
+                yield _coloured(f"{named(panel)}: {heading}", set_["unit"], exprs[heading], set_["thresholds"])
+
+
+def _coloured(name: str, unit: str, expr: str, thresholds: dict) -> Coloured:
+    colours, bounds = ([step[key] for step in thresholds["steps"]] for key in ("color", "value"))
+    return Coloured(name, unit, expr, colours, bounds)
+
+
 every_panel = pytest.mark.parametrize("panel", PANELS, ids=named)
+every_number = pytest.mark.parametrize("panel", NUMBERS, ids=named)
+every_coloured = pytest.mark.parametrize("each", list(coloured()), ids=lambda each: each.name)
 every_dashboard = pytest.mark.parametrize("uid", DASHBOARDS)
 every_query = pytest.mark.parametrize("query", QUERIES, ids=str)
 
@@ -134,7 +179,51 @@ def test_a_panel_says_what_it_shows(panel):
     assert {panel["datasource"]["uid"], *(each["datasource"]["uid"] for each in panel["targets"])} == {source}
 
 
-@pytest.mark.parametrize("panel", [each for each in PANELS if each[1]["type"] == "table"], ids=named)
+@every_number
+def test_a_number_tells_the_present(panel):
+    """The last value of a range is old as soon as its source is gone, and a curve under it looks like a present."""
+    assert [(each["instant"], each["range"]) for each in panel[1]["targets"]] == [(True, False)]
+    assert panel[1]["options"]["graphMode"] == "none"
+
+
+@pytest.mark.parametrize("panel", NUMBERS + TABLES, ids=named)
+def test_a_missing_value_is_said_in_words_and_has_no_colour(panel):
+    """Without the mapping, Grafana shows it in the first colour of the thresholds."""
+    defaults = panel[1]["fieldConfig"]["defaults"]
+    nothing = {"match": "null+nan", "result": {"text": defaults["noValue"], "color": "text"}}
+    assert defaults["mappings"] == [{"type": "special", "options": nothing}]
+    assert not defaults["noValue"].isdigit()
+
+
+@every_query
+def test_no_query_invents_a_value(query):
+    assert not re.search(r"\b(vector|absent)\(", query.expr)
+
+
+@every_coloured
+def test_green_is_at_the_good_end_and_red_at_the_bad_one(each):
+    order = ["green", "orange", "red"]
+    ranks = [order.index(colour) for colour in each.colours if colour != "text"]
+    assert each.bounds[0] is None
+    assert each.bounds[1:] == sorted(each.bounds[1:])
+    assert ranks == [] or (0 in ranks and len(ranks) > 1 and ranks in (sorted(ranks), sorted(ranks, reverse=True)))
+
+
+@every_coloured
+def test_green_from_a_bound_on_means_all_of_them(each):
+    """One of five is more than none. Where more is better, the value is a share, and that of what runs is 1."""
+    if each.colours[-1] == "green":
+        assert each.unit == "percentunit"
+        running = {selector.name for selector in selectors(each.expr)} & RUNNING
+        assert each.bounds[-1] == 1 or not running
+
+
+def test_a_panel_for_each_kind_of_thing_that_runs_is_coloured():
+    asked = [{selector.name for selector in selectors(each.expr)} for each in coloured() if each.colours[-1] == "green"]
+    assert [name for name in RUNNING if not any(name in names for names in asked)] == []
+
+
+@pytest.mark.parametrize("panel", TABLES, ids=named)
 def test_the_columns_of_a_table_have_the_same_labels(panel):
     """Grafana joins rows by all labels, and a bare selector also has the name of its metric as one."""
     organized = next(each for each in panel[1]["transformations"] if each["id"] == "organize")["options"]
