@@ -154,6 +154,19 @@ def test_a_dashboard_has_one_variable_for_its_data_source_and_fresh_values_in_th
 
 
 @every_dashboard
+def test_a_dashboard_has_no_field_that_grafanas_schema_does_not_have(uid):
+    """The SDK adds them, for older versions or for other kinds of variables and links."""
+    dashboard = DASHBOARDS[uid]
+    assert not [each for each in dashboard["links"] if "placement" in each]
+    assert not [each for each in dashboard["annotations"]["list"] if "expr" in each or not each["target"]["refId"]]
+    odd = {"auto", "auto_count", "auto_min", "definition"}
+    assert not [each["name"] for each in dashboard["templating"]["list"] if odd & each.keys()]
+    assert not [each["title"] for each in panels(dashboard) if "footer" in each["options"]]
+    for link in re.findall(r'"links": (\[[^]]*\])', json.dumps(dashboard["panels"])):
+        assert all(each.keys() == {"title", "url", "targetBlank"} for each in json.loads(link))
+
+
+@every_dashboard
 def test_panels_have_a_number_of_their_own_and_lie_side_by_side(uid):
     listed = DASHBOARDS[uid]["panels"]
     assert [number for number, times in Counter(each["id"] for each in listed).items() if times > 1] == []
