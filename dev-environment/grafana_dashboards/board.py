@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
+from grafana_dashboards.links import OUTSIDE
 from grafana_dashboards.panels import PROMETHEUS, query
 
 TAG, RUNBOOK = "all-erp", "runbook"
@@ -102,6 +103,11 @@ def targets(metric: str) -> list[Any]:
 def constant(name: str, value: str) -> dashboard.ConstantVariable:
     """A hidden variable with a fixed value, defined in one place."""
     return dashboard.ConstantVariable(name).value(value)
+
+
+def programs() -> list[Any]:
+    """Where the pages of other programs are, which dashboards link to."""
+    return [constant(name, url) for name, url in OUTSIDE.items()]
 
 
 def restarts(matchers: str) -> dashboard.AnnotationQuery:

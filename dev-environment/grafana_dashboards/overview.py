@@ -46,7 +46,7 @@ def at_a_glance() -> Panels:
             "percentunit",
             f"min(slo:error_budget_remaining:ratio7d{{{JOB}}})",
             limits=BUDGET,
-            links=[to_same("slo", "Service levels", "job")],
+            links=[to_same("slo", "Service levels")],
         ),
         number(
             "Firing alerts",

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.builders import (
     prometheus,
     stat,
     table,
+    text,
     timeseries,
 )
 from grafana_foundation_sdk.builders.dashboard import DashboardLink, ThresholdsConfig
@@ -40,6 +41,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.text import TextMode
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="${datasource}")
 ELASTICSEARCH = DataSourceRef(type_val="elasticsearch", uid="elasticsearch")
@@ -189,6 +191,12 @@ def lines(title: str, description: str, lucene: str, *, width: int = 24) -> logs
     panel = logs.Panel().title(title).description(description).datasource(ELASTICSEARCH).span(width).height(10)
     panel.targets(_named([asked])).show_time(True).enable_log_details(True).sort_order(LogsSortOrder.DESCENDING)
     return panel
+
+
+def page(title: str, markdown: str, *, height: int) -> text.Panel:
+    """A text."""
+    panel = text.Panel().title(title).span(24).height(height)
+    return panel.mode(TextMode.MARKDOWN).content(markdown)
 
 
 def _named(queries: Sequence[Any]) -> list[Any]:

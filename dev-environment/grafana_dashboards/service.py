@@ -1,7 +1,7 @@
 """Service: one service in depth. Its requests and log lines are here; `service_inside` has the rest."""
 
-from grafana_dashboards.board import Panels, alerts, board, chosen, constant, restarts
-from grafana_dashboards.links import to_jaeger, to_kibana, to_same
+from grafana_dashboards.board import Panels, alerts, board, chosen, programs, restarts
+from grafana_dashboards.links import to_programs, to_same
 from grafana_dashboards.panels import ALL_OF_THEM, graph, heat, lines, number, query, word
 from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, red
@@ -28,11 +28,11 @@ def build() -> str:
             chosen("job", "Service", 'label_values(up{job=~".+-service"}, job)', everything=None, first="auth-service"),
             chosen("instance", "Instance", 'label_values(up{job=~"$job"}, instance)'),
             chosen("handler", "Route", 'label_values(http_requests_total{job=~"$job"}, handler)'),
-            constant("kibana", "http://localhost:5601"),
-            constant("jaeger", "http://localhost:16686"),
+            *programs(),
         ],
         annotations=[restarts(PROCESS), alerts("$job")],
-        links=[to_jaeger("${job}"), to_kibana("${job}")],
+        links=to_programs("${job}"),
+        one_job=True,
     )
 
 
@@ -63,7 +63,7 @@ def at_a_glance() -> Panels:
             budget,
             width=3,
             limits=BUDGET,
-            links=[to_same("slo", "Service levels", "job")],
+            links=[to_same("slo", "Service levels")],
         ),
         word("Version", "The version that is running.", f"service_info{{{PROCESS}}}", "{{version}}", width=3),
     ]

@@ -11,7 +11,7 @@ import prometheus_client
 import promql_parser
 import pytest
 import yaml
-from grafana_dashboards.__main__ import DASHBOARDS as BUILT
+from grafana_dashboards.__main__ import FOLDERS, built
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from stack import settings as stack_settings
 
@@ -22,6 +22,7 @@ from tests.configs.dashboards import (
     DEV,
     MAY_BE_EMPTY,
     RULES,
+    RUNBOOKS,
     Query,
     filled_in,
     other_queries,
@@ -30,6 +31,7 @@ from tests.configs.dashboards import (
     recorded,
 )
 
+EVERY = DASHBOARDS | RUNBOOKS
 QUERIES = list(queries())
 ALL_QUERIES = [*QUERIES, *other_queries()]
 PANELS = [(uid, panel) for uid, dashboard in DASHBOARDS.items() for panel in panels(dashboard)]
@@ -108,7 +110,7 @@ def _coloured(name: str, unit: str, expr: str, thresholds: dict) -> Coloured:
 every_panel = pytest.mark.parametrize("panel", PANELS, ids=named)
 every_number = pytest.mark.parametrize("panel", NUMBERS, ids=named)
 every_coloured = pytest.mark.parametrize("each", list(coloured()), ids=lambda each: each.name)
-every_dashboard = pytest.mark.parametrize("uid", DASHBOARDS)
+every_dashboard = pytest.mark.parametrize("uid", EVERY)
 every_query = pytest.mark.parametrize("query", QUERIES, ids=str)
 
 
@@ -130,33 +132,35 @@ def ours() -> dict[str, set[str]]:
 
 
 def test_the_committed_files_are_what_the_code_builds():
-    assert set(DASHBOARDS) == set(BUILT)
-    for uid, build in BUILT.items():
-        committed = (DEV / f"grafana/dashboards/{uid}.json").read_text()
-        assert build() == committed, f"{uid}.json is not what its code builds: run `make dashboards`"
+    files = built()
+    committed = {file for folder in FOLDERS for file in folder.iterdir()}
+    assert committed == files.keys(), "run `make dashboards`"
+    for file, text in files.items():
+        assert file.read_text() == text, f"{file.name} is not what its code builds: run `make dashboards`"
 
 
 @every_dashboard
 def test_grafanas_own_model_reads_a_dashboard_without_losing_anything(uid):
-    read = Dashboard.from_json(DASHBOARDS[uid])
-    assert (read.uid, len(read.panels)) == (uid, len(DASHBOARDS[uid]["panels"]))
+    read = Dashboard.from_json(EVERY[uid])
+    assert (read.uid, len(read.panels)) == (uid, len(EVERY[uid]["panels"]))
+    assert len(uid) <= 40, "Grafana refuses it"
     assert 41 <= read.schema_version <= 42
     assert read.editable is False
 
 
 @every_dashboard
 def test_a_dashboard_has_one_variable_for_its_data_source_and_fresh_values_in_the_others(uid):
-    variables = DASHBOARDS[uid]["templating"]["list"]
+    variables = EVERY[uid]["templating"]["list"]
     assert [each["name"] for each in variables if each["type"] == "datasource"] == ["datasource"]
     assert {each["refresh"] for each in variables if each["type"] == "query"} <= {2}
     names = {each["name"] for each in variables}
-    assert {"job", "instance"} <= names or uid in WITHOUT_VARIABLES
+    assert {"job", "instance"} <= names or uid in WITHOUT_VARIABLES or uid in RUNBOOKS
 
 
 @every_dashboard
 def test_a_dashboard_has_no_field_that_grafanas_schema_does_not_have(uid):
     """The SDK adds them, for older versions or for other kinds of variables and links."""
-    dashboard = DASHBOARDS[uid]
+    dashboard = EVERY[uid]
     assert not [each for each in dashboard["links"] if "placement" in each]
     assert not [each for each in dashboard["annotations"]["list"] if "expr" in each or not each["target"]["refId"]]
     odd = {"auto", "auto_count", "auto_min", "definition"}
@@ -168,7 +172,7 @@ def test_a_dashboard_has_no_field_that_grafanas_schema_does_not_have(uid):
 
 @every_dashboard
 def test_panels_have_a_number_of_their_own_and_lie_side_by_side(uid):
-    listed = DASHBOARDS[uid]["panels"]
+    listed = EVERY[uid]["panels"]
     assert [number for number, times in Counter(each["id"] for each in listed).items() if times > 1] == []
     taken = Counter(
         (x, y)
