@@ -12,9 +12,10 @@ from .redaction import redact
 from .traces.spans import identity_of
 
 # What every line has; any other field of such a name gets an underscore behind it.
-OWN_FIELDS = frozenset(("timestamp", "level", "service", "environment", "version", "message", "context"))
+OWN_FIELDS = frozenset(("timestamp", "level", "service", "environment", "version", "instance_id", "message", "context"))
 # What is measured of a request or message: nothing else is bound under these names.
 MEASURED = frozenset(("http", "error", "duration_ms", "trace_id", "span_id"))
+LONGEST_CODE = 64
 
 
 Scope = tuple[Span, dict[str, object]]
@@ -53,6 +54,19 @@ def bind(**fields: object) -> None:
         bound[stored] = redact(name, value)
         if name in _on_spans:
             span.set_attribute(_on_spans[name], str(value))
+
+
+def explain(code: str, message: str | None = None, **facts: object) -> None:
+    """Says why the current request is refused: `explain("budget-exceeded", "Only 20.00 is left.", available="20.00")`.
+
+    `code` is the `error.code` of the request's line, the `error.type` of its span and the `type` in
+    `http_problems_total`, so it must be one of few: a name in the program, nothing of the request. `message` and `facts`
+    stand in the line and on the span. It has an effect if the status of the answer is 400 or more; the last call counts.
+    """
+    if scope := _current():
+        known = {name: value for name, value in facts.items() if value is not None}
+        why = {"code": code[:LONGEST_CODE], "message": message, "facts": known}
+        scope[1]["error"] = redact("error", {name: value for name, value in why.items() if value})
 
 
 def own_name(name: str) -> str:

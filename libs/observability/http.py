@@ -16,11 +16,14 @@ from .context import begin, end
 from .logs.logger import get_logger
 from .recording import Recorder
 from .traces.clients import quietly
+from .traces.scope import get_tracer
 
 log = get_logger(__name__)
 
 QUIET = ("/health/live", "/health/ready", "/metrics")
 NOTHING = otel.Context()
+SEEN = "observability.seen"
+"""Marks the scope of a request that has this middleware around it: one that is inside as well leaves it alone."""
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -48,21 +51,23 @@ class RequestTelemetry:
         self.app = app
         self._recorder = recorder
         self._quiet = frozenset(quiet)
-        self._tracer = trace.get_tracer(__name__, tracer_provider=provider)
+        self._tracer = get_tracer(__name__, provider)
         # ASGI's header names are lower-case; a propagator asks for its own spelling.
         self._travelling = {name.lower().encode(): name for name in propagate.get_global_textmap().fields}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or SEEN in scope:
             return await self.app(scope, receive, send)
-        if scope["path"] in self._quiet:
+        scope[SEEN] = True
+        root_path: str = scope.get("root_path", "")  # a mount replaces it in the scope
+        path: str = scope["path"]
+        if (path.removeprefix(root_path) if root_path else path) in self._quiet:
             self._recorder.flush()  # the answer is to include all requests so far
             with quietly():
                 return await self.app(scope, receive, send)
         # What is seen of the request stays in variables: an object for it would cost as much as its span.
         started_at, started = time_ns(), perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        root_path: str = scope.get("root_path", "")  # a mount replaces it in the scope
         request_id = headers.get(b"x-request-id")
         if request_id is None or not SANE_REQUEST_ID.fullmatch(request_id):
             request_id = getrandbits(128).to_bytes(16, "big").hex().encode()
@@ -97,9 +102,10 @@ class RequestTelemetry:
                 raise  # too late for another answer, too early for a whole one: the server closes the connection
         finally:
             end(token)
+            is_whole = failure is None or bool(seconds)
             seconds = seconds or perf_counter() - started
             agent = headers.get(b"user-agent", b"")
-            self._recorder.add(scope, root_path, agent, status, span, started_at, seconds, failure, fields)
+            self._recorder.add(scope, root_path, agent, status, span, started_at, seconds, failure, is_whole, fields)
         return None
 
     def _parent(self, headers: dict[bytes, bytes]) -> otel.Context:

@@ -1,12 +1,14 @@
 """What one request leaves: a span, two metrics and a line, under the same route template, many requests at a time."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
+from fastapi.routing import RouteContext
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
+from prometheus_client import Counter
 from starlette.types import Scope
 
 from .context import ids, ids_of
@@ -15,10 +17,10 @@ from .logs.handler import write
 from .logs.lines import Line
 from .logs.logger import get_logger
 from .metrics.families import HTTP
-from .metrics.http import HttpMetrics, Series
+from .metrics.http import OTHER, HttpMetrics, Series
 from .pending import Pending
-from .redaction import redact_string
-from .routes import UNMATCHED, route_template
+from .redaction import redact_string, to_string
+from .routes import UNMATCHED, declared_routes, route_template
 from .traces.attributes import Shared
 from .traces.spans import end_with, identity_of
 
@@ -26,8 +28,9 @@ CONTEXT = "http"
 log = get_logger(CONTEXT)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
-OTHER = "_OTHER"
-LONGEST_AGENT, LONGEST_PATH = 256, 4096
+# The problems of requests that ended with an exception: without an explanation, and in the middle of an answer.
+UNHANDLED, BROKEN_OFF = "internal-server-error", "answer-broken-off"
+LONGEST_AGENT, LONGEST_PATH, LONGEST_FACT = 256, 4096, 1024
 FAILED = Status(StatusCode.ERROR)
 
 
@@ -42,6 +45,10 @@ class Kind:
     """The object `http` of the line, without the path."""
     level: int
     """Of the line, if there was no exception."""
+    code: str | None
+    """Of the problem, if the request was refused or failed and the reason is known."""
+    problems: Counter | None
+    """Where it is counted."""
 
 
 Ended = tuple[Kind, Span, str, int, float, Exception | None, dict[str, object]]
@@ -63,6 +70,12 @@ class Recorder:
         # A client can fill this by its user agents, a few megabytes; then each request pays for its own.
         self._kind = lru_cache(maxsize=4096)(self._describe)
 
+    def declare(self, quiet: Collection[str], problems: Callable[[RouteContext], Iterable[str]]) -> None:
+        """Shows the app's routes at 0, but for the quiet ones; `problems` names the types that a route may refuse with."""
+        for template, methods, route in declared_routes(self._app.routes):
+            for method in () if template in quiet else methods:
+                self._metrics.declare(template, method, problems(route))
+
     def add(
         self,
         scope: Scope,
@@ -73,12 +86,14 @@ class Recorder:
         started_at: int,
         seconds: float,
         failure: Exception | None,
+        is_whole: bool,
         fields: dict[str, object],
     ) -> None:
         """Takes a request that has ended. One that failed is recorded at once.
 
         `root_path` is that of before the request, `agent` its user agent, `status` None if there was no answer;
-        `started_at` is in nanoseconds since 1970.
+        `started_at` is in nanoseconds since 1970. An answer that is not `is_whole` counts as 5xx, whatever status it
+        began with.
         """
         try:
             kind = self._kind(
@@ -90,6 +105,8 @@ class Recorder:
                 tuple(scope.get("server") or (None, None)),
                 (scope.get("client") or (None,))[0],
                 agent[:LONGEST_AGENT],
+                is_whole,
+                _code(status, failure, is_whole, fields),
             )
         except Exception as error:
             _report(error, span)
@@ -107,6 +124,8 @@ class Recorder:
         server: tuple[str | None, int | None],
         client: str | None,
         agent: bytes,
+        is_whole: bool,
+        code: str | None,
     ) -> Kind:
         """By the semantic conventions of HTTP servers, all but the path."""
         verb = method if method in METHODS else OTHER
@@ -121,14 +140,16 @@ class Recorder:
             "server.address": server[0],
             "server.port": server[1],
             "user_agent.original": redact_string(agent.decode("latin-1")) or None,
-            "error.type": str(status) if status >= 500 else None,
+            "error.type": code or (str(status) if status >= 500 else None),
         }
         return Kind(
             span_name=name if route == UNMATCHED else f"{name} {route}",
             attributes=Shared({name: value for name, value in attributes.items() if value is not None}),
-            series=self._metrics.series(route, verb, status),
+            series=self._metrics.series(route, verb, status if is_whole else 500),
             http={"method": verb, "route": route, "path": "", "status_code": status, "client_ip": client},
             level=logging.WARNING if status >= 500 else logging.INFO,
+            code=code,
+            problems=self._metrics.problem(route, code) if code else None,
         )
 
     def _record_all(self, ended: Sequence[Ended]) -> None:
@@ -161,18 +182,43 @@ class Recorder:
             "http": {**kind.http, "path": path},
             "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,
         }
-        level = kind.level
+        level, own = kind.level, {"url.path": path}
+        why = cast("dict[str, Any]", bound.pop("error", {}))
+        if kind.problems is not None:
+            kind.problems.inc()
+            own |= _on_span(why)
+            why["code"] = kind.code
         if exception is not None:
-            level, fields["error"] = logging.ERROR, describe(exception)
-            record_error(span, fields["error"])
+            described = describe(exception)
+            level, why = logging.ERROR, {**why, **described}
+            record_error(span, described)
+            own["error.type"] = described["type"]  # not the status
         elif level != logging.INFO:
             span.set_status(FAILED)
-        end_with(span, kind.span_name, kind.attributes, {"url.path": path}, ended_at)
+        if kind.problems is not None:
+            fields["error"] = why
+        end_with(span, kind.span_name, kind.attributes, own, ended_at)
         trace_id, span_id, is_sampled = identity_of(span)
         self._metrics.observe(kind.series, seconds, ended_at / 1e9, trace_id if is_sampled else None)
         fields |= ids(trace_id, span_id)
         fields |= bound
         return Line(ended_at / 1e9, level, "request handled", CONTEXT, fields, True)
+
+
+def _code(status: int | None, failure: Exception | None, is_whole: bool, fields: Mapping[str, Any]) -> str | None:
+    """The code of the problem that the request ended with, by what `explain` has said of it."""
+    if failure is None and (status is None or status < 400):
+        return None
+    if not is_whole:
+        return BROKEN_OFF
+    why: Mapping[str, Any] = fields.get("error") or {}
+    return why.get("code") or (UNHANDLED if failure else None)
+
+
+def _on_span(why: Mapping[str, Any]) -> dict[str, Any]:
+    """What `explain` has said, as attributes."""
+    said = {"message": why.get("message"), **why.get("facts", {})}
+    return {f"problem.{name}": to_string(value)[:LONGEST_FACT] for name, value in said.items() if value}
 
 
 def _report(error: Exception, span: Span = INVALID_SPAN) -> None:

@@ -1,9 +1,12 @@
 """The template of the route that answered a request: `/api/v1/items/{id}`, the one name for it in metrics, spans and lines."""
 
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from prometheus_fastapi_instrumentator.routing import get_route_name
 from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, Mount
 from starlette.types import Scope
 
 UNMATCHED = "unmatched"
@@ -42,3 +45,19 @@ def _redirected(asked: Scope) -> str | None:
     if template is None:
         return None
     return template[:-1] if template.endswith("/") else template + "/"
+
+
+def declared_routes(
+    routes: Sequence[BaseRoute], prefix: str = ""
+) -> Iterator[tuple[str, Collection[str], RouteContext]]:
+    """The template, the methods and the route of all that can be asked by HTTP, also below mounts.
+
+    A mounted app that shows no routes of its own counts as one route, which is read.
+    """
+    for route in iter_route_contexts(routes):
+        mount = route.original_route if isinstance(route.original_route, Mount) else None
+        path = prefix + ((isinstance(route.original_route, APIRoute) and route.path_format) or route.path or "")
+        if mount and mount.routes:
+            yield from declared_routes(mount.routes, path)
+        elif path and (methods := ("GET",) if mount else route.methods):
+            yield path, methods, route

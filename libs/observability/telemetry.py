@@ -2,16 +2,20 @@
 
 import atexit
 import threading
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import RouteContext
 from opentelemetry import trace
+from starlette.routing import Route
 
 from .http import QUIET, RequestTelemetry
 from .logs.configure import configure as configure_logs
+from .logs.configure import take_over_servers
 from .logs.handler import LineHandler
 from .metrics import page
 from .metrics.families import describe_service
@@ -69,8 +73,17 @@ def start(settings: TelemetrySettings | None = None) -> Telemetry:
         return _started
 
 
-def instrument(app: FastAPI, settings: TelemetrySettings | None = None, *, quiet: Collection[str] = QUIET) -> Telemetry:
+def instrument(
+    app: FastAPI,
+    settings: TelemetrySettings | None = None,
+    *,
+    quiet: Collection[str] = QUIET,
+    problems: Callable[[RouteContext], Iterable[str]] = lambda _: (),
+) -> Telemetry:
     """Wires an app: `start`, the middleware around all others, `GET /metrics`, a flush when the app stops.
+
+    `problems` names the codes by which a route may `explain` a refusal; they are counted from 0, as the routes are, from the
+    moment when the app starts.
 
     Call it after all other middleware has been added and before the app runs. Create the app with
     `telemetry={"tracing": False, "metrics": False, "logs": False}`: FastAPI's own telemetry costs more than all of this.
@@ -78,14 +91,18 @@ def instrument(app: FastAPI, settings: TelemetrySettings | None = None, *, quiet
     telemetry, recorder = start(settings), Recorder(app=app)
     telemetry.recorders.append(recorder)
     app.add_middleware(RequestTelemetry, recorder=recorder, quiet=quiet)
-    app.add_api_route("/metrics", page.metrics_page, include_in_schema=False)
-    app.router.lifespan_context = _observed(app.router.lifespan_context, telemetry, recorder)
+    # Before all other routes, one of which may match every path, and without the app's dependencies, such as a log-in.
+    app.router.routes.insert(0, Route("/metrics", page.metrics_page, include_in_schema=False))
+    declare = partial(recorder.declare, quiet, problems)
+    app.router.lifespan_context = _observed(app.router.lifespan_context, telemetry, recorder, declare)
     return telemetry
 
 
-def _observed(lifespan: Any, telemetry: Telemetry, recorder: Recorder) -> Any:
+def _observed(lifespan: Any, telemetry: Telemetry, recorder: Recorder, declare: Callable[[], None]) -> Any:
     @asynccontextmanager
     async def observed(app: Any) -> AsyncGenerator[Any]:
+        declare()
+        take_over_servers()  # which has configured its logging after `instrument`, if the app was made before it ran
         telemetry.lines.buffer()
         recorder.buffer()
         try:

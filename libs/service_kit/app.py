@@ -19,10 +19,11 @@ from libs.service_kit.background import Background, run_background
 from libs.service_kit.cleaning import clean
 from libs.service_kit.client import ServiceClient, open_clients
 from libs.service_kit.database import create_engine
-from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers
+from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers, problem_types
 from libs.service_kit.events import http as events_by_http
 from libs.service_kit.events.flow import Link, create_outbox, flow
 from libs.service_kit.events.inbox import Handlers
+from libs.service_kit.events.metrics import begin_at_zero
 from libs.service_kit.events.outbox import Counts
 from libs.service_kit.health import health_router
 from libs.service_kit.idempotency import Replay
@@ -58,6 +59,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         outbox, link = create_outbox(settings, counts), Link()
+        begin_at_zero(settings.name, outbox.destinations)
         own = {**(background or {}), "clean": partial(clean, settings.name)}
         async with (
             _opened(settings.database) as engine,
@@ -80,14 +82,14 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(RequestLimits)
-    for router in (*routers, events_by_http.events_router(handlers or {}), health_router(settings.name)):
+    for router in (*routers, events_by_http.events_router(settings.name, handlers or {}), health_router(settings.name)):
         app.include_router(router)
     add_error_handlers(app, conflicts or {})
     app.add_exception_handler(Replay, _replay)
     _describe_problems(app)
     show_on_spans({"tenant_id": "tenant.id"})
     # A batch of events belongs to many traces, so each event has its own span and line instead of the request.
-    instrument(app, settings.telemetry, quiet=(*QUIET, events_by_http.PATH))
+    instrument(app, settings.telemetry, quiet=(*QUIET, events_by_http.PATH), problems=problem_types)
     return app
 
 

@@ -10,19 +10,23 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, cast
+from time import perf_counter
+from typing import Any, NamedTuple, cast
 
 import httpx2 as http
 import stamina
-from prometheus_client import Enum
+from prometheus_client import Counter, Enum, Histogram
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, OpenedState
 
 from libs.observability import get_logger
+from libs.observability.traces.clients import URL_TEMPLATE
 from libs.service_kit.errors import Unavailable
 from libs.service_kit.settings import ServiceUrls
 
 log = get_logger(__name__)
+# Its own line of a retry does not say which service was called.
+stamina.instrumentation.set_on_retry_hooks(())
 
 DEADLINE_SECONDS = 3.0
 # As many as the other service has database connections. More would only wait there, and each that waits too long there
@@ -40,6 +44,16 @@ BREAKER_STATE = Enum(
     ["target"],
     states=[CLOSED, HALF_OPENED, OPENED],
 )
+OUTCOMES = ("ok", "refused", "failed", "short_circuit", "cancelled")
+"""An answer; a 4xx; no usable answer in time; not called, since the breaker is open; the caller went away."""
+CALLS = Histogram(
+    "service_call_duration_seconds",
+    "Duration of calls to another service by outcome, all attempts together, in seconds",
+    ["target", "outcome"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+RETRIES = Counter("service_call_retries_total", "Attempts to call another service after one that failed", ["target"])
+SHORT_CIRCUIT = "circuit breaker open"
 
 
 class Refused(Exception):
@@ -53,6 +67,20 @@ class Refused(Exception):
 
 class _Failed(Exception):
     """An unusable answer, which counts for the breaker and is retried: 5xx, a redirect, or a success without JSON."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Call(NamedTuple):
+    method: str
+    path: str
+    route: str
+    attempts: int
+
+
+RETRIED = (http.TransportError, _Failed)
 
 
 class ServiceClient:
@@ -75,6 +103,9 @@ class ServiceClient:
         self._breakers = AsyncCircuitBreakerFactory(default_threshold=BREAKER_FAILURES, default_ttl=BREAKER_SECONDS)
         self._breakers.add_listener(self._show_state)
         BREAKER_STATE.labels(target).state(CLOSED)
+        RETRIES.labels(target)
+        for outcome in OUTCOMES:
+            CALLS.labels(target, outcome)
 
     def _show_state(self, name: str, kind: str, event: Any) -> None:
         if kind == "state_changed":
@@ -87,32 +118,47 @@ class ServiceClient:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def get(self, path: str, *, token: str | None = None, params: dict[str, Any] | None = None) -> Any:
-        """The JSON answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no usable answer comes in time."""
-        return await self._call("GET", path, token, attempts=ATTEMPTS, params=params)
+    async def get(
+        self, path: str, *, route: str | None = None, token: str | None = None, params: dict[str, Any] | None = None
+    ) -> Any:
+        """The JSON answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no usable answer comes in time.
+
+        `route` is the template of a path that has a variable part: `/api/v1/employees/{employee_id}`.
+        """
+        return await self._call(_Call("GET", path, route or path, ATTEMPTS), token, params=params)
 
     async def post(
         self, path: str, *, token: str | None = None, json: Any = None, content_type: str = "application/json"
     ) -> Any:
         """The JSON answer to a POST, which is tried once, since it may not be idempotent. Raises as `get` does."""
         headers = {"content-type": content_type}
-        return await self._call("POST", path, token, attempts=1, json=json, headers=headers)
+        return await self._call(_Call("POST", path, path, attempts=1), token, json=json, headers=headers)
 
-    async def _call(self, method: str, path: str, token: str | None, *, attempts: int, **request: Any) -> Any:
+    async def _call(self, call: "_Call", token: str | None, **request: Any) -> Any:
+        """Count, time and, if it fails, log a call."""
         headers = {**request.pop("headers", {}), **({"authorization": f"Bearer {token}"} if token else {})}
-        retried = (http.TransportError, _Failed)
+        started, outcome, tried = perf_counter(), "cancelled", 0
         try:
             async with self._place(), asyncio.timeout(self._deadline):
                 async for attempt in stamina.retry_context(
-                    on=retried, attempts=attempts, wait_initial=0.05, wait_max=0.5, wait_jitter=0.1
+                    on=RETRIED, attempts=call.attempts, wait_initial=0.05, wait_max=0.5, wait_jitter=0.1
                 ):
+                    tried = attempt.num
                     with attempt:
-                        return await self._attempt(method, path, headers=headers, **request)
-        except (*retried, OpenedState, TimeoutError) as error:
-            log.warning("call failed", target=self.target, path=path, reason=type(error).__name__)
+                        answer = await self._attempt(call, tried, headers=headers, **request)
+                        outcome = "ok"
+                        return answer
+        except Refused:
+            outcome = "refused"
+            raise
+        except (*RETRIED, OpenedState, TimeoutError) as error:
+            outcome = "short_circuit" if isinstance(error, OpenedState) else "failed"
+            log.warning("call failed", **self._facts(call, tried, error))
             raise Unavailable(
                 f"The {self.target} service does not answer now.", headers={"Retry-After": "2"}
             ) from error
+        finally:
+            CALLS.labels(self.target, outcome).observe(perf_counter() - started)
         raise AssertionError("an attempt returns or raises")
 
     @asynccontextmanager
@@ -124,15 +170,34 @@ class ServiceClient:
         finally:
             self._places.release()
 
-    async def _attempt(self, method: str, path: str, **request: Any) -> Any:
-        async with await self._breakers.get_breaker(self.target):
-            response = await self._http.request(method, path, **request)
-            document = _document(response)
-            if response.status_code >= 500 or response.is_redirect or (response.is_success and document is _NO_JSON):
-                raise _Failed(response.status_code)
+    async def _attempt(self, call: "_Call", number: int, **request: Any) -> Any:
+        if number > 1:
+            RETRIES.labels(self.target).inc()
+        try:
+            async with await self._breakers.get_breaker(self.target):
+                response = await self._http.request(
+                    call.method, call.path, extensions={URL_TEMPLATE: call.route}, **request
+                )
+                document = _document(response)
+                if (
+                    response.status_code >= 500
+                    or response.is_redirect
+                    or (response.is_success and document is _NO_JSON)
+                ):
+                    raise _Failed(response.status_code)
+        except RETRIED as error:
+            if number < call.attempts:
+                log.warning("call is tried again", **self._facts(call, number, error))
+            raise
         if response.status_code >= 400:
             raise Refused(response.status_code, cast("dict[str, Any]", document) if isinstance(document, dict) else {})
         return document
+
+    def _facts(self, call: "_Call", tried: int, error: Exception) -> dict[str, Any]:
+        facts = {"target": self.target, "method": call.method, "route": call.route, "attempt": tried}
+        if isinstance(error, _Failed):  # 200 is a success that is no JSON
+            return {**facts, "status": error.status}
+        return {**facts, "reason": SHORT_CIRCUIT if isinstance(error, OpenedState) else type(error).__name__}
 
 
 @asynccontextmanager

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from sqlalchemy import event
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from libs.observability.sql import instrument_engine
+from libs.observability.pool import MeasuredPool
+from libs.observability.sql import instrument_engine, timed
 from libs.service_kit import tenancy
 from libs.service_kit.settings import DatabaseSettings
 
@@ -18,13 +20,14 @@ LOCK_TIMEOUT = "5s"
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """The pool of the requests. When all connections are in use, a request waits, and after the time-out gets a 503."""
-    engine = create_pool(settings, settings.pool_size)
+    name = make_url(settings.url.get_secret_value()).database
+    engine = create_pool(settings, settings.pool_size, poolclass=MeasuredPool, pool_logging_name=name)
     instrument_engine(engine, max_overflow=0)
     return engine
 
 
-def create_pool(settings: DatabaseSettings, size: int) -> AsyncEngine:
-    """A pool of `size` connections; work that holds a connection for long has one of its own."""
+def create_pool(settings: DatabaseSettings, size: int, **more: Any) -> AsyncEngine:
+    """A pool of `size` connections; work that holds a connection for long has one of its own. `more` is for SQLAlchemy."""
     engine = create_async_engine(
         settings.url.get_secret_value(),
         pool_size=size,
@@ -39,6 +42,7 @@ def create_pool(settings: DatabaseSettings, size: int) -> AsyncEngine:
             "command_timeout": 30,
             "server_settings": {"lock_timeout": LOCK_TIMEOUT},
         },
+        **more,
     )
     event.listen(engine.sync_engine, "connect", _refuse_unbound_role)
     tenancy.forget_on_return(engine)
@@ -58,7 +62,8 @@ def _refuse_unbound_role(connection: Any, _: object) -> None:
 async def execute(session: AsyncSession, statement: str, *given: Any) -> Sequence[Any]:
     """Run one of the kit's own statements, with parameters `$1`, `$2` …, and return its rows, indexed by column name.
 
-    For statements that every request runs. They make no spans, so that a trace shows only the statements of a rule.
+    For statements that every request runs. Only a slow or failed one makes a span, so that a trace shows the statements
+    of a rule, and what held it up.
     """
     return await session.run_sync(execute_now, statement, *given)
 
@@ -72,7 +77,7 @@ def execute_now(session: Session, statement: str, *given: Any) -> Sequence[Any]:
     dialect, proxied = cast("Any", connection.dialect), connection.connection
     cursor = proxied.cursor()
     try:
-        cursor.execute(statement, given)
+        timed(connection, statement, lambda: cursor.execute(statement, given))
         return cursor.fetchall() if cursor.description else ()
     except dialect.dbapi.Error as error:
         is_lost: bool = dialect.is_disconnect(error, proxied.dbapi_connection, cursor)

@@ -11,17 +11,19 @@ A service defines a subclass for each refusal: `class BudgetExceeded(Conflict)` 
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import RouteContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from libs.observability import get_logger
+from libs.observability import explain, get_logger
 from libs.observability.http import trace_id
 
 log = get_logger(__name__)
@@ -52,6 +54,11 @@ class ServiceError(Exception):
     def slug(cls) -> str:
         """The class name as it stands in the problem's `type`: `budget-exceeded`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+
+def _slug(phrase: str) -> str:
+    """`Method Not Allowed` as `method-not-allowed`."""
+    return re.sub(r"[^a-z]+", "-", phrase.lower())
 
 
 class BadRequest(ServiceError):
@@ -115,9 +122,21 @@ def found(row: Row | None, missing: type[NotFound], identifier: object) -> Row:
 
 
 def problem(
-    status: int, slug: str | None = None, *, headers: Mapping[str, str] | None = None, **members: Any
+    status: int,
+    slug: str | None = None,
+    *,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+    **facts: Any,
 ) -> Response:
-    """A problem document. Its type is `/problems/<slug>`, or `about:blank` when the status needs no explanation."""
+    """A problem document. Its type is `/problems/<slug>`, or `about:blank` when the status needs no explanation.
+
+    The request's line, span and counter get the same, but for the texts of `errors`: their pointers and codes suffice.
+    """
+    wrong = [f"{each['pointer']} {each['code']}" for each in errors]
+    explain(slug or _slug(HTTPStatus(status).phrase), detail, errors=wrong or None, **facts)
+    members = {"detail": detail, **({"errors": errors} if errors else {}), **facts}
     body = {
         "type": f"/problems/{slug}" if slug else "about:blank",
         "title": slug.replace("-", " ").capitalize() if slug else HTTPStatus(status).phrase,
@@ -134,9 +153,19 @@ def problems(*refused: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     for error in refused:
         entry = by_status.setdefault(error.status, {"description": "", "content": PROBLEM_CONTENT})
         entry["description"] = "; ".join(filter(None, [entry["description"], f"`{error.slug()}`: {error.detail}"]))
+        entry.setdefault(PROBLEM_TYPES, []).append(error.slug())
     return by_status
 
 
+def problem_types(route: RouteContext) -> list[str]:
+    """The types of problem that a route documents, and those that any route of the API can answer with."""
+    described: Mapping[Any, Mapping[str, Any]] = getattr(route, "responses", None) or {}
+    return [*USUAL_TYPES, *chain(*(entry.get(PROBLEM_TYPES, ()) for entry in described.values()))] if described else []
+
+
+PROBLEM_TYPES = "x-problem-types"
+"""The member of a documented response that names the types which it may have."""
+USUAL_TYPES = ("unauthorized", "forbidden", "invalid-input", "unavailable", "internal-server-error")
 PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROBLEM_SCHEMA = {
     "type": "object",

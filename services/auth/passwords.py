@@ -8,8 +8,8 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from opentelemetry.trace import get_tracer
 
+from libs.observability.traces.scope import get_tracer
 from libs.service_kit.errors import Invalid, TooManyRequests
 
 SHORTEST, LONGEST = 12, 128

@@ -29,7 +29,7 @@ class Kibana(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
         self.received: dict[str, bytes] = {}
-        self.answers = {IMPORT: (200, b'{"successCount":3,"success":true,"warnings":[]}')}
+        self.answers = {IMPORT: (200, b'{"successCount":4,"success":true,"warnings":[]}')}
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -80,7 +80,7 @@ def test_it_puts_the_data_view_the_searches_and_the_dashboard(kibana, set_up):
     view = json.loads(kibana.received["POST /api/data_views/data_view"])["data_view"]
     assert view["fieldFormats"]["trace_id"]["params"]["urlTemplate"] == "http://localhost:26686/trace/{{value}}"
     assert json.loads(kibana.received["POST /api/data_views/default"]) == {"data_view_id": view["id"], "force": True}
-    assert kibana.received[IMPORT].count(b'"type": "search"') == 3
+    assert kibana.received[IMPORT].count(b'"type": "search"') == 4
     assert json.loads(kibana.received[DASHBOARD])["title"] == "Application logs"
     assert len(done.stdout.splitlines()) == 3
 

@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractRobustConnection
 from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
 from libs.service_kit.events import rabbitmq
+from libs.service_kit.events.consumer import Consumer
 from libs.service_kit.settings import EventSettings
 from libs.service_kit.transactions import Sessions
 from tests.fixtures.waiting import eventually_async
@@ -50,7 +51,7 @@ async def consuming(
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=4)
         queue = await rabbitmq.queue_of(channel, "personnel", QUICK)
-        tasks.append(asyncio.create_task(rabbitmq.Consumer(sessions, {TenantCreated: handler}).run(queue)))
+        tasks.append(asyncio.create_task(Consumer(sessions, {TenantCreated: handler}, "personnel").run(queue)))
         return tasks[-1]
 
     yield begin

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
 from libs.service_kit.events import rabbitmq
+from libs.service_kit.events.consumer import Consumer
 from libs.service_kit.events.outbox import Outbox, publish
 from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings
@@ -73,7 +74,7 @@ async def test_while_the_database_is_away_an_event_is_held_and_no_attempt_is_cou
     away = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none")
     channel = await connection.channel()
     held = asyncio.create_task(
-        rabbitmq.Consumer(create_sessions(away), {TenantCreated: on_tenant_created}).run(
+        Consumer(create_sessions(away), {TenantCreated: on_tenant_created}, "personnel").run(
             await rabbitmq.queue_of(channel, "personnel", QUICK)
         )
     )

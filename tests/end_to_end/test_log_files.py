@@ -7,7 +7,7 @@ from tests.end_to_end.stack import complete_lines
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 LEVELS = {"debug", "info", "warning", "error", "critical"}
-STRINGS = ("service", "environment", "version", "message", "context")
+STRINGS = ("service", "environment", "version", "instance_id", "message", "context")
 OPTIONAL = {
     "trace_id": r"[0-9a-f]{32}",
     "span_id": r"[0-9a-f]{16}",

@@ -33,7 +33,7 @@ def test_the_data_view_is_the_default_and_leads_from_a_line_to_its_trace(kibana,
 
 
 def test_the_saved_searches_are_there(titles):
-    assert {"app-logs-errors", "app-logs-service-errors", "app-logs-trace"} <= titles.keys()
+    assert {"app-logs-errors", "app-logs-service-errors", "app-logs-trace", "app-logs-user-errors"} <= titles.keys()
 
 
 def test_the_dashboard_is_there(titles):

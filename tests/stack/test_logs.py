@@ -15,8 +15,8 @@ from tests.stack import signals
 
 SECONDS = 90
 FIELDS = {
-    "timestamp", "level", "service", "environment", "version", "message", "context", "trace_id", "span_id", "request_id",
-    "tenant_id", "user_id", "http", "duration_ms",
+    "timestamp", "level", "service", "environment", "version", "instance_id", "message", "context", "trace_id", "span_id",
+    "request_id", "tenant_id", "user_id", "http", "duration_ms",
 }  # fmt: skip
 LOG_QUERIES = [
     (panel["title"], target["query"])

@@ -71,6 +71,8 @@ def _row(span: Span, stem: str, note: str, colour: str, began: int, ended: int, 
     row = Text(stem, "dim").append(span.service, colour).append(f"  {span.name}{note}")
     if span.has_failed:
         row.append(f"  ✗ {span.reason or span.attributes.get('error.type') or 'failed'}", "bold red")
+    elif refusal := span.attributes.get("error.type"):
+        row.append(f"  {refusal}", "yellow")
     if cell_len(row.plain) > name_width:
         row.truncate(name_width, overflow="ellipsis")
     row.append(" " * (name_width - cell_len(row.plain)))

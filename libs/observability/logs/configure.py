@@ -26,7 +26,7 @@ def configure(settings: TelemetrySettings) -> LineHandler:
     root.setLevel(settings.log_level.upper())
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    _take_over_uvicorn()
+    take_over_servers()
     _report_uncaught()
     logging.captureWarnings(True)
     try:
@@ -38,13 +38,13 @@ def configure(settings: TelemetrySettings) -> LineHandler:
     return ours
 
 
-def _take_over_uvicorn() -> None:
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access"):
+def take_over_servers() -> None:
+    """Makes the loggers of uvicorn and gunicorn write our lines, also when the server has configured them since."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access", "gunicorn.error", "gunicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
-    # The middleware writes the one line of a request; without any handler uvicorn does not even make its own.
-    logging.getLogger("uvicorn.access").propagate = False
+        # The middleware writes the one line of a request; without any handler uvicorn does not even make its own.
+        logger.propagate = not name.endswith(".access")
 
 
 def _report_uncaught() -> None:

@@ -11,7 +11,7 @@ DIM, RESET = "\033[2m", "\033[0m"
 # Fields that need no name to be understood; the first two are objects.
 UNNAMED: dict[str, Callable[[Any], str]] = {
     "http": lambda http: f"{http.get('method')} {http.get('path')} {http.get('status_code')}",
-    "error": lambda error: f"{error.get('type', 'error')}: {error.get('message')}",
+    "error": lambda error: _error(error),
     "duration_ms": lambda duration: f"{duration} ms",
 }
 # One id is enough to follow a trace by.
@@ -51,6 +51,12 @@ def columns(
 def _head(level: str, context: str, message: str, coloured: bool) -> str:
     shown = f"{COLOURS.get(level, '')}{level:<8}{RESET}" if coloured else f"{level:<8}"
     return f"{shown} {_harmless(context):<28} {_indented(message)}  "
+
+
+def _error(error: Mapping[str, Any]) -> str:
+    """`budget-exceeded: Only 20.00 is left. available=20.00`."""
+    facts = "".join(f" {name}={value}" for name, value in error.get("facts", {}).items())
+    return f"{error.get('type') or error.get('code', 'error')}: {error.get('message')}{facts}"
 
 
 def _harmless(string: str) -> str:

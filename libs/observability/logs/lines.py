@@ -14,6 +14,8 @@ from pythonjsonlogger.orjson import OrjsonFormatter, orjson_default
 
 from ..context import bound, ids_of, own_name
 from ..errors import describe
+from ..forks import in_child
+from ..instance import instance_id
 from ..redaction import plain_key, redact, redact_string
 from ..settings import LEVELS, TelemetrySettings
 
@@ -51,10 +53,17 @@ class LineFormatter(OrjsonFormatter):
         @lru_cache(maxsize=512)
         def head(level: int, message: str, context: str) -> str:
             """What stands between the time and the fields."""
-            fields = {"level": level_name(level), **static, "message": message, "context": context}
+            fields = {
+                "level": level_name(level),
+                **static,
+                "instance_id": instance_id(),
+                "message": message,
+                "context": context,
+            }
             return orjson.dumps(fields)[1:-1].decode()
 
         self._head = head
+        in_child(head.cache_clear)  # it is another instance
 
     def format(self, record: logging.LogRecord) -> str:
         return self.encode(self.line_of(record)).decode().rstrip()

@@ -6,12 +6,12 @@ once a scrape: the families and their two formats.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Any
 
 from opentelemetry.trace import format_trace_id
-from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.samples import Exemplar
 
@@ -20,6 +20,12 @@ from ..forks import in_child
 # From a cached read to the longest wait of a user; the service levels are measured at 0.25, 0.5 and 1 second.
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BOUNDS = (*(str(bound) for bound in DURATION_BUCKETS), "+Inf")
+
+# Of the status groups that a route can answer with; nobody watches redirects.
+DECLARED_GROUPS = (2, 4, 5)
+MOST_PROBLEM_TYPES = 100
+OTHER = "_OTHER"
+"""Stands for any method or type of problem that is not among the known ones."""
 
 RawExemplar = tuple[int, float, float]
 """An exemplar before it is shown: the trace id, duration and end of one request."""
@@ -43,9 +49,20 @@ class Series:
 
 
 class HttpMetrics:
-    """The HTTP families under the names, labels and grouping of prometheus-fastapi-instrumentator."""
+    """The HTTP families under the names, labels and grouping of prometheus-fastapi-instrumentator, and `http_problems_total`.
+
+    A counter whose first sample is not 0 hides its first events from `rate` and `increase`, and a route's first failures
+    are those that matter. So the series of routes that are known are there from the start (`declare`).
+    """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._problems = Counter(
+            "http_problems_total",
+            "Requests that were refused or failed, by handler and type of problem.",
+            ("handler", "type"),
+            registry=registry,
+        )
+        self._types: set[str] = set()
         # Bounded by the route templates, the known methods and the status groups.
         self._series: dict[tuple[str, str, int], Series] = {}
         self._renew_lock()
@@ -60,6 +77,20 @@ class HttpMetrics:
         """Where requests of this kind are counted."""
         with self._lock:
             return self._series.setdefault((handler, method, status // 100), Series())
+
+    def declare(self, handler: str, method: str, problems: Iterable[str] = ()) -> None:
+        """Shows a route at 0 before its first request, with each of its problems."""
+        for group in DECLARED_GROUPS:
+            self.series(handler, method, group * 100)
+        for each in problems:
+            self.problem(handler, each)
+
+    def problem(self, handler: str, code: str) -> Counter:
+        """Where problems of this type are counted; those of a program that invents ever more types, together."""
+        if len(self._types) >= MOST_PROBLEM_TYPES and code not in self._types:
+            code = OTHER
+        self._types.add(code)
+        return self._problems.labels(handler, code)
 
     def observe(self, series: Series, seconds: float, ended_at: float, trace_id: int | None) -> None:
         """Counts a request that was answered at `ended_at` (seconds since 1970) after `seconds`.

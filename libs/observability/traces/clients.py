@@ -9,6 +9,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from ..redaction import redact_string
 
+URL_TEMPLATE = "url.template"
+"""The extension of a request by which a caller names its span: `client.get(url, extensions={URL_TEMPLATE: "/users/{id}"})`."""
 quietly = suppress_instrumentation
 """`with quietly():` calls and queries inside leave no spans."""
 
@@ -29,16 +31,21 @@ def instrument_clients() -> None:
 
 
 def describe_call(span: trace.Span, request: Any) -> None:
-    """Names the host in the span's name. A query may hold a secret, and so may the part before the host: both go."""
+    """Names the span by the template of the URL, which a caller may give, else by the host.
+
+    A query may hold a secret, and so may the part before the host: both go.
+    """
     if span.is_recording():
         url = request.url
         authority = f"{url.host}:{url.port}" if url.port else url.host
         method = request.method.decode() if isinstance(request.method, bytes) else request.method
-        span.update_name(f"{method} {authority}")
+        extensions: dict[str, str] = request.extensions or {}
+        template = extensions.get(URL_TEMPLATE)
+        span.update_name(f"{method} {template or authority}")
         scrubbed = redact_string(f"{url.scheme}://{authority}{url.path}")
         # The second is the old name, which `OTEL_SEMCONV_STABILITY_OPT_IN` can bring back.
         names = getattr(span, "attributes", {}).keys() & {"url.full", "http.url"}
-        span.set_attributes(dict.fromkeys(names, scrubbed))
+        span.set_attributes(dict.fromkeys(names, scrubbed) | ({URL_TEMPLATE: template} if template else {}))
 
 
 async def _describe_call_async(span: trace.Span, request: Any) -> None:

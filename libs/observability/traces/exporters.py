@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from ..files import RotatingFile
+from ..instance import process_attributes
 from ..settings import TelemetrySettings
 from .clients import instrument_clients
 from .provider import Provider
@@ -73,12 +74,13 @@ def _provider(settings: TelemetrySettings) -> Provider:
     return Provider(resource, sampler=sampler, ids=ids, queues=queues)
 
 
-def _attributes(settings: TelemetrySettings) -> dict[str, str]:
+def _attributes(settings: TelemetrySettings) -> dict[str, str | int]:
     """The resource as the settings describe it, but for what `OTEL_RESOURCE_ATTRIBUTES` says otherwise."""
     attributes = {
         "service.namespace": settings.service_namespace,
         "service.version": settings.service_version,
         "deployment.environment.name": settings.environment,
+        **process_attributes(),
     }
     given = OTELResourceDetector().detect().attributes
     ours = {key: value for key, value in attributes.items() if value and key not in given}

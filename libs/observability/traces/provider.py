@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial, wraps
@@ -23,6 +22,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, T
 
 from ..ending import side_by_side
 from ..forks import in_child
+from ..instance import process_attributes
 from .attributes import Shared, has_room
 from .queue import SpanQueue
 from .spans import NO_STATE, Origin, Span
@@ -107,7 +107,7 @@ class Provider(trace.TracerProvider):
 
     def _become_another_instance(self) -> None:
         """A forked process is another instance of the service."""
-        self.resource = self.resource.merge(Resource({"service.instance.id": str(uuid.uuid4())}))
+        self.resource = self.resource.merge(Resource(process_attributes()))
         for tracer in self._tracers.values():
             tracer.origin.resource, tracer.origin.ending = self.resource, Lock()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -23,11 +24,15 @@ class HttpTransport:
     A batch belongs to many traces, so the call makes no span: each event has its own span and carries its context.
     """
 
-    system = "http"
+    system, operation = "http", "send"
 
     def __init__(self, clients: Mapping[str, ServiceClient], account: ServiceAccount) -> None:
         self._clients = clients
         self._account = account
+
+    def place(self, destination: str, event_type: str) -> tuple[str, str | None]:
+        """See `relay.Transport`."""
+        return inbox_of(destination, event_type), None
 
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
         """See `relay.Transport`."""
@@ -46,7 +51,12 @@ class HttpTransport:
         return answer["refusals"]
 
 
-def events_router(handlers: Handlers) -> APIRouter:
+def inbox_of(service: str, event_type: str) -> str:
+    """The destination of events of this type, as the spans of both ends name it."""
+    return f"{service}:{event_type}"
+
+
+def events_router(service: str, handlers: Handlers) -> APIRouter:
     """The route to which `HttpTransport` posts."""
     router = NounRouter(prefix=PATH, include_in_schema=False)
 
@@ -60,7 +70,10 @@ def events_router(handlers: Handlers) -> APIRouter:
         read = [_read(document) for document in batch]
         envelopes = [envelope for envelope in read if isinstance(envelope, CloudEvent)]
         # Shielded, so that the batch is also committed when the sender disconnects.
-        taken = iter(await asyncio.shield(consume(request.state.sessions, handlers, envelopes, HttpTransport.system)))
+        consuming = consume(
+            request.state.sessions, handlers, envelopes, HttpTransport.system, destination=partial(inbox_of, service)
+        )
+        taken = iter(await asyncio.shield(consuming))
         return {"refusals": [next(taken) if isinstance(given, CloudEvent) else given for given in read]}
 
     return router

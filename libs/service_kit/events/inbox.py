@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent, Event, read_event
-from libs.observability.messaging import processing
+from libs.observability.messaging import Message, processing
 from libs.observability.redaction import to_string
 from libs.service_kit.database import execute
 from libs.service_kit.errors import is_passing
@@ -25,16 +25,24 @@ Handlers = Mapping[type[Event] | type[CloudEvent], Callable[[AsyncSession, Any],
 
 
 async def consume(
-    sessions: Sessions, handlers: Handlers, envelopes: Sequence[CloudEvent], system: str
+    sessions: Sessions,
+    handlers: Handlers,
+    envelopes: Sequence[CloudEvent],
+    system: str,
+    *,
+    destination: Callable[[str], str] = str,
+    **more: Any,
 ) -> list[str | None]:
     """Handle the events in one transaction, each in a savepoint of its own.
 
     Returns, for each event, None when its effect is committed (now or earlier), else the reason. Raises when nothing is
     committed because of a transient error: no connection, a deadlock, a lock time-out. `system` is the
-    `messaging.system` of the spans.
+    `messaging.system` of the spans, `destination` names the place where events of a type come from, and `more` is what
+    else is known of their way: `Message.attempt`, `routing_key`, `sent_at`.
     """
     async with sessions.begin() as session:
-        batch = _Batch(session, handlers, system, await _claim(session, envelopes))
+        described = partial(_message, system, destination, more)
+        batch = _Batch(session, handlers, described, await _claim(session, envelopes))
         return [await _consume_one(batch, envelope) for envelope in envelopes]
 
 
@@ -42,9 +50,21 @@ async def consume(
 class _Batch:
     session: AsyncSession
     handlers: Handlers
-    system: str
+    described: Callable[[CloudEvent], Message]
     new: set[UUID]
     refused: dict[UUID, str] = field(default_factory=dict[UUID, str])
+
+
+def _message(system: str, destination: Callable[[str], str], more: Mapping[str, Any], envelope: CloudEvent) -> Message:
+    return Message(
+        id=str(envelope.id),
+        type=envelope.type,
+        source=envelope.source,
+        happened_at=envelope.time.timestamp(),
+        system=system,
+        destination=destination(envelope.type),
+        **more,
+    )
 
 
 async def _claim(session: AsyncSession, envelopes: Sequence[CloudEvent]) -> set[UUID]:
@@ -66,9 +86,7 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
     actor = str(envelope.actorid) if envelope.actorid else None
     bound = {"tenant_id": str(envelope.tenantid), "user_id": actor, "event_id": str(envelope.id)}
     try:
-        with processing(
-            envelope.type, envelope.source, batch.system, received, COUNTERS, partial(after_commit, session), **bound
-        ):
+        with processing(batch.described(envelope), received, COUNTERS, partial(after_commit, session), **bound):
             if commit_of(session).tenant_id != envelope.tenantid:
                 await bind_tenant(session, envelope.tenantid)
             commit_of(session).actor_id = envelope.actorid

@@ -1,4 +1,4 @@
-"""Events over RabbitMQ 4.3, for a stack with a broker: the sending end, and the consumer of one service's queue.
+"""Events over RabbitMQ 4.3, for a stack with a broker: the connection, the queues, and the sending end.
 
 There is one durable topic exchange, and one quorum queue for each consuming service, bound to the types that it hears. A
 refused message is rejected, so that the broker counts the attempt and delays the next; a `nack` would redeliver it at
@@ -8,37 +8,34 @@ structured mode, with its trace context in the headers too, where the broker's o
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from aio_pika import DeliveryMode, ExchangeType, Message, connect_robust
 from aio_pika.abc import (
     AbstractExchange,
-    AbstractIncomingMessage,
     AbstractRobustChannel,
     AbstractRobustConnection,
     AbstractRobustQueue,
 )
 from aio_pika.exceptions import ChannelPreconditionFailed, PublishError
 from prometheus_client import Gauge
-from pydantic import ValidationError
 
-from libs.contracts import SUBSCRIPTIONS, CloudEvent
+from libs.contracts import SUBSCRIPTIONS
 from libs.observability import get_logger
-from libs.service_kit.events.inbox import Handlers, consume
+from libs.service_kit.events.consumer import EXCHANGE, SYSTEM, Consumer
+from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings, ServiceSettings
 from libs.service_kit.transactions import Sessions
 
 log = get_logger(__name__)
 
-SYSTEM = "rabbitmq"
-EXCHANGE, DEAD_EXCHANGE = "erp.events", "erp.dead"
+DEAD_EXCHANGE = "erp.dead"
 CONTENT_TYPE = "application/cloudevents+json"
 RECONNECT_SECONDS = 1.0
 PUBLISH_SECONDS = 5.0
-UNCOMMITTED_PAUSE_SECONDS = 0.5
-"""The pause before an event is handled again when the service's own database does not answer."""
 LONGEST_PAUSE_SECONDS = 60.0
 TRAVELLING = ("traceparent", "tracestate", "requestid")
 
@@ -72,17 +69,21 @@ async def run(
             note(False)
             raise RuntimeError("a queue has other values of EVENTS__MAX_ATTEMPTS or EVENTS__RETRY_SECONDS") from error
         async with asyncio.TaskGroup() as group:
-            group.create_task(Consumer(sessions, handlers).run(queue))
+            group.create_task(Consumer(sessions, handlers, settings.name).run(queue))
             group.create_task(relay(RabbitTransport(exchange)).run())
 
 
 class RabbitTransport:
     """Publishes events with confirms. See `relay.Transport`."""
 
-    system = SYSTEM
+    system, operation = SYSTEM, "publish"
 
     def __init__(self, exchange: AbstractExchange) -> None:
         self._exchange = exchange
+
+    def place(self, destination: str, event_type: str) -> tuple[str, str | None]:
+        """See `relay.Transport`: by the conventions, the exchange and the routing key."""
+        return f"{EXCHANGE}:{event_type}", event_type
 
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
         """Publish the events in their order, and await all confirms together."""
@@ -99,6 +100,7 @@ class RabbitTransport:
             content_type=CONTENT_TYPE,
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=envelope["id"],
+            timestamp=datetime.now(UTC),
             type=envelope["type"],
             app_id=envelope["source"],
             headers={name: envelope[name] for name in TRAVELLING if name in envelope},
@@ -180,63 +182,3 @@ def queue_arguments(service: str, settings: EventSettings) -> dict[str, Any]:
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
-
-
-class Consumer:
-    """Consumes one service's queue, up to the prefetch count at a time; acknowledges each event after its commit."""
-
-    def __init__(self, sessions: Sessions, handlers: Handlers) -> None:
-        self._sessions = sessions
-        self._handlers = handlers
-        self._running: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
-
-    async def run(self, queue: AbstractRobustQueue) -> None:
-        """Consume until cancelled, then finish the events that have begun, so that none of them is redelivered."""
-        tag = await queue.consume(self._begin)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self._stopping.set()
-            try:
-                await queue.cancel(tag)
-            finally:
-                if self._running:
-                    await asyncio.wait(self._running)
-
-    async def _begin(self, message: AbstractIncomingMessage) -> None:
-        if self._stopping.is_set():
-            # A message that is left to the closing channel would count an attempt.
-            await message.nack(requeue=True)
-            return
-        task = asyncio.create_task(self._take(message))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _take(self, message: AbstractIncomingMessage) -> None:
-        try:
-            envelope = CloudEvent.model_validate_json(message.body)
-        except ValidationError:
-            log.error("message is no CloudEvent", message_id=message.message_id)
-            await message.reject(requeue=False)
-            return
-        while True:
-            try:
-                [refusal] = await consume(self._sessions, self._handlers, [envelope], SYSTEM)
-                break
-            except Exception as error:
-                # Nothing could be committed, and not because of the event: it is kept, since a reject counts as an attempt.
-                log.warning("event could not be committed", event_id=str(envelope.id), error=error)
-            if await self._stops_within(UNCOMMITTED_PAUSE_SECONDS):
-                return  # it is not acknowledged, so the broker redelivers it
-        if refusal is None:
-            await message.ack()
-        else:
-            await message.reject(requeue=True)
-
-    async def _stops_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._stopping.wait()
-        except TimeoutError:
-            return False

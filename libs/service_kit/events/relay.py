@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import literal
 
 from libs.observability import get_logger
-from libs.observability.messaging import sending
+from libs.observability.messaging import Message, sending
 from libs.service_kit.database import as_relay, execute
-from libs.service_kit.events.metrics import COUNTERS
+from libs.service_kit.events.metrics import COUNTERS, DEAD
 from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import EventSettings
 from libs.service_kit.tables import OutboxRow
@@ -33,7 +33,6 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 UNSENT = Gauge("outbox_unsent_rows", "Events waiting in the outbox", ["destination"])
 OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event waiting in the outbox", ["destination"])
-DEAD = Counter("events_dead_total", "Events given up after the last attempt", ["event_type", "destination"])
 
 _TRY_LOCK = "pg_try_advisory_xact_lock(hashtextextended($2, 0))"
 _MARK = "update outbox set published_at = now() where destination = $1 and event_id = any($2)"
@@ -47,6 +46,12 @@ class Transport(Protocol):
 
     system: str
     """The `messaging.system` of the spans."""
+    operation: str
+    """What the system calls sending."""
+
+    def place(self, destination: str, event_type: str) -> tuple[str, str | None]:
+        """The name of the place where events of this type go, and their routing key, as the spans show them."""
+        ...
 
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
         """Send the events. Returns, for each, None when it was accepted, else the reason.
@@ -108,11 +113,25 @@ class Relay:
         with ExitStack() as spans:
             envelopes: list[dict[str, Any]] = []
             for row in rows:
-                span = sending(row.envelope["type"], self.destination, self.transport.system, row.carrier, COUNTERS)
-                context = spans.enter_context(span)
+                sent = sending(self._message(row), row.carrier, COUNTERS, self.transport.operation)
+                context = spans.enter_context(sent)
                 # CloudEvents attributes have no underscore: request_id travels as requestid.
                 envelopes.append(row.envelope | {name.replace("_", ""): value for name, value in context.items()})
             return await self.transport.send(self.destination, envelopes)
+
+    def _message(self, row: OutboxRow) -> Message:
+        envelope = row.envelope
+        name, routing_key = self.transport.place(self.destination, envelope["type"])
+        return Message(
+            id=str(row.event_id),
+            type=envelope["type"],
+            source=envelope["source"],
+            happened_at=row.created_at.timestamp(),
+            system=self.transport.system,
+            destination=name,
+            routing_key=routing_key,
+            attempt=row.attempts + 1,
+        )
 
     async def _mark(self, session: AsyncSession, rows: Sequence[OutboxRow], refusals: Sequence[str | None]) -> None:
         taken = [row.event_id for row, refusal in zip(rows, refusals, strict=True) if refusal is None]

@@ -22,25 +22,25 @@ class Employee:
 
 async def find(personnel: ServiceClient, actor: Principal, employee_id: UUID) -> Employee | None:
     """The employee with this id, or None. Raises `Unavailable` when personnel does not answer."""
-    return await _ask(personnel, actor, f"/api/v1/employees/{employee_id}")
+    return await _ask(personnel, actor, str(employee_id), "/api/v1/employees/{employee_id}")
 
 
 async def require_own(personnel: ServiceClient, actor: Principal) -> Employee:
     """The actor's own record. Raises `NotAnEmployee` unless the actor is employed today."""
-    employee = await _ask(personnel, actor, "/api/v1/employees/me")
+    employee = await _ask(personnel, actor, "me", "/api/v1/employees/me")
     if employee is None or not employee.is_employed:
         raise NotAnEmployee()
     return employee
 
 
-async def _ask(personnel: ServiceClient, actor: Principal, path: str) -> Employee | None:
+async def _ask(personnel: ServiceClient, actor: Principal, who: str, route: str) -> Employee | None:
     try:
-        document = await personnel.get(path, token=actor.token)
+        document = await personnel.get(f"/api/v1/employees/{who}", route=route, token=actor.token)
     except Refused as refused:
         if refused.status == 404:
             return None
         # Usually not the caller's fault; if their token has expired meanwhile, their next request is answered 401 here.
-        log.warning("personnel refused a question", path=path, status=refused.status)
+        log.warning("personnel refused a question", route=route, status=refused.status)
         raise Unavailable(
             "The personnel service does not answer this question now.", headers={"Retry-After": "2"}
         ) from refused

@@ -2,10 +2,16 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from time import perf_counter, time_ns
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import StreamingResponse
+from fastapi.staticfiles import StaticFiles
 from opentelemetry import propagate
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import TextMapPropagator
@@ -18,9 +24,9 @@ from opentelemetry.trace import (
     format_trace_id,
     set_span_in_context,
 )
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from libs.observability import get_logger
+from libs.observability import get_logger, instrument
 from libs.observability.http import RequestTelemetry
 from tests.libs.observability.example import counts, neighbour, nothing, swallow
 
@@ -270,3 +276,70 @@ async def test_a_propagator_is_heard_whatever_its_spelling_and_may_raise(recorde
     [span] = spans()
     assert (span.parent and span.context.trace_id) == trace_id
     assert [line["level"] for line in lines()] == (["info"] if trace_id else ["warning", "info"])
+
+
+async def test_a_body_that_breaks_off_is_a_failure_whatever_status_it_began_with(
+    service, client, spans, lines, registry
+):
+    async def half() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise RuntimeError("no more")
+
+    @service.get("/half")
+    async def broken_off() -> StreamingResponse:
+        return StreamingResponse(half())
+
+    with suppress(RuntimeError, httpx.HTTPError):
+        await client.get("/half")
+    [line], [span] = lines(), spans()
+    assert (line["level"], line["http"]["status_code"], line["error"]["code"]) == ("error", 200, "answer-broken-off")
+    assert span.status.status_code is StatusCode.ERROR
+    labels = (("handler", "/half"), ("method", "GET"), ("status", "5xx"))
+    assert counts(registry, "http_requests_total") == {labels: 1}
+    assert counts(registry, "http_problems_total") == {(labels[0], ("type", "answer-broken-off")): 1}
+
+
+async def test_a_request_is_seen_once_however_many_middlewares_there_are(
+    service, recorder, client, spans, lines, registry
+):
+    [sub] = [route.app for route in service.routes if getattr(route, "path", "") == "/sub"]
+    sub.add_middleware(RequestTelemetry, recorder=recorder)
+    service.add_middleware(RequestTelemetry, recorder=recorder)
+    answer = await client.get("/sub/s/1")
+    assert len(answer.headers.get_list("x-request-id")) == 1
+    assert [line["http"]["route"] for line in lines()] == [span.attributes["http.route"] for span in spans()]
+    assert counts(registry, "http_requests_total") == {
+        (("handler", "/sub/s/{z}"), ("method", "GET"), ("status", "2xx")): 1
+    }
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/api/health/live"])
+async def test_a_quiet_path_is_quiet_below_a_root_path_too(service, recorder, spans, lines, path):
+    """A server that is started with `--root-path` puts it in front of the path, one behind a proxy may not."""
+    asked = {"type": "http", "method": "GET", "path": path, "root_path": "/api", "headers": []}
+    await RequestTelemetry(nothing, recorder=recorder)(asked, receive_nothing, swallow)
+    assert (lines(), spans()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda app: app.mount("/", StaticFiles(directory=".")),
+        lambda app: app.add_api_route("/{path:path}", lambda: "a page"),
+    ],
+)
+async def test_metrics_are_served_whatever_other_routes_there_are(hide):
+    def log_in() -> None:
+        raise HTTPException(401)
+
+    app = FastAPI(dependencies=[Depends(log_in)])
+    hide(app)
+    instrument(app)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+        answer = await client.get("/metrics")
+        assert (await client.head("/metrics")).status_code == 200
+    assert (answer.status_code, "http_requests_total" in answer.text) == (200, True)
+
+
+async def receive_nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}

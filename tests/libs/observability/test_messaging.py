@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from time import time
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from libs.observability import bind, get_logger
 from libs.observability.context import working
-from libs.observability.messaging import EventCounters, carrier, processing, sending
+from libs.observability.messaging import LATE_SECONDS, EventCounters, Message, carrier, processing, sending
 from libs.observability.traces.clients import quietly
 
 log = get_logger("consumer")
@@ -22,7 +24,20 @@ COUNTERS = EventCounters(
     *(
         Counter(f"events_{what}_total", f"Events {what}.", ("event_type",), registry=REGISTRY)
         for what in ("published", "consumed", "failed")
-    )
+    ),
+    *(
+        Histogram(f"event_{what}_seconds", f"{what}.", ("event_type",), registry=REGISTRY)
+        for what in ("age", "handling")
+    ),
+)
+HAPPENED = Message(
+    id="e-1",
+    type=TYPE,
+    source="tenant-service",
+    happened_at=time(),
+    system="http",
+    destination=f"budget:{TYPE}",
+    attempt=1,
 )
 
 
@@ -48,20 +63,20 @@ def test_a_carrier_holds_what_there_is(spans):
 def test_one_trace_goes_from_the_request_over_the_relay_to_the_consumer(spans, lines, counted, tenants_on_spans):
     with tracer.start_as_current_span("request") as span, working(span, request_id="r-1"):
         stored = carrier()
-    with sending(TYPE, "budget", "http", stored, COUNTERS) as sent:
+    with sending(HAPPENED, stored, COUNTERS) as sent:
         assert not trace.get_current_span().get_span_context().is_valid
-    with processing(TYPE, "tenant-service", "http", sent, COUNTERS, tenant_id="t-1", event_id="e-1"):
+    with processing(HAPPENED, sent, COUNTERS, tenant_id="t-1", event_id="e-1"):
         log.info("budget prepared")
     request, producer, consumer = spans()
     assert len({span.context.trace_id for span in (request, producer, consumer)}) == 1
     assert (producer.kind, producer.name, producer.parent.span_id) == (
         SpanKind.PRODUCER,
-        "send budget",
+        f"send budget:{TYPE}",
         request.context.span_id,
     )
     assert (consumer.kind, consumer.name, consumer.parent.span_id) == (
         SpanKind.CONSUMER,
-        f"process {TYPE}",
+        f"process budget:{TYPE}",
         producer.context.span_id,
     )
     assert (consumer.attributes["messaging.system"], consumer.attributes["tenant.id"]) == ("http", "t-1")
@@ -82,7 +97,7 @@ def test_one_trace_goes_from_the_request_over_the_relay_to_the_consumer(spans, l
 def test_processing_inherits_nothing_of_the_request_that_delivered(spans, lines):
     """The delivering request is quiet, has a trace and a tenant of its own, and gets its context back."""
     with tracer.start_as_current_span("delivery") as outer, working(outer, tenant_id="other"), quietly():
-        with processing(TYPE, "tenant-service", "http", {}, COUNTERS):
+        with processing(HAPPENED, {}, COUNTERS):
             assert is_instrumentation_enabled()
             log.info("inside")
         assert not is_instrumentation_enabled()
@@ -98,7 +113,7 @@ def test_processing_inherits_nothing_of_the_request_that_delivered(spans, lines)
 def test_a_consumer_that_fails_is_counted_and_logged_and_its_exception_goes_on(spans, lines, counted):
     with (
         pytest.raises(ValueError, match="no"),
-        processing(TYPE, "tenant-service", "http", {}, COUNTERS, tenant_id="t-1"),
+        processing(HAPPENED, {}, COUNTERS, tenant_id="t-1"),
     ):
         raise ValueError("no")
     [line] = lines()
@@ -109,7 +124,7 @@ def test_a_consumer_that_fails_is_counted_and_logged_and_its_exception_goes_on(s
 
 
 def test_a_destination_that_fails_is_not_published(spans, counted):
-    with pytest.raises(ConnectionError), sending(TYPE, "budget", "http", {}, COUNTERS):
+    with pytest.raises(ConnectionError), sending(HAPPENED, {}, COUNTERS):
         raise ConnectionError("refused")
     assert spans()[0].status.status_code is StatusCode.ERROR
     assert counted() == [0, 0, 0]
@@ -119,7 +134,7 @@ async def test_a_consumer_that_is_stopped_has_neither_consumed_nor_failed(spans,
     started = asyncio.Event()
 
     async def consume() -> None:
-        with processing(TYPE, "tenant-service", "http", {}, COUNTERS):
+        with processing(HAPPENED, {}, COUNTERS):
             started.set()
             await asyncio.Event().wait()
 
@@ -133,7 +148,7 @@ async def test_a_consumer_that_is_stopped_has_neither_consumed_nor_failed(spans,
 
 def test_messages_handled_side_by_side_keep_their_fields_apart(lines):
     async def consume(tenant: str, other: asyncio.Event, mine: asyncio.Event) -> None:
-        with processing(TYPE, "tenant-service", "http", {}, COUNTERS, tenant_id=tenant):
+        with processing(HAPPENED, {}, COUNTERS, tenant_id=tenant):
             mine.set()
             await other.wait()
             bind(user_id=f"user of {tenant}")
@@ -150,8 +165,63 @@ def test_messages_handled_side_by_side_keep_their_fields_apart(lines):
 
 def test_success_is_written_when_the_caller_says_so(lines):
     waiting = []
-    with processing(TYPE, "tenant-service", "http", {}, COUNTERS, waiting.append):
+    with processing(HAPPENED, {}, COUNTERS, waiting.append):
         pass
     assert lines() == []
     waiting.pop()()
     assert [line["message"] for line in lines()] == ["event consumed"]
+
+
+def test_both_spans_say_which_message_it_is(spans):
+    message = replace(HAPPENED, routing_key=TYPE)
+    with sending(message, {}, COUNTERS, "publish"), processing(replace(message, attempt=2), {}, COUNTERS):
+        pass
+    consumer, producer = spans()
+    both = {
+        "messaging.system": "http",
+        "messaging.destination.name": f"budget:{TYPE}",
+        "messaging.message.id": "e-1",
+        "messaging.rabbitmq.destination.routing_key": TYPE,
+        "cloudevents.event_id": "e-1",
+        "cloudevents.event_source": "tenant-service",
+        "cloudevents.event_type": TYPE,
+    }
+    own = ("messaging.operation.type", "messaging.operation.name", "messaging.message.delivery_attempt")
+    assert dict(producer.attributes) == {**both, **dict(zip(own, ("send", "publish", 1), strict=True))}
+    assert dict(consumer.attributes) == {**both, **dict(zip(own, ("process", "process", 2), strict=True))}
+
+
+def test_what_is_late_has_a_trace_of_its_own_that_leads_to_the_earlier_one(spans):
+    long_ago = time() - LATE_SECONDS - 1
+    with tracer.start_as_current_span("request") as request:
+        stored = carrier()
+    with sending(replace(HAPPENED, happened_at=long_ago), stored, COUNTERS) as sent:
+        pass
+    with processing(replace(HAPPENED, happened_at=long_ago, sent_at=time()), sent, COUNTERS):
+        pass
+    with processing(replace(HAPPENED, sent_at=long_ago), sent, COUNTERS):
+        pass
+    _, replayed, consumed, waited = spans()
+    assert (replayed.parent, [link.context.span_id for link in replayed.links]) == (
+        None,
+        [request.get_span_context().span_id],
+    )
+    assert replayed.context.trace_id != request.get_span_context().trace_id
+    assert (consumed.parent.span_id, consumed.links) == (replayed.context.span_id, ())
+    assert (waited.parent, [link.context.span_id for link in waited.links]) == (None, [replayed.context.span_id])
+
+
+def test_the_age_of_an_event_is_that_of_its_effect_and_every_attempt_is_timed():
+    def timed(name: str) -> float:
+        return REGISTRY.get_sample_value(f"event_{name}_seconds_count", {"event_type": "timed"}) or 0.0
+
+    message = replace(HAPPENED, type="timed")
+    with pytest.raises(ValueError, match="no"), processing(message, {}, COUNTERS):
+        raise ValueError("no")
+    assert (timed("age"), timed("handling")) == (0, 1)
+    waiting = []
+    with processing(message, {}, COUNTERS, waiting.append):
+        pass
+    assert (timed("age"), timed("handling")) == (0, 2)
+    waiting.pop()()
+    assert (timed("age"), timed("handling")) == (1, 2)

@@ -96,7 +96,7 @@ def test_sigterm_flushes_lines_and_spans(serve, tmp_path):
         "closed",
     ]
     assert written[-1]["message"].startswith("Finished server process")
-    fields = {"timestamp", "level", "service", "environment", "version", "message", "context"}
+    fields = {"timestamp", "level", "service", "environment", "version", "instance_id", "message", "context"}
     assert all(fields <= line.keys() for line in written)
     [request] = [line for line in written if line["message"] == "request handled"]
     [resource] = json.loads((traces / "spans.jsonl").read_text())["resourceSpans"]
@@ -112,6 +112,16 @@ def test_uvicorns_own_command_line_takes_our_form_and_has_no_second_access_line(
         get(url + "/users/7")
     console = (tmp_path / "console").read_text()
     assert "INFO:" not in console
+    assert console.count("/users/7") == 1
+    assert "Application startup complete." in [line["message"] for line in read_lines(tmp_path / "logs")]
+
+
+def test_a_server_that_is_given_the_app_takes_our_form_from_the_start_of_the_app(serve, tmp_path):
+    """It configures its logging when the app has been made; only its first two lines come before the app starts."""
+    with serve("import os, uvicorn; from app import app; uvicorn.run(app, port=int(os.environ['PORT']))") as (url, _):
+        get(url + "/users/7")
+    console = (tmp_path / "console").read_text()
+    assert console.count("INFO:") == 2
     assert console.count("/users/7") == 1
     assert "Application startup complete." in [line["message"] for line in read_lines(tmp_path / "logs")]
 

@@ -15,16 +15,19 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import text
 from stack.ports import free_port
 
 from libs.contracts import SUBSCRIPTIONS
 from libs.contracts.budget import AccountOpened
+from libs.contracts.tenant import TenantClosed, TenantCreated
 from libs.service_kit import app as kit
 from libs.service_kit import background, migrations
 from libs.service_kit import client as kit_client
 from libs.service_kit.events.flow import Link, create_outbox, flow
+from libs.service_kit.events.metrics import begin_at_zero
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings
 from libs.service_kit.transactions import Sessions, transaction
@@ -282,3 +285,13 @@ async def test_a_service_that_is_told_to_stop_answers_first(
         assert (await request).status_code == 201
         await service.communicate()
     assert '"message":"request handled"' in (tmp_path / "combined.log").read_text()
+
+
+async def test_the_events_that_a_service_hears_and_publishes_are_counted_from_zero():
+    begin_at_zero("budget", lambda _: ["broker"])
+    value = REGISTRY.get_sample_value
+    for event_type in (TenantCreated.type, TenantClosed.type):
+        assert value("events_consumed_total", {"event_type": event_type}) is not None
+        assert value("event_age_seconds_count", {"event_type": event_type}) is not None
+    assert value("events_published_total", {"event_type": AccountOpened.type}) is not None
+    assert value("events_dead_total", {"event_type": AccountOpened.type, "destination": "broker"}) is not None

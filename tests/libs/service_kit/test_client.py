@@ -8,7 +8,15 @@ from prometheus_client import REGISTRY
 from stack.ports import free_port
 
 from libs.service_kit import client as kit
-from libs.service_kit.client import ATTEMPTS, BREAKER_FAILURES, BREAKER_SECONDS, Refused, ServiceAccount, ServiceClient
+from libs.service_kit.client import (
+    ATTEMPTS,
+    BREAKER_FAILURES,
+    BREAKER_SECONDS,
+    OUTCOMES,
+    Refused,
+    ServiceAccount,
+    ServiceClient,
+)
 from libs.service_kit.errors import Unavailable
 from tests.libs.service_kit.sockets import DROP, HANG, Peer, answer, running_peer
 
@@ -178,3 +186,42 @@ async def test_a_service_account_keeps_its_token_for_half_its_life(client, peer,
     assert peer.requests[0][3] == {"client_id": "probe-service", "client_secret": "secret"}
     now += 301
     assert await account.token() == "t-1"
+
+
+def calls(outcome: str, target: str) -> float | None:
+    labels = {"target": target, "outcome": outcome}
+    return REGISTRY.get_sample_value("service_call_duration_seconds_count", labels)
+
+
+async def test_calls_are_counted_by_their_outcome_from_the_start(peer):
+    """Each outcome exists before its first call."""
+    async with ServiceClient("counted", peer.url) as client:
+        assert [calls(outcome, "counted") for outcome in OUTCOMES] == [0] * len(OUTCOMES)
+        peer.script = [answer(503), answer(200, {}), answer(404), *[answer(500)] * (BREAKER_FAILURES + 1), HANG]
+        await client.get("/")
+        with pytest.raises(Refused):
+            await client.get("/")
+        for _ in range(BREAKER_FAILURES + 1):
+            with pytest.raises(Unavailable):
+                await client.post("/")
+    assert [calls(outcome, "counted") for outcome in OUTCOMES] == [1, 1, BREAKER_FAILURES, 1, 0]
+    assert REGISTRY.get_sample_value("service_call_retries_total", {"target": "counted"}) == 1
+
+
+async def test_the_lines_of_a_call_that_fails_say_what_was_asked_and_what_came(client, peer, caplog):
+    peer.script = [DROP, answer(503), answer(502)]
+    with pytest.raises(Unavailable):
+        await client.get("/things/7", route="/things/{id}")
+    first, second, failed = [(record.getMessage(), vars(record)["_fields"]) for record in caplog.records]
+    facts = {"target": "peer", "method": "GET", "route": "/things/{id}"}
+    assert first == ("call is tried again", {**facts, "attempt": 1, "reason": "RemoteProtocolError"})
+    assert second == ("call is tried again", {**facts, "attempt": 2, "status": 503})
+    assert failed == ("call failed", {**facts, "attempt": 3, "status": 502})
+
+
+async def test_the_line_of_a_call_that_is_not_made_says_so(client, peer, caplog):
+    peer.script = [answer(500)] * BREAKER_FAILURES
+    for _ in range(BREAKER_FAILURES + 1):
+        with pytest.raises(Unavailable):
+            await client.post("/")
+    assert vars(caplog.records[-1])["_fields"]["reason"] == "circuit breaker open"

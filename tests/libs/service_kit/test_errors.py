@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from stack import postgres
 
+from libs.observability import start
 from libs.service_kit.errors import Conflict, NotFound, ServiceError, problems
 from libs.service_kit.settings import DatabaseSettings
 from tests.fixtures.waiting import until_somebody_waits
@@ -209,3 +212,52 @@ def test_every_refusal_of_the_services_has_a_detail_of_its_own_that_is_a_sentenc
             ):
                 assert "detail" in vars(refusal)
                 assert refusal.detail[0].isupper() and refusal.detail.endswith(".")
+
+
+Ask = Callable[[httpx.AsyncClient, Callable[..., httpx.AsyncClient]], Any]
+NOTE_ROUTE = f"{NOTES}/{{note_id}}"
+REFUSALS: dict[str, tuple[str, Ask]] = {
+    "unauthorized": (NOTES, lambda c, _: c.get(NOTES, headers={"authorization": ""})),
+    "forbidden": (NOTES, lambda _, make: make("budget:read").get(NOTES)),
+    "unknown-note": (NOTE_ROUTE, lambda c, _: c.get(f"{NOTES}/{uuid4()}")),
+    "method-not-allowed": (NOTE_ROUTE, lambda c, _: c.put(f"{NOTES}/{uuid4()}")),
+    "invalid-input": (NOTES, lambda c, _: c.post(NOTES, json={"code": 1, "text": "hunter2" * 99})),
+    "unsupported-media-type": (NOTES, lambda c, _: c.post(NOTES, content="a", headers={"content-type": "text/plain"})),
+    "precondition-required": (NOTE_ROUTE, lambda c, _: c.patch(f"{NOTES}/{uuid4()}", json={"text": "b"})),
+    "internal-server-error": (f"{NOTES}/broken", lambda c, _: c.post(f"{NOTES}/broken")),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_each_refusal_says_why_in_its_line_and_in_a_counter(client, make_client, capfd, code):
+    handler, ask = REFUSALS[code]
+
+    async def counted() -> float | None:
+        await client.get("/health/live")  # records what has ended
+        return REGISTRY.get_sample_value("http_problems_total", {"handler": handler, "type": code})
+
+    await client.get(NOTES)  # a connection that an earlier test has cut would be refused with another problem
+    before = await counted() or 0
+    answer = await ask(client, make_client)
+    assert await counted() == before + 1
+    start().lines.flush()
+    shown = capfd.readouterr().err
+    assert ("RuntimeError" if code == "internal-server-error" else f"{code}: {answer.json()['detail']}") in shown
+    assert "hunter2" not in shown
+
+
+async def test_the_wrong_fields_are_named_in_the_line_without_what_they_hold(client, capfd):
+    await client.post(NOTES, json={"code": "hunter2" * 99, "surprise": 1})
+    await client.get("/health/live")  # records what has ended
+    start().lines.flush()
+    shown = capfd.readouterr().err
+    assert "/body/code string_pattern_mismatch" in shown
+    assert "/body/text missing" in shown
+    assert "/body/surprise extra_forbidden" in shown
+    assert "hunter2" not in shown
+
+
+async def test_the_problems_that_a_route_documents_are_counted_from_0(client):
+    for code in ("note-code-taken", "unauthorized", "forbidden", "invalid-input", "unavailable"):
+        assert REGISTRY.get_sample_value("http_problems_total", {"handler": NOTES, "type": code}) is not None
+    assert REGISTRY.get_sample_value("http_problems_total", {"handler": "/health/ready", "type": "unavailable"}) is None

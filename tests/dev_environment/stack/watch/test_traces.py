@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from stack.watch import drawing, logs, traces
 
+REFUSED = {"key": "error.type", "value": {"stringValue": "budget-exceeded"}}
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -30,7 +31,7 @@ def folders(tmp_path: Path) -> list[Path]:
     (budget / "spans.jsonl").write_text(
         otlp(
             "budget-service",
-            span("b1", "POST /spend", "outside"),
+            span("b1", "POST /spend", "outside", attributes=[REFUSED]),
             span("b2", "GET personnel", "b1", kind=3, start=1_000_000),
         )
     )
@@ -74,13 +75,14 @@ def test_the_drawing_is_a_tree_with_the_lines_of_each_span(folders):
         "span_id": "p1",
     }
     rows = [
-        row.plain for row in drawing.draw(traces.of_trace(folders, TRACE)[TRACE], [line], width=100, coloured=False)
+        row.plain for row in drawing.draw(traces.of_trace(folders, TRACE)[TRACE], [line], width=140, coloured=False)
     ]
     assert rows[0].startswith(f"trace {TRACE}  3 spans, 2 services, 3.5 ms")
     assert rows[0].endswith(", 1 failed")
     stems = ("budget-service", "└─ budget-service", "   └─ personnel-service")
     assert [row.startswith(stem) for row, stem in zip(rows[1:4], stems, strict=True)] == [True] * 3
     assert "✗ gone" in rows[3]
+    assert "  budget-exceeded " in rows[1]  # refused, which is no failure
     assert "█" in rows[1]
     assert "asked" in rows[4]
     assert "┊" in rows[4]

@@ -18,6 +18,12 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_the_console_shows_why_a_request_was_refused():
+    why = {"code": "budget-exceeded", "message": "Only 20.00 is left.", "facts": {"available": "20.00"}}
+    shown = columns("2026-11-24T08:15:00.123456Z", "info", "http", "request handled", {"error": why}, coloured=False)
+    assert shown.endswith("request handled  budget-exceeded: Only 20.00 is left. available=20.00")
+
+
 def test_the_console_shows_columns_and_colour_only_on_a_terminal(monkeypatch):
     head = ("2026-11-24T08:15:00.123456Z", "error", "http", "request handled")
     fields = {
@@ -52,10 +58,12 @@ PROGRAM = """
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from libs.observability import get_logger, instrument
-from libs.observability.messaging import EventCounters, processing
-from prometheus_client import Counter
+from libs.observability.messaging import EventCounters, Message, processing
+from prometheus_client import Counter, Histogram
 
-counters = EventCounters(*(Counter(f"events_{what}", what, ("event_type",)) for what in ("published", "consumed", "failed")))
+kinds = {"published": Counter, "consumed": Counter, "failed": Counter, "age": Histogram, "handling": Histogram}
+counters = EventCounters(*(kind(f"events_{what}", what, ("event_type",)) for what, kind in kinds.items()))
+message = Message("e-1", "tenant.created.v1", "tenant-service", 0.0, "http", "budget:tenant.created.v1")
 app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
 
 @app.get("/fine")
@@ -70,7 +78,7 @@ instrument(app)
 with TestClient(app, raise_server_exceptions=False) as client:
     client.get("/fine")
     client.get("/broken")
-    with processing("tenant.created.v1", "tenant-service", "http", {}, counters):
+    with processing(message, {}, counters):
         pass
 """
 ROUTINE = ["GET /fine 200", "event consumed"]

@@ -13,6 +13,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 
 from libs.observability import bind, get_logger
 from libs.observability.context import working
+from libs.observability.instance import instance_id
 from libs.observability.logs.handler import LineHandler
 from tests.libs.observability.conftest import read_lines
 
@@ -22,13 +23,15 @@ log = get_logger("UserController")
 def test_a_line_has_the_fields_of_the_design_in_their_order(lines):
     log.info("user created", userId=7, action="create", amount=Decimal("10.50"))
     [line] = lines()
-    assert list(line)[:7] == ["timestamp", "level", "service", "environment", "version", "message", "context"]
+    constant = ("service", "environment", "version", "instance_id")
+    assert list(line)[:8] == ["timestamp", "level", *constant, "message", "context"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("timestamp"))
     assert line == {
         "level": "info",
         "service": "test-service",
         "environment": "development",
         "version": "1.2.3",
+        "instance_id": instance_id(),
         "message": "user created",
         "context": "UserController",
         "userId": 7,

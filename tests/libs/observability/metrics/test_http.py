@@ -4,7 +4,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
-from libs.observability.http import RequestTelemetry
+from libs.observability.http import QUIET, RequestTelemetry
 from libs.observability.recording import Recorder
 from tests.libs.observability.example import build, counts
 
@@ -47,6 +47,46 @@ async def test_the_http_families_are_those_of_the_instrumentator(metrics, regist
         assert sum(ours.values()) == len(REQUESTS)
     types = {family.name: family.type for family in theirs.collect()}
     for family in registry.collect():
-        assert types[family.name] == family.type
+        assert types.get(family.name, "counter") == family.type
     buckets = set(counts(theirs, "http_request_duration_seconds_bucket"))
     assert buckets <= set(counts(registry, "http_request_duration_seconds_bucket"))
+
+
+async def test_the_routes_of_an_app_are_there_at_0_from_its_start(metrics, registry):
+    recorder = Recorder(metrics, app=build())
+    recorder.declare(QUIET, lambda _: ("refused",))
+    assert set(counts(registry, "http_requests_total").values()) == {0}
+    declared = {(labels["handler"], labels["method"], labels["status"]) for labels in samples(registry)}
+    for handler, method in [
+        ("/items/{id}", "GET"),
+        ("/slash/", "POST"),
+        ("/api/v1/middle/inner/x/{i}", "GET"),
+        ("/sub/s/{z}", "GET"),
+        ("/plain/{q}", "GET"),
+        ("/opaque", "GET"),
+        ("/docs", "GET"),
+    ]:
+        assert {(handler, method, status) for status in ("2xx", "4xx", "5xx")} <= declared
+    assert not {handler for handler, _, _ in declared} & set(QUIET)
+    assert set(counts(registry, "http_request_duration_seconds_count").values()) == {0}
+    assert counts(registry, "http_problems_total")[("handler", "/items/{id}"), ("type", "refused")] == 0
+
+
+async def test_what_is_declared_is_what_is_counted(metrics, registry, lines):
+    """No request of a route makes a series that was not there before, but for redirects and methods that are refused."""
+    app = build()
+    recorder = Recorder(metrics, app=app)
+    recorder.declare(QUIET, lambda _: ())
+    before = set(counts(registry, "http_request_duration_seconds_count"))
+    app.add_middleware(RequestTelemetry, recorder=recorder)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        for method, path in REQUESTS:
+            await client.request(method, path)
+    born = {labels[0][1] for labels in set(counts(registry, "http_request_duration_seconds_count")) - before}
+    assert born == {"unmatched", "/slash", "/items/{id}", "/api/v1/middle/inner/x/{i}"}
+
+
+def samples(registry: CollectorRegistry) -> list[dict[str, str]]:
+    """The labels of the counted requests."""
+    return [s.labels for family in registry.collect() for s in family.samples if s.name == "http_requests_total"]

@@ -94,5 +94,9 @@ def test_service_info_tells_what_is_running(run):
         SERVICE_VERSION="1.2.3",
         NODE_ENV="production",
         OTEL_TRACES_EXPORTER="none",
+        OTEL_RESOURCE_ATTRIBUTES="service.instance.id=me",
     )
-    assert 'service_info{environment="production",service="test-service",version="1.2.3"} 1.0' in result.stdout
+    assert (
+        'service_info{environment="production",instance_id="me",service="test-service",version="1.2.3"} 1.0'
+        in result.stdout
+    )

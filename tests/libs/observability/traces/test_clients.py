@@ -6,6 +6,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, format_trace_id
 
+from libs.observability.traces.clients import URL_TEMPLATE
 from tests.libs.observability.example import neighbour
 
 
@@ -23,3 +24,14 @@ async def test_a_call_of_a_client_is_a_span_that_hands_the_trace_on(spans, libra
     assert call.attributes["http.response.status_code"] == 204
     assert f"traceparent: 00-{format_trace_id(call.context.trace_id)}-{call.context.span_id:016x}-0" in received[0]
     assert "secret" not in call.to_json()
+    assert call.name == f"GET 127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_a_caller_names_the_span_of_its_call_by_a_template(spans, library, instrumented_clients):
+    server = await neighbour([])
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/users/1"
+    async with server, library.AsyncClient() as client:
+        await client.get(url, extensions={URL_TEMPLATE: "/users/{id}"})
+    call = spans()[0]
+    assert (call.name, call.attributes["url.template"]) == ("GET /users/{id}", "/users/{id}")

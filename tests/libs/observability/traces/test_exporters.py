@@ -81,7 +81,7 @@ def test_a_traces_dir_alone_gets_files_with_the_resource(run, tmp_path):
     )
     assert (result.stdout.strip(), result.returncode) == ("", 0), result.stderr
     [resource] = json.loads((tmp_path / "traces" / "spans.jsonl").read_text())["resourceSpans"]
-    attributes = {each["key"]: each["value"]["stringValue"] for each in resource["resource"]["attributes"]}
+    attributes = {each["key"]: next(iter(each["value"].values())) for each in resource["resource"]["attributes"]}
     assert {
         "service.name": "test-service",
         "service.namespace": "shop",

@@ -4,25 +4,35 @@ What a real broker does is in tests/docker/test_rabbitmq.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
-from libs.service_kit.events.rabbitmq import Consumer, queue_arguments
+from libs.observability.traces.provider import Provider
+from libs.service_kit.events.consumer import Consumer
+from libs.service_kit.events.rabbitmq import RabbitTransport, queue_arguments
 from libs.service_kit.settings import EventSettings
 from libs.service_kit.transactions import create_sessions
+from tests.fixtures.waiting import eventually_async
 
 
 class Message:
     """A message that notes how it is settled."""
 
     message_id = "m"
+    routing_key = AccountOpened.type
+    timestamp: datetime | None = None
 
     def __init__(self, tenant_id: UUID) -> None:
         data = AccountOpened(account_id=uuid4(), code="a", name="A").model_dump(mode="json")
@@ -37,6 +47,7 @@ class Message:
         )
         self.body = event.model_dump_json().encode()
         self.settled: list[str] = []
+        self.headers: dict[str, int] = {}
 
     async def ack(self) -> None:
         self.settled.append("ack")
@@ -64,6 +75,49 @@ class LostQueue:
         raise ConnectionError("lost")
 
 
+class Queue:
+    """A queue that delivers one message to whoever consumes it."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+
+    async def consume(self, callback: Callable[[Any], Awaitable[None]]) -> str:
+        await callback(self.message)
+        return "tag"
+
+    async def cancel(self, tag: str) -> None: ...
+
+
+@pytest.fixture
+def spans(app_state: dict[str, Any]) -> Callable[[], Sequence[ReadableSpan]]:
+    """The spans that have ended in this test."""
+    provider, memory = trace.get_tracer_provider(), InMemorySpanExporter()
+    assert isinstance(provider, Provider)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    return memory.get_finished_spans
+
+
+async def test_the_spans_of_both_ends_name_the_place_by_the_conventions(sessions, tenant_id, spans):
+    """Producer: exchange and routing key. Consumer: exchange, routing key and queue, and which attempt it is."""
+    producer: Any = RabbitTransport.place(cast("Any", None), "broker", AccountOpened.type)
+    assert producer == ("erp.events:account.opened.v1", "account.opened.v1")
+    message = Message(tenant_id)
+    message.headers["x-delivery-count"] = 2
+    queue: Any = Queue(message)
+    running = asyncio.create_task(Consumer(sessions, {}, "budget").run(queue))
+
+    async def is_settled() -> bool:
+        return bool(message.settled)
+
+    await eventually_async(is_settled, 10)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    [span] = [span for span in spans() if span.kind is SpanKind.CONSUMER]
+    assert span.name == "process erp.events:account.opened.v1:budget"
+    assert span.attributes["messaging.rabbitmq.destination.routing_key"] == "account.opened.v1"
+    assert span.attributes["messaging.message.delivery_attempt"] == 3
+
+
 def test_at_the_defaults_they_are_those_of_every_queue_that_exists():
     assert queue_arguments("budget", EventSettings()) == {
         "x-queue-type": "quorum",
@@ -89,7 +143,7 @@ async def test_a_consumer_whose_cancel_fails_stops_all_the_same_and_accepts_noth
     begun, late = Message(tenant_id), Message(tenant_id)  # what has begun cannot be committed
     queue: Any = LostQueue(late)
     before = asyncio.all_tasks()
-    running = asyncio.create_task(Consumer(create_sessions(away), {}).run(queue))
+    running = asyncio.create_task(Consumer(create_sessions(away), {}, "probe").run(queue))
     async with asyncio.timeout(10):
         await (await queue.deliver)(begun)
         running.cancel()
