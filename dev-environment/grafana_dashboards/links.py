@@ -32,6 +32,12 @@ def path(uid: str, *, keep_job: bool) -> str:
     return f"/d/{uid}?{'${job:queryparam}&' if keep_job else ''}${{__url_time_range}}"
 
 
+def to_runbook() -> DashboardLink:
+    """A link from the cell with the name of a runbook, in a row about a service, to that runbook."""
+    service = "${__data.fields.Service}"
+    return DashboardLink("Runbook").url(f"/d/runbook-{CLICKED_CELL}?var-job={service}&${{__url_time_range}}")
+
+
 def here(uid: str, title: str) -> DashboardLink:
     """The same for the top of a dashboard, which has switches for that."""
     return DashboardLink(title).url(f"/d/{uid}").include_vars(True).keep_time(True)

@@ -1,7 +1,8 @@
 """Overview: are the five services well? Rate, errors and duration side by side, and what moves between them."""
 
+from grafana_dashboards import runbooks
 from grafana_dashboards.board import Panels, alerts, board, chosen, restarts
-from grafana_dashboards.links import CLICKED_CELL, of_service, to_same
+from grafana_dashboards.links import CLICKED_CELL, of_service, to_runbook, to_same
 from grafana_dashboards.panels import ALL_OF_THEM, Query, graph, grid, number, query
 from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, ERRORS, SECONDS, red
@@ -77,7 +78,7 @@ def at_a_glance() -> Panels:
         ),
         grid(
             "Firing alerts and their age",
-            "Each has a runbook in dev-environment/runbooks.",
+            "Click a name for the runbook.",
             [("alertname", "Alert"), ("service", "Service"), ("severity", "Severity")],
             (
                 "For",
@@ -87,6 +88,8 @@ def at_a_glance() -> Panels:
                 (),
             ),
             width=8,
+            links=[to_runbook()],
+            names=runbooks.names(),
         ),
     ]
 
@@ -122,7 +125,16 @@ def errors() -> Panels:
             "Share of requests that ended in a 5xx. The dashed line is the objective.",
             "percentunit",
             query(share(server, whole), "{{job}}"),
+            width=8,
             limits=[(0.001, "red")],
+            links=of_service(),
+        ),
+        graph(
+            "Failed requests",
+            "Requests that ended in a 5xx, per second. Each dot is one of them; click it to open its trace.",
+            "reqps",
+            query(server, "{{job}}", exemplars=True),
+            width=8,
             links=of_service(),
         ),
         graph(
@@ -130,6 +142,7 @@ def errors() -> Panels:
             "Share of requests that ended in a 4xx. The callers are at fault, but check a sudden rise.",
             "percentunit",
             query(share(client, whole), "{{job}}"),
+            width=8,
             links=of_service(),
         ),
     ]

@@ -1,6 +1,6 @@
 """The kinds of panels that the dashboards consist of, each with its common look and behaviour."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grafana_foundation_sdk.builders import (
@@ -37,6 +37,7 @@ from grafana_foundation_sdk.models.dashboard import (
     SpecialValueMatch,
     Threshold,
     ThresholdsMode,
+    ValueMap,
     ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
@@ -157,8 +158,10 @@ def grid(
     width: int = 24,
     height: int = 7,
     links: Sequence[DashboardLink] = (),
+    names: Mapping[str, str] | None = None,
 ) -> table.Panel:
-    """A row for each value of the labels `by` (label, heading), a column for each expression.
+    """A row for each value of the labels `by` (label, heading), a column for each expression. The first column has the `links`, and
+    shows `names` instead of values.
 
     An expression must yield these labels and no others, not even a metric name: Grafana joins rows by all labels.
     """
@@ -179,8 +182,12 @@ def grid(
                 DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
             ]
         panel.override_by_name(heading, looks)
+    first = [DynamicConfigValue("links", [link.build().to_json() for link in links])]
+    if names:
+        shown = {value: ValueMappingResult(text=name) for value, name in names.items()}
+        first.append(DynamicConfigValue("mappings", [ValueMap(shown).to_json()]))
     if links:
-        panel.override_by_name(by[0][1], [DynamicConfigValue("links", [link.build().to_json() for link in links])])
+        panel.override_by_name(by[0][1], first)
     return panel
 
 

@@ -250,6 +250,16 @@ def test_the_columns_of_a_table_have_the_same_labels(panel):
         assert rows in grouped, target["expr"]
 
 
+def test_a_firing_alert_leads_to_its_runbook():
+    """A cell shows the name of the runbook's file instead of the alert's, since a link cannot turn one into the other."""
+    table = next(each for uid, each in TABLES if each["title"] == "Firing alerts and their age")
+    (override,) = (each for each in table["fieldConfig"]["overrides"] if each["matcher"]["options"] == "Alert")
+    (mapping,) = (each["value"] for each in override["properties"] if each["id"] == "mappings")
+    shown = {alert: f"runbook-{result['text']}" for alert, result in mapping[0]["options"].items()}
+    assert {rule["alert"] for rule in RULES if "alert" in rule} <= shown.keys()
+    assert set(shown.values()) == set(RUNBOOKS)
+
+
 def test_each_exception_from_having_data_is_in_a_query():
     asked = "\n".join(query.expr for query in ALL_QUERIES)
     assert [part for part in MAY_BE_EMPTY if part not in asked] == []
@@ -260,9 +270,9 @@ def test_a_link_leads_to_a_dashboard_a_variable_and_a_data_source_that_exist(pan
     links = re.findall(r'"url": "([^"]+)"', json.dumps(panel[1]))
     for link in links:
         assert "%24" not in link, "Grafana does not fill in a variable whose dollar sign is encoded"
-        if found := re.match(r"/d/(\w+)\?(?:var-|\$\{)(\w+)", link):
-            variables = {each["name"] for each in DASHBOARDS[found[1]]["templating"]["list"]}
-            assert found[2] in variables
+        if found := re.fullmatch(r"/d/(.+)\?(?:var-|\$\{)(\w+)(=.+|:queryparam\})&\$\{__url_time_range\}", link):
+            for uid in RUNBOOKS if found[1] == "runbook-${__value.text}" else [found[1]]:
+                assert found[2] in {each["name"] for each in EVERY[uid]["templating"]["list"]}
         else:
             pane = json.loads(parse_qs(urlsplit(link).query)["panes"][0])["left"]
             assert {pane["datasource"], *(each["datasource"]["uid"] for each in pane["queries"])} <= set(SOURCES)
@@ -343,29 +353,82 @@ def test_login_success_rate_is_the_panel_that_was_specified():
     assert {each["expr"]: each["legendFormat"] for each in panel["targets"]} == LOGIN_SUCCESS_RATE
 
 
+def has_exemplars(selector: promql_parser.VectorSelector) -> bool:
+    """Whether the requests behind this series are those that a reader looks for: slow ones, or those with one kind of answer."""
+    labels = {matcher.name for matcher in selector.matchers.matchers}
+    slow = selector.name == "http_request_duration_seconds_bucket"
+    return slow or (selector.name == "http_requests_total" and "status" in labels)
+
+
 @pytest.mark.parametrize("panel", [each for each in PANELS if each[1]["type"] in {"timeseries", "heatmap"}], ids=named)
-def test_a_duration_of_requests_over_time_leads_to_traces(panel):
+def test_a_query_for_slow_or_failed_requests_leads_to_their_traces(panel):
+    """Prometheus looks up the exemplars of every selector of a query: a share of failures would show successes too."""
     for target in panel[1]["targets"]:
-        assert target["exemplar"] is ("http_request_duration_seconds_bucket" in target["expr"])
+        assert target["exemplar"] is all(map(has_exemplars, selectors(target["expr"])))
+
+
+@pytest.mark.parametrize("uid", ["overview", "service"])
+def test_failures_beside_their_share_are_shown_with_their_traces(uid):
+    asked = [
+        (each["expr"], each.get("exemplar"))
+        for panel in panels(DASHBOARDS[uid])
+        for each in panel["targets"]
+        if "expr" in each
+    ]
+    failed = [(expr, exemplar) for expr, exemplar in asked if 'status="5xx"' in expr]
+    assert any("/" in expr for expr, _ in failed)
+    assert any(exemplar for _, exemplar in failed)
+
+
+@every_panel
+def test_a_link_to_the_traces_of_a_service_has_one_to_its_failed_traces_and_its_log_lines_beside_it(panel):
+    """Of the same service, and for the same time."""
+    panes = {
+        each["title"]: json.loads(parse_qs(urlsplit(each["url"]).query)["panes"][0])["left"]
+        for found in re.findall(r'"links": (\[[^]]*\])', json.dumps(panel[1]))
+        for each in json.loads(found)
+        if each["url"].startswith("/explore")
+    }
+    if panes:
+        failed, all_, lines = (panes[f"{what} of this service"] for what in ("Failed traces", "Traces", "Log lines"))
+        assert failed["queries"] == [all_["queries"][0] | {"tags": "error=true"}]
+        assert lines["queries"][0]["query"] == f'service.keyword:"{all_["queries"][0]["service"]}"'
+        assert failed["range"] == all_["range"] == lines["range"] == {"from": "${__from}", "to": "${__to}"}
 
 
 def test_an_exemplar_names_its_trace_as_the_services_do():
     exemplars = SOURCES["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
-    assert [(each["name"], each["datasourceUid"]) for each in exemplars] == [("trace_id", "jaeger")]
+    assert {each["name"] for each in exemplars} == {"trace_id"}
+    assert [each["datasourceUid"] for each in exemplars if "datasourceUid" in each] == ["jaeger"]
+
+
+@pytest.mark.parametrize(
+    ("uid", "destinations"), [("prometheus", "exemplarTraceIdDestinations"), ("elasticsearch", "dataLinks")]
+)
+def test_a_trace_id_leads_to_the_trace_and_to_its_log_lines_in_kibana(uid, destinations):
+    trace, lines = SOURCES[uid]["jsonData"][destinations]
+    assert (trace["urlDisplayLabel"], trace["datasourceUid"]) == ("Trace", "jaeger")
+    assert lines["urlDisplayLabel"] == "Log lines of this trace"
+    asked = urlsplit(lines["url"])
+    kept = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]["delete"]["min_age"]
+    assert asked.netloc == "localhost:5601"
+    assert f"from:now-{kept},to:now" in asked.fragment, "a trace is looked up among all lines that are kept"
+    assert "trace_id:%22$${__value.raw}%22" in asked.fragment
 
 
 def test_the_links_out_of_grafana_use_the_default_ports():
-    variables = {each["name"]: each["query"] for each in DASHBOARDS["service"]["templating"]["list"]}
     ports = {"KIBANA_PORT": "5601", **stack_settings.DEFAULTS}
-    assert variables["kibana"] == f"http://localhost:{ports['KIBANA_PORT']}"
-    assert variables["jaeger"] == f"http://localhost:{ports['JAEGER_UI_PORT']}"
+    for uid in {"service", *RUNBOOKS}:
+        variables = {each["name"]: each["query"] for each in EVERY[uid]["templating"]["list"]}
+        assert variables["kibana"] == f"http://localhost:{ports['KIBANA_PORT']}"
+        assert variables["jaeger"] == f"http://localhost:{ports['JAEGER_UI_PORT']}"
 
 
 def test_data_sources_lead_to_each_other():
     jaeger, elasticsearch = SOURCES["jaeger"]["jsonData"], SOURCES["elasticsearch"]["jsonData"]
     assert jaeger["tracesToLogsV2"]["datasourceUid"] == "elasticsearch"
     assert jaeger["tracesToMetrics"]["datasourceUid"] == "prometheus"
-    assert [(each["field"], each["datasourceUid"]) for each in elasticsearch["dataLinks"]] == [("trace_id", "jaeger")]
+    assert {each["field"] for each in elasticsearch["dataLinks"]} == {"trace_id"}
     assert SOURCES["prometheus"]["jsonData"]["alertmanagerUid"] in SOURCES
     assert set(SOURCES) == {"prometheus", "alertmanager", "jaeger", "elasticsearch"}
 
