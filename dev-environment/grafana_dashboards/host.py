@@ -3,12 +3,12 @@
 from grafana_dashboards.board import Panels, alerts, board, targets
 from grafana_dashboards.panels import graph, number, query
 from grafana_dashboards.promql import rate
+from grafana_dashboards.red import FULL
 
 HOST = 'job=~"$job", instance=~"$instance"'
 # As in the alert DiskFilling: file systems in memory and read-only ones are full by design.
 DISK = f'{HOST}, fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|erofs|fuse.*"'
 REAL_DEVICE = f'{HOST}, device!~"lo|veth.+|br-.+|docker.+"'
-FULL = ((0.8, "orange"), (0.9, "red"))
 
 
 def build() -> str:

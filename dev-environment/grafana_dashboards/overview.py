@@ -1,13 +1,27 @@
-"""Overview: are the five services well? Rate, errors and duration side by side, and what moves between them."""
+"""Overview: are the five services well? Rate, errors, duration and saturation, and what moves between them."""
+
+from typing import Any
 
 from grafana_dashboards import runbooks
 from grafana_dashboards.board import Panels, alerts, board, chosen, restarts
 from grafana_dashboards.links import CLICKED_CELL, of_service, to_runbook, to_same
-from grafana_dashboards.panels import ALL_OF_THEM, Query, graph, grid, number, query
+from grafana_dashboards.panels import ALL_OF_THEM, Limit, Query, graph, grid, number, query
 from grafana_dashboards.promql import quantile, rate, share
-from grafana_dashboards.red import BUDGET, ERRORS, SECONDS, red
+from grafana_dashboards.red import BUDGET, ERRORS, FULL, SECONDS, red
 
 JOB = 'job=~"$job"'
+# What fills up, of the fullest instance of each service, and from where on that is bad.
+POOL = (
+    f'max by (job) (sum by (job, instance, pool) (db_pool_connections{{{JOB}, state="in_use"}})'
+    f" / sum by (job, instance, pool) (db_pool_limit{{{JOB}}}))"
+)
+POOL_FULL = ((0.7, "orange"), (0.9, "red"))
+LAG = f"max by (job) ({quantile(0.99, 'event_loop_lag_seconds', JOB, 'job, instance')})"
+LATE = ((0.05, "orange"), (0.1, "red"))
+MEMORY = f"max by (job) (process_resident_memory_bytes{{{JOB}}}) / {256 * 2**20}"
+UNSENT = f"outbox_oldest_unsent_seconds{{{JOB}}}"
+WAITING = ((30, "orange"), (120, "red"))
+
 FIRING = 'ALERTS{alertstate="firing", severity!="none"}'
 
 
@@ -22,6 +36,7 @@ def build() -> str:
             ("Rate", requests()),
             ("Errors", errors()),
             ("Duration", durations()),
+            ("Saturation", saturation()),
             ("Between the services", events()),
         ],
         variables=[chosen("job", "Service", 'label_values(up{job=~".+-service"}, job)', everything=".+-service")],
@@ -71,9 +86,11 @@ def at_a_glance() -> Panels:
             ),
             ("Duration (95 %)", f"max by (job) (job:http_request_duration_seconds:p95_rate5m{{{JOB}}})", "s", SECONDS),
             ("Error budget left", f"min by (job) (slo:error_budget_remaining:ratio7d{{{JOB}}})", "percentunit", BUDGET),
-            ("Memory", f"sum by (job) (process_resident_memory_bytes{{{JOB}}})", "bytes", ()),
+            ("Pool in use", POOL, "percentunit", POOL_FULL),
+            ("Event loop lag (99 %)", LAG, "s", LATE),
+            ("Memory", MEMORY, "percentunit", FULL),
+            ("Oldest unsent event", f"max by (job) ({UNSENT})", "s", WAITING),
             ("Running for", f"time() - max by (job) (process_start_time_seconds{{{JOB}}})", "s", ()),
-            width=16,
             links=of_service(CLICKED_CELL),
         ),
         grid(
@@ -87,7 +104,6 @@ def at_a_glance() -> Panels:
                 "s",
                 (),
             ),
-            width=8,
             links=[to_runbook()],
             names=runbooks.names(),
         ),
@@ -173,10 +189,49 @@ def durations() -> Panels:
     ]
 
 
+def saturation() -> Panels:
+    """What fills up before requests fail, of the fullest instance of each service."""
+
+    def filled(title: str, description: str, unit: str, asked: Query, *limits: Limit, top: float | None = None) -> Any:
+        return graph(title, description, unit, asked, width=6, top=top, limits=limits[-1:], links=of_service())
+
+    return [
+        filled(
+            "Pool in use",
+            "Share of the database connections that a service may open. When all are in use, requests wait for one.",
+            "percentunit",
+            query(POOL, "{{job}}"),
+            *POOL_FULL,
+            top=1,
+        ),
+        filled(
+            "Event loop lag, 99 %",
+            "The delay with which the loop runs due callbacks. If it is high, every request waits.",
+            "s",
+            query(LAG, "{{job}}"),
+            *LATE,
+        ),
+        filled(
+            "Memory",
+            "Share of the 256 MiB that a container may use; at the limit it is killed. Processes outside of containers have none.",
+            "percentunit",
+            query(MEMORY, "{{job}}"),
+            *FULL,
+            top=1,
+        ),
+        filled(
+            "Oldest unsent event",
+            "Age of the oldest event waiting in an outbox.",
+            "s",
+            query(f"max by (job, destination) ({UNSENT})", "{{job}} to {{destination}}"),
+            *WAITING,
+        ),
+    ]
+
+
 def events() -> Panels:
-    """Events between the services, and where they are delayed."""
+    """Events between the services, and where they are not sent."""
     handled, failed = rate("events_consumed_total", JOB, "job"), rate("events_failed_total", JOB, "job")
-    oldest = f"max by (job, destination) (outbox_oldest_unsent_seconds{{{JOB}}})"
     opened = f'max by (job, target) (circuit_breaker_state{{{JOB}, circuit_breaker_state="opened"}})'
     return [
         graph(
@@ -184,7 +239,7 @@ def events() -> Panels:
             "Events handed to the transport per second.",
             "eps",
             query(rate("events_published_total", JOB, "event_type"), "{{event_type}}"),
-            width=6,
+            width=8,
             stacked=True,
         ),
         graph(
@@ -193,16 +248,7 @@ def events() -> Panels:
             "eps",
             query(handled, "{{job}}"),
             query(failed, "{{job}}, failed"),
-            width=6,
-            links=of_service(),
-        ),
-        graph(
-            "Oldest unsent event",
-            "Age of the oldest event waiting in an outbox.",
-            "s",
-            query(oldest, "{{job}} to {{destination}}"),
-            width=6,
-            limits=[(120, "red")],
+            width=8,
             links=of_service(),
         ),
         graph(
@@ -210,7 +256,7 @@ def events() -> Panels:
             "1 while a service does not call another one because that one has not answered.",
             "short",
             query(opened, "{{job}} to {{target}}"),
-            width=6,
+            width=8,
             top=1,
             links=of_service(),
         ),

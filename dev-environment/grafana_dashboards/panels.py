@@ -48,7 +48,8 @@ PROMETHEUS = DataSourceRef(type_val="prometheus", uid="${datasource}")
 ELASTICSEARCH = DataSourceRef(type_val="elasticsearch", uid="elasticsearch")
 
 Query = prometheus.Dataquery
-Limits = Sequence[tuple[float, str]]
+Limit = tuple[float, str]
+Limits = Sequence[Limit]
 """Pairs of a lower bound and the colour from it on. Below the first bound a value is red if the last colour is green, that is if
 more is better, and green otherwise."""
 

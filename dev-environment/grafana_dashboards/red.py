@@ -10,6 +10,7 @@ from grafana_dashboards.promql import quantile, rate, share
 
 ERRORS = ((0.001, "orange"), (0.01, "red"))
 SECONDS = ((0.25, "orange"), (0.5, "red"))
+FULL = ((0.8, "orange"), (0.9, "red"))
 BUDGET = ((0, "orange"), (0.25, "green"))
 
 

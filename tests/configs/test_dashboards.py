@@ -348,6 +348,29 @@ def test_a_counter_is_shown_as_a_rate_over_the_window_that_fits_the_time_range(q
     assert counters <= set(re.findall(r"(?:rate|increase)\((\w+)", query.expr))
 
 
+def test_the_overview_shows_how_full_each_service_is():
+    """As a table and over time: what fills up before requests fail."""
+    scarce = {
+        "db_pool_limit",
+        "event_loop_lag_seconds_bucket",
+        "process_resident_memory_bytes",
+        "outbox_oldest_unsent_seconds",
+    }
+    for kind in ("table", "timeseries"):
+        shown = [panel for panel in panels(DASHBOARDS["overview"]) if panel["type"] == kind]
+        asked = [each["expr"] for panel in shown for each in panel["targets"]]
+        by_service = [expr for expr in asked if re.match(r"max by \(job(, destination)?\) ", expr)]
+        assert scarce <= {selector.name for expr in by_service for selector in selectors(expr)}
+
+
+def test_memory_is_compared_with_the_limit_of_the_containers():
+    compose = yaml.safe_load((DEV.parent / "docker-compose.dev.yml").read_text())
+    limit = compose["x-service"]["deploy"]["resources"]["limits"]["memory"]
+    shares = [query.expr for query in QUERIES if "process_resident_memory_bytes" in query.expr and "/ 2" in query.expr]
+    assert len(shares) == 2
+    assert all(expr.endswith(f"/ {int(limit.removesuffix('M')) * 2**20}") for expr in shares)
+
+
 def test_login_success_rate_is_the_panel_that_was_specified():
     panel = next(each for uid, each in PANELS if (uid, each["title"]) == ("business", "Login Success Rate"))
     assert {each["expr"]: each["legendFormat"] for each in panel["targets"]} == LOGIN_SUCCESS_RATE
