@@ -1,10 +1,11 @@
 """Write every dashboard to the folder that Grafana reads: `make dashboards`."""
 
+import json
 from pathlib import Path
 
-from grafana_dashboards import business, host, overview, postgresql, rabbitmq, service, slo, telemetry
+from grafana_dashboards import business, host, overview, postgresql, rabbitmq, runbooks, service, slo, telemetry
 
-FOLDER = Path(__file__).parents[1] / "grafana/dashboards"
+FOLDERS = [Path(__file__).parents[1] / "grafana" / name for name in ("dashboards", "runbooks")]
 DASHBOARDS = {
     "overview": overview.build,
     "service": service.build,
@@ -17,13 +18,30 @@ DASHBOARDS = {
 }
 
 
+def built() -> dict[Path, str]:
+    """The content of every file."""
+    boards = {uid: build() for uid, build in DASHBOARDS.items()}
+    titles = {json.loads(text)["title"]: uid for uid, text in boards.items()}
+    pages = {runbooks.uid(name): runbooks.build(name, titles) for name in runbooks.names().values()}
+    return {
+        folder / f"{uid}.json": text
+        for folder, texts in zip(FOLDERS, (boards, pages), strict=True)
+        for uid, text in texts.items()
+    }
+
+
 def main() -> None:
-    """Write the files whose content has changed."""
-    for uid, build in DASHBOARDS.items():
-        file, text = FOLDER / f"{uid}.json", build()
+    """Write the files whose content has changed, and remove those that nothing builds any more."""
+    files = built()
+    for folder in FOLDERS:
+        folder.mkdir(exist_ok=True)
+        for file in set(folder.glob("*.json")) - files.keys():
+            file.unlink()
+            print(f"Removed: {file.relative_to(folder.parents[2])}")
+    for file, text in files.items():
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
-            print(f"Written: {file.relative_to(FOLDER.parents[2])}")
+            print(f"Written: {file.relative_to(file.parents[3])}")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from grafana_dashboards.panels import PROMETHEUS
+from grafana_dashboards.links import OUTSIDE
+from grafana_dashboards.panels import PROMETHEUS, query
 
-TAG = "all-erp"
+TAG, RUNBOOK = "all-erp", "runbook"
 ALL = VariableOption(text=["All"], value=["$__all"])
 
 Panels = Sequence[Any]
@@ -33,30 +34,57 @@ def board(
     annotations: Sequence[dashboard.AnnotationQuery] = (),
     links: Sequence[dashboard.DashboardLink] = (),
     since: str = "now-1h",
+    tag: str = TAG,
+    one_job: bool = False,
 ) -> str:
-    """The JSON of a dashboard; the same input always gives the same bytes."""
-    made = dashboard.Dashboard(title).uid(uid).description(description).tags([TAG]).readonly().timezone("browser")
+    """The JSON of a dashboard; the same input always gives the same bytes. With `one_job`, its variable `job` has exactly one
+    value, which the links to the runbooks hand on."""
+    made = dashboard.Dashboard(title).uid(uid).description(description).tags([tag]).readonly().timezone("browser")
     made.time(since, "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR)
     made.variables([_datasource(), *variables])
     made.annotations(list(annotations))
-    others = dashboard.DashboardLink("Dashboards").type(DashboardLinkType.DASHBOARDS).tags([TAG])
-    outside = [link.type(DashboardLinkType.LINK).icon("external link") for link in links]
-    # The SDK's default placement hides links in a menu.
-    made.links([link.placement("") for link in (others.as_dropdown(True).keep_time(True), *outside)])
+    # The variables of other dashboards have the same names but other values: only the runbooks take any job.
+    menus = [_menu("Dashboards", TAG), _menu("Runbooks", RUNBOOK).include_vars(one_job)]
+    made.links([*menus, *(link.type(DashboardLinkType.LINK) for link in links)])
     number = 0
     for heading, panels in rows:
-        number += 1
-        made.with_row(dashboard.Row(heading).id(number))
+        if heading:
+            number += 1
+            made.with_row(dashboard.Row(heading).id(number))
         for panel in panels:
             number += 1
             made.with_panel(panel.id(number))
-    return json.dumps(made.build(), cls=JSONEncoder, sort_keys=True, indent=2) + "\n"
+    plain = _without_old_fields(json.loads(json.dumps(made.build(), cls=JSONEncoder)))
+    return json.dumps(plain, sort_keys=True, indent=2) + "\n"
+
+
+def _menu(title: str, tag: str) -> dashboard.DashboardLink:
+    listed = dashboard.DashboardLink(title).type(DashboardLinkType.DASHBOARDS).tags([tag])
+    return listed.as_dropdown(True).keep_time(True)
+
+
+def _without_old_fields(made: dict[str, Any]) -> dict[str, Any]:
+    """The dashboard without what the SDK adds to it and Grafana's schema does not have, or no longer."""
+    for link in made["links"]:
+        del link["placement"]  # its only value hides the link in a menu
+    for variable in made["templating"]["list"]:
+        for field in ("auto", "auto_count", "auto_min"):
+            variable.pop(field, None)
+    for panel in made["panels"]:
+        panel.get("options", {}).pop("footer", None)
+        fields = panel.get("fieldConfig", {"defaults": {}, "overrides": []})
+        properties = [each for override in fields["overrides"] for each in override["properties"]]
+        for place in [fields["defaults"], *({each["id"]: each["value"]} for each in properties)]:
+            for link in place.get("links", ()):
+                for field in link.keys() - {"title", "url", "targetBlank"}:
+                    del link[field]
+    return made
 
 
 def chosen(name: str, label: str, source: str, *, everything: str | None = ".+", first: str = "") -> Any:
     """A variable with the values of a PromQL query. `everything` is the regular expression for "All"; without it, exactly one
     value can be chosen, and `first` is chosen initially."""
-    made = dashboard.QueryVariable(name).label(label).datasource(PROMETHEUS).definition(source)
+    made = dashboard.QueryVariable(name).label(label).datasource(PROMETHEUS)
     made.query({"query": source, "refId": name, "qryType": 1})
     made.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
     if everything is None:
@@ -77,6 +105,11 @@ def constant(name: str, value: str) -> dashboard.ConstantVariable:
     return dashboard.ConstantVariable(name).value(value)
 
 
+def programs() -> list[Any]:
+    """Where the pages of other programs are, which dashboards link to."""
+    return [constant(name, url) for name, url in OUTSIDE.items()]
+
+
 def restarts(matchers: str) -> dashboard.AnnotationQuery:
     """Mark the start of each process."""
     expr = f"changes(process_start_time_seconds{{{matchers}}}[$__rate_interval]) > 0"
@@ -91,7 +124,7 @@ def alerts(services: str) -> dashboard.AnnotationQuery:
 
 def _annotation(name: str, color: str, expr: str, title: str) -> dashboard.AnnotationQuery:
     made = dashboard.AnnotationQuery().name(name).datasource(PROMETHEUS).enable(True).icon_color(color)
-    return made.expr(expr).title_format(title)
+    return made.target(query(expr).ref_id("Anno")).title_format(title)
 
 
 def _datasource() -> dashboard.DatasourceVariable:

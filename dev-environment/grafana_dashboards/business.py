@@ -2,7 +2,7 @@
 
 from grafana_dashboards.board import Panels, alerts, board
 from grafana_dashboards.links import of_service
-from grafana_dashboards.panels import graph, heat, latest, number, query
+from grafana_dashboards.panels import graph, heat, number, query
 from grafana_dashboards.promql import quantile, rate, share, total
 
 
@@ -46,9 +46,8 @@ def logins() -> Panels:
             "Successful logins",
             "Share of all login attempts that succeeded.",
             "percentunit",
-            query(share(succeeded, all_of_them)),
+            share(succeeded, all_of_them),
             none="none",
-            below="red",
             limits=[(0.5, "orange"), (0.9, "green")],
             links=follow,
             width=8,
@@ -57,7 +56,8 @@ def logins() -> Panels:
             "Login duration",
             "The 95th percentile. Most of it is the password hash, which is slow by design.",
             "s",
-            query(quantile(0.95, "auth_login_duration")),
+            quantile(0.95, "auth_login_duration"),
+            none="none",
             limits=[(1, "orange"), (2, "red")],
             links=follow,
             width=8,
@@ -66,7 +66,7 @@ def logins() -> Panels:
             "Sessions ended early",
             "Sessions in the selected time range that ended by a logout, a changed password, a reused token or a disabled user.",
             "short",
-            latest(total("auth_sessions_revoked_total")),
+            total("auth_sessions_revoked_total"),
             decimals=0,
             width=8,
         ),
@@ -82,7 +82,7 @@ def tenants() -> Panels:
             "Tenants activated",
             "Tenants that became active in the selected time range.",
             "short",
-            latest(total("tenants_provisioned_total", 'outcome="active"')),
+            total("tenants_provisioned_total", 'outcome="active"'),
             decimals=0,
             height=8,
         ),
@@ -90,7 +90,7 @@ def tenants() -> Panels:
             "Tenants closed",
             "Tenants closed in the selected time range because a service failed to prepare them, or was too late.",
             "short",
-            latest(total("tenants_provisioned_total", 'outcome="closed"')),
+            total("tenants_provisioned_total", 'outcome="closed"'),
             decimals=0,
             limits=[(1, "red")],
             links=follow,
@@ -131,7 +131,7 @@ def budget() -> Panels:
             "Refused",
             "Refusals by a rule, as a share of the requested expenditures.",
             "percentunit",
-            query(share(refused, asked)),
+            share(refused, asked),
             none="none",
             limits=[(0.5, "orange")],
             links=follow,
@@ -141,7 +141,7 @@ def budget() -> Panels:
             "Committed",
             "Amount committed by approvals in the selected time range; the currencies are added up without conversion.",
             "short",
-            latest(total("budget_committed_amount_total")),
+            total("budget_committed_amount_total"),
             decimals=0,
             height=8,
         ),
@@ -149,7 +149,7 @@ def budget() -> Panels:
             "Approvals",
             "Expenditures approved in the selected time range.",
             "short",
-            latest(total("budget_expenditures_total", 'decision="approved"')),
+            total("budget_expenditures_total", 'decision="approved"'),
             decimals=0,
             height=8,
         ),
@@ -163,7 +163,7 @@ def people() -> Panels:
             "People hired",
             "People hired in the selected time range.",
             "short",
-            latest(total("personnel_hires_total")),
+            total("personnel_hires_total"),
             decimals=0,
             height=8,
         ),

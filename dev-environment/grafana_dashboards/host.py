@@ -3,12 +3,12 @@
 from grafana_dashboards.board import Panels, alerts, board, targets
 from grafana_dashboards.panels import graph, number, query
 from grafana_dashboards.promql import rate
+from grafana_dashboards.red import FULL
 
 HOST = 'job=~"$job", instance=~"$instance"'
 # As in the alert DiskFilling: file systems in memory and read-only ones are full by design.
 DISK = f'{HOST}, fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|erofs|fuse.*"'
 REAL_DEVICE = f'{HOST}, device!~"lo|veth.+|br-.+|docker.+"'
-FULL = ((0.8, "orange"), (0.9, "red"))
 
 
 def build() -> str:
@@ -37,22 +37,22 @@ def quick_look() -> Panels:
             "CPU busy",
             "Share of all cores, over five minutes. An alert fires when it stays above 80 % for five minutes.",
             "percentunit",
-            query('max(instance:node_cpu:utilisation_rate5m{instance=~"$instance"})'),
+            'max(instance:node_cpu:utilisation_rate5m{instance=~"$instance"})',
             limits=FULL,
         ),
         number(
             "Memory used",
             "Share of memory that is not available to a new program.",
             "percentunit",
-            query('max(instance:node_memory:utilisation{instance=~"$instance"})'),
+            'max(instance:node_memory:utilisation{instance=~"$instance"})',
             limits=FULL,
         ),
-        number("Root disk used", "Share of the file system mounted at /.", "percentunit", query(root), limits=FULL),
+        number("Root disk used", "Share of the file system mounted at /.", "percentunit", root, limits=FULL),
         number(
             "Swap used",
             "Share of the swap space; a program waits when its pages are read back.",
             "percentunit",
-            query(swap),
+            swap,
             limits=[(0.25, "orange"), (0.5, "red")],
             none="no swap",
         ),
@@ -60,17 +60,15 @@ def quick_look() -> Panels:
             "Load by core",
             "Five-minute load average divided by the number of cores.",
             "short",
-            query(f"max(node_load5{{{HOST}}}) / {cores}"),
+            f"max(node_load5{{{HOST}}}) / {cores}",
             limits=[(1, "orange"), (2, "red")],
         ),
-        number(
-            "Running for", "Time since the last boot.", "s", query(f"time() - max(node_boot_time_seconds{{{HOST}}})")
-        ),
+        number("Running for", "Time since the last boot.", "s", f"time() - max(node_boot_time_seconds{{{HOST}}})"),
         number(
             "CPU pressure",
             "Share of time in which something waited for a core.",
             "percentunit",
-            query(pressure("cpu")),
+            pressure("cpu"),
             limits=[(0.2, "orange"), (0.5, "red")],
             none="not reported",
         ),
@@ -78,7 +76,7 @@ def quick_look() -> Panels:
             "Memory pressure",
             "Share of time in which something waited for memory.",
             "percentunit",
-            query(pressure("memory")),
+            pressure("memory"),
             limits=[(0.05, "orange"), (0.2, "red")],
             none="not reported",
         ),
@@ -86,17 +84,17 @@ def quick_look() -> Panels:
             "Disk pressure",
             "Share of time in which something waited for a disk.",
             "percentunit",
-            query(pressure("io")),
+            pressure("io"),
             limits=[(0.2, "orange"), (0.5, "red")],
             none="not reported",
         ),
-        number("Cores", "Number of cores of the machine.", "short", query(cores)),
-        number("Memory", "Total memory of the machine.", "bytes", query(f"sum(node_memory_MemTotal_bytes{{{HOST}}})")),
+        number("Cores", "Number of cores of the machine.", "short", cores),
+        number("Memory", "Total memory of the machine.", "bytes", f"sum(node_memory_MemTotal_bytes{{{HOST}}})"),
         number(
             "Open files",
             "Open files of the whole machine, as a share of its limit.",
             "percentunit",
-            query(f"max(node_filefd_allocated{{{HOST}}}) / max(node_filefd_maximum{{{HOST}}})"),
+            f"max(node_filefd_allocated{{{HOST}}}) / max(node_filefd_maximum{{{HOST}}})",
             limits=FULL,
         ),
     ]

@@ -1,12 +1,27 @@
-"""Overview: are the five services well? Rate, errors and duration side by side, and what moves between them."""
+"""Overview: are the five services well? Rate, errors, duration and saturation, and what moves between them."""
 
+from typing import Any
+
+from grafana_dashboards import runbooks
 from grafana_dashboards.board import Panels, alerts, board, chosen, restarts
-from grafana_dashboards.links import CLICKED_CELL, of_service, to_same
-from grafana_dashboards.panels import Query, graph, grid, number, query
+from grafana_dashboards.links import CLICKED_CELL, of_service, to_runbook, to_same
+from grafana_dashboards.panels import ALL_OF_THEM, Limit, Query, graph, grid, number, query
 from grafana_dashboards.promql import quantile, rate, share
-from grafana_dashboards.red import BUDGET, ERRORS, SECONDS, red
+from grafana_dashboards.red import BUDGET, ERRORS, FULL, SECONDS, red
 
 JOB = 'job=~"$job"'
+# What fills up, of the fullest instance of each service, and from where on that is bad.
+POOL = (
+    f'max by (job) (sum by (job, instance, pool) (db_pool_connections{{{JOB}, state="in_use"}})'
+    f" / sum by (job, instance, pool) (db_pool_limit{{{JOB}}}))"
+)
+POOL_FULL = ((0.7, "orange"), (0.9, "red"))
+LAG = f"max by (job) ({quantile(0.99, 'event_loop_lag_seconds', JOB, 'job, instance')})"
+LATE = ((0.05, "orange"), (0.1, "red"))
+MEMORY = f"max by (job) (process_resident_memory_bytes{{{JOB}}}) / {256 * 2**20}"
+UNSENT = f"outbox_oldest_unsent_seconds{{{JOB}}}"
+WAITING = ((30, "orange"), (120, "red"))
+
 FIRING = 'ALERTS{alertstate="firing", severity!="none"}'
 
 
@@ -21,6 +36,7 @@ def build() -> str:
             ("Rate", requests()),
             ("Errors", errors()),
             ("Duration", durations()),
+            ("Saturation", saturation()),
             ("Between the services", events()),
         ],
         variables=[chosen("job", "Service", 'label_values(up{job=~".+-service"}, job)', everything=".+-service")],
@@ -30,50 +46,56 @@ def build() -> str:
 
 def at_a_glance() -> Panels:
     """A row of numbers, then tables of the services and the firing alerts."""
+    asked = f"max by (job) (job:http_requests:rate5m{{{JOB}}})"
     return [
         number(
             "Services up",
-            "Number of processes that answer Prometheus.",
-            "short",
-            query(f"sum(up{{{JOB}}})"),
-            below="red",
-            limits=[(1, "green")],
-            none="0",
+            "Share of the processes that answer Prometheus.",
+            "percentunit",
+            f"avg(up{{{JOB}}})",
+            limits=ALL_OF_THEM,
         ),
         *red(JOB, "by all services"),
         number(
             "Error budget left",
             "Of the worst service level over seven days. Below zero, its objective is missed.",
             "percentunit",
-            query(f"min(slo:error_budget_remaining:ratio7d{{{JOB}}})"),
+            f"min(slo:error_budget_remaining:ratio7d{{{JOB}}})",
             limits=BUDGET,
-            below="red",
-            links=[to_same("slo", "Service levels", "job")],
+            links=[to_same("slo", "Service levels")],
         ),
         number(
             "Firing alerts",
-            "Alerts that are firing now; Alertmanager decides who is notified.",
+            'Alerts that are firing now; Alertmanager decides who is notified. "no rules": Prometheus evaluates none, not even Watchdog.',
             "short",
-            query(f"count({FIRING}) or vector(0)"),
+            f'count({FIRING}) or 0 * count(ALERTS{{alertname="Watchdog"}})',
             limits=[(1, "red")],
+            none="no rules",
         ),
         grid(
             "Services",
             "Rates over five minutes. Click a name for the service's dashboard, traces or log lines.",
             [("job", "Service")],
-            ("Up", f"sum by (job) (up{{{JOB}}})", "short", [(1, "green")]),
-            ("Requests", f"max by (job) (job:http_requests:rate5m{{{JOB}}})", "reqps", ()),
-            ("Errors", f"max by (job) (job:http_errors:ratio_rate5m{{{JOB}}})", "percentunit", ERRORS),
+            ("Up", f"avg by (job) (up{{{JOB}}})", "percentunit", ALL_OF_THEM),
+            ("Requests", asked, "reqps", ()),
+            (
+                "Errors",
+                f"max by (job) (job:http_errors:ratio_rate5m{{{JOB}}}) and {asked} > 0",
+                "percentunit",
+                ERRORS,
+            ),
             ("Duration (95 %)", f"max by (job) (job:http_request_duration_seconds:p95_rate5m{{{JOB}}})", "s", SECONDS),
             ("Error budget left", f"min by (job) (slo:error_budget_remaining:ratio7d{{{JOB}}})", "percentunit", BUDGET),
-            ("Memory", f"sum by (job) (process_resident_memory_bytes{{{JOB}}})", "bytes", ()),
+            ("Pool in use", POOL, "percentunit", POOL_FULL),
+            ("Event loop lag (99 %)", LAG, "s", LATE),
+            ("Memory", MEMORY, "percentunit", FULL),
+            ("Oldest unsent event", f"max by (job) ({UNSENT})", "s", WAITING),
             ("Running for", f"time() - max by (job) (process_start_time_seconds{{{JOB}}})", "s", ()),
-            width=16,
             links=of_service(CLICKED_CELL),
         ),
         grid(
             "Firing alerts and their age",
-            "Each has a runbook in dev-environment/runbooks.",
+            "Click a name for the runbook.",
             [("alertname", "Alert"), ("service", "Service"), ("severity", "Severity")],
             (
                 "For",
@@ -82,7 +104,8 @@ def at_a_glance() -> Panels:
                 "s",
                 (),
             ),
-            width=8,
+            links=[to_runbook()],
+            names=runbooks.names(),
         ),
     ]
 
@@ -118,7 +141,16 @@ def errors() -> Panels:
             "Share of requests that ended in a 5xx. The dashed line is the objective.",
             "percentunit",
             query(share(server, whole), "{{job}}"),
+            width=8,
             limits=[(0.001, "red")],
+            links=of_service(),
+        ),
+        graph(
+            "Failed requests",
+            "Requests that ended in a 5xx, per second. Each dot is one of them; click it to open its trace.",
+            "reqps",
+            query(server, "{{job}}", exemplars=True),
+            width=8,
             links=of_service(),
         ),
         graph(
@@ -126,6 +158,7 @@ def errors() -> Panels:
             "Share of requests that ended in a 4xx. The callers are at fault, but check a sudden rise.",
             "percentunit",
             query(share(client, whole), "{{job}}"),
+            width=8,
             links=of_service(),
         ),
     ]
@@ -156,10 +189,49 @@ def durations() -> Panels:
     ]
 
 
+def saturation() -> Panels:
+    """What fills up before requests fail, of the fullest instance of each service."""
+
+    def filled(title: str, description: str, unit: str, asked: Query, *limits: Limit, top: float | None = None) -> Any:
+        return graph(title, description, unit, asked, width=6, top=top, limits=limits[-1:], links=of_service())
+
+    return [
+        filled(
+            "Pool in use",
+            "Share of the database connections that a service may open. When all are in use, requests wait for one.",
+            "percentunit",
+            query(POOL, "{{job}}"),
+            *POOL_FULL,
+            top=1,
+        ),
+        filled(
+            "Event loop lag, 99 %",
+            "The delay with which the loop runs due callbacks. If it is high, every request waits.",
+            "s",
+            query(LAG, "{{job}}"),
+            *LATE,
+        ),
+        filled(
+            "Memory",
+            "Share of the 256 MiB that a container may use; at the limit it is killed. Processes outside of containers have none.",
+            "percentunit",
+            query(MEMORY, "{{job}}"),
+            *FULL,
+            top=1,
+        ),
+        filled(
+            "Oldest unsent event",
+            "Age of the oldest event waiting in an outbox.",
+            "s",
+            query(f"max by (job, destination) ({UNSENT})", "{{job}} to {{destination}}"),
+            *WAITING,
+        ),
+    ]
+
+
 def events() -> Panels:
-    """Events between the services, and where they are delayed."""
+    """Events between the services, and where they are not sent."""
     handled, failed = rate("events_consumed_total", JOB, "job"), rate("events_failed_total", JOB, "job")
-    oldest = f"max by (job, destination) (outbox_oldest_unsent_seconds{{{JOB}}})"
     opened = f'max by (job, target) (circuit_breaker_state{{{JOB}, circuit_breaker_state="opened"}})'
     return [
         graph(
@@ -167,7 +239,7 @@ def events() -> Panels:
             "Events handed to the transport per second.",
             "eps",
             query(rate("events_published_total", JOB, "event_type"), "{{event_type}}"),
-            width=6,
+            width=8,
             stacked=True,
         ),
         graph(
@@ -176,16 +248,7 @@ def events() -> Panels:
             "eps",
             query(handled, "{{job}}"),
             query(failed, "{{job}}, failed"),
-            width=6,
-            links=of_service(),
-        ),
-        graph(
-            "Oldest unsent event",
-            "Age of the oldest event waiting in an outbox.",
-            "s",
-            query(oldest, "{{job}} to {{destination}}"),
-            width=6,
-            limits=[(120, "red")],
+            width=8,
             links=of_service(),
         ),
         graph(
@@ -193,7 +256,7 @@ def events() -> Panels:
             "1 while a service does not call another one because that one has not answered.",
             "short",
             query(opened, "{{job}} to {{target}}"),
-            width=6,
+            width=8,
             top=1,
             links=of_service(),
         ),

@@ -1,6 +1,6 @@
 """The kinds of panels that the dashboards consist of, each with its common look and behaviour."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grafana_foundation_sdk.builders import (
@@ -11,6 +11,7 @@ from grafana_foundation_sdk.builders import (
     prometheus,
     stat,
     table,
+    text,
     timeseries,
 )
 from grafana_foundation_sdk.builders.dashboard import DashboardLink, ThresholdsConfig
@@ -29,20 +30,33 @@ from grafana_foundation_sdk.models.common import (
     VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
+    SpecialValueMap,
+    SpecialValueMatch,
     Threshold,
     ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.text import TextMode
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="${datasource}")
 ELASTICSEARCH = DataSourceRef(type_val="elasticsearch", uid="elasticsearch")
 
 Query = prometheus.Dataquery
-Limits = Sequence[tuple[float, str]]
-"""Pairs of a lower bound and the colour from it on; below the first bound a value is green."""
+Limit = tuple[float, str]
+Limits = Sequence[Limit]
+"""Pairs of a lower bound and the colour from it on. Below the first bound a value is red if the last colour is green, that is if
+more is better, and green otherwise."""
+
+ALL_OF_THEM: Limits = ((1, "green"),)
+"""For a share of things that run: it is green only while all of them do."""
+
+NO_DATA = "no data"
 
 
 def query(expr: str, legend: str = "", *, exemplars: bool = False) -> Query:
@@ -93,31 +107,33 @@ def number(
     title: str,
     description: str,
     unit: str,
-    asked: Query,
+    expr: str,
+    legend: str = "",
     *,
     width: int = 4,
     height: int = 4,
     limits: Limits = (),
-    below: str = "green",
     decimals: int | None = None,
     links: Sequence[DashboardLink] = (),
-    none: str | None = None,
+    none: str = NO_DATA,
 ) -> stat.Panel:
-    """One number over a sparkline, coloured by `limits` (in the colour `below` under the first); `none` is shown if there is no
-    value."""
+    """The present value, coloured by `limits` if there are any; `none` is shown, without a colour, if there is no value.
+
+    It is an instant query: the last value of a range would still be shown, in green, after its source has gone.
+    """
     panel = stat.Panel().title(title).description(description).unit(unit).datasource(PROMETHEUS)
-    panel.span(width).height(height).targets(_named([asked])).data_links(list(links))
-    panel.thresholds(_thresholds(limits, below)).color_mode(BigValueColorMode.VALUE).graph_mode(BigValueGraphMode.AREA)
+    panel.span(width).height(height).targets(_named([latest(expr, legend)])).data_links(list(links))
+    panel.thresholds(_thresholds(limits)).graph_mode(BigValueGraphMode.NONE)
+    panel.color_mode(BigValueColorMode.VALUE if limits else BigValueColorMode.NONE)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     if decimals is not None:
         panel.decimals(decimals)
-    return panel.no_value(none) if none is not None else panel
+    return panel.no_value(none).mappings([_nothing(none)])
 
 
-def word(title: str, description: str, asked: Query, *, width: int = 4) -> stat.Panel:
+def word(title: str, description: str, expr: str, legend: str, *, width: int = 4) -> stat.Panel:
     """The legend of a series instead of its value."""
-    panel = number(title, description, "short", asked, width=width)
-    return panel.text_mode(BigValueTextMode.NAME).graph_mode(BigValueGraphMode.NONE).color_mode(BigValueColorMode.NONE)
+    return number(title, description, "short", expr, legend, width=width).text_mode(BigValueTextMode.NAME)
 
 
 def heat(
@@ -143,14 +159,16 @@ def grid(
     width: int = 24,
     height: int = 7,
     links: Sequence[DashboardLink] = (),
+    names: Mapping[str, str] | None = None,
 ) -> table.Panel:
-    """A row for each value of the labels `by` (label, heading), a column for each expression.
+    """A row for each value of the labels `by` (label, heading), a column for each expression. The first column has the `links`, and
+    shows `names` instead of values.
 
     An expression must yield these labels and no others, not even a metric name: Grafana joins rows by all labels.
     """
     panel = table.Panel().title(title).description(description).unit("short").datasource(PROMETHEUS)
     asked = [latest(expr).format(PromQueryFormat.TABLE) for _, expr, _, _ in columns]
-    panel.span(width).height(height).targets(_named(asked))
+    panel.span(width).height(height).targets(_named(asked)).no_value("–").mappings([_nothing("–")])
     value = "Value" if len(columns) == 1 else "Value #{}"
     values = {value.format(_letter(at)): heading for at, (heading, _, _, _) in enumerate(columns)}
     panel.with_transformation(DataTransformerConfig(id_val="merge", options={}))
@@ -161,12 +179,16 @@ def grid(
         looks = [DynamicConfigValue("unit", unit)]
         if limits:
             looks += [
-                DynamicConfigValue("thresholds", _thresholds(limits, _calm(limits)).build().to_json()),
+                DynamicConfigValue("thresholds", _thresholds(limits).build().to_json()),
                 DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
             ]
         panel.override_by_name(heading, looks)
+    first = [DynamicConfigValue("links", [link.build().to_json() for link in links])]
+    if names:
+        shown = {value: ValueMappingResult(text=name) for value, name in names.items()}
+        first.append(DynamicConfigValue("mappings", [ValueMap(shown).to_json()]))
     if links:
-        panel.override_by_name(by[0][1], [DynamicConfigValue("links", [link.build().to_json() for link in links])])
+        panel.override_by_name(by[0][1], first)
     return panel
 
 
@@ -179,6 +201,12 @@ def lines(title: str, description: str, lucene: str, *, width: int = 24) -> logs
     return panel
 
 
+def page(title: str, markdown: str, *, height: int) -> text.Panel:
+    """A text."""
+    panel = text.Panel().title(title).span(24).height(height)
+    return panel.mode(TextMode.MARKDOWN).content(markdown)
+
+
 def _named(queries: Sequence[Any]) -> list[Any]:
     return [asked.ref_id(_letter(at)) for at, asked in enumerate(queries)]
 
@@ -187,11 +215,13 @@ def _letter(at: int) -> str:
     return chr(ord("A") + at)
 
 
-def _calm(limits: Limits) -> str:
-    """The colour below the first limit: red where more is better, otherwise green."""
-    return "red" if limits[-1][1] == "green" else "green"
+def _nothing(text: str) -> SpecialValueMap:
+    """Without a mapping, Grafana gives a missing value the first colour of the thresholds, mostly green."""
+    shown = ValueMappingResult(text=text, color="text")
+    return SpecialValueMap(DashboardSpecialValueMapOptions(match=SpecialValueMatch.NULL_AND_NAN, result=shown))
 
 
-def _thresholds(limits: Limits, below: str = "green") -> ThresholdsConfig:
-    steps = [Threshold(value=None, color=below), *(Threshold(value=value, color=color) for value, color in limits)]
+def _thresholds(limits: Limits) -> ThresholdsConfig:
+    lowest = {"": "text", "green": "red"}.get(limits[-1][1] if limits else "", "green")
+    steps = [Threshold(value=None, color=lowest), *(Threshold(value=value, color=color) for value, color in limits)]
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)

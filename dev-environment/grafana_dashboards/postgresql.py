@@ -1,7 +1,7 @@
 """PostgreSQL: connections, work, waits and space of the server with the five databases."""
 
 from grafana_dashboards.board import Panels, alerts, board, chosen, targets
-from grafana_dashboards.panels import graph, number, query
+from grafana_dashboards.panels import ALL_OF_THEM, graph, number, query
 from grafana_dashboards.promql import rate, share
 
 SERVER = 'job=~"$job", instance=~"$instance"'
@@ -32,45 +32,43 @@ def at_a_glance() -> Panels:
     return [
         number(
             "Up",
-            "1 while the exporter can connect to the server.",
-            "short",
-            query(f"min(pg_up{{{SERVER}}})"),
-            below="red",
-            limits=[(1, "green")],
+            "Share of the servers to which the exporter can connect.",
+            "percentunit",
+            f"avg(pg_up{{{SERVER}}})",
+            limits=ALL_OF_THEM,
         ),
         number(
             "Connections in use",
             "Share of max_connections.",
             "percentunit",
-            query(taken),
+            taken,
             limits=[(0.7, "orange"), (0.8, "red")],
         ),
         number(
             "Transactions",
             "Transactions committed per second.",
             "ops",
-            query(rate("pg_stat_database_xact_commit", DATABASE)),
+            rate("pg_stat_database_xact_commit", DATABASE),
         ),
         number(
             "Cache hits",
             "Share of the blocks read that were in the server's shared buffers.",
             "percentunit",
-            query(share(hit, f"({hit} + {missed})")),
-            below="red",
+            share(hit, f"({hit} + {missed})"),
             limits=[(0.9, "orange"), (0.99, "green")],
         ),
         number(
             "Longest transaction",
             "Age of the oldest open transaction, which keeps vacuum from removing old rows.",
             "s",
-            query(f"max(pg_stat_activity_max_tx_duration{{{DATABASE}}})"),
+            f"max(pg_stat_activity_max_tx_duration{{{DATABASE}}})",
             limits=[(60, "orange"), (300, "red")],
         ),
         number(
             "Size",
             "Total size of the selected databases.",
             "bytes",
-            query(f"sum(pg_database_size_bytes{{{DATABASE}}})"),
+            f"sum(pg_database_size_bytes{{{DATABASE}}})",
         ),
     ]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from grafana_dashboards.board import Panels, alerts, board, targets
-from grafana_dashboards.panels import Query, graph, number, query
+from grafana_dashboards.panels import ALL_OF_THEM, Query, graph, number, query
 from grafana_dashboards.promql import rate
 
 BROKER = 'job=~"$job", instance=~"$instance"'
@@ -30,42 +30,41 @@ def at_a_glance() -> Panels:
             "Waiting",
             "Events ready for their consumers, in all queues.",
             "short",
-            query(f"sum(rabbitmq_detailed_queue_messages_ready{{{LIVE}}})"),
+            f"sum(rabbitmq_detailed_queue_messages_ready{{{LIVE}}})",
             limits=[(100, "orange")],
         ),
         number(
             "Dead letters",
             "Events that will not be retried: `make events-dead` lists them, `make events-replay` replays them.",
             "short",
-            query(f"sum(rabbitmq_detailed_queue_messages_ready{{{DEAD}}})"),
+            f"sum(rabbitmq_detailed_queue_messages_ready{{{DEAD}}})",
             limits=[(1, "red")],
         ),
         number(
-            "Consumers",
-            "One for each running service that consumes events.",
-            "short",
-            query(f"sum(rabbitmq_consumers{{{BROKER}}})"),
-            below="red",
-            limits=[(1, "green")],
+            "Queues with a consumer",
+            "Share of the queues that a service reads. One without a consumer waits for a service that is down.",
+            "percentunit",
+            f"avg(rabbitmq_detailed_queue_consumers{{{LIVE}}} > bool 0)",
+            limits=ALL_OF_THEM,
         ),
         number(
             "Connections",
             "Open connections; each service has one or two.",
             "short",
-            query(f"sum(rabbitmq_connections{{{BROKER}}})"),
+            f"sum(rabbitmq_connections{{{BROKER}}})",
         ),
         number(
             "Alarms",
             "While there is one, nobody can publish: memory or disk space is short.",
             "short",
-            query(alarms),
+            alarms,
             limits=[(1, "red")],
         ),
         number(
             "Running for",
             "Time since the broker's last start.",
             "s",
-            query(f"max(rabbitmq_erlang_uptime_seconds{{{BROKER}}})"),
+            f"max(rabbitmq_erlang_uptime_seconds{{{BROKER}}})",
         ),
     ]
 

@@ -1,8 +1,8 @@
 """Service: one service in depth. Its requests and log lines are here; `service_inside` has the rest."""
 
-from grafana_dashboards.board import Panels, alerts, board, chosen, constant, restarts
-from grafana_dashboards.links import to_jaeger, to_kibana, to_same
-from grafana_dashboards.panels import graph, heat, latest, lines, number, query, word
+from grafana_dashboards.board import Panels, alerts, board, chosen, programs, restarts
+from grafana_dashboards.links import to_programs, to_same
+from grafana_dashboards.panels import ALL_OF_THEM, graph, heat, lines, number, query, word
 from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, red
 from grafana_dashboards.service_inside import FOLLOW, PROCESS, inside
@@ -28,11 +28,11 @@ def build() -> str:
             chosen("job", "Service", 'label_values(up{job=~".+-service"}, job)', everything=None, first="auth-service"),
             chosen("instance", "Instance", 'label_values(up{job=~"$job"}, instance)'),
             chosen("handler", "Route", 'label_values(http_requests_total{job=~"$job"}, handler)'),
-            constant("kibana", "http://localhost:5601"),
-            constant("jaeger", "http://localhost:16686"),
+            *programs(),
         ],
         annotations=[restarts(PROCESS), alerts("$job")],
-        links=[to_jaeger("${job}"), to_kibana("${job}")],
+        links=to_programs("${job}"),
+        one_job=True,
     )
 
 
@@ -42,19 +42,17 @@ def at_a_glance() -> Panels:
     return [
         number(
             "Instances up",
-            "Number of processes that answer Prometheus.",
-            "short",
-            query(f"sum(up{{{PROCESS}}})"),
+            "Share of the processes that answer Prometheus.",
+            "percentunit",
+            f"avg(up{{{PROCESS}}})",
             width=3,
-            below="red",
-            limits=[(1, "green")],
-            none="0",
+            limits=ALL_OF_THEM,
         ),
         number(
             "Running for",
             "Time since the last start of an instance.",
             "s",
-            query(f"time() - max(process_start_time_seconds{{{PROCESS}}})"),
+            f"time() - max(process_start_time_seconds{{{PROCESS}}})",
             width=3,
         ),
         *red(ROUTES, "on the selected routes", FOLLOW),
@@ -62,13 +60,12 @@ def at_a_glance() -> Panels:
             "Error budget left",
             "Of the worst of its three service levels over seven days.",
             "percentunit",
-            query(budget),
+            budget,
             width=3,
-            below="red",
             limits=BUDGET,
-            links=[to_same("slo", "Service levels", "job")],
+            links=[to_same("slo", "Service levels")],
         ),
-        word("Version", "The version that is running.", latest(f"service_info{{{PROCESS}}}", "{{version}}"), width=3),
+        word("Version", "The version that is running.", f"service_info{{{PROCESS}}}", "{{version}}", width=3),
     ]
 
 
@@ -106,14 +103,32 @@ def errors() -> Panels:
             "Share of the requests of a route that ended in a 5xx.",
             "percentunit",
             query(share(failed, whole), "{{handler}}"),
+            width=6,
             limits=[(0.001, "red")],
             links=FOLLOW,
         ),
         graph(
-            "Refused",
-            "4xx answers per second. The callers are at fault, but check a sudden rise.",
+            "Failed requests",
+            "5xx answers per second. Each dot is a failed request; click it to open its trace.",
             "reqps",
-            query(refused, "{{handler}}"),
+            query(failed, "{{handler}}", exemplars=True),
+            width=6,
+            links=FOLLOW,
+        ),
+        graph(
+            "Refused requests",
+            "4xx answers per second. The callers are at fault, but check a sudden rise. Each dot is a refused request.",
+            "reqps",
+            query(refused, "{{handler}}", exemplars=True),
+            width=6,
+            links=FOLLOW,
+        ),
+        graph(
+            "Refusals by type",
+            "Requests refused or failed per second, by the type of the problem that the answer names.",
+            "reqps",
+            query(rate("http_problems_total", ROUTES, "type"), "{{type}}"),
+            width=6,
             links=FOLLOW,
         ),
     ]

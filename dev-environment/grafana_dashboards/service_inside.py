@@ -1,12 +1,12 @@
 """The lower half of Service: the process, its database connections and calls, its events."""
 
 from grafana_dashboards.board import Panels, Rows
-from grafana_dashboards.links import to_logs, to_traces
+from grafana_dashboards.links import signals_of
 from grafana_dashboards.panels import Query, graph, query
 from grafana_dashboards.promql import quantile, rate
 
 PROCESS = 'job=~"$job", instance=~"$instance"'
-FOLLOW = [to_traces("${job}"), to_logs("${job}")]
+FOLLOW = signals_of("${job}")
 
 
 def inside() -> Rows:

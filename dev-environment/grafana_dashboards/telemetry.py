@@ -2,7 +2,7 @@
 
 from grafana_dashboards.board import Panels, alerts, board, restarts, targets
 from grafana_dashboards.links import of_service
-from grafana_dashboards.panels import Query, graph, grid, latest, number, query
+from grafana_dashboards.panels import ALL_OF_THEM, Query, graph, grid, number, query
 from grafana_dashboards.promql import quantile, rate, total
 
 JOB = 'job=~"$job"'
@@ -39,14 +39,14 @@ def at_a_glance() -> Panels:
             "Targets down",
             "Parts that `make up PARTS=…` left out count as well.",
             "short",
-            query(f"count(up{{{TARGET}}} == 0) or vector(0)"),
+            f"count(up{{{TARGET}}}) - sum(up{{{TARGET}}})",
             limits=[(1, "red")],
         ),
         number(
             "Spans and log lines lost",
             "Lost by the services in the selected time range.",
             "short",
-            latest(lost),
+            lost,
             decimals=0,
             limits=[(1, "red")],
         ),
@@ -54,7 +54,7 @@ def at_a_glance() -> Panels:
             "Rules that failed",
             "Failed evaluations in the selected time range.",
             "short",
-            latest(rules),
+            rules,
             decimals=0,
             limits=[(1, "red")],
         ),
@@ -62,7 +62,7 @@ def at_a_glance() -> Panels:
             "Notifications that failed",
             "Failed attempts in the selected time range.",
             "short",
-            latest(silent),
+            silent,
             decimals=0,
             limits=[(1, "red")],
         ),
@@ -70,19 +70,19 @@ def at_a_glance() -> Panels:
             "Series",
             "Series in the memory of Prometheus.",
             "short",
-            query(f"sum(prometheus_tsdb_head_series{{{TARGET}}})"),
+            f"sum(prometheus_tsdb_head_series{{{TARGET}}})",
         ),
         number(
             "Exemplars",
             "Exemplars that Prometheus holds; each links a sample to a trace.",
             "short",
-            query(f"sum(prometheus_tsdb_exemplar_exemplars_in_storage{{{TARGET}}})"),
+            f"sum(prometheus_tsdb_exemplar_exemplars_in_storage{{{TARGET}}})",
         ),
         grid(
             "Targets",
             "The targets that Prometheus scrapes, and what each scrape costs.",
             [("job", "Job"), ("instance", "Instance")],
-            ("Up", f"max by (job, instance) (up{{{TARGET}}})", "short", [(1, "green")]),
+            ("Up", f"avg by (job, instance) (up{{{TARGET}}})", "percentunit", ALL_OF_THEM),
             (
                 "Scrape",
                 f"max by (job, instance) (scrape_duration_seconds{{{TARGET}}})",

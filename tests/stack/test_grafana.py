@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.configs.dashboards import DASHBOARDS, DEV, RULES
+from tests.configs.dashboards import DASHBOARDS, DEV, RULES, RUNBOOKS
 from tests.fixtures.waiting import eventually
 
 SOURCES = {
@@ -56,12 +56,14 @@ def test_the_plugin_of_elasticsearch_is_there(grafana):
     assert grafana.get("/api/plugins/elasticsearch/settings").status_code == 200
 
 
-@pytest.mark.parametrize("uid", DASHBOARDS)
+@pytest.mark.parametrize("uid", DASHBOARDS | RUNBOOKS)
 def test_a_dashboard_is_there_as_committed(grafana, uid):
+    file = (DASHBOARDS | RUNBOOKS)[uid]
     answer = grafana.get(f"/api/dashboards/uid/{uid}").raise_for_status().json()
     assert answer["meta"]["provisioned"] is True
-    assert answer["dashboard"]["title"] == DASHBOARDS[uid]["title"]
-    shown, committed = ([panel["title"] for panel in each["panels"]] for each in (answer["dashboard"], DASHBOARDS[uid]))
+    assert answer["meta"]["folderTitle"] == ("Runbooks" if uid in RUNBOOKS else "All-ERP")
+    assert answer["dashboard"]["title"] == file["title"]
+    shown, committed = ([panel["title"] for panel in each["panels"]] for each in (answer["dashboard"], file))
     assert shown == committed
 
 
