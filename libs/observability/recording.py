@@ -16,6 +16,7 @@ from .logs.lines import Line
 from .logs.logger import get_logger
 from .metrics.families import HTTP
 from .metrics.http import HttpMetrics, Series
+from .metrics.process import count_exception
 from .pending import Pending
 from .redaction import redact_string
 from .routes import UNMATCHED, route_template
@@ -165,6 +166,7 @@ class Recorder:
         if exception is not None:
             level, fields["error"] = logging.ERROR, describe(exception)
             record_error(span, fields["error"])
+            count_exception(fields["error"]["type"])
         elif level != logging.INFO:
             span.set_status(FAILED)
         end_with(span, kind.span_name, kind.attributes, {"url.path": path}, ended_at)

@@ -9,6 +9,7 @@ from tests.fixtures.database import SERVICES
 
 METRICS_OF_OURS = (
     "libs.observability.metrics.families",
+    "libs.observability.metrics.process",
     "libs.service_kit.events.metrics",
     "libs.service_kit.events.rabbitmq",
     "libs.service_kit.client",
