@@ -12,6 +12,7 @@ METRICS_OF_OURS = (
     "libs.observability.metrics.process",
     "libs.service_kit.events.metrics",
     "libs.service_kit.events.rabbitmq",
+    "libs.service_kit.availability",
     "libs.service_kit.client",
     "libs.service_kit.events.relay",
     *(f"services.{service}.metrics" for service in SERVICES),
