@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .context import begin, end
 from .logs.logger import get_logger
+from .metrics.process import IN_FLIGHT
 from .recording import Recorder
 from .traces.clients import quietly
 from .traces.scope import get_tracer
@@ -90,6 +91,7 @@ class RequestTelemetry:
         span = self._tracer.start_span(scope["method"], parent, SpanKind.SERVER, start_time=started_at)
         fields: dict[str, object] = {"request_id": request_id.decode()}
         token = begin(span, fields, parent)
+        IN_FLIGHT.requests += 1
         try:
             await self.app(scope, receive, watch)
         except ClientDisconnect:
@@ -101,6 +103,7 @@ class RequestTelemetry:
             elif not seconds:
                 raise  # too late for another answer, too early for a whole one: the server closes the connection
         finally:
+            IN_FLIGHT.requests -= 1
             end(token)
             is_whole = failure is None or bool(seconds)
             seconds = seconds or perf_counter() - started

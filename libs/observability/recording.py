@@ -21,6 +21,7 @@ from .logs.lines import Line
 from .logs.logger import get_logger
 from .metrics.families import HTTP
 from .metrics.http import OTHER, HttpMetrics, Series
+from .metrics.process import count_exception
 from .pending import Pending
 from .redaction import redact_string, to_string
 from .routes import UNMATCHED, declared_routes, route_template
@@ -197,6 +198,7 @@ class Recorder:
             described = describe(exception)
             level, why = logging.ERROR, {**why, **described}
             record_error(span, described)
+            count_exception(described["type"])
             own["error.type"] = described["type"]  # not the status
         elif level != logging.INFO:
             span.set_status(FAILED)

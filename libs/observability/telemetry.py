@@ -20,6 +20,7 @@ from .logs.handler import LineHandler
 from .metrics import page
 from .metrics.families import describe_service
 from .metrics.lag import measuring_loop_lag
+from .metrics.process import measure_pauses
 from .recording import Recorder
 from .settings import TelemetrySettings
 from .traces.exporters import configure as configure_traces
@@ -68,6 +69,7 @@ def start(settings: TelemetrySettings | None = None) -> Telemetry:
             describe_service(settings)
             configure_traces(settings)
             page.listen(settings)
+            measure_pauses()
             _started = Telemetry(settings, lines)
             atexit.register(_started.shutdown)
         return _started

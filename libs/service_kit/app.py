@@ -18,7 +18,7 @@ from libs.service_kit.auth import KeySet
 from libs.service_kit.background import Background, run_background
 from libs.service_kit.cleaning import clean
 from libs.service_kit.client import ServiceClient, open_clients
-from libs.service_kit.database import create_engine
+from libs.service_kit.database import create_engine, create_pool
 from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers, problem_types
 from libs.service_kit.events import http as events_by_http
 from libs.service_kit.events.flow import Link, create_outbox, flow
@@ -29,7 +29,7 @@ from libs.service_kit.health import health_router
 from libs.service_kit.idempotency import Replay
 from libs.service_kit.limits import RequestLimits
 from libs.service_kit.preconditions import describe_preconditions
-from libs.service_kit.settings import DatabaseSettings, Loaded, ServiceSettings, load
+from libs.service_kit.settings import Loaded, ServiceSettings, load
 from libs.service_kit.transactions import Sessions, create_sessions
 
 # Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
@@ -62,14 +62,22 @@ def create_app(
         begin_at_zero(settings.name, outbox.destinations)
         own = {**(background or {}), "clean": partial(clean, settings.name)}
         async with (
-            _opened(settings.database) as engine,
+            _opened(create_engine(settings.database)) as engine,
+            _opened(create_pool(settings.database, 1, pool_pre_ping=True)) as checking,
             open_clients(settings.services, {"auth", *calls}) as clients,
             flow(settings, outbox, clients["auth"], handlers or {}, link) as relays,
         ):
             sessions = create_sessions(engine, outbox)
             keys = KeySet(partial(fetch_keys, sessions) if fetch_keys else partial(_fetch_keys, clients["auth"]))
             async with run_background(settings.name, engine, sessions, own | relays):
-                yield {"engine": engine, "sessions": sessions, "clients": clients, "keys": keys, "link": link}
+                yield {
+                    "engine": engine,
+                    "checking": checking,
+                    "sessions": sessions,
+                    "clients": clients,
+                    "keys": keys,
+                    "link": link,
+                }
 
     # FastAPI's own /docs loads its scripts from another host, so without a network the page is empty.
     app = FastAPIOffline(
@@ -118,8 +126,7 @@ def run(app: FastAPI, *, host: str, port: int) -> None:
 
 
 @asynccontextmanager
-async def _opened(settings: DatabaseSettings) -> AsyncGenerator[AsyncEngine]:
-    engine = create_engine(settings)
+async def _opened(engine: AsyncEngine) -> AsyncGenerator[AsyncEngine]:
     try:
         yield engine
     finally:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.observability import get_logger
-from libs.service_kit import migrations
+from libs.service_kit import availability, migrations
 from libs.service_kit.transactions import Sessions
 
 log = get_logger(__name__)
@@ -58,5 +58,6 @@ async def _keep_running(name: str, run: Background, sessions: Sessions) -> None:
         try:
             await run(sessions)
         except Exception as error:
-            log.error("background work failed and starts again", work=name, error=error)
+            if not availability.note(error):
+                log.error("background work failed and starts again", work=name, error=error)
         await asyncio.sleep(RESTART_SECONDS)

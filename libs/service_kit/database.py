@@ -33,7 +33,6 @@ def create_pool(settings: DatabaseSettings, size: int, **more: Any) -> AsyncEngi
         pool_size=size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
-        pool_pre_ping=False,
         connect_args={
             # A batch of a hundred events has as many savepoints, each with a name of its own.
             "prepared_statement_cache_size": 500,

@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 
 from libs.observability import explain, get_logger
 from libs.observability.http import trace_id
+from libs.service_kit import availability
 
 log = get_logger(__name__)
 
@@ -241,7 +242,8 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(OSError)
     async def unavailable(_: Request, error: Exception) -> Response:
-        if isinstance(error, DBAPIError) and not is_passing(error):
-            raise error
-        log.warning("the database cannot answer", error=error)
+        if not availability.note(error):
+            if isinstance(error, DBAPIError) and not is_passing(error):
+                raise error
+            log.warning("the database refused the transaction", error=availability.brief(error))
         return problem(503, "unavailable", headers={"Retry-After": "1"}, detail="The database cannot answer now.")

@@ -12,7 +12,10 @@ CHECK_SECONDS = 2.0
 
 
 def health_router(service: str) -> APIRouter:
-    """`/health/live` and `/health/ready`, for which observability makes no spans or log lines."""
+    """`/health/live` and `/health/ready`, for which observability makes no spans or log lines.
+
+    The second has a connection of its own: a pool whose connections are all in use is no database that does not answer.
+    """
     router = NounRouter(prefix="/health", include_in_schema=False)
 
     @router.get("/live")
@@ -22,7 +25,7 @@ def health_router(service: str) -> APIRouter:
     @router.get("/ready")
     async def ready(request: Request) -> Response:
         try:
-            async with asyncio.timeout(CHECK_SECONDS), request.state.engine.connect() as connection:
+            async with asyncio.timeout(CHECK_SECONDS), request.state.checking.connect() as connection:
                 current = await migrations.is_current(connection, service)
         except Exception as error:
             return problem(503, "not-ready", detail=f"The database does not answer: {type(error).__name__}.")

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, SessionTransaction
 
 from libs.observability import get_logger
-from libs.service_kit import tenancy
+from libs.service_kit import availability, tenancy
 from libs.service_kit.auth import identify
 from libs.service_kit.database import execute
 
@@ -138,6 +138,7 @@ def _write(session: TenantSession) -> None:
 def _done(session: TenantSession) -> None:
     # SQLAlchemy also calls this when a savepoint is released, before the transaction is committed.
     if not session.in_nested_transaction():
+        availability.committed()
         session.pending.done()
 
 

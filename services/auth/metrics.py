@@ -4,11 +4,22 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 LOGINS = Counter("auth_login", "Total number of login attempts", ["status"])
 LOGIN_DURATION = Histogram("auth_login_duration", "Login duration in seconds", buckets=(0.1, 0.5, 1, 2, 5))
 SESSIONS_REVOKED = Counter("auth_sessions_revoked", "Sessions that were ended for their user, by whatever cause")
+
+HASH_DURATION = Histogram(
+    "auth_password_hash_seconds", "Duration of one password hash on its thread, in seconds", ["operation"]
+)
+HASH_WAIT = Histogram("auth_password_hash_wait_seconds", "How long a password hash waited for a thread, in seconds")
+HASHES_WAITING = Gauge("auth_password_hashes_waiting", "Password hashes that are waiting for a thread")
+HASHES_REFUSED = Counter(
+    "auth_password_hashes_refused", "Password hashes refused with 429, since too many were waiting"
+)
+for _operation in ("hash", "verify"):
+    HASH_DURATION.labels(_operation)
 
 # Both series exist from the start: the rate of a series that does not exist is nothing, and not zero.
 SUCCESS, FAILURE = LOGINS.labels("success"), LOGINS.labels("failure")

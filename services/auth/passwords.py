@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -11,6 +12,7 @@ from argon2.exceptions import VerificationError
 
 from libs.observability.traces.scope import get_tracer
 from libs.service_kit.errors import Invalid, TooManyRequests
+from services.auth import metrics
 
 SHORTEST, LONGEST = 12, 128
 SHORTEST_REMAINDER = 8
@@ -28,6 +30,7 @@ WAITING_LIMIT = 50 * CORES
 """The checks that may wait: about a second of work. Further ones are refused at once."""
 
 _limiter = CapacityLimiter(CORES)
+metrics.HASHES_WAITING.set_function(lambda: _limiter.statistics().tasks_waiting)
 _tracer = get_tracer(__name__)
 Result = TypeVar("Result")
 
@@ -60,7 +63,7 @@ def common_passwords() -> frozenset[str]:
 
 async def hash_password(password: str) -> str:
     """The password's argon2id hash. Call it outside any transaction: it waits for a thread and takes 17 ms."""
-    return await _on_thread(lambda: HASHER.hash(password))
+    return await _on_thread("hash", lambda: HASHER.hash(password))
 
 
 async def verify(password: str, password_hash: str | None) -> bool:
@@ -75,8 +78,7 @@ async def verify(password: str, password_hash: str | None) -> bool:
         except VerificationError:
             return False
 
-    with _tracer.start_as_current_span("verify password"):
-        return await _on_thread(check)
+    return await _on_thread("verify", check)
 
 
 def needs_rehash(password_hash: str) -> bool:
@@ -84,7 +86,20 @@ def needs_rehash(password_hash: str) -> bool:
     return HASHER.check_needs_rehash(password_hash)
 
 
-async def _on_thread(work: Callable[[], Result]) -> Result:
+async def _on_thread(operation: str, work: Callable[[], Result]) -> Result:
     if _limiter.statistics().tasks_waiting >= WAITING_LIMIT:
+        metrics.HASHES_REFUSED.inc()
         raise PasswordChecksBusy(headers={"Retry-After": "1"})
-    return await to_thread.run_sync(work, limiter=_limiter)
+    asked = perf_counter()
+
+    def timed() -> Result:
+        began = perf_counter()
+        metrics.HASH_WAIT.observe(began - asked)
+        span.set_attribute("auth.password.wait_ms", round((began - asked) * 1000, 3))
+        try:
+            return work()
+        finally:
+            metrics.HASH_DURATION.labels(operation).observe(perf_counter() - began)
+
+    with _tracer.start_as_current_span(f"{operation} password") as span:
+        return await to_thread.run_sync(timed, limiter=_limiter)

@@ -9,8 +9,10 @@ from tests.fixtures.database import SERVICES
 
 METRICS_OF_OURS = (
     "libs.observability.metrics.families",
+    "libs.observability.metrics.process",
     "libs.service_kit.events.metrics",
     "libs.service_kit.events.rabbitmq",
+    "libs.service_kit.availability",
     "libs.service_kit.client",
     "libs.service_kit.events.relay",
     *(f"services.{service}.metrics" for service in SERVICES),

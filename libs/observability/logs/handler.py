@@ -8,6 +8,7 @@ from contextlib import suppress
 from ..errors import type_name
 from ..files import LineWriter, RotatingFile, Stream, occupy_standard_descriptors
 from ..metrics.families import LOG_LINES_DROPPED
+from ..metrics.process import LINES
 from ..settings import TelemetrySettings
 from .console import columns, is_coloured, is_terminal
 from .lines import Line, LineFormatter, level_name
@@ -55,6 +56,7 @@ class LineHandler(logging.Handler):
         urgent = max([line.level for line in lines]) >= logging.WARNING
         if self._combined is not None:
             encoded = [self._encode(line) for line in lines]
+            LINES.count([level_name(line.level) for line in lines])
             self._to_files.add(self._combined, b"".join(encoded), urgent)
             if urgent and self._errors is not None:
                 errors = [each for line, each in zip(lines, encoded, strict=True) if line.level >= logging.ERROR]

@@ -5,13 +5,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from .families import EVENT_LOOP_LAG
+from .process import show_threads
 
 LAG_PROBE_SECONDS = 0.25
 
 
 @asynccontextmanager
 async def measuring_loop_lag() -> AsyncGenerator[None]:
-    """Measures the running event loop as long as the context is open."""
+    """Measures the running event loop as long as the context is open, and shows its threads."""
+    show_threads()
     probe = asyncio.create_task(_probe_lag(), name="event-loop-lag")
     try:
         yield

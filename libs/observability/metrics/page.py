@@ -2,6 +2,7 @@
 
 import logging
 
+from anyio import CapacityLimiter, to_thread
 from prometheus_client import REGISTRY, start_http_server
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
@@ -9,14 +10,18 @@ from starlette.responses import Response
 
 from ..settings import TelemetrySettings
 
+# A thread of its own: those of the pool may all be held by slow endpoints, which is when the metrics are needed.
+_limiter = CapacityLimiter(1)
 
-def metrics_page(request: Request) -> Response:
+
+async def metrics_page(request: Request) -> Response:
     """`GET /metrics`: OpenMetrics with exemplars when asked for, the text format otherwise.
 
-    Not `async`: encoding takes milliseconds, so it belongs on a thread and not on the event loop.
+    Encoding takes milliseconds, so it belongs on a thread and not on the event loop.
     """
     encode, kind = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(REGISTRY), headers={"content-type": kind})
+    page = await to_thread.run_sync(encode, REGISTRY, limiter=_limiter)
+    return Response(page, headers={"content-type": kind})
 
 
 def listen(settings: TelemetrySettings) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from libs.contracts import CloudEvent
 from libs.observability import get_logger
+from libs.service_kit import availability
 from libs.service_kit.events.inbox import Handlers, consume
 from libs.service_kit.transactions import Sessions
 
@@ -78,7 +79,10 @@ class Consumer:
                 break
             except Exception as error:
                 # Nothing could be committed, and not because of the event: it is kept, since a reject counts as an attempt.
-                log.warning("event could not be committed", event_id=str(envelope.id), error=error)
+                if not availability.note(error):
+                    log.warning(
+                        "event could not be committed", event_id=str(envelope.id), error=availability.brief(error)
+                    )
             if await self._stops_within(UNCOMMITTED_PAUSE_SECONDS):
                 return  # it is not acknowledged, so the broker redelivers it
         if refusal is None:

@@ -7,6 +7,7 @@ structured mode, with its trace context in the headers too, where the broker's o
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,22 +20,23 @@ from aio_pika.abc import (
     AbstractRobustConnection,
     AbstractRobustQueue,
 )
-from aio_pika.exceptions import ChannelPreconditionFailed, PublishError
+from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed, PublishError
 from prometheus_client import Gauge
+from yarl import URL
 
 from libs.contracts import SUBSCRIPTIONS
-from libs.observability import get_logger
+from libs.service_kit.availability import Dependency
 from libs.service_kit.events.consumer import EXCHANGE, SYSTEM, Consumer
 from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings, ServiceSettings
 from libs.service_kit.transactions import Sessions
 
-log = get_logger(__name__)
-
 DEAD_EXCHANGE = "erp.dead"
 CONTENT_TYPE = "application/cloudevents+json"
 RECONNECT_SECONDS = 1.0
+CONNECT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5
 PUBLISH_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 60.0
 TRAVELLING = ("traceparent", "tracestate", "requestid")
@@ -43,6 +45,9 @@ TRAVELLING = ("traceparent", "tracestate", "requestid")
 # the broker drops a message after twenty.
 DEAD_QUEUE = {"x-queue-type": "quorum", "x-delivery-limit": -1}
 
+BROKER = Dependency("broker")
+# It says every second that the broker is still away.
+logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)
 CONNECTED = Gauge("broker_connected", "1 while the service is connected to the message broker")
 
 
@@ -55,11 +60,16 @@ async def run(
 ) -> None:
     """Run the relay and the consumer until cancelled; `note` is called as in `connect`.
 
-    Raises when the broker cannot be reached at first, or has these queues with other arguments.
+    Returns when the broker cannot be reached at first, and raises when it has these queues with other arguments.
     """
     url = settings.events.broker_url
     assert url
-    async with await connect(url.get_secret_value(), note) as connection:
+    try:
+        opened = await connect(url.get_secret_value(), note)
+    except (OSError, AMQPError) as error:
+        BROKER.failed(error)
+        return
+    async with opened as connection:
         incoming = await connection.channel()
         await incoming.set_qos(prefetch_count=settings.events.prefetch)
         try:
@@ -116,9 +126,11 @@ def _is_refusal(result: BaseException) -> bool:
 async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> AbstractRobustConnection:
     """A connection that restores itself and its consumers; `note` is called with True or False as it opens and closes.
 
-    Raises when the first attempt fails.
+    Raises when the first attempt fails. A broker that hangs counts as away after three heartbeats.
     """
-    connection = await connect_robust(url, reconnect_interval=RECONNECT_SECONDS)
+    asked = URL(url)
+    beating = asked.with_query({"heartbeat": HEARTBEAT_SECONDS, **asked.query})
+    connection = await connect_robust(beating, reconnect_interval=RECONNECT_SECONDS, timeout=CONNECT_SECONDS)
 
     def show(connected: bool) -> None:
         CONNECTED.set(connected)
@@ -127,14 +139,13 @@ async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> Ab
     def lost(_: object, error: BaseException | None) -> None:
         show(False)
         if error is not None and not connection.close_called:
-            log.warning("broker connection lost", reason=f"{type(error).__name__}: {error}")
+            BROKER.failed(error)
 
-    def restored(_: object) -> None:
+    def restored(_: object = None) -> None:
         show(True)
-        log.info("broker connection restored")
+        BROKER.is_back()
 
-    show(True)
-
+    restored()
     connection.close_callbacks.add(lost)
     connection.reconnect_callbacks.add(restored)
     return connection

@@ -14,12 +14,16 @@ from typing import Any, Protocol
 
 from prometheus_client import Gauge
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import literal
 
 from libs.observability import get_logger
 from libs.observability.messaging import Message, sending
+from libs.service_kit.availability import brief
+from libs.service_kit.client import Refused
 from libs.service_kit.database import as_relay, execute
+from libs.service_kit.errors import ServiceError
 from libs.service_kit.events.metrics import COUNTERS, DEAD
 from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import EventSettings
@@ -74,15 +78,19 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled. A destination that does not answer is tried again after a growing pause."""
-        failures = 0
+        failures, known = 0, None
         while True:
             self.waker.clear()
             try:
                 full = await self.relay_batch() == self.settings.batch_size
-                failures = 0
+                if failures:
+                    log.info("events are sent again", destination=self.destination, failures=failures)
+                failures, known = 0, None
             except Exception as error:
                 failures += 1
-                log.warning("events could not be sent", destination=self.destination, failures=failures, error=error)
+                if type(error) is not known:  # it is told once, not at each attempt
+                    known = type(error)
+                    log.warning("events could not be sent", destination=self.destination, error=_told(error))
                 await asyncio.sleep(min(2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS))
                 continue
             if not full:
@@ -156,6 +164,11 @@ class Relay:
     def _report_death(self, **facts: Any) -> None:
         DEAD.labels(facts["event_type"], self.destination).inc()
         log.error("event given up", **facts)
+
+
+def _told(error: Exception) -> object:
+    """An expected error without its stack."""
+    return brief(error) if isinstance(error, (OSError, SQLAlchemyError, ServiceError, Refused)) else error
 
 
 async def watch(service: str, sessions: Sessions, outbox: Outbox) -> None:

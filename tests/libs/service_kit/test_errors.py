@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
@@ -17,9 +17,10 @@ from pydantic import SecretStr
 from stack import postgres
 
 from libs.observability import start
+from libs.service_kit import availability, background
 from libs.service_kit.errors import Conflict, NotFound, ServiceError, problems
 from libs.service_kit.settings import DatabaseSettings
-from tests.fixtures.waiting import until_somebody_waits
+from tests.fixtures.waiting import eventually_async, until_somebody_waits
 from tests.libs.service_kit.sockets import Door
 
 NOTES = "/api/v1/notes"
@@ -188,7 +189,78 @@ async def test_a_pool_without_a_free_connection_is_503(
             first = asyncio.create_task(client.get(NOTES))
             await until_somebody_waits(superuser)
             assert_problem(await client.get(NOTES), 503, "unavailable")
+            # A full pool is no database that is away: other replicas would get this one's requests, and be full too.
+            assert (await client.get("/health/ready")).json() == {"status": "ready"}
         assert (await first).status_code == 200
+
+
+def told(caplog: pytest.LogCaptureFixture, *, about: str) -> list[tuple[str, dict[str, Any]]]:
+    """The lines about a dependency: message and fields. None of them may have a stack."""
+    records = [each for each in caplog.records if vars(each).get("_fields", {}).get("dependency") == about]
+    assert not [each for each in records if each.exc_info]
+    return [(each.getMessage(), vars(each)["_fields"]) for each in records]
+
+
+async def test_a_database_that_is_away_is_told_once_and_its_return_with_the_number_of_refused_requests(
+    behind_the_door, door, caplog, monkeypatch
+):
+    monkeypatch.setattr(availability, "SETTLED_SECONDS", 0.0)
+    await assert_back(behind_the_door)
+    caplog.clear()
+    door.shut()
+    for _ in range(5):
+        assert_problem(await behind_the_door.get(NOTES), 503, "unavailable")
+    assert REGISTRY.get_sample_value("dependency_up", {"dependency": "database"}) == 0
+    [(message, fields)] = told(caplog, about="database")
+    assert message == "a dependency does not answer"
+    assert "sqlalchemy" not in fields["error"]["type"]
+    assert fields["error"]["message"]
+    await door.open()
+    assert (await behind_the_door.get(NOTES)).status_code == 200
+    [_, (message, fields)] = told(caplog, about="database")
+    assert (message, fields["refused"]) == ("a dependency answers again", 5)
+    assert REGISTRY.get_sample_value("dependency_up", {"dependency": "database"}) == 1
+
+
+def test_a_success_among_failures_is_no_return(caplog):
+    dependency = availability.Dependency("flapping")
+    dependency.failed(ConnectionError("gone"))
+    dependency.answered()
+    dependency.failed(ConnectionError("gone"))
+    assert [message for message, _ in told(caplog, about="flapping")] == ["a dependency does not answer"]
+    assert REGISTRY.get_sample_value("dependency_refused_requests_total", {"dependency": "flapping"}) == 2
+
+
+def test_what_stays_away_is_told_again_with_a_count(caplog, monkeypatch):
+    dependency = availability.Dependency("long away")
+    monkeypatch.setattr(availability, "REPEAT_SECONDS", 0.0)
+    for _ in range(3):
+        dependency.failed(ConnectionError("gone"))
+    assert [(message, fields.get("refused")) for message, fields in told(caplog, about="long away")] == [
+        ("a dependency does not answer", None),
+        ("a dependency still does not answer", 1),
+        ("a dependency still does not answer", 2),
+    ]
+
+
+async def test_background_work_that_finds_no_database_is_counted_and_not_told_each_time(caplog, monkeypatch):
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.001)
+    monkeypatch.setattr(availability, "DATABASE", availability.Dependency("away"))
+    tries = 0
+
+    async def work(_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise ConnectionRefusedError("no")
+
+    async def has_tried_often() -> bool:
+        return tries > 5
+
+    running = asyncio.create_task(background._keep_running("work", work, cast("Any", None)))
+    await eventually_async(has_tried_often, 10)
+    running.cancel()
+    assert len(told(caplog, about="away")) == 1
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_refusal_keeps_its_detail_when_docstrings_are_removed():

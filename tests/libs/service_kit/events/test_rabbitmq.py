@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.observability.traces.provider import Provider
+from libs.service_kit.events import rabbitmq
 from libs.service_kit.events.consumer import Consumer
 from libs.service_kit.events.rabbitmq import RabbitTransport, queue_arguments
 from libs.service_kit.settings import EventSettings
@@ -151,3 +152,20 @@ async def test_a_consumer_whose_cancel_fails_stops_all_the_same_and_accepts_noth
             await running
     assert (begun.settled, late.settled) == ([], ["requeue"])
     assert asyncio.all_tasks() == before
+
+
+async def test_a_broker_that_accepts_a_connection_and_says_nothing_is_away(monkeypatch):
+    monkeypatch.setattr(rabbitmq, "CONNECT_SECONDS", 0.1)
+    silent = asyncio.Event()
+
+    async def say_nothing(*_: object) -> None:
+        await silent.wait()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    seen: list[bool] = []
+    async with asyncio.timeout(10):
+        with pytest.raises(OSError):
+            await rabbitmq.connect(f"amqp://127.0.0.1:{server.sockets[0].getsockname()[1]}/", seen.append)
+    silent.set()
+    server.close()
+    assert True not in seen

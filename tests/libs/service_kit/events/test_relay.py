@@ -222,7 +222,7 @@ async def test_a_destination_that_is_away_costs_no_attempt(happen, make_relay, p
     assert post.codes == ["a", "b"]
 
 
-async def test_a_running_relay_goes_on_when_its_destination_is_back(happen, make_relay, post, monkeypatch):
+async def test_a_running_relay_goes_on_when_its_destination_is_back(happen, make_relay, post, monkeypatch, caplog):
     monkeypatch.setattr(kit, "LONGEST_PAUSE_SECONDS", 0.01)
     post.away = True
     await happen("a", "b")
@@ -232,7 +232,15 @@ async def test_a_running_relay_goes_on_when_its_destination_is_back(happen, make
             await post.arrived.wait()
         post.away = False
         await sent(post, "a", "b")
+
+        async def is_told() -> bool:
+            return "events are sent again" in caplog.messages
+
+        await eventually_async(is_told, 10)
     assert post.codes == ["a", "b"]
+    [away] = [record for record in caplog.records if record.getMessage() == "events could not be sent"]
+    assert not away.exc_info
+    assert vars(away)["_fields"]["error"] == {"type": "ConnectionError", "message": "away"}
 
 
 async def test_a_commit_wakes_the_relay(happen, make_relay, post):
