@@ -20,17 +20,13 @@ from requests.adapters import BaseAdapter
 from ..traces.attributes import Shared
 from ..traces.provider import Provider, Tracer
 from ..traces.spans import Span
+from ..variables import CREDENTIALS
 from .otlp import Encoded, encode, join
 
 __all__ = ["FastExporter", "encode", "proven"]
 
 log = logging.getLogger(__name__)
 
-# A session that such a plug-in makes is the library's to use.
-CREDENTIALS = (
-    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
-    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
-)
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 
 
@@ -53,6 +49,11 @@ class _Session(requests.Session):
     """Sends `body` in place of the body that it is given, compressed as the headers say."""
 
     body = b""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A proxy is for the web: spans, and the key in their headers, are the collector's alone.
+        self.trust_env = False
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         encoding = str(request.headers.get("Content-Encoding"))

@@ -19,7 +19,7 @@ def instrument_clients() -> None:
     """Gives each call of an httpx or httpx2 client a span that passes the trace on; a second time does nothing."""
     from opentelemetry.instrumentation import httpx as clients
 
-    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+    disabled = [name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")]
     # What an older version of the instrumentation does not know is not instrumented.
     for name, kind in (("httpx", "HTTPXClientInstrumentor"), ("httpx2", "HTTPX2ClientInstrumentor")):
         instrumentor: Any = getattr(clients, kind, None)

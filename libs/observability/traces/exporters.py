@@ -2,11 +2,12 @@
 
 import logging
 import os
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
+import requests
 from opentelemetry import trace
 from opentelemetry.distro import OpenTelemetryConfigurator
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from ..files import RotatingFile
 from ..instance import process_attributes
 from ..settings import TelemetrySettings
+from ..variables import CREDENTIALS, environment, usable
 from .clients import instrument_clients
 from .provider import Provider
 from .queue import SpanQueue
@@ -31,6 +33,7 @@ DEFAULTS = {
     "OTEL_LOGS_EXPORTER": "none",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "16384",
+    "OTEL_TRACES_SAMPLER_ARG": "1.0",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
 }
 
@@ -53,19 +56,41 @@ def configure(settings: TelemetrySettings) -> None:
     """
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return
-    try:
-        with environment({name: value for name, value in DEFAULTS.items() if not os.environ.get(name)}):
-            if os.environ.get("OTEL_CONFIG_FILE"):  # a declarative configuration is the distro's to read
-                OpenTelemetryConfigurator().configure()  # pyright: ignore[reportUnknownMemberType]
-            elif os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
-                trace.set_tracer_provider(_provider(settings))
-            instrument_clients()
-    except Exception as error:
-        log.warning("tracing cannot be set up, going on without", exc_info=error)
+    with environment({**_unset(), **usable(DEFAULTS)}):
+        for step in (_configure_by_file, partial(_configure, settings), instrument_clients):
+            try:
+                step()
+            except Exception as error:
+                log.warning("a part of tracing cannot be set up, going on without", exc_info=error)
+
+
+def _unset() -> dict[str, str]:
+    return {name: value for name, value in DEFAULTS.items() if not os.environ.get(name)}
+
+
+def _configure_by_file() -> None:
+    """A declarative configuration is the distro's to read. One that cannot be read is one warning; then ours holds."""
+    if os.environ.get("OTEL_CONFIG_FILE"):
+        OpenTelemetryConfigurator().configure()  # pyright: ignore[reportUnknownMemberType]
+
+
+def _configure(settings: TelemetrySettings) -> None:
+    is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if not is_disabled and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        trace.set_tracer_provider(_provider(settings))
 
 
 def _provider(settings: TelemetrySettings) -> Provider:
-    queues = [_queue(name, settings) for name in exporter_names(settings)]
+    names = exporter_names(settings)
+    queues = [queue for name in names if (queue := _queue_or_none(name, settings))]
+    if (
+        names
+        and not queues
+        and settings.traces_dir
+        and FILES not in names
+        and (queue := _queue_or_none(FILES, settings))
+    ):
+        queues.append(queue)
     resource = Resource.create(_attributes(settings))
     # The SDK's own provider, which is not used further, reads the variables of the sampler.
     sampler = TracerProvider(resource=resource, shutdown_on_exit=False).sampler
@@ -84,7 +109,19 @@ def _attributes(settings: TelemetrySettings) -> dict[str, str | int]:
     }
     given = OTELResourceDetector().detect().attributes
     ours = {key: value for key, value in attributes.items() if value and key not in given}
+    # Nobody has named the service, so the name in the attributes holds.
+    if "service.name" in given and "service_name" not in settings.model_fields_set:
+        return ours
     return ours | {"service.name": settings.service_name}
+
+
+def _queue_or_none(name: str, settings: TelemetrySettings) -> SpanQueue | None:
+    """The way out of this name; None, and one warning, where it cannot be set up: the others go on."""
+    try:
+        return _queue(name, settings)
+    except Exception as error:
+        log.warning("an exporter of spans cannot be set up", extra={"exporter": name}, exc_info=error)
+        return None
 
 
 def _queue(name: str, settings: TelemetrySettings) -> SpanQueue:
@@ -100,7 +137,18 @@ def _queue(name: str, settings: TelemetrySettings) -> SpanQueue:
         name = "otlp_proto_grpc" if protocol.strip() == "grpc" else "otlp_proto_http"
     if name == "otlp_proto_http" and (queue := _fast_queue()):
         return queue
-    return SpanQueue(_plugin("opentelemetry_traces_exporter", name)())
+    return SpanQueue(_plugin("opentelemetry_traces_exporter", name)(**_without_proxy(name)))
+
+
+def _without_proxy(name: str) -> dict[str, Any]:
+    """What keeps a collector's spans away from the proxy that the caller's shell names for the web."""
+    if name == "otlp_proto_grpc":
+        return {"channel_options": (("grpc.enable_http_proxy", 0),)}
+    if name != "otlp_proto_http" or any(map(os.environ.get, CREDENTIALS)):
+        return {}
+    session = requests.Session()
+    session.trust_env = False
+    return {"session": session}
 
 
 def _fast_queue() -> SpanQueue | None:
@@ -127,16 +175,3 @@ def _plugin(group: str, name: str) -> Callable[[], Any]:
     for found in entry_points(group=group, name=name):
         return found.load()
     raise ValueError(f"no installed package offers {name!r} as {group}")
-
-
-@contextmanager
-def environment(values: Mapping[str, str]) -> Generator[None]:
-    """Sets variables for the SDK, which reads nothing else, and restores them: child processes would inherit them."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)

@@ -30,6 +30,7 @@ QUEUE_SIZE = 8192
 LARGEST_BATCH = 2048
 SCHEDULE_DELAY_MS = 1000
 FLUSH_SECONDS = 4.0
+LARGEST_NUMBER = 2**31 - 1
 # How long the exporter may go on trying, and then the request that is under way: at the end of the process, and when
 # a flush has just shown that the collector accepts nothing.
 STOP_SECONDS, JOIN_SECONDS = 3.0, 2.0
@@ -181,7 +182,7 @@ def positive_integer_variable(name: str, default: int) -> int:
         number = int(given)
     except ValueError:
         number = 0
-    if number < 1:
+    if not 0 < number <= LARGEST_NUMBER:
         log.warning("a variable must be a positive whole number", extra={"variable": name, "used_instead": default})
         return default
     return number

@@ -49,6 +49,9 @@ class JaegerThriftExporter(SpanExporter):
         auth = (given.username, given.password) if given.username and given.password else None
         # One for each batch: after a failure it would send its old bytes again.
         collector = Collector(endpoint, auth, TIMEOUT_SECONDS * 1000)
+        transport = collector.http_transport
+        if transport.using_proxy():  # which is for the web
+            transport.host, transport.port, transport.realhost = transport.realhost, transport.realport, None
         try:
             collector.submit(batch)
             accepted = 200 <= collector.http_transport.code < 300

@@ -30,8 +30,9 @@ from libs.observability.logs.handler import LineHandler
 from libs.observability.metrics.http import HttpMetrics
 from libs.observability.recording import Recorder
 from libs.observability.traces.clients import instrument_clients
-from libs.observability.traces.exporters import DEFAULTS, environment
+from libs.observability.traces.exporters import DEFAULTS
 from libs.observability.traces.provider import Provider
+from libs.observability.variables import environment
 from tests.libs.observability.example import build
 
 ROOT = Path(__file__).resolve().parents[3]
