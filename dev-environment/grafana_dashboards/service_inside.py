@@ -62,8 +62,8 @@ def dependencies() -> Panels:
             "Connections of the pool",
             "When all are in use, requests wait for one. The limit is the size of the pool.",
             "short",
-            query(used, "{{instance}} {{state}}"),
-            query(limit, "{{instance}} limit"),
+            query(used, "{{instance}} {{pool}} {{state}}"),
+            query(limit, "{{instance}} {{pool}} limit"),
         ),
         graph(
             "Circuit breakers",
