@@ -57,6 +57,9 @@ def dependencies() -> Panels:
     used = f"sum by (instance, pool, state) (db_pool_connections{{{PROCESS}}})"
     limit = f"sum by (instance, pool) (db_pool_limit{{{PROCESS}}})"
     state = f"max by (target, circuit_breaker_state) (circuit_breaker_state{{{PROCESS}}} == 1)"
+    gave_up = f"sum by (instance, pool) (increase(db_pool_timeouts_total{{{PROCESS}}}[$__rate_interval]))"
+    waiting = f"sum by (instance, pool) (db_pool_pending_requests{{{PROCESS}}})"
+    sql, call = "db_client_operation_duration_seconds", "service_call_duration_seconds"
     return [
         graph(
             "Connections of the pool",
@@ -64,13 +67,71 @@ def dependencies() -> Panels:
             "short",
             query(used, "{{instance}} {{pool}} {{state}}"),
             query(limit, "{{instance}} {{pool}} limit"),
+            width=8,
+        ),
+        graph(
+            "Waiting for a connection",
+            "Those that wait now, and those that gave up.",
+            "short",
+            query(waiting, "{{instance}} {{pool}} waiting"),
+            query(gave_up, "{{instance}} {{pool}} gave up"),
+            width=8,
+            links=FOLLOW,
+        ),
+        graph(
+            "Wait for a connection, 95 %",
+            "The 95th percentile of those that found all connections in use.",
+            "s",
+            query(quantile(0.95, "db_pool_wait_seconds", PROCESS, "instance, pool"), "{{instance}} {{pool}}"),
+            width=8,
+        ),
+        graph(
+            "SQL",
+            "Operations per second: statements, commits, rollbacks and new connections.",
+            "ops",
+            query(rate(f"{sql}_count", PROCESS, "operation"), "{{operation}}"),
+            width=8,
+            stacked=True,
+        ),
+        graph(
+            "Duration of SQL, 95 %",
+            "The 95th percentile by operation, failed ones too.",
+            "s",
+            query(quantile(0.95, sql, PROCESS, "operation"), "{{operation}}"),
+            width=8,
+            links=FOLLOW,
         ),
         graph(
             "Circuit breakers",
             '1 for the current state of the circuit breaker of each target; "closed" is healthy.',
             "short",
             query(state, "{{target}} {{circuit_breaker_state}}"),
+            width=8,
             top=1,
+        ),
+        graph(
+            "Calls to other services",
+            "Calls per second, by the service called and the outcome.",
+            "reqps",
+            query(rate(f"{call}_count", PROCESS, "target, outcome"), "{{target}} {{outcome}}"),
+            width=8,
+            links=FOLLOW,
+        ),
+        graph(
+            "Duration of calls, 95 %",
+            "The 95th percentile by the service called, all attempts of a call together.",
+            "s",
+            query(quantile(0.95, call, PROCESS, "target"), "{{target}}"),
+            width=8,
+            links=FOLLOW,
+        ),
+        graph(
+            "Retries of calls",
+            "Attempts per second after one that failed.",
+            "reqps",
+            query(rate("service_call_retries_total", PROCESS, "target"), "{{target}}"),
+            width=8,
+            links=FOLLOW,
         ),
     ]
 
