@@ -1,7 +1,7 @@
 # Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry bench-kit migrate clean test test-docker test-logstash test-stack test-versions fuzz check lint typecheck format lock dashboards
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay demo load bench-telemetry bench-kit migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -90,6 +90,10 @@ test-logstash: ## send log lines of every kind through the official Logstash, if
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker/test_logstash.py -rs $(PYTEST)
 
+test-rules: ## change every rule of Prometheus in each number, window, clause and label: do its tests notice? [RULES="WatcherDown"] [STRICT=1]
+	$(call need,runtime local test)
+	@$(RUN) -m tests.rules $(RULES)
+
 test-stack: ## test the running stack through its own interfaces [STRICT=1]
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/stack -v -rs $(PYTEST)
@@ -102,7 +106,7 @@ fuzz:       ## send generated requests to the five services, many more than `mak
 	$(call need,runtime local test)
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(RUN) -m pytest tests -m fuzz
 
-check: lint typecheck test  ## run everything that must pass before a change is merged
+check: lint typecheck test test-rules  ## run everything that must pass before a change is merged
 
 lint:       ## check style, formatting, imports, the Dockerfile, YAML and shell scripts
 	$(call need,runtime local test lint)

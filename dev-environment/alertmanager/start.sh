@@ -9,6 +9,7 @@ slack=/run/secrets/slack_webhook_url
 password=/run/secrets/smtp_password
 
 : "${ALERT_EMAIL_TO:=operators@all-erp.example}" "${ALERT_EMAIL_FROM:=alerts@all-erp.example}"
+: "${ALERT_CRITICAL_EMAIL_TO:=$ALERT_EMAIL_TO}"
 : "${SMTP_SMARTHOST:=mailpit:1025}" "${SMTP_REQUIRE_TLS:=false}" "${SMTP_USERNAME:=}"
 : "${GRAFANA_URL:=http://localhost:3000}"
 
@@ -20,7 +21,7 @@ must_be_readable() {
 # Replaces each @NAME@, which stands in single quotes, by its value, and applies the given sed commands.
 fill() {
     commands=$1
-    for name in ALERT_EMAIL_TO ALERT_EMAIL_FROM SMTP_SMARTHOST SMTP_REQUIRE_TLS SMTP_USERNAME GRAFANA_URL; do
+    for name in ALERT_EMAIL_TO ALERT_CRITICAL_EMAIL_TO ALERT_EMAIL_FROM SMTP_SMARTHOST SMTP_REQUIRE_TLS SMTP_USERNAME GRAFANA_URL; do
         eval "value=\$$name"
         value=$(printf %s "$value" | sed "s/'/''/g; s/[&|\\\\]/\\\\&/g")
         commands="$commands;s|@$name@|$value|"
@@ -44,6 +45,6 @@ fi
 
 fill "$left_out" <$config/alertmanager.yml >$data/alertmanager.yml
 fill "" <$config/templates/message.tmpl >$data/message.tmpl
-echo "alertmanager: alerts go to $ALERT_EMAIL_TO by $SMTP_SMARTHOST $and_slack" >&2
+echo "alertmanager: alerts go to $ALERT_EMAIL_TO, critical ones to $ALERT_CRITICAL_EMAIL_TO, by $SMTP_SMARTHOST $and_slack" >&2
 
 exec alertmanager --config.file=$data/alertmanager.yml --storage.path=$data --cluster.listen-address= "$@"

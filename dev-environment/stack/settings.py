@@ -41,6 +41,7 @@ DEFAULTS = {
     "BOOTSTRAP__ADMIN_PASSWORD": "all-erp-administrator",
     "BOOTSTRAP__SERVICE_SECRET": "all-erp-service-account",
     "ALERT_EMAIL_TO": "operators@all-erp.example",
+    "ALERT_CRITICAL_EMAIL_TO": "",
     "ALERT_EMAIL_FROM": "alerts@all-erp.example",
     "SMTP_SMARTHOST": "mailpit:1025",
     "SMTP_REQUIRE_TLS": "false",

@@ -8,7 +8,7 @@ from typing import cast
 from opentelemetry import context as otel
 from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
 
-from .redaction import redact
+from .redaction import Budget, plain_key, redact, to_string
 from .traces.spans import identity_of
 
 # What every line has; any other field of such a name gets an underscore behind it.
@@ -16,6 +16,9 @@ OWN_FIELDS = frozenset(("timestamp", "level", "service", "environment", "version
 # What is measured of a request or message: nothing else is bound under these names.
 MEASURED = frozenset(("http", "error", "duration_ms", "trace_id", "span_id"))
 LONGEST_CODE = 64
+MOST_BOUND = 32
+OF_ONE_FIELD = (32, 1024)
+"""Values and characters that a bound field may have: each is in every line."""
 
 
 Scope = tuple[Span, dict[str, object]]
@@ -39,21 +42,23 @@ def bind(**fields: object) -> None:
 
     `user_id`, and what `show_on_spans` names, also become attributes of its span. The fields belong to the request as a
     whole: what an async or a threaded dependency binds is seen by the endpoint and by the access line. Outside of any
-    request or message they hold for the current task.
+    request or message they hold for the current task. Never raises; a request has room for 32 fields of 1,024
+    characters, and what exceeds that is left out.
     """
     scope = _current()
     if scope is None:
         scope = cast("Scope", (INVALID_SPAN, {}))
         otel.attach(otel.set_value(_SCOPE, scope))
     span, bound = scope
-    for name, value in fields.items():
+    for given, value in fields.items():
+        name = plain_key(given)
         stored = f"{name}_" if name in MEASURED else own_name(name)
         if value is None:
             bound.pop(stored, None)
-            continue
-        bound[stored] = redact(name, value)
-        if name in _on_spans:
-            span.set_attribute(_on_spans[name], str(value))
+        elif stored in bound or len(bound) < MOST_BOUND:
+            bound[stored] = redact(name, value, Budget(*OF_ONE_FIELD))
+            if name in _on_spans:
+                span.set_attribute(_on_spans[name], to_string(bound[stored]))
 
 
 def explain(code: str, message: str | None = None, **facts: object) -> None:

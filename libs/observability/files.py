@@ -25,8 +25,8 @@ class Sink(Protocol):
 class RotatingFile:
     """A file that is renamed when it is full, so that a follower who knows it by its inode loses nothing.
 
-    `combined.log` becomes `combined.log.20261124T081500.123456.17`; the oldest beyond `kept` are removed. Each write is
-    one append of whole lines. Two processes that share a file lose no line either: each sees that the name has moved
+    `combined.log` becomes `combined.log.00000042.20261124T081500.17`: the number says which is newer, since a clock may
+    be set back. The oldest beyond `kept` are removed. Each write is one append of whole lines. Two processes that share a file lose no line either: each sees that the name has moved
     on and follows it.
     """
 
@@ -68,10 +68,10 @@ class RotatingFile:
             os.close(old)
 
     def _rename(self) -> None:
-        # The name holds the process id, since two processes may rename in the same microsecond.
-        target = self.path
-        while target.exists():
-            target = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.{os.getpid()}")
+        earlier = rotated(self.path)
+        number = _number(self.path, earlier[-1]) + 1 if earlier else 1
+        # The name holds the process id, since two processes may rename at the same time.
+        target = self.path.with_name(f"{self.path.name}.{number:08d}.{datetime.now(UTC):%Y%m%dT%H%M%S}.{os.getpid()}")
         with suppress(FileNotFoundError):  # another process has just renamed it
             self.path.rename(target)
         for old in rotated(self.path)[: -self.kept]:
@@ -89,20 +89,39 @@ class RotatingFile:
         os.close(self._fd)
 
 
+def occupy_standard_descriptors() -> None:
+    """Opens the null device in place of standard streams that are closed, whose numbers the next files would get."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
 def rotated(path: Path) -> list[Path]:
     """The renamed predecessors of `path`, oldest first."""
-    return sorted(path.parent.glob(f"{path.name}.[0-9]*"))
+    return sorted(path.parent.glob(f"{path.name}.[0-9]*"), key=lambda each: (_number(path, each), each.name))
+
+
+def _number(path: Path, renamed: Path) -> int:
+    """Which of the renamed files it is; 0 for a name without a number."""
+    number = renamed.name.removeprefix(f"{path.name}.").partition(".")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 class Stream:
-    """A file descriptor that is already open, such as standard error."""
+    """A file descriptor that is already open, such as standard error, as long as it is what it was."""
 
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
+        self._file = os.fstat(descriptor)
 
     def write(self, data: bytes) -> int:
         written = 0
         try:
+            # A descriptor that has been closed is the next file's or connection's.
+            if not os.path.samestat(self._file, os.fstat(self._fd)):
+                return data.count(b"\n")
             while written < len(data):
                 written += os.write(self._fd, data[written:])
         except OSError:

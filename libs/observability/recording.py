@@ -1,9 +1,12 @@
 """What one request leaves: a span, two metrics and a line, under the same route template, many requests at a time."""
 
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any, cast
 
 from fastapi.routing import RouteContext
@@ -30,7 +33,8 @@ log = get_logger(CONTEXT)
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 # The problems of requests that ended with an exception: without an explanation, and in the middle of an answer.
 UNHANDLED, BROKEN_OFF = "internal-server-error", "answer-broken-off"
-LONGEST_AGENT, LONGEST_PATH, LONGEST_FACT = 256, 4096, 1024
+LONGEST_AGENT, LONGEST_PATH, LONGEST_FACT, LONGEST_ADDRESS = 256, 4096, 1024, 256
+HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 FAILED = Status(StatusCode.ERROR)
 
 
@@ -67,7 +71,7 @@ class Recorder:
         self.buffer = self._pending.buffer
         self.write_through = self._pending.write_through
         self.flush = self._pending.flush
-        # A client can fill this by its user agents, a few megabytes; then each request pays for its own.
+        # A client can fill this by its user agents and addresses, some 10 megabytes; then each request pays for its own.
         self._kind = lru_cache(maxsize=4096)(self._describe)
 
     def declare(self, quiet: Collection[str], problems: Callable[[RouteContext], Iterable[str]]) -> None:
@@ -97,13 +101,14 @@ class Recorder:
         """
         try:
             kind = self._kind(
-                scope["method"],
+                scope["method"] if scope["method"] in METHODS else OTHER,
                 route_template(scope, self._app, root_path, status),
                 status or 500,
                 scope.get("scheme", "http"),
                 scope.get("http_version", "1.1"),
                 tuple(scope.get("server") or (None, None)),
-                (scope.get("client") or (None,))[0],
+                # A proxy's header, of any length, from a peer that the server believes.
+                ((scope.get("client") or (None,))[0] or "")[:LONGEST_ADDRESS],
                 agent[:LONGEST_AGENT],
                 is_whole,
                 _code(status, failure, is_whole, fields),
@@ -122,21 +127,21 @@ class Recorder:
         scheme: str,
         version: str,
         server: tuple[str | None, int | None],
-        client: str | None,
+        client: str,
         agent: bytes,
         is_whole: bool,
         code: str | None,
     ) -> Kind:
         """By the semantic conventions of HTTP servers, all but the path."""
-        verb = method if method in METHODS else OTHER
-        name = "HTTP" if verb is OTHER else verb
+        name = "HTTP" if method == OTHER else method
+        address = _believed(client)
         attributes = {
-            "http.request.method": verb,
+            "http.request.method": method,
             "http.response.status_code": status,
             "http.route": route if route != UNMATCHED else None,
             "url.scheme": scheme,
             "network.protocol.version": version,
-            "client.address": client,
+            "client.address": address,
             "server.address": server[0],
             "server.port": server[1],
             "user_agent.original": redact_string(agent.decode("latin-1")) or None,
@@ -145,8 +150,8 @@ class Recorder:
         return Kind(
             span_name=name if route == UNMATCHED else f"{name} {route}",
             attributes=Shared({name: value for name, value in attributes.items() if value is not None}),
-            series=self._metrics.series(route, verb, status if is_whole else 500),
-            http={"method": verb, "route": route, "path": "", "status_code": status, "client_ip": client},
+            series=self._metrics.series(route, method, status if is_whole else 500),
+            http={"method": method, "route": route, "path": "", "status_code": status, "client_ip": address},
             level=logging.WARNING if status >= 500 else logging.INFO,
             code=code,
             problems=self._metrics.problem(route, code) if code else None,
@@ -177,7 +182,7 @@ class Recorder:
         """Ends the span, counts the request and returns its line."""
         ended_at = started_at + int(seconds * 1e9)
         # Where the template has no variable part, the path cannot hold anything of a client's.
-        path = path if path == kind.http["route"] else redact_string(path)[:LONGEST_PATH]
+        path = path if path == kind.http["route"] else redact_string(path, LONGEST_PATH)
         fields: dict[str, object] = {
             "http": {**kind.http, "path": path},
             "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,
@@ -219,6 +224,13 @@ def _on_span(why: Mapping[str, Any]) -> dict[str, Any]:
     """What `explain` has said, as attributes."""
     said = {"message": why.get("message"), **why.get("facts", {})}
     return {f"problem.{name}": to_string(value)[:LONGEST_FACT] for name, value in said.items() if value}
+
+
+def _believed(client: str) -> str | None:
+    """The address or host name of a client; None for what a proxy's header may hold beside."""
+    with suppress(ValueError):
+        return str(ip_address(client.partition("%")[0]))  # what is behind a % is of any form
+    return client if HOST.fullmatch(client) else None
 
 
 def _report(error: Exception, span: Span = INVALID_SPAN) -> None:

@@ -1,119 +1,249 @@
-"""Keeps secrets and resident registration numbers out of log lines and spans: by the name of a field, by the look of a string."""
+"""What may be written of a value: plain JSON without secrets or resident registration numbers, and little enough of it.
+
+A secret is known by the name of its field, or by its look (`patterns`). Nothing here raises, whatever a value does when it
+is looked at. One `Budget` bounds what is looked at and what is written, not each level of a value: 200 values and 8,192
+characters for all the fields of a line. What exceeds it is left out. Only the time that a value's own `__str__`, `__repr__`,
+`isoformat` or iterator takes cannot be bounded; each is called at most once.
+"""
 
 import re
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime, time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from datetime import date, time
 from enum import Enum
 from functools import lru_cache
-from itertools import islice
-from typing import cast
+from typing import Any, cast
 
-HIDDEN = "[redacted]"
-LONGEST_STRING = 16_384
+from pydantic import BaseModel
+
+from .patterns import HIDDEN, without_secrets
+
+__all__ = ["HIDDEN", "LONGEST_STRING", "Budget", "is_secret", "plain_key", "redact", "redact_string", "to_string"]
+
+LONGEST_STRING = 4096
 LONGEST_NAME = 128
 DEEPEST = 8
-MOST_ITEMS = 100
 LARGEST_INTEGER = 2**63 - 1
+# Digits take quadratic time, and Python refuses to write more than 4,300.
+LONGEST_INTEGER = 4096
+LEFT_OUT = "…"
+# What is cut off must not hide the rest of a secret that begins before it.
+OVERLAP = 128
+PAIRED = ("name", "key")
+"""`{"name": "authorization", "value": "…"}`"""
 
 _SECRET_WORDS = frozenset(
-    ("password", "passwd", "passphrase", "pwd", "secret", "token", "jwt", "authorization", "cookie", "credential")
-    + ("rrn", "ssn", "otp")
+    ("pwd", "secret", "token", "jwt", "cookie", "signature", "sig", "rrn", "ssn", "otp")  # and their plurals
 )
-_SECRET_PAIRS = ("apikey", "privatekey", "signingkey", "residentregistration", "residentnumber")
+_SECRET_ENDINGS = ("secret", "token", "cookie")
+_SECRET_PARTS = (
+    ("password", "passwd", "passphrase", "passcode", "credential", "authorization", "authorisation", "secretkey")
+    + ("apikey", "accesskey", "privatekey", "signingkey", "encryptionkey", "residentregistration", "residentnumber")
+)  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NAME = re.compile(r"-{0,2}[\w.-]{1,64}")
 
-# The birth date of a resident registration number is checked, so that most thirteen-digit numbers are left alone.
-_NUMBER = r"(?<![0-9A-Za-z])\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-\s]?[1-8]\d{6}(?![0-9A-Za-z])"
-# No rule may look at the same characters again and again: clients choose the strings.
-_STRING_RULES = (
-    (re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*"), HIDDEN),
-    (re.compile(r"\b(bearer|basic)\s+(?!\[)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
-    (re.compile(_NUMBER), HIDDEN),
-    (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), rf"\1{HIDDEN}@"),
-    (
-        re.compile(
-            r"((?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|cookie)['\"]?\s*[=:]\s*)"
-            r"(?:\"[^\"]*\"|'[^']*'|[^\s,;&'\"\[{}]+)",
-            re.IGNORECASE,
-        ),
-        rf"\1{HIDDEN}",
-    ),
-    # The values of a failed statement, as SQLAlchemy appends them to its message.
-    (re.compile(r"\[parameters: .*"), f"[parameters: {HIDDEN}]"),
-)
-# No rule can match a string in which this finds nothing. The string is lowered first, since a search that ignores case
-# takes twice as long.
-_CANDIDATE = re.compile(r"eyj|://|\d{6}|\[parameters|bearer|basic|passw|passphrase|secret|token|key|cookie")
+
+class Budget:
+    """How much of some values may still be looked at and written."""
+
+    __slots__ = ("characters", "values")
+
+    def __init__(self, values: int = 200, characters: int = 8192) -> None:
+        self.values = values
+        self.characters = characters
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of this name may hold something that nobody should read: `accessToken`, `x-api-key`, `rrn`."""
+    return _is_secret(name[:LONGEST_NAME])
 
 
 @lru_cache(maxsize=4096)
-def is_secret(name: str) -> bool:
-    """Whether a field of this name may hold something that nobody should read: `accessToken`, `x-api-key`, `rrn`."""
-    words = [word.lower() for word in _WORD.findall(name)]
-    if any(word in _SECRET_WORDS or word.removesuffix("s") in _SECRET_WORDS for word in words):
+def _is_secret(name: str) -> bool:
+    words = [word.lower().removesuffix("s") for word in _WORD.findall(name)]
+    if any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in words):
         return True
     joined = "".join(words)
-    return any(pair in joined for pair in _SECRET_PAIRS)
+    return any(part in joined for part in _SECRET_PARTS)
 
 
-def redact_string(string: str) -> str:
-    """The string without tokens, passwords in URLs and `key=value` pairs, and registration numbers; bounded; valid UTF-8."""
-    if len(string) > LONGEST_STRING:
-        string = f"{string[:LONGEST_STRING]}… ({len(string) - LONGEST_STRING} characters more)"
+def redact_string(string: str, longest: int = LONGEST_STRING) -> str:
+    """The string without what looks like a secret; bounded; valid UTF-8. It is cut before it is searched."""
+    length = str.__len__(string)
+    if length > longest or type(string) is not str:
+        string = str.__getitem__(string, slice(longest + OVERLAP))
     if not string.isascii():
         string = string.encode("utf-8", "replace").decode()
-    if _CANDIDATE.search(string.casefold()):
-        for pattern, replacement in _STRING_RULES:
-            string = pattern.sub(replacement, string)
-    return string
+    string = without_secrets(string)
+    return string if length <= longest else f"{string[:longest]}… ({length - longest} characters more)"
 
 
-def redact(name: str, value: object, depth: int = 0) -> object:
-    """What may be written of the field `name`: plain JSON values, bounded, hidden where its name says so.
+def redact(name: str, value: object, budget: Budget | None = None) -> object:
+    """What may be written of the field `name`: plain JSON values within the budget, hidden where its name says so.
 
-    Never raises. Objects that JSON does not know become strings; a key keeps no dot, because an index cannot hold both
-    `a.b` and an object `a`.
+    Objects that JSON does not know become strings; a key keeps no dot, because an index cannot hold both `a.b` and an
+    object `a`.
     """
-    if value is None or isinstance(value, bool):
-        return value
-    if is_secret(name):
-        return HIDDEN
-    match value:
-        case str() if not isinstance(value, Enum):
-            return redact_string(value)
-        case Enum():
-            return redact(name, value.value, depth + 1)
-        case int():
-            return value if abs(value) <= LARGEST_INTEGER else str(value)
-        case float():
-            return value
-        case datetime() | date() | time():
-            return _isoformat(value)
-        case Mapping() if depth < DEEPEST:
-            items = islice(cast("Mapping[object, object]", value).items(), MOST_ITEMS)
-            return {(key := plain_key(each)): redact(key, item, depth + 1) for each, item in items}
-        case list() | tuple() | set() | frozenset() if depth < DEEPEST:
-            members = islice(cast("Iterable[object]", value), MOST_ITEMS)
-            return [redact(name, member, depth + 1) for member in members]
-        case _:
-            return redact_string(to_string(value))
+    return _redact(name, value, budget or Budget(), ())
 
 
 def plain_key(key: object) -> str:
-    """A name fit for a field: a short string without dots."""
-    return redact_string(to_string(key)[:LONGEST_NAME]).replace(".", "_")
+    """A name fit for a field: a short string without dots, and never empty."""
+    if type(key) is str and len(key) <= LONGEST_NAME:
+        return _plain_key(key)
+    if isinstance(key, str):
+        return _plain_key(str.__getitem__(key, slice(LONGEST_NAME)))
+    return _plain_key(str(_redact("", key, Budget(16, LONGEST_NAME), ()))[:LONGEST_NAME])
+
+
+@lru_cache(maxsize=4096)
+def _plain_key(key: str) -> str:
+    return redact_string(key).replace(".", "_") or "_"
 
 
 def to_string(value: object) -> str:
-    """The value as a string, its type's name if it has none. Never raises."""
-    try:
-        return str(value)
-    except Exception:  # a broken __str__ must not cost the line
-        return f"<{type(value).__name__}>"
+    """The value as a string of the class `str`, its type's name if it has none. Never raises, and writes no long integer."""
+    kind = type(value)
+    if kind is str:
+        return cast("str", value)
+    return str(_safely(_to_string, value, kind))
 
 
-def _isoformat(value: date | time) -> str:
+def _to_string(value: Any, kind: type) -> str:
+    if issubclass(kind, int) and (bits := int.bit_length(value)) > LONGEST_INTEGER:
+        return f"<integer of {bits} bits>"
+    if issubclass(kind, (bytes, bytearray, memoryview)):
+        return repr(bytes(value[:LONGEST_STRING]))
+    return _exactly(str(value))
+
+
+def _exactly(string: str) -> str:
+    """A string whose methods are those of `str`."""
+    return string if type(string) is str else str.__getitem__(string, slice(LONGEST_STRING + OVERLAP))
+
+
+def _safely(look: Callable[..., object], value: object, *more: object) -> object:
+    """What a look at the value gives; the name of its type if that raises anything but the end of the program."""
     try:
-        return value.isoformat()
-    except Exception:  # a time zone can be anybody's code
-        return to_string(value)
+        return look(value, *more)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # a panic of an extension is no `Exception`, and no reason to lose a line either
+        return f"<{type.__dict__['__name__'].__get__(type(value))}>"
+
+
+def _redact(name: str, value: Any, budget: Budget, above: tuple[int, ...]) -> object:
+    """As `redact`; `above` are the values that this one is a part of."""
+    budget.values -= 1
+    kind = type(value)
+    if value is None or kind is bool:
+        return cast("object", value)
+    if is_secret(name):
+        return HIDDEN
+    if kind is str:
+        return _redact_string(value, budget)
+    if (kind is int and -LARGEST_INTEGER <= value <= LARGEST_INTEGER) or kind is float:
+        return cast("object", value)
+    return _safely(_look, value, name, kind, budget, above)
+
+
+def _redact_string(string: str, budget: Budget) -> str:
+    if budget.characters <= 0:
+        return LEFT_OUT
+    longest = min(LONGEST_STRING, budget.characters)
+    redacted = redact_string(string, longest)
+    # What is hidden has cost its search, and what is no ASCII takes more bytes.
+    budget.characters -= max(min(len(string), longest), len(redacted)) * (1 if string.isascii() else 3)
+    return redacted
+
+
+# By `type`, never by `isinstance`: that asks the value's own `__class__`.
+def _look(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, ...]) -> object:
+    inner = (*above, id(value))
+    is_deep = len(above) >= DEEPEST or id(value) in above
+    if issubclass(kind, Enum):
+        return LEFT_OUT if is_deep else _redact(name, value.value, budget, inner)
+    if issubclass(kind, str):
+        return _redact_string(_exactly(value), budget)
+    if issubclass(kind, int):
+        number = int.__add__(value, 0)
+        is_small = -LARGEST_INTEGER <= number <= LARGEST_INTEGER
+        return number if is_small else _redact_string(to_string(number), budget)
+    if issubclass(kind, float):
+        return float.__add__(value, 0.0)
+    if issubclass(kind, (date, time)):
+        return _redact_string(to_string(value.isoformat()), budget)
+    if (parts := _parts_of_record(value, kind)) is not None:
+        return LEFT_OUT if is_deep else _record(kind, parts, budget, inner)
+    if issubclass(kind, Mapping):
+        return LEFT_OUT if is_deep else _mapping(value, kind, budget, inner)
+    if issubclass(kind, (list, tuple, set, frozenset, deque)):
+        return LEFT_OUT if is_deep else _sequence(name, value, budget, inner)
+    return _redact_string(to_string(value), budget)
+
+
+def _mapping(value: Any, kind: type, budget: Budget, above: tuple[int, ...]) -> dict[str, object]:
+    redacted: dict[str, object] = {}
+    # Only of a real dictionary, since no code of anybody's runs there.
+    hides_value = kind is dict and any(_names_a_secret(value.get(name)) for name in PAIRED)
+    for item in _readable(value.items, budget):
+        key = plain_key(item[0])
+        budget.characters -= len(key)
+        redacted[key] = HIDDEN if hides_value and key == "value" else _redact(key, item[1], budget, above)
+    return redacted
+
+
+def _sequence(name: str, value: Iterable[object], budget: Budget, above: tuple[int, ...]) -> list[object]:
+    redacted: list[object] = []
+    is_hidden = False
+    for member in _readable(value.__iter__, budget):
+        redacted.append(HIDDEN if is_hidden else _redact(name, member, budget, above))
+        # Headers as pairs, arguments of a program: a secret's name, and behind it the secret.
+        is_hidden = _names_a_secret(member)
+    return redacted
+
+
+def _readable(read: Callable[[], Iterable[Any]], budget: Budget) -> Iterator[Any]:
+    """What can be read of a collection within the budget; it may be endless, and it may break off."""
+    with suppress(Exception):
+        iterator = iter(read())
+        while budget.values > 0 and budget.characters > 0:
+            yield next(iterator)
+
+
+def _names_a_secret(value: object) -> bool:
+    if type(value) is bytes:
+        value = value[:LONGEST_NAME].decode("latin-1")
+    return type(value) is str and len(value) <= LONGEST_NAME and bool(_NAME.fullmatch(value)) and is_secret(value)
+
+
+def _parts_of_record(value: Any, kind: type) -> Iterable[tuple[str, object]] | None:
+    """The fields of a record that says of itself what they are; None for anything else."""
+    if is_dataclass(kind) and kind.__str__ is object.__str__ and hasattr(kind.__repr__, "__wrapped__"):
+        return ((each.name, getattr(value, each.name)) for each in fields(kind) if each.repr)
+    if issubclass(kind, BaseModel) and kind.__str__ is BaseModel.__str__:
+        return iter(value.__dict__.items())
+    if issubclass(kind, tuple) and (names := getattr(kind, "__match_args__", ())):  # a named tuple's
+        return zip(names, value, strict=False)
+    return None
+
+
+class _Record(str):
+    """A record as a string. It is no string of anybody's, so that a record around it shows it without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _record(kind: type, parts: Iterable[tuple[str, object]], budget: Budget, above: tuple[int, ...]) -> str:
+    """`Login(name='kim', password=[redacted])`."""
+    shown: list[str] = []
+    for name, part in parts:
+        if budget.values <= 0 or budget.characters <= 0:
+            break
+        redacted = _redact(name, part, budget, above)
+        shown.append(f"{name}={redacted if redacted is HIDDEN else repr(redacted)}")
+    return _Record(f"{kind.__qualname__}({', '.join(shown)})")

@@ -33,6 +33,19 @@ OPERATIONS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "COMMIT", "ROLLBAC
 SLOW_SECONDS = 0.01
 """From here on a statement that `timed` runs leaves a span after all."""
 WROTE = "wrote"
+# What these write in double quotes is a string, and its backslashes count.
+QUOTED_TWICE = frozenset(("mysql", "mariadb"))
+# A literal ends where the text is cut. Comments and names come first, since they may hold a quote.
+_TOKENS = (
+    r"(?P<kept>{names}|\$\d+)|(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)"
+    r"|\b[eE]'(?:[^'\\]|\\.)*(?:'|\Z)|(?:\b(?:[xXbBnN]|[uU]&))?(?:{strings})|(?<![\w.$:])\.?\d[\w.]*"
+)
+TOKENS = re.compile(_TOKENS.format(names=r'"[^"]*(?:"|\Z)', strings=r"(?:'[^']*(?:'|\Z))+"), re.DOTALL)
+TOKENS_QUOTED_TWICE = re.compile(
+    _TOKENS.format(names=r"`[^`]*(?:`|\Z)", strings=r"""(?:'(?:[^'\\]|\\.)*(?:'|\Z))+|(?:"(?:[^"\\]|\\.)*(?:"|\Z))+"""),
+    re.DOTALL,
+)
+
 
 # While SQLAlchemy opens a connection, its dialect asks the server about itself: that is nobody's statement.
 _connecting: ContextVar[bool] = ContextVar("connecting", default=False)
@@ -92,6 +105,7 @@ class _Hooks:
         }
         self._attributes = {name: value for name, value in known.items() if value is not None}
         self._durations = {each: DB_DURATION.labels(url.database or "unknown", each) for each in OPERATIONS}
+        self._is_quoted_twice = engine.dialect.name in QUOTED_TWICE
         # A service says the same few statements again and again.
         self._described = lru_cache(maxsize=512)(self._describe)
         self._control = {name: self._kind(name) for name in ("CONNECT", "COMMIT", "ROLLBACK")}
@@ -124,7 +138,7 @@ class _Hooks:
             end(connection)
 
     def timed(self, connection: PoolProxiedConnection, statement: str, run: Callable[[], Result]) -> Result:
-        kind, began, started = self._described(statement), time_ns(), perf_counter()
+        kind, began, started = self._kind_of(statement), time_ns(), perf_counter()
         if kind is None:
             return run()
         if kind.writes:
@@ -149,7 +163,7 @@ class _Hooks:
         *arguments: Any,
         more: Mapping[str, int] | None = None,
     ) -> bool:
-        if _connecting.get() or (kind := self._described(statement)) is None:
+        if _connecting.get() or (kind := self._kind_of(statement)) is None:
             return False
         if kind.writes:
             context.root_connection.connection.info[WROTE] = True
@@ -176,6 +190,10 @@ class _Hooks:
         attributes = {**kind.attributes, **more} if more else kind.attributes
         return self._tracer.start_span(kind.name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time)
 
+    def _kind_of(self, statement: str) -> _Kind | None:
+        # A text that is too long to be kept is described each time.
+        return self._described(statement) if len(statement) <= LONGEST_STATEMENT else self._describe(statement)
+
     def _describe(self, statement: str) -> _Kind | None:
         """What runs of this statement have in common; None for what only controls the transaction."""
         operation, table = summary_of(statement)
@@ -188,7 +206,7 @@ class _Hooks:
             **self._attributes,
             "db.operation.name": operation,
             "db.query.summary": f"{operation} {table}".rstrip(),
-            "db.query.text": statement,
+            "db.query.text": without_literals(statement, self._is_quoted_twice),
             "db.collection.name": table,
         }
         return _Kind(
@@ -211,6 +229,12 @@ def _end(span: trace.Span | None, failure: BaseException | None) -> None:
         if state:
             span.set_attribute("db.response.status_code", str(state))
     span.end()
+
+
+def without_literals(statement: str, is_quoted_twice: bool = False) -> str:
+    """The text as the semantic conventions want it: `?` for each literal, no comment; names and parameters stay."""
+    tokens = TOKENS_QUOTED_TWICE if is_quoted_twice else TOKENS
+    return tokens.sub(lambda found: found["kept"] or ("" if found["comment"] else "?"), statement[:LONGEST_STATEMENT])
 
 
 def summary_of(statement: str) -> tuple[str, str]:

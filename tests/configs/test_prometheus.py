@@ -37,6 +37,7 @@ def load(path: Path) -> Any:
 
 
 CONFIG = load(FOLDER / "prometheus.yml")
+JOBS = {job["job_name"] for job in CONFIG["scrape_configs"]}
 RULES = [
     rule
     for file in sorted((FOLDER / "rules").glob("*.yml"))
@@ -105,11 +106,34 @@ def test_an_alert_says_how_bad_what_where_and_what_to_do(alert):
     rule = ALERTS[alert]
     assert rule["labels"]["severity"] in ({"none"} if alert == "Watchdog" else {"critical", "warning"})
     assert "service" in rule["labels"] or "sum by (service)" in rule["expr"]
+    # The link to one of these takes the job from the alert (message.tmpl).
+    if rule["annotations"]["dashboard"] in {"service", "slo", "overview", "telemetry"}:
+        assert rule["labels"]["service"] in {"{{ $labels.job }}", *JOBS}
     notes = rule["annotations"]
     assert set(notes) == {"summary", "description", "dashboard", "runbook_url"}
     assert notes["dashboard"] in DASHBOARDS
-    assert notes["runbook_url"] == f"{RUNBOOKS}/{kebab(alert)}.md"
-    assert (ROOT / notes["runbook_url"]).read_text().startswith(f"# {alert}\n")
+    assert notes["runbook_url"] == "{{ $externalLabels.grafana_url }}/d/runbook-" + kebab(alert)
+    assert (ROOT / RUNBOOKS / f"{kebab(alert)}.md").read_text().startswith(f"# {alert}\n")
+
+
+def test_the_address_of_the_runbooks_comes_from_the_environment_and_is_no_label_of_an_alert():
+    assert CONFIG["global"]["external_labels"] == {"grafana_url": "${GRAFANA_URL}"}
+    assert {"action": "labeldrop", "regex": "grafana_url"} in CONFIG["alerting"]["alert_relabel_configs"]
+    compose = load(ROOT / "docker-compose.devops.yml")["services"]
+    assert compose["prometheus"]["environment"]["GRAFANA_URL"] == compose["alertmanager"]["environment"]["GRAFANA_URL"]
+    assert (
+        compose["grafana"]["environment"]["GF_SERVER_ROOT_URL"] == compose["alertmanager"]["environment"]["GRAFANA_URL"]
+    )
+
+
+def test_the_memory_limit_of_a_service_is_the_one_that_its_alerts_know():
+    services = load(ROOT / "docker-compose.dev.yml")["services"]
+    limits = {
+        services[job]["deploy"]["resources"]["limits"]["memory"] for job in REQUIRED_JOBS if job.endswith("-service")
+    }
+    assert limits == {"256M"}
+    for alert in ("ServiceMemoryHigh", "ServiceMemoryGrowing"):
+        assert "256 * 1024 * 1024" in ALERTS[alert]["expr"]
 
 
 def test_every_runbook_belongs_to_an_alert_and_its_links_lead_somewhere():

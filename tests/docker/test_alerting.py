@@ -1,7 +1,10 @@
 """An alert reaches people: from the real rules through the real Alertmanager into an inbox and to Slack's address."""
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import httpx
@@ -11,6 +14,7 @@ from tests.docker.images import ROOT, image
 from tests.fixtures.waiting import eventually
 
 SERVICE = "trial-service"  # a name that no rule fires for
+GRAFANA = "https://grafana.example"
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +47,13 @@ def stack(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) 
             "alertmanager": run(
                 "alertmanager", 9093,
                 "-v", f"{configs}/alertmanager:/etc/alertmanager:ro",
-                "-v", f"{webhook}:/run/secrets/slack_webhook_url:ro",
+                "-v", f"{webhook}:/run/secrets/slack_webhook_url:ro", "-e", f"GRAFANA_URL={GRAFANA}",
                 "--entrypoint", "sh", image("alertmanager"),
                 "/etc/alertmanager/start.sh", "--web.external-url=http://localhost:9093",
             ),
             "prometheus": run(
-                "prometheus", 9090, "-v", f"{configs}/prometheus:/etc/prometheus:ro", image("prometheus"),
+                "prometheus", 9090, "-v", f"{configs}/prometheus:/etc/prometheus:ro",
+                "-e", f"GRAFANA_URL={GRAFANA}", image("prometheus"),
                 "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus",
                 "--enable-feature=exemplar-storage", "--web.external-url=http://localhost:9090",
             ),
@@ -81,18 +86,29 @@ def slack_message(stack: dict[str, str], title: str) -> str:
     return next((part["text"] for post in posts for part in post["attachments"] if part["title"] == title), "")
 
 
+def dashboard_link(text: str, dashboard: str) -> dict[str, list[str]]:
+    """What the link to this dashboard chooses there; it begins an hour before the alert that the text is about."""
+    url = next(word for word in text.split() if word.startswith(f"{GRAFANA}/d/{dashboard}?"))
+    chosen = parse_qs(urlsplit(url).query)
+    since = re.search(r"Since: +(\S+ \S+) UTC", text)
+    assert since
+    start = datetime.strptime(since[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) - timedelta(hours=1)
+    assert datetime.fromtimestamp(int(chosen.pop("from")[0]) // 1000, UTC) == start
+    return chosen
+
+
 @pytest.fixture(scope="module")
 def fire(stack: dict[str, str]) -> Callable[..., None]:
     """Send Alertmanager an alert, as Prometheus does."""
 
-    def send(alertname: str, summary: str, severity: str = "warning") -> None:
+    def send(alertname: str, summary: str, severity: str = "warning", **labels: str) -> None:
         alert = {
-            "labels": {"alertname": alertname, "severity": severity, "service": SERVICE},
+            "labels": {"alertname": alertname, "severity": severity, "service": SERVICE, **labels},
             "annotations": {
                 "summary": summary,
                 "description": "Sent by a test.",
                 "dashboard": "overview",
-                "runbook_url": "dev-environment/runbooks/watchdog.md",
+                "runbook_url": f"{GRAFANA}/d/runbook-watchdog",
             },
         }
         url = f"{stack['alertmanager']}/api/v2/alerts"
@@ -109,8 +125,8 @@ def test_an_alert_arrives_in_the_inbox_and_at_slack(stack, fire):
     )
     for text in texts:
         assert "Sent by a test." in text
-        assert "dev-environment/runbooks/watchdog.md" in text
-        assert "http://localhost:3000/d/overview" in text
+        assert f"What to do: {GRAFANA}/d/runbook-watchdog\n" in text.replace("\r", "")
+        assert dashboard_link(text, "overview") == {"var-job": [SERVICE], "to": ["now"]}
         assert "http://localhost:9093" in text
 
 
@@ -119,24 +135,37 @@ def test_what_follows_from_a_service_that_is_down_stays_quiet(stack, fire):
     fire("HighErrorRatio", "The trial fails")
     eventually(lambda: mail(stack, "[critical] The trial is down"))
 
-    def inhibited() -> bool:
-        alerts = httpx.get(f"{stack['alertmanager']}/api/v2/alerts").json()
-        return any(
-            alert["status"]["inhibitedBy"] for alert in alerts if alert["annotations"]["summary"] == "The trial fails"
-        )
-
-    eventually(inhibited)
+    eventually(lambda: inhibited(stack, "The trial fails"))
     assert mail(stack, "[warning] The trial fails") == ""
+
+
+def inhibited(stack: dict[str, str], summary: str) -> bool:
+    alerts = httpx.get(f"{stack['alertmanager']}/api/v2/alerts").json()
+    return any(alert["status"]["inhibitedBy"] for alert in alerts if alert["annotations"]["summary"] == summary)
+
+
+def test_one_dead_instance_silences_its_own_alerts_and_no_others(stack, fire):
+    other = {"service": "other-service", "job": "other-service"}
+    fire("ReplicaDown", "An instance is down", instance="other-1:3010", **other)
+    fire("EventLoopLagging", "The dead one lags", instance="other-1:3010", **other)
+    fire("EventLoopLagging", "A living one lags", instance="other-2:3010", **other)
+    fire("ErrorBudgetBurnsFast", "All of it fails", "critical", slo="availability", **other)
+    eventually(lambda: inhibited(stack, "The dead one lags"))
+    assert eventually(lambda: mail(stack, "[critical] All of it fails"))
+    assert not inhibited(stack, "A living one lags")
+    assert not inhibited(stack, "All of it fails")
 
 
 @pytest.mark.timeout(300)
 def test_prometheus_reports_a_service_that_is_down(stack):
     text = eventually(lambda: mail(stack, "[critical] budget-service is down"), 200)
-    assert "Prometheus has had no metrics from budget-service:3010 for a minute." in text
-    assert "dev-environment/runbooks/service-down.md" in text
-    assert "http://localhost:3000/d/service" in text
+    assert "Prometheus has had no metrics from it for a minute." in text
+    assert f"What to do: {GRAFANA}/d/runbook-service-down\n" in text.replace("\r", "")
+    assert dashboard_link(text, "service") == {"var-job": ["budget-service"], "to": ["now"]}
     assert "http://localhost:9090/graph" in text
-    assert eventually(lambda: slack_message(stack, "[critical] budget-service is down"))
+    assert eventually(lambda: slack_message(stack, "[critical] budget-service is down")).startswith("<!channel> ")
+    alerts = httpx.get(f"{stack['alertmanager']}/api/v2/alerts").json()
+    assert not any("grafana_url" in alert["labels"] for alert in alerts)
 
 
 def test_the_watchdog_notifies_nobody(stack):

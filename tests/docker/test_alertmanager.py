@@ -44,20 +44,37 @@ def test_the_configuration_is_valid(after_start, slack, variables):
     assert WEBHOOK not in rendered
 
 
+@pytest.mark.parametrize("slack", ["", WEBHOOK], ids=["without Slack", "with Slack"])
 @pytest.mark.parametrize(
-    ("slack", "labels", "receivers"),
+    ("labels", "receiver"),
     [
-        ("", "alertname=ServiceDown severity=critical service=auth-service", "email"),
-        ("", "alertname=Watchdog severity=none service=prometheus", "nobody"),
-        (WEBHOOK, "alertname=ServiceDown severity=critical service=auth-service", "slack,email"),
-        (WEBHOOK, "alertname=HighCpuUsage severity=warning service=host", "slack,email"),
-        (WEBHOOK, "alertname=Watchdog severity=none service=prometheus", "nobody"),
+        ("alertname=ServiceDown severity=critical service=auth-service", "critical"),
+        ("alertname=HighCpuUsage severity=warning service=host", "warning"),
+        ("alertname=Watchdog severity=none service=prometheus", "nobody"),
     ],
 )
-def test_an_alert_goes_to_its_receivers(after_start, slack, labels, receivers):
+def test_an_alert_goes_to_the_receiver_of_its_severity(after_start, slack, labels, receiver):
     after_start(
-        f"amtool config routes test --config.file={RENDERED} --verify.receivers={receivers} {labels}", slack=slack
+        f"amtool config routes test --config.file={RENDERED} --verify.receivers={receiver} {labels}", slack=slack
     )
+
+
+@pytest.mark.parametrize(
+    ("variables", "addresses"),
+    [
+        ({}, {"critical": "operators@all-erp.example", "warning": "operators@all-erp.example"}),
+        ({"ALERT_EMAIL_TO": "a@mail.example"}, {"critical": "a@mail.example", "warning": "a@mail.example"}),
+        (
+            {"ALERT_CRITICAL_EMAIL_TO": "pager@mail.example"},
+            {"critical": "pager@mail.example", "warning": "operators@all-erp.example"},
+        ),
+    ],
+)
+def test_what_is_critical_may_go_to_an_address_of_its_own(after_start, variables, addresses):
+    config = yaml.safe_load(after_start(f"cat {RENDERED}", **variables))
+    assert addresses == {
+        each["name"]: each["email_configs"][0]["to"] for each in config["receivers"] if "email_configs" in each
+    }
 
 
 def test_values_are_taken_as_they_are(after_start):
@@ -65,7 +82,7 @@ def test_values_are_taken_as_they_are(after_start):
     rendered = after_start(f"amtool check-config {RENDERED} >&2 && cat {RENDERED}", ALERT_EMAIL_TO=odd)
     assert [
         to["to"] for receiver in yaml.safe_load(rendered)["receivers"] for to in receiver.get("email_configs", [])
-    ] == [odd]
+    ] == [odd, odd]
 
 
 def test_a_secret_that_cannot_be_read_is_named(after_start):

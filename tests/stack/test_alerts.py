@@ -12,6 +12,12 @@ ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
 MAY_MATCH_NOTHING = {
     "events_dead_total": "the series begins with the first dead event",
     'status="5xx"': "the series begins with the first request that failed",
+    "events_failed_total": "the series begins with the first event that failed",
+    "otelcol_receiver_refused_spans_total": "Jaeger's series begins with the first span that it refuses",
+    "otelcol_exporter_send_failed_spans_total": "Jaeger's series begins with the first span that it does not store",
+    "ALERTS{": "no service has been down",
+    "idle in transaction": "no transaction is open",
+    'index=~"logs-.+"': "there is an index once Logstash runs",
 }
 # Without `offset`: a stack that is five minutes old has no data from an hour ago.
 SELECTORS = sorted(

@@ -16,6 +16,8 @@ UNNAMED: dict[str, Callable[[Any], str]] = {
 }
 # One id is enough to follow a trace by.
 ONLY_IN_FILES = frozenset(("span_id", "request_id"))
+LONGEST_CACHED = 256
+"""Of a message: longer ones vary."""
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
@@ -40,7 +42,8 @@ def columns(
         UNNAMED[name](value) if name in UNNAMED else f"{name}={value}"
         for name, value in fields.items() if name not in ONLY_IN_FILES
     ])  # fmt: skip
-    time, head, facts = timestamp[11:23], _head(level, context, message, coloured), _harmless(facts)
+    make = _head if len(message) <= LONGEST_CACHED else _head.__wrapped__
+    time, head, facts = timestamp[11:23], make(level, context, message, coloured), _harmless(facts)
     line = f"{DIM}{time}{RESET} {head}{DIM}{facts}{RESET}" if coloured else f"{time} {head}{facts}".rstrip()
     if "error" in fields and (stack := fields["error"].get("stack")):
         line += "\n    " + _indented(str(stack)).rstrip()

@@ -1,9 +1,12 @@
 """The handler of every logger of the process: JSON into files, columns on the console, both written by threads."""
 
 import logging
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
-from ..files import LineWriter, RotatingFile, Stream
+from ..errors import type_name
+from ..files import LineWriter, RotatingFile, Stream, occupy_standard_descriptors
 from ..metrics.families import LOG_LINES_DROPPED
 from ..settings import TelemetrySettings
 from .console import columns, is_coloured, is_terminal
@@ -18,11 +21,13 @@ class LineHandler(logging.Handler):
 
     def __init__(self, settings: TelemetrySettings) -> None:
         super().__init__()
+        occupy_standard_descriptors()
         self._formatter = LineFormatter(settings)
         # Two writers: a console that nobody reads must not hold up the files.
         self._to_console = LineWriter(settings.log_buffer_bytes, LOG_LINES_DROPPED.inc)
         self._to_files = LineWriter(settings.log_buffer_bytes, LOG_LINES_DROPPED.inc)
-        self._console = Stream(2)
+        # Where standard error was closed at the start, its descriptor is somebody else's by now.
+        self._console = Stream(2) if sys.__stderr__ is not None else None
         self._coloured = is_coloured()
         self._shows_routine = is_terminal() or settings.environment == "development"
         self._combined: RotatingFile | None = None
@@ -39,9 +44,11 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.write([self._formatter.line_of(record)])
-        except Exception:
+        except Exception as error:
             LOG_LINES_DROPPED.inc()
-            self.handleError(record)
+            with suppress(Exception):  # the report of `logging` itself would show what the record holds
+                facts = {"reason": type_name(error)}
+                self.write([Line(record.created, logging.WARNING, "a line cannot be written", record.name, facts)])
 
     def write(self, lines: Sequence[Line]) -> None:
         """Writes lines that need no redaction, several at once for less than one by one."""
@@ -53,7 +60,7 @@ class LineHandler(logging.Handler):
                 errors = [each for line, each in zip(lines, encoded, strict=True) if line.level >= logging.ERROR]
                 if errors:
                     self._to_files.add(self._errors, b"".join(errors), urgent)
-        if shown := [self._columns(line) for line in lines if self._is_shown(line)]:
+        if self._console and (shown := [self._columns(line) for line in lines if self._is_shown(line)]):
             self._to_console.add(self._console, "\n".join([*shown, ""]).encode("utf-8", "replace"), urgent)
 
     def _encode(self, line: Line) -> bytes:

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
+from numbers import Number
 from typing import Any, Final, cast
 
 import orjson
@@ -16,11 +17,17 @@ from ..context import bound, ids_of, own_name
 from ..errors import describe
 from ..forks import in_child
 from ..instance import instance_id
-from ..redaction import plain_key, redact, redact_string
+from ..redaction import LEFT_OUT, Budget, plain_key, redact, redact_string, to_string
 from ..settings import LEVELS, TelemetrySettings
 
 # Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
 NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
+MOST_FIELDS = 100
+LONGEST_CONTEXT, LONGEST_MESSAGE = 256, 2048
+LONGEST_FIELDS = 65_536
+"""Bytes of all fields of a line: control characters and quotes take more of them than characters."""
+LONGEST_CACHED = 256
+"""Of a message: longer ones are no messages of ours, and vary."""
 
 
 @dataclass(slots=True)
@@ -62,7 +69,7 @@ class LineFormatter(OrjsonFormatter):
             }
             return orjson.dumps(fields)[1:-1].decode()
 
-        self._head = head
+        self._head, self._long_head = head, head.__wrapped__
         in_child(head.cache_clear)  # it is another instance
 
     def format(self, record: logging.LogRecord) -> str:
@@ -72,23 +79,30 @@ class LineFormatter(OrjsonFormatter):
         """The line of a record, without secrets."""
         values = record.__dict__
         fields = {key: value for key, value in values.items() if key not in NOT_FIELDS and not key.startswith("_")}
-        fields.update(cast("Mapping[str, object]", values.get("_fields") or {}))
-        if record.stack_info:
+        if ours := cast("dict[str, object] | None", values.get("_fields")):
+            fields.update(ours)
+        if record.stack_info is not None:
             fields["stack_info"] = record.stack_info
-        plain = ids_of(get_current_span()) | bound()
-        plain |= {own_name(key := plain_key(each)): redact(key, value) for each, value in fields.items()}
+        plain, budget = ids_of(get_current_span()) | bound(), Budget()
+        for each, value in islice(fields.items(), MOST_FIELDS):
+            key = plain_key(each)
+            plain[own_name(key)] = redact(key, value, budget)
         _keep_objects(plain)
-        if record.exc_info and record.exc_info[1]:
+        if record.exc_info and record.exc_info[1] is not None:
             plain["error"] = describe(record.exc_info[1])
-        context = redact_string(str(values.get("_context") or record.name))
-        return Line(record.created, record.levelno, redact_string(_message(record)), context, plain)
+        named = values.get("_context")
+        context = redact_string(to_string(record.name if named is None else named), LONGEST_CONTEXT)
+        return Line(record.created, record.levelno, redact_string(_message(record), LONGEST_MESSAGE), context, plain)
 
     def encode(self, line: Line) -> bytes:
         """The line as JSON, with its newline."""
-        head = f'{{"timestamp":"{self.format_time(line.created)}",{self._head(line.level, line.message, line.context)}'
+        make = self._head if len(line.message) <= LONGEST_CACHED else self._long_head
+        head = f'{{"timestamp":"{self.format_time(line.created)}",{make(line.level, line.message, line.context)}'
         if not line.fields:
             return head.encode() + b"}\n"
         fields = orjson.dumps(line.fields, orjson_default, orjson.OPT_APPEND_NEWLINE)
+        if len(fields) > LONGEST_FIELDS:
+            fields = orjson.dumps(_small(line.fields), orjson_default, orjson.OPT_APPEND_NEWLINE)
         return head.encode() + b"," + fields[1:]
 
     def format_time(self, created: float) -> str:
@@ -109,11 +123,51 @@ def level_name(level: int) -> str:
     return LEVELS[min(max(level // 10, 1), 5) - 1]
 
 
+def _small(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields that fit, the smallest first: of an `error` its message rather than its stack."""
+    error = fields.get("error")
+    if isinstance(error, dict):
+        fields = {**fields, "error": {**cast("dict[str, Any]", error), "stack": LEFT_OUT}}
+    sizes = {name: len(orjson.dumps({name: value}, orjson_default)) for name, value in fields.items()}
+    room = LONGEST_FIELDS
+    kept: dict[str, Any] = {}
+    for name in sorted(sizes, key=lambda each: sizes[each]):
+        room -= sizes[name]
+        if room < 0:
+            break
+        kept[name] = fields[name]
+    return kept
+
+
+class _Argument:
+    """An argument of a message, shown without secrets and bounded however its place asks for it."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return to_string(redact("", self._value, Budget(100, LONGEST_MESSAGE)))
+
+    __repr__ = __str__
+
+
 def _message(record: logging.LogRecord) -> str:
+    template, args = to_string(record.msg), record.args
+    if not args:
+        return template
     try:
-        return record.getMessage()
+        if type(args) is dict:
+            return template % {key: _argument(value) for key, value in args.items()}
+        return template % tuple([_argument(value) for value in args])
     except Exception:  # arguments that do not fit are a library's fault, and no reason to lose the line
-        return f"{record.msg} {record.args!r}"
+        return f"{template[:LONGEST_MESSAGE]} {redact('', args, Budget(100, LONGEST_MESSAGE))}"
+
+
+def _argument(value: object) -> object:
+    """The argument itself if it is a number or a short string, which a place like `%d` may need to know."""
+    if type(value) is str:
+        return value if len(value) <= LONGEST_MESSAGE else _Argument(value)
+    return value if issubclass(type(value), Number) else _Argument(value)
 
 
 def _keep_objects(fields: dict[str, object]) -> None:

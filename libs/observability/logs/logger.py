@@ -2,6 +2,9 @@
 
 import logging
 import sys
+from typing import cast
+
+from ..errors import traceback_of
 
 
 class Logger:
@@ -37,7 +40,7 @@ class Logger:
 
     def exception(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
         """An error line with the exception being handled."""
-        self._log(logging.ERROR, message, context, error or sys.exception(), fields)
+        self._log(logging.ERROR, message, context, sys.exception() if error is None else error, fields)
 
     def critical(self, message: str, /, *, context: str | None = None, error: object = None, **fields: object) -> None:
         """The process cannot go on."""
@@ -50,12 +53,16 @@ class Logger:
     def _log(self, level: int, message: str, context: str | None, error: object, fields: dict[str, object]) -> None:
         if not self._logger.isEnabledFor(level):
             return
-        exception = error if isinstance(error, BaseException) else None
-        if error is not None and exception is None:
+        exc_info = None
+        # By `type`, and as the three values: `logging` would ask an exception whether it is true.
+        if issubclass(type(error), BaseException):
+            exception = cast("BaseException", error)
+            exc_info = (type(exception), exception, traceback_of(exception))
+        elif error is not None:
             fields["error"] = error
         # One attribute holds them all, so that no field can collide with an attribute of the record.
         extra = {"_fields": fields, "_context": context}
-        self._logger.log(level, message, exc_info=exception, extra=extra, stacklevel=3)
+        self._logger.log(level, message, exc_info=exc_info, extra=extra, stacklevel=3)
 
 
 def get_logger(name: str) -> Logger:

@@ -7,7 +7,6 @@ its attributes to the SDK's `BoundedAttributes`, which cleans and limits them. P
 """
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -23,8 +22,8 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from ..errors import type_name
-from ..redaction import to_string
+from ..errors import describe
+from ..redaction import redact_string, to_string
 from .attributes import MOST_PLAIN, Shared, is_plain
 
 log = logging.getLogger(__name__)
@@ -144,6 +143,8 @@ class Span(trace.Span):
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         wanted = status if isinstance(status, Status) else Status(status, description)
+        if wanted.description:
+            wanted = Status(wanted.status_code, redact_string(wanted.description))
         is_final = self.status.status_code is StatusCode.OK
         if not self._warn_if_ended("set the status of") and not is_final and wanted.status_code is not StatusCode.UNSET:
             self.status = wanted
@@ -155,12 +156,9 @@ class Span(trace.Span):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        described = {
-            "exception.type": type_name(exception),
-            "exception.message": to_string(exception),
-            "exception.stacktrace": "".join(traceback.format_exception(exception)),
-            "exception.escaped": str(escaped),
-        }
+        told = describe(exception)
+        described = {"exception.type": told["type"], "exception.message": told["message"]}
+        described |= {"exception.stacktrace": told["stack"], "exception.escaped": str(escaped)}
         self.add_event("exception", {**described, **(attributes or {})}, timestamp)
 
     def __exit__(

@@ -1,6 +1,5 @@
 """Why a request was refused stands in its line, on its span and in a counter."""
 
-import httpx
 import pytest
 from fastapi import FastAPI, HTTPException, Response
 
@@ -52,9 +51,7 @@ async def service() -> FastAPI:
 
 
 @pytest.mark.parametrize("status", [403, 503])
-async def test_a_refusal_is_explained_in_its_line_on_its_span_and_by_a_counter(
-    client: httpx.AsyncClient, spans, lines, registry, status
-):
+async def test_a_refusal_is_explained_in_its_line_on_its_span_and_by_a_counter(client, spans, lines, registry, status):
     await client.get(f"/orders/7?status={status}")
     [line], [span] = lines(), spans()
     facts = {"password": "[redacted]", "owner": "Kim", "amounts": [1, 2]}

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from libs.observability import get_logger
 from libs.observability.files import LineWriter, RotatingFile, Stream, rotated
-from tests.libs.observability.conftest import ROOT
+from tests.libs.observability.conftest import ROOT, read_lines
 
 
 def written(path: Path) -> list[str]:
@@ -222,3 +222,55 @@ def test_a_pipe_that_nobody_reads_holds_up_no_line_after_the_end(lost):
     writer.add(held, b"a last word\n")
     assert (lost, held.data) == ([1], b"")
     held.free.set()
+
+
+def test_a_clock_that_is_set_back_costs_no_newer_file(tmp_path):
+    path = tmp_path / "combined.log"
+    for number, name in enumerate(("00000007.20990101T000000.1", "20980101T000000.000000.17")):
+        file = path.with_name(f"{path.name}.{name}")
+        file.write_text(f"early {number}\n")
+        os.utime(file, (4e9, 4e9))
+    file = RotatingFile(path, max_bytes=10, kept=3)
+    for number in range(20):
+        file.write(f"line number {number}\n".encode())
+        assert written(path)[-1] == f"line number {number}"
+    assert written(path) == [f"line number {number}" for number in (16, 17, 18, 19)]
+
+
+def test_a_descriptor_that_has_become_another_file_is_left_alone(tmp_path):
+    reading, writing = os.pipe()
+    stream = Stream(writing)
+    assert stream.write(b"to the pipe\n") == 0
+    other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+    os.dup2(other, writing)
+    assert stream.write(b"to nobody\n") == 1
+    os.close(writing)
+    assert stream.write(b"to nobody\n") == 1
+    os.close(other)
+    assert os.read(reading, 100) == b"to the pipe\n"
+    assert (tmp_path / "other").read_bytes() == b""
+    os.close(reading)
+
+
+@pytest.mark.parametrize("closed", [(2,), (0, 1, 2), (0,)])
+def test_a_program_that_starts_with_closed_descriptors_writes_to_its_files_only(variables, tmp_path, closed):
+    program = (
+        "import os, socket; from libs.observability import start, get_logger\n"
+        "theirs, peer = socket.socketpair(); peer.setblocking(False)\n"
+        "telemetry = start(); log = get_logger('program'); log.warning('said')\n"
+        "os.system('echo not a line; echo not a line >&2')\n"
+        "telemetry.shutdown()\n"
+        "try: received = peer.recv(1000)\n"
+        "except BlockingIOError: received = b''\n"
+        "open('received', 'wb').write(received)\n"
+    )
+
+    def close() -> None:
+        for descriptor in closed:
+            os.close(descriptor)
+
+    options = {"env": variables | {"OTEL_TRACES_EXPORTER": "none"}, "cwd": tmp_path, "preexec_fn": close}
+    process = subprocess.Popen([sys.executable, "-c", program], **options)
+    assert process.wait(30) == 0
+    assert (tmp_path / "received").read_bytes() == b""
+    assert [line["message"] for line in read_lines(tmp_path / "logs")] == ["said"]

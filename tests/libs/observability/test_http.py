@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from time import perf_counter, time_ns
@@ -343,3 +344,46 @@ async def test_metrics_are_served_whatever_other_routes_there_are(hide):
 
 async def receive_nothing() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "believed"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("proxy.example", "proxy.example"),
+        ("", None),
+        ("x" * 60_000, None),
+        ("password=hunter2", None),
+        ("192.0.2.7, 192.0.2.8", None),
+        ("::1%<script>", "::1"),
+        ("-", None),
+    ],
+)
+async def test_of_a_clients_address_only_an_address_is_believed(recorder, lines, spans, given, believed):
+    telemetry = RequestTelemetry(nothing, recorder=recorder)
+    scope = {"type": "http", "method": "M" * 60_000, "path": "/x", "headers": [], "client": (given, 1)}
+    await telemetry(scope, None, swallow)
+    assert lines()[0]["http"]["client_ip"] == believed
+    assert spans()[0].attributes.get("client.address") == believed
+
+
+async def test_what_a_client_sends_fills_no_memory(recorder):
+    telemetry = RequestTelemetry(nothing, recorder=recorder)
+    tracemalloc.start()
+    for number in range(100):
+        headers = [(b"user-agent", b"%d" % number + b"a" * 60_000)]
+        client = (f"{number}" + "c" * 60_000, 1)
+        scope = {
+            "type": "http",
+            "method": f"{number}" + "M" * 60_000,
+            "path": "/x",
+            "headers": headers,
+            "client": client,
+        }
+        await telemetry(scope, None, swallow)
+    del headers, client, scope
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 2_000_000

@@ -52,3 +52,15 @@ def test_a_time_with_a_zone_and_a_line_that_is_no_json_cost_no_other_line(lines)
         ("c", None),
     ]
     assert REGISTRY.get_sample_value("log_lines_dropped_total") == before + 1
+
+
+def test_a_line_that_cannot_be_written_is_told_without_its_values(capfd, lines, monkeypatch):
+    before = REGISTRY.get_sample_value("log_lines_dropped_total")
+    with monkeypatch.context() as broken:
+        broken.setattr(LineFormatter, "line_of", lambda *_: 1 / 0)
+        logging.getLogger("library").error("password of %s", "hunter2")
+    [line] = lines()
+    assert (line["message"], line["context"]) == ("a line cannot be written", "library")
+    assert line["reason"] == "ZeroDivisionError"
+    assert "hunter2" not in "".join(capfd.readouterr())
+    assert REGISTRY.get_sample_value("log_lines_dropped_total") == before + 1

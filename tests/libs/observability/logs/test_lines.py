@@ -15,6 +15,7 @@ from libs.observability import bind, get_logger
 from libs.observability.context import working
 from libs.observability.instance import instance_id
 from libs.observability.logs.handler import LineHandler
+from tests.libs.observability import hostile
 from tests.libs.observability.conftest import read_lines
 
 log = get_logger("UserController")
@@ -137,3 +138,63 @@ def test_secrets_reach_neither_message_nor_field_nor_stack(lines):
     logging.getLogger("library").warning("header %s", secret)
     assert secret not in json.dumps(lines())
     assert len(lines()) == 2
+
+
+def test_whatever_a_value_does_it_costs_neither_the_line_nor_the_caller(lines, monkeypatch):
+    broken = hostile.Hostile()
+    # Without pytest's own handler, which can take none of these.
+    [handler] = [each for each in logging.getLogger().handlers if isinstance(each, LineHandler)]
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    log.info("fields", value=broken, text=hostile.Text("plain"), number=10**5000, mapping=hostile.Breaks())
+    log.error("given", error=broken)
+    log.exception("given as well", error=broken, context=broken)
+    try:
+        raise hostile.Hostile
+    except BaseException:
+        log.exception("current")
+    for message, args in (("%s of %d", (broken, 2)), ("%d", (broken,)), (broken, ()), ("%(a)s", ({"a": broken},))):
+        record = logging.LogRecord("library", logging.INFO, "", 1, "", (), None)
+        record.msg, record.args = message, args[0] if args and type(args[0]) is dict else args
+        handler.handle(record)
+    fields, given, as_well, current, *messages = lines()
+    assert (fields["value"], fields["text"], fields["mapping"]) == ("<Hostile>", "plain", {"first": 1})
+    for line in (given, as_well, current):
+        assert (line["error"]["type"].rpartition(".")[2], line["error"]["message"]) == ("Hostile", "<Hostile>")
+    assert [line["message"] for line in messages] == ["<Hostile> of 2", "%d ['<Hostile>']", "<Hostile>", "<Hostile>"]
+
+
+def test_bind_takes_any_value_and_bounds_what_every_line_would_carry(lines, spans):
+    tracer = trace.get_tracer("test")
+    with tracer.start_as_current_span("work") as span, working(span):
+        bind(x=10**5000, y=hostile.Breaks(), z=hostile.Hostile(), user_id=hostile.Hostile())
+        bind(**{"k" * 1_000_000: 1, "a.b": 2, "long": "x" * 1_000_000})
+        for number in range(100):
+            bind(**{f"n{number}": ["x" * 1000] * 100})
+        log.info("inside")
+    [line] = lines()
+    assert (line["y"], line["z"], line["a_b"]) == ({"first": 1}, "<Hostile>", 2)
+    assert len(line["long"]) < 1100
+    assert len(json.dumps(line)) < 65_536
+    assert spans()[0].attributes == {"user.id": "<Hostile>"}
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", '"', "\u1100", "\U0001f600"])
+def test_no_line_is_longer_than_100_000_bytes(lines, tmp_path, character):
+    try:
+        raise ValueError(character * 10**6)
+    except ValueError as error:
+        fields = {f"f{number}": [character * 10_000] * 100 for number in range(1000)}
+        log.error(character * 10**6, error=error, request_id="r-1", **fields)
+    logging.getLogger("library").error("%s %s", character * 10**6, [character * 10**6] * 10)
+    first, second = lines()
+    assert first["error"]["type"] == "ValueError"
+    assert first["request_id"] == "r-1"
+    assert second["message"].startswith(character * 1000)
+    assert max(map(len, (tmp_path / "logs" / "combined.log").read_bytes().splitlines())) < 100_000
+
+
+def test_a_line_with_many_fields_keeps_the_first(lines):
+    log.info("many", **{f"field{number}": number for number in range(10_000)})
+    [line] = lines()
+    assert 90 < len(line) < 120
+    assert line["field0"] == 0

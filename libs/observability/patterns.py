@@ -1,0 +1,152 @@
+"""What a secret looks like within a string, and the string without it.
+
+Clients choose the strings, so the work grows with the length only: no rule repeats a repetition, what a rule looks for from
+one place on ends at a fixed distance or takes all the rest, and a string with many secrets is hidden from there on. The
+rules see the string in lower case and begin with a letter that it has: a search that ignores case takes ten times as long.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+HIDDEN = "[redacted]"
+MOST_FOUND, MOST_URLS = 16, 64
+"""Of one rule in a string; with the last of them, all that follows is hidden."""
+
+Found = tuple[int, int]
+"""Where a secret begins and ends."""
+
+# `+` behind a repetition: what it has taken it does not give back. A look behind comes after the letters that it is about.
+_NAME = (
+    r"(?:p(?:ass(?:w|phrase|code)|rivate[_-]?key|wd(?<![a-z]pwd)(?![a-z]))"
+    r"|s(?:ecret(?!ar)|igning[_-]?key|ig(?:nature|(?<![a-z]sig)(?![a-z]))|sn(?<![a-z]ssn)(?![a-z]))"
+    r"|token|c(?:redential|ookie)|a(?:uthori[sz]ation|pi[_-]?key|ccess[_-]?key)|encryption[_-]?key"
+    r"|(?:jwt|otp|rrn)(?<![a-z].{3})(?![a-z]))[\w.-]{0,32}+"
+)
+# JSON in JSON has backslashes in front of its quotes.
+_QUOTE = r"\\*+[\"']"
+# After a quoted name a comma (pairs, argv) or the end of the line (forms) will do.
+_IS = rf"(?:{_QUOTE}\s{{0,4}}(?:,|=>|[=:]|[\r\n])|\s{{0,4}}+(?:=>|[=:>]|%3d))\s{{0,8}}"
+_QUOTED = r"b?(?P<quote>\\*+[\"'])(?:(?s:.){0,4096}?(?<!\\)(?P=quote)|(?s:.)*+)"
+_VALUE = rf"(?:{_QUOTED}|[\[{{(][^\]}})]{{0,2048}}+[\]}})]?|[^\s,;&'\"<>\\]++)"
+
+# What a rule is looked for by, and the rule. Its group 1 stays, and what follows of the match is hidden.
+_RULES = [
+    (needed, re.compile(pattern))
+    for needed, pattern in (
+        (("private key",), r"-----begin [a-z0-9 ]{0,32}private key(?s:.)*?(?:-----end [a-z0-9 ]{0,64}+-----|\Z)"),
+        (("eyj",), r"eyj(?<![\w-]eyj)[\w.-]{6,}+"),
+        (("query argument $",), r"(query argument \$\d{1,9}[^:\n]{0,64}+: )(?:(?s:.)*(?= \()|(?s:.)*)"),
+        (("failing row contains",), r"(failing row contains )\((?:(?s:.)*\)\.|(?s:.)*)"),
+        (("key (",), r"(key \([^=\n]{1,64}+=)\((?:(?s:.){0,4096}?\)(?= already| is | conflicts|\.)|(?s:.)*)"),
+        (("input_value=",), r"(input_value=)(?:(?s:.){0,4096}?(?=, input_type=)|(?s:.)*)"),
+        (("[parameters: ",), r"(\[parameters: ).*+"),
+        (
+            ("authori", "cookie"),
+            rf"((?:authori[sz]ation|cookie)(?:{_QUOTE})?\s{{0,4}}+[=:]\s{{0,4}}+)(?!b?\\*+[\"'\[{{])[^\r\n\"'\\]++",
+        ),
+        (
+            ("passw", "passphrase", "passcode", "secret", "token", "credential", "cookie", "signature", "key")
+            + ("authori", "pwd", "jwt", "otp", "rrn", "ssn", "sig"),
+            rf"({_NAME}{_IS}){_VALUE}",
+        ),
+        (("--",), rf"(--(?<![\w-]--)[a-z-]{{0,32}}?{_NAME}\s{{1,4}})(?:{_QUOTED}|[^\s'\"-]\S*+)"),
+        (("-u",), r"(-(?<![\w-]-)(?:u|-user|-proxy-user)[\s=]{1,4}[^\s:]{1,64}+:)\S++"),
+        (("bearer", "basic"), r"(b(?:earer|asic)\s{1,8}+)(?!\[)[\w.~+/=-]{6,}+"),
+        (("=",), r"([?&#](?:code|key|auth|pass|pin|ticket|assertion|saml\w{0,16})=)[^&\s\"'<>#]++"),
+        (("$",), r"\$(?:argon2i?d?|2[abxy]?|scrypt|pbkdf2[\w-]{0,16}+|[156y])\$[^\s'\",;)\]}]++"),
+        (
+            ("gh", "github_pat_", "glpat-", "xox", "sk-", "k_live_", "aiza", "ya29."),
+            r"(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-(?<![\w-]sk-)|[rs]k_live_|aiza|ya29\.)[\w-]{10,}+",
+        ),
+    )
+]
+# No rule can match where this finds nothing.
+_CANDIDATE = re.compile(
+    r"eyj|://|bearer|basic|passw|passphrase|passcode|secret|token|key|cookie|credential|signature|authori|pwd|jwt|otp|rrn|ssn"
+    r"|sig|\$[a1256sy]|query argument|failing row|input_value=|\[parameters|code=|auth=|pass=|pin=|ticket=|assertion=|saml"
+    r"|gh[pousr]_|github_pat_|glpat-|xox|k_live_|aiza|ya29|-u|-user|sk-"
+)
+# The birth date is checked, so that most thirteen-digit numbers are left alone.
+_RESIDENT = re.compile(
+    r"\d\d(?<![0-9a-z]..)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\s?[-\u2010-\u2015]?\s?[1-8]\d{6}(?![0-9a-z])"
+)
+
+
+def without_secrets(string: str) -> str:
+    """The string, with `[redacted]` in place of what looks like a secret or a resident registration number."""
+    lowered = string.lower()
+    if len(lowered) != len(string):  # the one letter that two stand for
+        string = string.replace("\u0130", "I")
+        lowered = string.lower()
+    found: list[Found] = []
+    if _CANDIDATE.search(lowered):
+        for needed, pattern in _RULES:
+            if any(each in lowered for each in needed):
+                found += _found(pattern, lowered)
+        if "://" in lowered and "@" in lowered:
+            found += _url_passwords(lowered)
+    found += _found(_RESIDENT, lowered)
+    return _without(string, sorted(found)) if found else string
+
+
+def _found(pattern: re.Pattern[str], string: str) -> list[Found]:
+    group = min(pattern.groups, 1)  # in a rule without groups all of the match is hidden
+    found = [
+        (match.end(1) if group else match.start(), match.end())
+        for match in islice(pattern.finditer(string), MOST_FOUND)
+    ]
+    if len(found) == MOST_FOUND:
+        found[-1] = (found[-1][0], len(string))
+    return found
+
+
+def _without(string: str, found: list[Found]) -> str:
+    parts: list[str] = []
+    position = 0
+    for begin, end in found:
+        if begin >= position:
+            parts += string[position:begin], HIDDEN
+        position = max(position, end)
+    return "".join([*parts, string[position:]])
+
+
+_USER = re.compile(r"[^\s:/@?#\[\]'\"<>]*+:")
+_PORT = re.compile(r"\d{1,5}(?:[/?#\s,;)\]}'\"]|[.:](?:\s|\Z)|\Z)")
+_TOKEN_END = re.compile(r"[\s'\"<>]|\Z")
+_HOST = re.compile(r"@(?=[\w\[])")
+LONGEST_PASSWORD = 128
+
+
+def _url_passwords(string: str) -> Iterator[Found]:
+    """The passwords in URLs. They may hold `/`, `@` and blanks; `http://name:80/` has none, but a port."""
+    start = string.find("://")
+    for _ in range(MOST_URLS):
+        if start < 0:
+            return
+        following = string.find("://", start + 3)
+        limit = following if following >= 0 else len(string)
+        user = _USER.match(string, start + 3, limit)
+        if user and (
+            at := _end_of_password(string, user.end(), limit, is_web=string.endswith(("http", "https"), 0, start))
+        ):
+            yield user.end(), at
+        start = following
+    if string.find("@", start) >= 0:
+        yield start, len(string)
+
+
+def _end_of_password(string: str, begin: int, limit: int, *, is_web: bool) -> int:
+    """Where the `@` is that ends a password; 0 if there is none."""
+    if string.find("@", begin, limit) < 0:
+        return 0
+    is_port = _PORT.match(string, begin, limit) is not None
+    end = _TOKEN_END.search(string, begin, limit)
+    token_end = end.start() if end else limit
+    at = -1 if is_port and is_web else string.rfind("@", begin, token_end)
+    if not is_port and (at < 0 or at + 1 == token_end):  # the token may be the first part of a password with blanks
+        line_end = string.find("\n", begin, limit)
+        window = min(begin + LONGEST_PASSWORD, limit if line_end < 0 else line_end)
+        later = _HOST.search(string, token_end, window)
+        at = later.start() if later else at
+    return max(at, 0)
