@@ -177,6 +177,20 @@ def events() -> Panels:
             links=FOLLOW,
         ),
         graph(
+            "Time to effect, 95 %",
+            "The 95th percentile of the time from an event to the commit of its effect here, by type of event.",
+            "s",
+            query(quantile(0.95, "event_age_seconds", PROCESS, "event_type"), "{{event_type}}"),
+            links=FOLLOW,
+        ),
+        graph(
+            "Duration of handling, 95 %",
+            "The 95th percentile by type of event, failed attempts too.",
+            "s",
+            query(quantile(0.95, "event_handling_seconds", PROCESS, "event_type"), "{{event_type}}"),
+            links=FOLLOW,
+        ),
+        graph(
             "Unsent events",
             "Rows that wait in the outbox.",
             "short",

@@ -299,8 +299,6 @@ WITHOUT_PANEL = {
     "auth_password_hashes_waiting",
     "dependency_refused_requests",
     "dependency_up",
-    "event_age_seconds",
-    "event_handling_seconds",
     "http_exceptions",
     "http_requests_inprogress",
     "log_lines_written",
