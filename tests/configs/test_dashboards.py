@@ -392,6 +392,18 @@ def test_a_line_is_named_by_all_labels_that_tell_it_from_others(panel):
         assert told_apart <= {*re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]), "le"}
 
 
+def test_the_lines_of_burn_rates_are_those_at_which_alerts_fire():
+    alerts = [rule["expr"] for rule in RULES if rule.get("alert", "").startswith("ErrorBudgetBurns")]
+    compared = [found for expr in alerts for found in re.findall(r"(slo:burn_rate:[^()>]+) > ([\d.]+)", expr)]
+    drawn = {
+        (re.sub(r"\{.*?\}", "", target["expr"]), panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"])
+        for panel in panels(DASHBOARDS["slo"])
+        if panel["type"] == "timeseries" and "slo:burn_rate" in panel["targets"][0]["expr"]
+        for target in panel["targets"]
+    }
+    assert drawn == {(expr, float(bound)) for expr, bound in compared}
+
+
 def test_the_overview_shows_how_full_each_service_is():
     """As a table and over time: what fills up before requests fail."""
     scarce = {
