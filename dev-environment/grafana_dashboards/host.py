@@ -2,12 +2,13 @@
 
 from grafana_dashboards.board import Panels, alerts, board, targets
 from grafana_dashboards.panels import graph, number, query
-from grafana_dashboards.promql import rate
+from grafana_dashboards.promql import highest, rate
 from grafana_dashboards.red import FULL
 
 HOST = 'job=~"$job", instance=~"$instance"'
 # As in the alert DiskFilling: file systems in memory and read-only ones are full by design.
 DISK = f'{HOST}, fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|erofs|fuse.*"'
+DEVICE = "instance, device"
 REAL_DEVICE = f'{HOST}, device!~"lo|veth.+|br-.+|docker.+"'
 
 
@@ -27,32 +28,40 @@ def quick_look() -> Panels:
     """Usage first, then the properties of the machine."""
 
     def pressure(what: str, state: str = "waiting") -> str:
-        return rate(f"node_pressure_{what}_{state}_seconds_total", HOST)
+        return highest(f"node_pressure_{what}_{state}_seconds_total", HOST)
 
-    root = f'1 - max(node_filesystem_avail_bytes{{{HOST}, mountpoint="/"}}) / max(node_filesystem_size_bytes{{{HOST}, mountpoint="/"}})'
-    swap = f"1 - sum(node_memory_SwapFree_bytes{{{HOST}}}) / (sum(node_memory_SwapTotal_bytes{{{HOST}}}) > 0)"
-    cores = f"count(count by (instance, cpu) (node_cpu_seconds_total{{{HOST}}}))"
+    free, size = (f'node_filesystem_{each}_bytes{{{HOST}, mountpoint="/"}}' for each in ("avail", "size"))
+    swap = f"1 - node_memory_SwapFree_bytes{{{HOST}}} / (node_memory_SwapTotal_bytes{{{HOST}}} > 0)"
+    cores = f'count by (instance) (node_cpu_seconds_total{{{HOST}, mode="idle"}})'
+    load = f"max by (instance) (node_load5{{{HOST}}}) / {cores}"
+    files = f"node_filefd_allocated{{{HOST}}} / node_filefd_maximum{{{HOST}}}"
     return [
         number(
             "CPU busy",
-            "Share of all cores, over five minutes. An alert fires when it stays above 80 % for five minutes.",
+            "Share of all cores of the busiest machine, over five minutes. An alert fires when it stays above 80 % for five minutes.",
             "percentunit",
             'max(instance:node_cpu:utilisation_rate5m{instance=~"$instance"})',
             limits=FULL,
         ),
         number(
             "Memory used",
-            "Share of memory that is not available to a new program.",
+            "Share of memory that is not available to a new program, on the fullest machine.",
             "percentunit",
             'max(instance:node_memory:utilisation{instance=~"$instance"})',
             limits=FULL,
         ),
-        number("Root disk used", "Share of the file system mounted at /.", "percentunit", root, limits=FULL),
+        number(
+            "Root disk used",
+            "Share of the file system mounted at /, on the fullest machine.",
+            "percentunit",
+            f"max(1 - {free} / {size})",
+            limits=FULL,
+        ),
         number(
             "Swap used",
             "Share of the swap space; a program waits when its pages are read back.",
             "percentunit",
-            swap,
+            f"max({swap})",
             limits=[(0.25, "orange"), (0.5, "red")],
             none="no swap",
         ),
@@ -60,7 +69,7 @@ def quick_look() -> Panels:
             "Load by core",
             "Five-minute load average divided by the number of cores.",
             "short",
-            f"max(node_load5{{{HOST}}}) / {cores}",
+            f"max({load})",
             limits=[(1, "orange"), (2, "red")],
         ),
         number("Running for", "Time since the last boot.", "s", f"time() - max(node_boot_time_seconds{{{HOST}}})"),
@@ -88,13 +97,15 @@ def quick_look() -> Panels:
             limits=[(0.2, "orange"), (0.5, "red")],
             none="not reported",
         ),
-        number("Cores", "Number of cores of the machine.", "short", cores),
-        number("Memory", "Total memory of the machine.", "bytes", f"sum(node_memory_MemTotal_bytes{{{HOST}}})"),
+        number("Cores", "Number of cores of all selected machines.", "short", f"sum({cores})"),
+        number(
+            "Memory", "Total memory of all selected machines.", "bytes", f"sum(node_memory_MemTotal_bytes{{{HOST}}})"
+        ),
         number(
             "Open files",
             "Open files of the whole machine, as a share of its limit.",
             "percentunit",
-            f"max(node_filefd_allocated{{{HOST}}}) / max(node_filefd_maximum{{{HOST}}})",
+            f"max({files})",
             limits=FULL,
         ),
     ]
@@ -102,7 +113,7 @@ def quick_look() -> Panels:
 
 def cpu_and_memory() -> Panels:
     """Where time and memory go."""
-    modes = f'sum by (mode) (rate(node_cpu_seconds_total{{{HOST}, mode!="idle"}}[$__rate_interval])) / scalar(count(count by (instance, cpu) (node_cpu_seconds_total{{{HOST}}})))'
+    modes = f'avg by (mode) (rate(node_cpu_seconds_total{{{HOST}, mode!="idle"}}[$__rate_interval]))'
     total, available, buffers, cached = (
         f"sum(node_memory_{each}_bytes{{{HOST}}})" for each in ("MemTotal", "MemAvailable", "Buffers", "Cached")
     )
@@ -127,7 +138,10 @@ def cpu_and_memory() -> Panels:
             "Load",
             "Programs that are running, ready to run or waiting for a disk.",
             "short",
-            *(query(f"sum(node_load{each}{{{HOST}}})", f"{each} min") for each in (1, 5, 15)),
+            *(
+                query(f"max by (instance) (node_load{each}{{{HOST}}})", f"{{{{instance}}}} {each} min")
+                for each in (1, 5, 15)
+            ),
             width=8,
         ),
         graph(
@@ -135,7 +149,9 @@ def cpu_and_memory() -> Panels:
             "Share of time in which at least one program waited.",
             "percentunit",
             *(
-                query(rate(f"node_pressure_{each}_waiting_seconds_total", HOST), each)
+                query(
+                    highest(f"node_pressure_{each}_waiting_seconds_total", HOST, "instance"), f"{{{{instance}}}} {each}"
+                )
                 for each in ("cpu", "memory", "io")
             ),
             width=8,
@@ -159,7 +175,7 @@ def disk() -> Panels:
             "Space used",
             "Share used, by file system. With less than 1 GB free, Elasticsearch accepts no more log lines.",
             "percentunit",
-            query(used, "{{mountpoint}}"),
+            query(used, "{{instance}} {{mountpoint}}"),
             width=8,
             top=1,
             limits=[(0.9, "red")],
@@ -169,7 +185,7 @@ def disk() -> Panels:
             "Bytes per second, by device.",
             "Bps",
             *(
-                query(rate(f"node_disk_{each}_bytes_total", HOST, "device"), f"{{{{device}}}} {each}")
+                query(rate(f"node_disk_{each}_bytes_total", HOST, DEVICE), f"{{{{instance}}}} {{{{device}}}} {each}")
                 for each in ("read", "written")
             ),
             width=8,
@@ -178,7 +194,7 @@ def disk() -> Panels:
             "Busy",
             "Share of time in which the device had something to do.",
             "percentunit",
-            query(rate("node_disk_io_time_seconds_total", HOST, "device"), "{{device}}"),
+            query(rate("node_disk_io_time_seconds_total", HOST, DEVICE), "{{instance}} {{device}}"),
             width=8,
             top=1,
         ),
@@ -193,7 +209,10 @@ def network() -> Panels:
             "Bytes per second, by device.",
             "Bps",
             *(
-                query(rate(f"node_network_{each}_bytes_total", REAL_DEVICE, "device"), f"{{{{device}}}} {each}")
+                query(
+                    rate(f"node_network_{each}_bytes_total", REAL_DEVICE, DEVICE),
+                    f"{{{{instance}}}} {{{{device}}}} {each}",
+                )
                 for each in ("receive", "transmit")
             ),
         ),

@@ -28,7 +28,9 @@ def build() -> str:
 def at_a_glance() -> Panels:
     """A row of numbers."""
     hit, missed = (rate(f"pg_stat_database_blks_{each}", DATABASE) for each in ("hit", "read"))
-    taken = f"sum(pg_stat_activity_count{{{SERVER}}}) / sum(pg_settings_max_connections{{{SERVER}}})"
+    taken, most = (
+        f"sum by (instance) (pg_{each}{{{SERVER}}})" for each in ("stat_activity_count", "settings_max_connections")
+    )
     return [
         number(
             "Up",
@@ -39,9 +41,9 @@ def at_a_glance() -> Panels:
         ),
         number(
             "Connections in use",
-            "Share of max_connections.",
+            "Share of max_connections, on the fullest server.",
             "percentunit",
-            taken,
+            f"max({taken} / {most})",
             limits=[(0.7, "orange"), (0.8, "red")],
         ),
         number(
@@ -103,9 +105,10 @@ def work() -> Panels:
         ),
         graph(
             "Rows read",
-            "Rows fetched per second by index or bitmap scans.",
+            "Rows per second. Many more scanned than fetched by an index: an index is missing.",
             "ops",
-            query(rate("pg_stat_database_tup_fetched", DATABASE, "datname"), "{{datname}}"),
+            query(rate("pg_stat_database_tup_returned", DATABASE), "scanned"),
+            query(rate("pg_stat_database_tup_fetched", DATABASE), "fetched by an index"),
             width=8,
         ),
         graph("Rows changed", "Rows inserted, updated and deleted per second.", "ops", *changed, width=8),
@@ -121,6 +124,9 @@ def work() -> Panels:
 
 def waiting() -> Panels:
     """Connections, locks and long transactions."""
+    sessions = f"sum by (datname) (pg_stat_activity_count{{{DATABASE}}})"
+    blocked = f'sum by (datname) (pg_stat_activity_count{{{DATABASE}, wait_event_type="Lock"}})'
+    waits = f'sum by (wait_event_type) (pg_stat_activity_count{{{DATABASE}, state="active", wait_event_type!=""}})'
     return [
         graph(
             "Connections by state",
@@ -134,7 +140,7 @@ def waiting() -> Panels:
             "Connections by database",
             "Connections by database; each service has its own database.",
             "short",
-            query(f"sum by (datname) (pg_stat_activity_count{{{DATABASE}}})", "{{datname}}"),
+            query(sessions, "{{datname}}"),
             width=8,
             stacked=True,
         ),
@@ -152,18 +158,37 @@ def waiting() -> Panels:
             query(
                 f"max by (datname, state) (pg_stat_activity_max_tx_duration{{{DATABASE}}}) > 0", "{{datname}} {{state}}"
             ),
+            width=6,
+        ),
+        graph(
+            "Sessions that wait for a lock",
+            "The session they wait for is often idle in transaction; pg_blocking_pids(pid) names it.",
+            "short",
+            query(f"{blocked} or 0 * {sessions}", "{{datname}}"),
+            width=6,
+        ),
+        graph(
+            "What active sessions wait for",
+            "Sessions by the kind of event; Client is the service, LWLock the server itself.",
+            "short",
+            query(waits, "{{wait_event_type}}"),
+            width=6,
+            stacked=True,
         ),
         graph(
             "Deadlocks",
             "Deadlocks per second; the server aborts one of the two transactions.",
             "ops",
             query(rate("pg_stat_database_deadlocks", DATABASE, "datname"), "{{datname}}"),
+            width=6,
         ),
     ]
 
 
 def space() -> Panels:
-    """The disk space in use."""
+    """The disk space in use, and what vacuum does to give it back."""
+    sessions = f"sum by (datname) (pg_stat_activity_count{{{DATABASE}}})"
+    vacuums = f'sum by (datname) (pg_stat_activity_count{{{DATABASE}, backend_type="autovacuum worker"}})'
     return [
         graph(
             "Size of the databases",
@@ -186,5 +211,18 @@ def space() -> Panels:
             "Bps",
             query(rate("pg_stat_database_temp_bytes", DATABASE, "datname"), "{{datname}}"),
             width=8,
+        ),
+        graph(
+            "Age of the oldest transaction ID",
+            "In transactions. At 200 million, vacuum freezes old rows by itself; at two billion, the server stops writing.",
+            "short",
+            query(f"max by (datname) (pg_database_wraparound_age_datfrozenxid_seconds{{{DATABASE}}})", "{{datname}}"),
+            limits=[(1_000_000_000, "red")],
+        ),
+        graph(
+            "Vacuum at work",
+            "Autovacuum's workers by database; one that always runs has too much to do.",
+            "short",
+            query(f"{vacuums} or 0 * {sessions}", "{{datname}}"),
         ),
     ]

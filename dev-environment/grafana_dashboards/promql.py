@@ -6,6 +6,11 @@ def rate(metric: str, matchers: str = "", by: str = "") -> str:
     return f"{_sum(by)} (rate({metric}{_braces(matchers)}[$__rate_interval]))"
 
 
+def highest(metric: str, matchers: str = "", by: str = "") -> str:
+    """The highest of the per-second rates of a counter."""
+    return f"max{f' by ({by})' if by else ''} (rate({metric}{_braces(matchers)}[$__rate_interval]))"
+
+
 def total(metric: str, matchers: str = "") -> str:
     """The increase of a counter over the selected time range, summed."""
     return f"sum(increase({metric}{_braces(matchers)}[$__range]))"

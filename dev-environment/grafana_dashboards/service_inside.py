@@ -57,20 +57,81 @@ def dependencies() -> Panels:
     used = f"sum by (instance, pool, state) (db_pool_connections{{{PROCESS}}})"
     limit = f"sum by (instance, pool) (db_pool_limit{{{PROCESS}}})"
     state = f"max by (target, circuit_breaker_state) (circuit_breaker_state{{{PROCESS}}} == 1)"
+    gave_up = f"sum by (instance, pool) (increase(db_pool_timeouts_total{{{PROCESS}}}[$__rate_interval]))"
+    waiting = f"sum by (instance, pool) (db_pool_pending_requests{{{PROCESS}}})"
+    sql, call = "db_client_operation_duration_seconds", "service_call_duration_seconds"
     return [
         graph(
             "Connections of the pool",
             "When all are in use, requests wait for one. The limit is the size of the pool.",
             "short",
-            query(used, "{{instance}} {{state}}"),
-            query(limit, "{{instance}} limit"),
+            query(used, "{{instance}} {{pool}} {{state}}"),
+            query(limit, "{{instance}} {{pool}} limit"),
+            width=8,
+        ),
+        graph(
+            "Waiting for a connection",
+            "Those that wait now, and those that gave up.",
+            "short",
+            query(waiting, "{{instance}} {{pool}} waiting"),
+            query(gave_up, "{{instance}} {{pool}} gave up"),
+            width=8,
+            links=FOLLOW,
+        ),
+        graph(
+            "Wait for a connection, 95 %",
+            "The 95th percentile of those that found all connections in use.",
+            "s",
+            query(quantile(0.95, "db_pool_wait_seconds", PROCESS, "instance, pool"), "{{instance}} {{pool}}"),
+            width=8,
+        ),
+        graph(
+            "SQL",
+            "Operations per second: statements, commits, rollbacks and new connections.",
+            "ops",
+            query(rate(f"{sql}_count", PROCESS, "operation"), "{{operation}}"),
+            width=8,
+            stacked=True,
+        ),
+        graph(
+            "Duration of SQL, 95 %",
+            "The 95th percentile by operation, failed ones too.",
+            "s",
+            query(quantile(0.95, sql, PROCESS, "operation"), "{{operation}}"),
+            width=8,
+            links=FOLLOW,
         ),
         graph(
             "Circuit breakers",
             '1 for the current state of the circuit breaker of each target; "closed" is healthy.',
             "short",
             query(state, "{{target}} {{circuit_breaker_state}}"),
+            width=8,
             top=1,
+        ),
+        graph(
+            "Calls to other services",
+            "Calls per second, by the service called and the outcome.",
+            "reqps",
+            query(rate(f"{call}_count", PROCESS, "target, outcome"), "{{target}} {{outcome}}"),
+            width=8,
+            links=FOLLOW,
+        ),
+        graph(
+            "Duration of calls, 95 %",
+            "The 95th percentile by the service called, all attempts of a call together.",
+            "s",
+            query(quantile(0.95, call, PROCESS, "target"), "{{target}}"),
+            width=8,
+            links=FOLLOW,
+        ),
+        graph(
+            "Retries of calls",
+            "Attempts per second after one that failed.",
+            "reqps",
+            query(rate("service_call_retries_total", PROCESS, "target"), "{{target}}"),
+            width=8,
+            links=FOLLOW,
         ),
     ]
 
@@ -113,6 +174,20 @@ def events() -> Panels:
             "short",
             query(dead, "{{event_type}} to {{destination}}"),
             width=6,
+            links=FOLLOW,
+        ),
+        graph(
+            "Time to effect, 95 %",
+            "The 95th percentile of the time from an event to the commit of its effect here, by type of event.",
+            "s",
+            query(quantile(0.95, "event_age_seconds", PROCESS, "event_type"), "{{event_type}}"),
+            links=FOLLOW,
+        ),
+        graph(
+            "Duration of handling, 95 %",
+            "The 95th percentile by type of event, failed attempts too.",
+            "s",
+            query(quantile(0.95, "event_handling_seconds", PROCESS, "event_type"), "{{event_type}}"),
             links=FOLLOW,
         ),
         graph(

@@ -25,6 +25,12 @@ def build() -> str:
     )
 
 
+def burn_rate(window: str) -> str:
+    """The burn rate as the alerts read it: in long windows, the time without data has used nothing of the budget."""
+    rate = f"slo:burn_rate:{window}{{{LEVEL}}}"
+    return f"{rate} * slo:covered:ratio{window}{{{LEVEL}}}" if window.endswith("d") else rate
+
+
 def now() -> Panels:
     """The worst values as numbers, and a table of all service levels."""
     by = "by (job, slo)"
@@ -42,7 +48,7 @@ def now() -> Panels:
             "Highest burn rate, 1 hour",
             "1 uses up the budget in exactly seven days; from 13.44 on, the critical alert fires.",
             "short",
-            f"max(slo:burn_rate:1h{{{LEVEL}}})",
+            f"max({burn_rate('1h')})",
             width=6,
             limits=FAST,
         ),
@@ -50,7 +56,7 @@ def now() -> Panels:
             "Highest burn rate, 6 hours",
             "From 3.5 on, the critical alert fires.",
             "short",
-            f"max(slo:burn_rate:6h{{{LEVEL}}})",
+            f"max({burn_rate('6h')})",
             width=6,
             limits=[(1, "orange"), (3.5, "red")],
         ),
@@ -58,7 +64,7 @@ def now() -> Panels:
             "Highest burn rate, 3 days",
             "From 0.98 on, the week's objective will be missed.",
             "short",
-            f"max(slo:burn_rate:3d{{{LEVEL}}})",
+            f"max({burn_rate('3d')})",
             width=6,
             limits=[(0.98, "orange")],
         ),
@@ -69,9 +75,9 @@ def now() -> Panels:
             ("Objective", f"0 * {level} + on (slo) group_left () slo:objective:ratio", "percentunit", ()),
             ("Attained", level, "percentunit", ()),
             ("Budget left", f"min {by} (slo:error_budget_remaining:ratio7d{{{LEVEL}}})", "percentunit", BUDGET),
-            ("Burn rate, 1 hour", f"max {by} (slo:burn_rate:1h{{{LEVEL}}})", "short", FAST),
-            ("Burn rate, 6 hours", f"max {by} (slo:burn_rate:6h{{{LEVEL}}})", "short", [(1, "orange"), (3.5, "red")]),
-            ("Burn rate, 3 days", f"max {by} (slo:burn_rate:3d{{{LEVEL}}})", "short", [(0.98, "orange")]),
+            ("Burn rate, 1 hour", f"max {by} ({burn_rate('1h')})", "short", FAST),
+            ("Burn rate, 6 hours", f"max {by} ({burn_rate('6h')})", "short", [(1, "orange"), (3.5, "red")]),
+            ("Burn rate, 3 days", f"max {by} ({burn_rate('3d')})", "short", [(0.98, "orange")]),
             height=12,
         ),
     ]
@@ -88,9 +94,9 @@ def burn_rates() -> Panels:
     return [
         graph(
             title,
-            f"{meaning} The alert fires while both windows are above the line.",
+            f"{meaning} The alert fires while both windows are above the line, from ten bad events on.",
             "short",
-            *(query(f"slo:burn_rate:{window}{{{LEVEL}}}", f"{{{{job}}}} {{{{slo}}}}, {window}") for window in windows),
+            *(query(burn_rate(window), f"{{{{job}}}} {{{{slo}}}}, {window}") for window in windows),
             limits=[(line, "red")],
             links=of_service(),
         )

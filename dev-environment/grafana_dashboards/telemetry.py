@@ -209,7 +209,9 @@ def traces() -> Panels:
 
 def logs() -> Panels:
     """Elasticsearch, the store of the log lines."""
-    used, most = (f'sum(elasticsearch_jvm_memory_{each}_bytes{{{TARGET}, area="heap"}})' for each in ("used", "max"))
+    used, most = (
+        f'sum by (name) (elasticsearch_jvm_memory_{each}_bytes{{{TARGET}, area="heap"}})' for each in ("used", "max")
+    )
     refused = rate("elasticsearch_thread_pool_rejected_count", f'{TARGET}, type="write"')
     return [
         graph(
@@ -240,7 +242,7 @@ def logs() -> Panels:
             "Heap of Elasticsearch",
             "Share of the heap in use. If it stays near 1, Elasticsearch collects garbage instead of answering.",
             "percentunit",
-            query(f"{used} / {most}", "used"),
+            query(f"{used} / {most}", "{{name}}"),
             width=6,
             top=1,
         ),

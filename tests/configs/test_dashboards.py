@@ -45,6 +45,9 @@ LOGIN_SUCCESS_RATE = {
     'rate(auth_login_total{status="failure"}[5m])': "Failure",
 }
 
+# Averages, shares of time and device names, which each machine has of its own.
+OF_A_MACHINE = r"node_(load|pressure|disk|network_(receive|transmit)_bytes)"
+
 # 1 for each thing that runs.
 RUNNING = {"up", "pg_up", "rabbitmq_detailed_queue_consumers"}
 
@@ -294,20 +297,12 @@ WITHOUT_PANEL = {
     "auth_password_hash_wait_seconds",
     "auth_password_hashes_refused",
     "auth_password_hashes_waiting",
-    "db_client_operation_duration_seconds",
-    "db_pool_pending_requests",
-    "db_pool_timeouts",
-    "db_pool_wait_seconds",
     "dependency_refused_requests",
     "dependency_up",
-    "event_age_seconds",
-    "event_handling_seconds",
     "http_exceptions",
     "http_requests_inprogress",
     "log_lines_written",
     "python_gc_pause_seconds",
-    "service_call_duration_seconds",
-    "service_call_retries",
     "thread_pool_limit",
     "thread_pool_pending_requests",
     "thread_pool_threads",
@@ -346,6 +341,67 @@ def test_a_counter_is_shown_as_a_rate_over_the_window_that_fits_the_time_range(q
     counted = re.sub(r"count by \([\w, ]+\) \(\w+", "", query.expr)  # how many series there are, not their values
     counters = set(re.findall(r"\b\w+_total\b", counted))
     assert counters <= set(re.findall(r"(?:rate|increase)\((\w+)", query.expr))
+
+
+def parts(expr: str, kind: type) -> list:
+    """Every part of an expression that is of this kind, the outermost first."""
+    found: list = []
+
+    def visit(part: object) -> None:
+        if isinstance(part, kind):
+            found.append(part)
+        inner = (getattr(part, name, None) for name in ("lhs", "rhs", "expr", "vector_selector"))
+        for each in [*inner, *getattr(part, "args", [])]:
+            if each is not None:
+                visit(each)
+
+    visit(promql_parser.parse(filled_in(expr)))
+    return found
+
+
+def groups(part: promql_parser.AggregateExpr) -> set[str]:
+    """The labels of its `by`."""
+    return set(part.modifier.labels) if part.modifier else set()
+
+
+@every_query
+def test_a_highest_share_is_taken_of_shares(query):
+    """`max(used) / max(limit)` divides the numbers of two machines, `sum(used) / sum(limit)` hides the full one behind the empty."""
+    for division in parts(query.expr, promql_parser.BinaryExpr):
+        if str(division.op) == "/":
+            for side in (division.lhs, division.rhs):
+                outermost = parts(side.prettify(), promql_parser.AggregateExpr)[:1]
+                assert all(groups(each) or parts(each.prettify(), promql_parser.Call) for each in outermost)
+
+
+@every_query
+def test_what_a_machine_measures_of_itself_is_not_added_up_with_that_of_others(query):
+    """Two machines that each wait half of the time do not wait all the time."""
+    for aggregate in parts(query.expr, promql_parser.AggregateExpr):
+        if str(aggregate.op) == "sum" and any(
+            re.match(OF_A_MACHINE, each.name) for each in selectors(aggregate.prettify())
+        ):
+            assert "instance" in groups(aggregate)
+
+
+@pytest.mark.parametrize("panel", [each for each in PANELS if each[1]["type"] == "timeseries"], ids=named)
+def test_a_line_is_named_by_all_labels_that_tell_it_from_others(panel):
+    for target in panel[1]["targets"]:
+        aggregates = parts(target["expr"], promql_parser.AggregateExpr)
+        told_apart = groups(aggregates[0]) if aggregates else set()
+        assert told_apart <= {*re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]), "le"}
+
+
+def test_the_lines_of_burn_rates_are_those_at_which_alerts_fire():
+    alerts = [rule["expr"] for rule in RULES if rule.get("alert", "").startswith("ErrorBudgetBurns")]
+    compared = [found for expr in alerts for found in re.findall(r"(slo:burn_rate:[^()>]+) > ([\d.]+)", expr)]
+    drawn = {
+        (re.sub(r"\{.*?\}", "", target["expr"]), panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"])
+        for panel in panels(DASHBOARDS["slo"])
+        if panel["type"] == "timeseries" and "slo:burn_rate" in panel["targets"][0]["expr"]
+        for target in panel["targets"]
+    }
+    assert drawn == {(expr, float(bound)) for expr, bound in compared}
 
 
 def test_the_overview_shows_how_full_each_service_is():
