@@ -2,8 +2,8 @@
 
 A secret is known by the name of its field, or by its look (`patterns`). Nothing here raises, whatever a value does when it
 is looked at. One `Budget` bounds what is looked at and what is written, not each level of a value: 200 values and 8,192
-characters for all the fields of a line. What exceeds it is left out. Only the time that a value's own `__str__`, `__repr__`,
-`isoformat` or iterator takes cannot be bounded; each is called at most once.
+characters for all the fields of a line, which take a millisecond or two at most. What exceeds it is left out. Only the time
+that a value's own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is asked once.
 """
 
 import re
