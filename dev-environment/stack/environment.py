@@ -1,6 +1,7 @@
 """Where everything of the stack answers, and the environment that each of its processes gets."""
 
 import os
+import re
 from collections.abc import Mapping
 
 from stack import postgres
@@ -9,6 +10,12 @@ from stack.settings import Settings
 
 # Five processes on one host cannot share it; each service answers /metrics on its own port.
 NOT_FOR_SERVICES = ("METRICS_PORT",)
+# What libraries read by themselves from the caller's shell, where it is meant for other servers: PostgreSQL's client,
+# proxies, prometheus_client, and warnings as errors. The local stack says all of it in its own addresses.
+NOT_FROM_SHELL = re.compile(
+    r"PG[A-Z]+|(?:https?|all|ftp|no|wss?)_proxy|PROMETHEUS_MULTIPROC_DIR|PYTHON(?:WARNINGS|HOME|OPTIMIZE)",
+    re.IGNORECASE,
+)
 
 
 def decided(service: Service, settings: Settings) -> dict[str, str]:
@@ -30,7 +37,7 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
 
 def of_service(service: Service, settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a service: `decided`, over the caller's environment, over the file .env."""
-    merged = {**settings.from_file, **(os.environ if outer is None else outer), **decided(service, settings)}
+    merged = {**settings.from_file, **from_shell(outer), **decided(service, settings)}
     return {name: value for name, value in merged.items() if name not in NOT_FOR_SERVICES}
 
 
@@ -49,7 +56,7 @@ def of_preparation(settings: Settings, outer: Mapping[str, str] | None = None) -
 def of_client(settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a client of the running stack: the services' URLs, and the administrator who may log in."""
     who = {name: value for name, value in settings.values.items() if name.startswith("BOOTSTRAP__ADMIN")}
-    return {**settings.from_file, **(os.environ if outer is None else outer)} | who | _urls(settings)
+    return {**settings.from_file, **from_shell(outer)} | who | _urls(settings)
 
 
 def url(service: Service, settings: Settings) -> str:
@@ -65,6 +72,12 @@ def database_url(service: str, settings: Settings, *, role: str) -> str:
 def superuser_url(settings: Settings) -> str:
     """The address from which databases and roles are created, for asyncpg."""
     return _database(settings, "postgres", postgres.SUPERUSER, "postgresql")
+
+
+def from_shell(outer: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's environment without what is meant for other servers."""
+    given = os.environ if outer is None else outer
+    return {name: value for name, value in given.items() if not NOT_FROM_SHELL.fullmatch(name)}
 
 
 def _urls(settings: Settings) -> dict[str, str]:

@@ -84,7 +84,7 @@ class Api:
     def __init__(self, urls: Mapping[str, str], listener: Listener | None = None) -> None:
         self.urls = urls
         self._listener = listener
-        self._http = httpx.Client(timeout=TIMEOUT_SECONDS)
+        self._http = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)  # a proxy is for the web
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import islice
 from traceback import walk_tb
 from types import TracebackType
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from opentelemetry.trace import Span, Status, StatusCode
 
@@ -104,7 +104,8 @@ def _one(error: BaseException, message: str | None = None, most_frames: int = LA
     text = redact_string(to_string(error), LONGEST_PART) if message is None else message[:LONGEST_PART]
     kind = type_name(error)
     notes: object = _own.__dict__["__dict__"].__get__(error).get("__notes__")
-    noted = [redact_string(to_string(note), LONGEST_PART) for note in notes[:MOST_NOTES]] if type(notes) is list else []
+    some = cast("list[object]", notes)[:MOST_NOTES] if type(notes) is list else []
+    noted = [redact_string(to_string(note), LONGEST_PART) for note in some]
     return [*_frames(traceback_of(error), most_frames), f"{kind}: {text}" if text else kind, *noted]
 
 

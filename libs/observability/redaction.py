@@ -2,8 +2,8 @@
 
 A secret is known by the name of its field, or by its look (`patterns`). Nothing here raises, whatever a value does when it
 is looked at. One `Budget` bounds what is looked at and what is written, not each level of a value: 200 values and 8,192
-characters for all the fields of a line. What exceeds it is left out. Only the time that a value's own `__str__`, `__repr__`,
-`isoformat` or iterator takes cannot be bounded; each is called at most once.
+characters for all the fields of a line, which take a millisecond or two at most. What exceeds it is left out. Only the time
+that a value's own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is asked once.
 """
 
 import re
@@ -31,8 +31,7 @@ LONGEST_INTEGER = 4096
 LEFT_OUT = "…"
 # What is cut off must not hide the rest of a secret that begins before it.
 OVERLAP = 128
-PAIRED = ("name", "key")
-"""`{"name": "authorization", "value": "…"}`"""
+PAIRED = ("name", "key")  # `{"name": "authorization", "value": "…"}`
 
 _SECRET_WORDS = frozenset(
     ("pwd", "secret", "token", "jwt", "cookie", "signature", "sig", "rrn", "ssn", "otp")  # and their plurals
@@ -138,7 +137,7 @@ def _safely(look: Callable[..., object], value: object, *more: object) -> object
 def _redact(name: str, value: Any, budget: Budget, above: tuple[int, ...]) -> object:
     """As `redact`; `above` are the values that this one is a part of."""
     budget.values -= 1
-    kind = type(value)
+    kind = cast("type[object]", type(value))
     if value is None or kind is bool:
         return cast("object", value)
     if is_secret(name):
@@ -176,19 +175,20 @@ def _look(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, .
         return float.__add__(value, 0.0)
     if issubclass(kind, (date, time)):
         return _redact_string(to_string(value.isoformat()), budget)
-    if (parts := _parts_of_record(value, kind)) is not None:
-        return LEFT_OUT if is_deep else _record(kind, parts, budget, inner)
+    if (parts := _parts_of_record(value)) is not None:
+        return LEFT_OUT if is_deep else _record(value, parts, budget, inner)
     if issubclass(kind, Mapping):
-        return LEFT_OUT if is_deep else _mapping(value, kind, budget, inner)
+        return LEFT_OUT if is_deep else _mapping(value, budget, inner)
     if issubclass(kind, (list, tuple, set, frozenset, deque)):
         return LEFT_OUT if is_deep else _sequence(name, value, budget, inner)
     return _redact_string(to_string(value), budget)
 
 
-def _mapping(value: Any, kind: type, budget: Budget, above: tuple[int, ...]) -> dict[str, object]:
+def _mapping(value: Any, budget: Budget, above: tuple[int, ...]) -> dict[str, object]:
     redacted: dict[str, object] = {}
-    # Only of a real dictionary, since no code of anybody's runs there.
-    hides_value = kind is dict and any(_names_a_secret(value.get(name)) for name in PAIRED)
+    # Of a real dictionary only: no code of anybody's runs there.
+    named = cast("dict[str, object]", value) if type(value) is dict else {}
+    hides_value = any(_names_a_secret(named.get(name)) for name in PAIRED)
     for item in _readable(value.items, budget):
         key = plain_key(item[0])
         budget.characters -= len(key)
@@ -220,13 +220,16 @@ def _names_a_secret(value: object) -> bool:
     return type(value) is str and len(value) <= LONGEST_NAME and bool(_NAME.fullmatch(value)) and is_secret(value)
 
 
-def _parts_of_record(value: Any, kind: type) -> Iterable[tuple[str, object]] | None:
+def _parts_of_record(value: Any) -> Iterable[tuple[str, object]] | None:
     """The fields of a record that says of itself what they are; None for anything else."""
+    kind: Any = cast("type[object]", type(value))
     if is_dataclass(kind) and kind.__str__ is object.__str__ and hasattr(kind.__repr__, "__wrapped__"):
         return ((each.name, getattr(value, each.name)) for each in fields(kind) if each.repr)
-    if issubclass(kind, BaseModel) and kind.__str__ is BaseModel.__str__:
+    if issubclass(type(value), BaseModel) and kind.__str__ is BaseModel.__str__:
         return iter(value.__dict__.items())
-    if issubclass(kind, tuple) and (names := getattr(kind, "__match_args__", ())):  # a named tuple's
+    if issubclass(type(value), tuple) and (
+        names := getattr(cast("object", kind), "__match_args__", ())
+    ):  # a named tuple's
         return zip(names, value, strict=False)
     return None
 
@@ -238,7 +241,7 @@ class _Record(str):
     __repr__ = str.__str__
 
 
-def _record(kind: type, parts: Iterable[tuple[str, object]], budget: Budget, above: tuple[int, ...]) -> str:
+def _record(value: object, parts: Iterable[tuple[str, object]], budget: Budget, above: tuple[int, ...]) -> str:
     """`Login(name='kim', password=[redacted])`."""
     shown: list[str] = []
     for name, part in parts:
@@ -246,4 +249,4 @@ def _record(kind: type, parts: Iterable[tuple[str, object]], budget: Budget, abo
             break
         redacted = _redact(name, part, budget, above)
         shown.append(f"{name}={redacted if redacted is HIDDEN else repr(redacted)}")
-    return _Record(f"{kind.__qualname__}({', '.join(shown)})")
+    return _Record(f"{type(value).__qualname__}({', '.join(shown)})")

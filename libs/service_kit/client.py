@@ -99,6 +99,8 @@ class ServiceClient:
             limits=http.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
             # A TLS context takes 17 ms and 2 MB; plain HTTP needs none, and redirects are not followed.
             verify=base_url.startswith("https:"),
+            # A proxy in the environment is for the web, and would get the caller's token.
+            trust_env=False,
         )
         self._breakers = AsyncCircuitBreakerFactory(default_threshold=BREAKER_FAILURES, default_ttl=BREAKER_SECONDS)
         self._breakers.add_listener(self._show_state)

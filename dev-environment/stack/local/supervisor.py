@@ -16,7 +16,7 @@ from xmlrpc.client import Fault, ServerProxy
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from stack import postgres
+from stack import environment, postgres
 from stack.services import SERVICES, Service
 from stack.settings import ROOT, Settings
 
@@ -101,7 +101,8 @@ def start(settings: Settings, server: postgres.Server) -> None:
     file = settings.run / "supervisord.conf"
     file.write_text(configuration(settings, server))
     file.chmod(0o600)
-    subprocess.run([sys.executable, "-m", "supervisor.supervisord", "-c", str(file)], check=True)
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
+    subprocess.run(command, env=environment.from_shell(), check=True)
 
 
 def socket(settings: Settings) -> Path:

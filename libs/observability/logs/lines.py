@@ -152,15 +152,16 @@ class _Argument:
 
 
 def _message(record: logging.LogRecord) -> str:
-    template, args = to_string(record.msg), record.args
+    template, args = to_string(record.msg), cast("object", record.args)
     if not args:
         return template
     try:
         if type(args) is dict:
-            return template % {key: _argument(value) for key, value in args.items()}
-        return template % tuple([_argument(value) for value in args])
+            named = cast("dict[object, object]", args)
+            return template % {key: _argument(value) for key, value in named.items()}
+        return template % tuple([_argument(value) for value in cast("tuple[object, ...]", args)])
     except Exception:  # arguments that do not fit are a library's fault, and no reason to lose the line
-        return f"{template[:LONGEST_MESSAGE]} {redact('', args, Budget(100, LONGEST_MESSAGE))}"
+        return f"{template[:LONGEST_MESSAGE]} {redact('', record.args, Budget(100, LONGEST_MESSAGE))}"
 
 
 def _argument(value: object) -> object:

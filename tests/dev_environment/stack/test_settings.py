@@ -53,6 +53,24 @@ def test_each_service_gets_its_own_folders_port_and_database_and_what_the_file_a
     assert made[0]["PORT"] == "3001"
 
 
+def test_what_the_shell_says_of_other_servers_reaches_no_process(tmp_path):
+    current = read(tmp_path, "")
+    shell = dict.fromkeys(
+        ("PGSSLMODE", "PGTARGETSESSIONATTRS", "PGHOST", "PGOPTIONS", "PGPASSFILE", "http_proxy", "HTTPS_PROXY", "ALL_PROXY")
+        + ("no_proxy", "PROMETHEUS_MULTIPROC_DIR", "PYTHONWARNINGS", "PYTHONOPTIMIZE"),
+        "x",
+    )  # fmt: skip
+    outer = shell | {"PATH": "/bin", "PYTHONPATH": "/x", "OTEL_TRACES_EXPORTER": "console", "POSTGRES_PORT": "1"}
+    for made in (
+        environment.of_service(SERVICES[0], current, outer),
+        environment.of_preparation(current, outer),
+        environment.of_client(current, outer),
+        environment.from_shell(outer),
+    ):
+        assert not shell.keys() & made.keys()
+        assert {"PATH", "PYTHONPATH", "OTEL_TRACES_EXPORTER", "POSTGRES_PORT"} <= made.keys()
+
+
 def test_a_password_may_hold_any_character(tmp_path):
     current = read(tmp_path, POSTGRES_PASSWORD="p@ss:w/rd%")
     assert "p%40ss%3Aw%2Frd%25@127.0.0.1" in environment.superuser_url(current)

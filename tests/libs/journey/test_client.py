@@ -56,6 +56,14 @@ def test_an_answer_carries_the_trace_that_was_sent(served):
     assert asked[0]["traceparent"].endswith("-01")
 
 
+def test_no_proxy_of_the_environment_gets_a_call(served, monkeypatch):
+    api, replies, asked = served
+    replies.append((200, {}))
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    assert Api(api.urls).call("budget", "GET", "/things").status == 200
+    assert len(asked) == 1
+
+
 def test_a_503_is_repeated_with_the_same_key(served):
     api, replies, asked = served
     replies += [(503, {}), (503, {}), (201, {"id": 1})]

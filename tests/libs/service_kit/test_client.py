@@ -53,6 +53,15 @@ async def test_a_call_brings_its_token_and_gets_the_document(client, peer):
     assert "authorization" not in post_headers
 
 
+async def test_no_proxy_of_the_environment_gets_a_call_or_its_token(peer, monkeypatch):
+    async with running_peer() as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        async with ServiceClient("peer", peer.url) as client:
+            await client.get("/", token="t-1")
+        assert (len(peer.requests), proxy.requests) == (1, [])
+
+
 async def test_connections_are_kept(client, peer):
     for _ in range(5):
         await client.get("/")
