@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "dev-environment/runbooks"
 # Dashboards on which any job of an alert can be chosen. Elsewhere `job` means another set of jobs.
 KEEP_JOB = ("service", "slo", "telemetry")
+# A dollar sign before a name that Grafana fills in, in a text as well: the variable `dollar` takes its place.
+FILLED_IN = re.compile(r"\$(?=\{?(?:__|(?:job|datasource|dollar|kibana|jaeger)\b))")
 # Code first, in which nothing is a link: fenced, or in line.
 MARKUP = re.compile(
     r"(?P<code>^ *```.*?^ *```|`[^`]+`)"
@@ -43,7 +45,6 @@ def build(name: str, boards: Mapping[str, str]) -> str:
         [("", [page("What to do", in_grafana(text, boards), height=6 + len(text.splitlines()))])],
         variables=[
             chosen("job", "Links lead to", "label_values(up, job)", everything=None, first="auth-service"),
-            # Grafana fills in variables in a text as well: this one is a dollar sign.
             constant("dollar", "$"),
             *programs(),
         ],
@@ -72,7 +73,7 @@ def in_grafana(text: str, boards: Mapping[str, str]) -> str:
         shown = f"`{os.path.relpath(file, ROOT)}`"
         return shown if label == file.name else f"{label} ({shown})"
 
-    return MARKUP.sub(rewritten, text.replace("$", "${dollar}"))
+    return MARKUP.sub(rewritten, FILLED_IN.sub("${dollar}", text))
 
 
 def _title(file: Path) -> str:

@@ -73,7 +73,11 @@ def test_a_dashboard_that_keeps_the_job_lets_any_service_be_chosen(uid):
         ("**Host**, 2*Host*2", "**Host**, 2*Host*2"),
         ("`[a](b.md) *Host*`", "`[a](b.md) *Host*`"),
         ("```\n[a](b.md)\n```", "```\n[a](b.md)\n```"),
-        ("rate(up[$__rate_interval])", "rate(up[${dollar}__rate_interval])"),
+        (
+            "rate(up[$__rate_interval]) $job ${job:raw}",
+            "rate(up[${dollar}__rate_interval]) ${dollar}job ${dollar}{job:raw}",
+        ),
+        ("print $NF $(ps) $jobs", "print $NF $(ps) $jobs"),
     ],
 )
 def test_a_link_is_rewritten_unless_it_is_code_or_opens_anywhere(written, shown):
