@@ -174,10 +174,10 @@ def test_a_query_uses_metrics_and_labels_that_exist(query, ours):
 
 
 WITHOUT_PANEL = {
-    "auth_password_hash_seconds",
-    "auth_password_hash_wait_seconds",
-    "auth_password_hashes_refused",
-    "auth_password_hashes_waiting",
+    "password_hash_seconds",
+    "password_hash_wait_seconds",
+    "password_hashes_refused",
+    "password_hashes_waiting",
     "db_client_operation_duration_seconds",
     "db_pool_pending_requests",
     "db_pool_timeouts",
