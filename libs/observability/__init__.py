@@ -1,6 +1,6 @@
 """Logging, metrics and tracing for a service: one call wires an app, everything else is fields and names."""
 
-from . import imports  # noqa: F401  # before anything imports what an odd variable would break
+from . import imports  # noqa: F401  # pyright: ignore[reportUnusedImport]  # before all that an odd variable would break
 from .context import bind, explain
 from .logs.logger import Logger, get_logger
 from .settings import TelemetrySettings

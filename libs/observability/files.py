@@ -110,7 +110,7 @@ def _number(path: Path, renamed: Path) -> int:
 
 
 class Stream:
-    """A file descriptor that is already open, such as standard error, as long as it is what it was."""
+    """A file descriptor that is already open, such as standard error, as long as it is not closed."""
 
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
@@ -119,8 +119,9 @@ class Stream:
     def write(self, data: bytes) -> int:
         written = 0
         try:
-            # A descriptor that has been closed is the next file's or connection's.
-            if not os.path.samestat(self._file, os.fstat(self._fd)):
+            # A descriptor that has been closed is the next file's or connection's, which Python opens as not inheritable;
+            # one that was redirected is inheritable.
+            if not (os.path.samestat(self._file, os.fstat(self._fd)) or os.get_inheritable(self._fd)):
                 return data.count(b"\n")
             while written < len(data):
                 written += os.write(self._fd, data[written:])

@@ -11,13 +11,11 @@ LOGIN_DURATION = Histogram("auth_login_duration", "Login duration in seconds", b
 SESSIONS_REVOKED = Counter("auth_sessions_revoked", "Sessions that were ended for their user, by whatever cause")
 
 HASH_DURATION = Histogram(
-    "auth_password_hash_seconds", "Duration of one password hash on its thread, in seconds", ["operation"]
+    "password_hash_seconds", "Duration of one password hash on its thread, in seconds", ["operation"]
 )
-HASH_WAIT = Histogram("auth_password_hash_wait_seconds", "How long a password hash waited for a thread, in seconds")
-HASHES_WAITING = Gauge("auth_password_hashes_waiting", "Password hashes that are waiting for a thread")
-HASHES_REFUSED = Counter(
-    "auth_password_hashes_refused", "Password hashes refused with 429, since too many were waiting"
-)
+HASH_WAIT = Histogram("password_hash_wait_seconds", "How long a password hash waited for a thread, in seconds")
+HASHES_WAITING = Gauge("password_hashes_waiting", "Password hashes that are waiting for a thread")
+HASHES_REFUSED = Counter("password_hashes_refused", "Password hashes refused with 429, since too many were waiting")
 for _operation in ("hash", "verify"):
     HASH_DURATION.labels(_operation)
 

@@ -293,10 +293,10 @@ def test_a_query_uses_metrics_and_labels_that_exist(query, ours):
 
 
 WITHOUT_PANEL = {
-    "auth_password_hash_seconds",
-    "auth_password_hash_wait_seconds",
-    "auth_password_hashes_refused",
-    "auth_password_hashes_waiting",
+    "password_hash_seconds",
+    "password_hash_wait_seconds",
+    "password_hashes_refused",
+    "password_hashes_waiting",
     "dependency_refused_requests",
     "dependency_up",
     "http_exceptions",

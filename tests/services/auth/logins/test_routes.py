@@ -135,24 +135,24 @@ async def test_a_lone_surrogate_is_refused(anonymous, code):
 
 
 async def test_too_many_waiting_logins_are_told_to_come_back(log_in, monkeypatch):
-    refused = REGISTRY.get_sample_value("auth_password_hashes_refused_total")
+    refused = REGISTRY.get_sample_value("password_hashes_refused_total")
     monkeypatch.setattr(passwords, "WAITING_LIMIT", 0)
     response = await log_in()
     assert slug(response) == (429, "/problems/password-checks-busy")
     assert response.headers["retry-after"] == "1"
-    assert REGISTRY.get_sample_value("auth_password_hashes_refused_total") == refused + 1
+    assert REGISTRY.get_sample_value("password_hashes_refused_total") == refused + 1
 
 
 async def test_hashing_and_waiting_for_it_are_timed():
     def now() -> list[float]:
         of = {"operation": "hash"}, {"operation": "verify"}
-        durations = [REGISTRY.get_sample_value("auth_password_hash_seconds_count", labels) or 0 for labels in of]
-        return [*durations, REGISTRY.get_sample_value("auth_password_hash_wait_seconds_count") or 0]
+        durations = [REGISTRY.get_sample_value("password_hash_seconds_count", labels) or 0 for labels in of]
+        return [*durations, REGISTRY.get_sample_value("password_hash_wait_seconds_count") or 0]
 
     before = now()
     await passwords.verify("a password", await passwords.hash_password("a password"))
     assert [after - old for after, old in zip(now(), before, strict=True)] == [1, 1, 2]
-    assert REGISTRY.get_sample_value("auth_password_hashes_waiting") == 0
+    assert REGISTRY.get_sample_value("password_hashes_waiting") == 0
 
 
 async def test_logins_are_counted_and_timed_whatever_comes_of_them(make_user, log_in):
