@@ -19,6 +19,7 @@ from json.encoder import encode_basestring_ascii as quote
 from random import randbytes
 from struct import Struct
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,6 +29,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 TOGETHER, WAIT_SECONDS, PAUSE_SECONDS, BATCH = 48, 0.01, 0.05, 1024  # as ours has them
 SERVICE = os.environ.get("OTEL_SERVICE_NAME", "floor")
 ENVIRONMENT = os.environ.get("NODE_ENV", "development")
+INSTANCE = uuid4()
 _current: ContextVar[bytes | None] = ContextVar("current", default=None)  # trace id, span id and request id
 _times = Struct("<BQBQ").pack
 
@@ -160,7 +162,7 @@ class Floor:
             server__port=server[1], user_agent__original=agent.decode("latin-1"),
         )  # fmt: skip
         head = (
-            f'Z","level":"info","service":{quote(SERVICE)},"environment":{quote(ENVIRONMENT)},"version":"dev",'
+            f'Z","level":"info","service":{quote(SERVICE)},"environment":{quote(ENVIRONMENT)},"version":"dev","instance_id":"{INSTANCE}",'
             f'"message":"request handled","context":"http","http":{{"method":"{method}","route":{quote(route)},"path":'
         )
         tail = f',"status_code":{status},"client_ip":"{client}"}},"duration_ms":'

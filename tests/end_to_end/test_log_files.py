@@ -30,7 +30,7 @@ def test_every_line_is_a_json_object_with_the_fields_of_the_design(own_stack, te
             assert line["service"] == f"{service}-service", line
             assert all(re.fullmatch(form, line[name]) for name, form in OPTIONAL.items() if name in line), line
             assert set(line.get("http", ())) in (set(), {"method", "route", "path", "status_code", "client_ip"}), line
-            assert set(line.get("error", ())) in (set(), {"type", "message", "stack"}), line
+            assert set(line.get("error", ())) <= {"code", "facts", "type", "message", "stack"}, line
             assert isinstance(line.get("duration_ms", 0), int | float), line
 
 

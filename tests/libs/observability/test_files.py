@@ -242,7 +242,7 @@ def test_a_descriptor_that_has_become_another_file_is_left_alone(tmp_path):
     stream = Stream(writing)
     assert stream.write(b"to the pipe\n") == 0
     other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
-    os.dup2(other, writing)
+    os.dup2(other, writing, inheritable=False)  # as the next file that Python opens
     assert stream.write(b"to nobody\n") == 1
     os.close(writing)
     assert stream.write(b"to nobody\n") == 1
