@@ -1,6 +1,5 @@
 """A span and a duration for each SQL statement, commit and new connection, and gauges for the pool, by hooks of the engine."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -20,31 +19,17 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from .errors import type_name
 from .metrics.families import DB_DURATION, DB_POOL_CONNECTIONS, DB_POOL_LIMIT
+from .sql_text import LONGEST_STATEMENT, QUOTED_TWICE, summary_of, without_literals
 from .traces.attributes import Shared
 from .traces.scope import get_tracer
 
-LONGEST_STATEMENT = 4096
-FIRST_TABLE = re.compile(r'\b(?:from|into|update)\s+(?:only\s+)?"?(\w[\w.]{0,126})', re.IGNORECASE)
 # Statements that only control the transaction get no span.
 TRANSACTION_CONTROL = frozenset(("SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "BEGIN"))
-LONGEST_OPERATION = 64
 # The values of the label `operation`; any other counts as the last.
 OPERATIONS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "COMMIT", "ROLLBACK", "CONNECT", "OTHER")
 SLOW_SECONDS = 0.01
 """From here on a statement that `timed` runs leaves a span after all."""
 WROTE = "wrote"
-# What these write in double quotes is a string, and its backslashes count.
-QUOTED_TWICE = frozenset(("mysql", "mariadb"))
-# A literal ends where the text is cut. Comments and names come first, since they may hold a quote.
-_TOKENS = (
-    r"(?P<kept>{names}|\$\d+)|(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)"
-    r"|\b[eE]'(?:[^'\\]|\\.)*(?:'|\Z)|(?:\b(?:[xXbBnN]|[uU]&))?(?:{strings})|(?<![\w.$:])\.?\d[\w.]*"
-)
-TOKENS = re.compile(_TOKENS.format(names=r'"[^"]*(?:"|\Z)', strings=r"(?:'[^']*(?:'|\Z))+"), re.DOTALL)
-TOKENS_QUOTED_TWICE = re.compile(
-    _TOKENS.format(names=r"`[^`]*(?:`|\Z)", strings=r"""(?:'(?:[^'\\]|\\.)*(?:'|\Z))+|(?:"(?:[^"\\]|\\.)*(?:"|\Z))+"""),
-    re.DOTALL,
-)
 
 
 # While SQLAlchemy opens a connection, its dialect asks the server about itself: that is nobody's statement.
@@ -229,20 +214,6 @@ def _end(span: trace.Span | None, failure: BaseException | None) -> None:
         if state:
             span.set_attribute("db.response.status_code", str(state))
     span.end()
-
-
-def without_literals(statement: str, is_quoted_twice: bool = False) -> str:
-    """The text as the semantic conventions want it: `?` for each literal, no comment; names and parameters stay."""
-    tokens = TOKENS_QUOTED_TWICE if is_quoted_twice else TOKENS
-    return tokens.sub(lambda found: found["kept"] or ("" if found["comment"] else "?"), statement[:LONGEST_STATEMENT])
-
-
-def summary_of(statement: str) -> tuple[str, str]:
-    """The first word in capitals and the first table: `("SELECT", "orders")`; an empty string where there is none."""
-    start = statement[:LONGEST_STATEMENT]
-    words = start.split(None, 1)
-    table = FIRST_TABLE.search(start)
-    return words[0][:LONGEST_OPERATION].upper().strip("(;") if words else "EMPTY", table[1] if table else ""
 
 
 def _show_pool(engine: Engine, max_overflow: int) -> None:

@@ -18,7 +18,8 @@ from stack.ports import free_port
 
 from libs.observability import sql
 from libs.observability.pool import WAIT_SPAN, MeasuredPool
-from libs.observability.sql import instrument_engine, summary_of, timed, without_literals
+from libs.observability.sql import instrument_engine, timed
+from libs.observability.sql_text import summary_of, without_literals
 from libs.observability.traces.clients import quietly
 
 tracer = trace.get_tracer("test")
