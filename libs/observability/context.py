@@ -61,7 +61,7 @@ def bind(**fields: object) -> None:
                 span.set_attribute(_on_spans[name], to_string(bound[stored]))
 
 
-def explain(code: str, message: str | None = None, **facts: object) -> None:
+def explain(code: str, message: str | None = None, /, **facts: object) -> None:
     """Says why the current request is refused: `explain("budget-exceeded", "Only 20.00 is left.", available="20.00")`.
 
     `code` is the `error.code` of the request's line, the `error.type` of its span and the `type` in

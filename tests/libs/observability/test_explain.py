@@ -16,7 +16,7 @@ async def service() -> FastAPI:
 
     @app.get("/orders/{id}")
     async def read(id: int, status: int) -> Response:
-        explain("not-yours", "Order 7 is another's.", password="hunter2", owner="Kim", amounts=[1, 2])
+        explain("not-yours", "Order 7 is another's.", password="hunter2", owner="Kim", amounts=[1, 2], code="a fact")
         return Response(status_code=status)
 
     @app.get("/twice")
@@ -54,7 +54,7 @@ async def service() -> FastAPI:
 async def test_a_refusal_is_explained_in_its_line_on_its_span_and_by_a_counter(client, spans, lines, registry, status):
     await client.get(f"/orders/7?status={status}")
     [line], [span] = lines(), spans()
-    facts = {"password": "[redacted]", "owner": "Kim", "amounts": [1, 2]}
+    facts = {"password": "[redacted]", "owner": "Kim", "amounts": [1, 2], "code": "a fact"}
     assert line["error"] == {"code": "not-yours", "message": "Order 7 is another's.", "facts": facts}
     assert {
         "error.type": "not-yours",
