@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from stack import environment, mode
+from stack import environment, mode, postgres
 from stack.docker import verbs as docker
 from stack.errors import SettingError, StackError
 from stack.local import verbs as local
@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("--id", help="the event with this id")
     again.add_argument("--service", help="those that this service has not accepted; with --id only of that event")
     again.add_argument("--all", action="store_true", help="all of them")
+    prompt = verb("psql", psql, "open psql on the database server as its superuser")
+    prompt.add_argument("--service", help="in the database of this service")
+    prompt.add_argument("--sql", help="run this and return")
     client = verb("run", run, "run a client of the stack, with its URLs and logins in the environment")
     client.add_argument("command", nargs=argparse.REMAINDER)
     return top
@@ -198,6 +201,14 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     if command[:1] == ["python"]:
         command[0] = sys.executable
     return subprocess.run(command, env=environment.of_client(settings), check=False).returncode
+
+
+def psql(settings: Settings, given: argparse.Namespace) -> int:
+    """Open a prompt on the database server, or run one statement."""
+    database = services_named([given.service])[0].short if given.service else "postgres"
+    statement = ["-c", given.sql] if given.sql else []
+    command = [postgres.client(), environment.superuser_url(settings, database), "-v", "ON_ERROR_STOP=1", *statement]
+    return subprocess.run(command, env=environment.from_shell(), check=False).returncode
 
 
 def _backend(settings: Settings) -> Backend:

@@ -69,9 +69,9 @@ def database_url(service: str, settings: Settings, *, role: str) -> str:
     return _database(settings, service, f"{service}_{role}", "postgresql+asyncpg")
 
 
-def superuser_url(settings: Settings) -> str:
-    """The address from which databases and roles are created, for asyncpg."""
-    return _database(settings, "postgres", postgres.SUPERUSER, "postgresql")
+def superuser_url(settings: Settings, database: str = "postgres") -> str:
+    """The address of a database for who may see and do everything."""
+    return _database(settings, database, postgres.SUPERUSER, "postgresql")
 
 
 def from_shell(outer: Mapping[str, str] | None = None) -> dict[str, str]:

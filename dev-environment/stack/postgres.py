@@ -54,7 +54,7 @@ def at(wanted: Path, *, port: int, password: str, settings: Mapping[str, str] | 
     previous = os.umask(0o022)  # the account must be able to pass through, whatever the caller's own umask
     folder.mkdir(parents=True, exist_ok=True)
     os.umask(previous)
-    binaries = _wheel() / "pginstall" / "bin"
+    binaries = _binaries()
     if not _can_run(binaries / "initdb", account(folder / "data")):
         binaries = _copy_of_the_wheel(folder) / "pginstall" / "bin"
     return Server(folder, port, password, binaries, settings or {})
@@ -196,6 +196,15 @@ def _can_run(binary: Path, who: pwd.struct_passwd | None) -> bool:
 
 def _can_enter(folder: Path, who: pwd.struct_passwd) -> bool:
     return _run_as(who, "/bin/sh", "-c", 'test -x "$1"', "sh", str(folder)).returncode == 0
+
+
+def client() -> Path:
+    """The program psql."""
+    return _binaries() / "psql"
+
+
+def _binaries() -> Path:
+    return _wheel() / "pginstall" / "bin"
 
 
 def _wheel() -> Path:
