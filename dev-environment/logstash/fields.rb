@@ -7,9 +7,9 @@ NAMES = {
   "timestamp" => %w[timestamp @timestamp time ts datetime @t],
   "level" => %w[log.level level severity levelname @l],
   "message" => %w[message msg short_message @m],
-  "service" => %w[service.name service],
   "environment" => %w[environment service.environment],
   "version" => %w[version service.version],
+  "service" => %w[service.name service], # after those that are within it
   "context" => %w[context log.logger logger logger_name],
   "trace_id" => %w[trace.id trace_id traceId otelTraceID],
   "span_id" => %w[span.id span_id spanId otelSpanID],
@@ -31,6 +31,7 @@ DEEPEST = 15 # levels below `extra`; Elasticsearch takes 20
 
 def register(params)
   @properties = JSON.parse(File.read(params["template"]))["template"]["mappings"]["properties"]
+  @properties.delete("@timestamp") # Logstash's own
 end
 
 def filter(event)
@@ -96,7 +97,7 @@ end
 def unfolded(line)
   line.keys.sort.each_with_object({}) do |name, found|
     parts = name.split(".", -1)
-    whole = parts.length > 6 || parts.any? { |part| part !~ FREE }
+    whole = !parts.length.between?(1, 6) || parts.any? { |part| part !~ FREE }
     found[name] = line[name] if whole || !put(found, name, line[name], nil)
   end
 end
@@ -141,6 +142,7 @@ def put(line, name, value, extra)
 end
 
 def level(value)
+  return value.downcase if value.is_a?(String)
   return value unless value.is_a?(Integer)
   return SYSLOG[value] if (0..7).cover?(value)
   [10, 20, 30, 40, 50, 60].include?(value) ? TENS[value / 10 - 1] : value.to_s
@@ -167,9 +169,9 @@ def fit(fields, properties, path, extra)
       inner = fit(value, known["properties"], "#{path}#{name}.", extra)
       kept[name] = inner unless inner.empty?
     elsif known && takes?(known, value)
-      kept[name] = value
+      kept[name] = sorted(value)
     elsif known.nil? && path.empty? && plain?(value) && bare.match?(FREE) && (bare == name || (fields[bare] || properties[bare]).nil?)
-      kept[bare] = value
+      kept[bare] = sorted(value)
     else
       extra["#{path}#{name}"] = value
     end

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import sys
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from libs.observability.settings import TelemetrySettings
 if sys.version_info >= (3, 14):
     pytest.skip("logstash-pipeline-parser is not made for this Python", allow_module_level=True)
 
-from tests.fixtures import pipeline
-from tests.fixtures.golden_lines import FILE, GOLDEN, line
+from tests.fixtures import pipeline, pipeline_scripts
+from tests.fixtures.golden_lines import DAY, EPOCH, FILE, GOLDEN, at, line
 
 FOLDER = Path(__file__).parents[2] / "dev-environment/logstash"
 FILES = ("logstash.conf", "dead-letters.conf")
@@ -128,22 +128,82 @@ def test_the_service_of_a_line_that_names_none_is_its_folder_or_its_file():
     assert list(services.values()) == ["auth-service", "auth-service", "billing", "billing"]
 
 
-def test_a_line_that_comes_twice_has_one_id_and_two_lines_have_two():
-    by_file, by_tcp = (pipeline.documents(line("once"), way)[0][1] for way in (FILE, None))
-    assert by_file == by_tcp
-    assert pipeline.documents(line("twice"), FILE)[0][1] != by_file
-    assert pipeline.documents(line("once", timestamp="2026-11-23T05:37:21.123457Z"), FILE)[0][1] != by_file
-    assert pipeline.documents("plain", FILE)[0][1] != pipeline.documents("plain", FILE)[0][1]
+def ids(text, file=FILE):
+    return [identity for _, identity, _ in pipeline.documents(text, file)]
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.what)
+def test_a_line_that_comes_twice_or_by_another_way_has_one_short_id(golden):
+    (once,) = ids(golden.line)
+    assert ids(golden.line) == ids(golden.line, None) == [once]
+    assert re.fullmatch("[0-9a-f]{64}", once)
+
+
+def test_lines_that_differ_in_anything_have_ids_of_their_own():
+    http = {"method": "GET", "path": "/", "status_code": 200}
+    lines = [
+        *(line("done", allocation_id=each, log_id="the same") for each in range(10)),
+        *(line("done", http={**http, **change}) for change in ({}, {"path": "/a"}, {"status_code": 500})),
+        *(line("done", **{name: "x"}) for name in ("user_id", "error", "a.b", "a[b]", "", "x" * 300, "x" * 301)),
+        *(line("done", user_id=value) for value in (None, "", 0, "0", False, [], {}, [None])),
+        *("plain", "plain ", '{"a": 1', '{"a": [1, 2]}', '{"a": [2, 1]}'),
+    ]
+    assert len({identity for each in lines for identity in ids(each)}) == len(lines)
+    assert len(set(ids('[{"a": 1}, {"a": 2}]'))) == 2
+
+
+@pytest.mark.parametrize(
+    ("days", "own_day"), [(-8, False), (-6, True), (-1, True), (0, True), (0.9, True), (2, False), (40_000, False)]
+)
+def test_a_time_near_the_arrival_chooses_the_index_and_no_other(days, own_day):
+    when = pipeline.RECEIVED + timedelta(days=days)
+    ((index, _, document),) = pipeline.documents(line("near or far", timestamp=when.isoformat()), FILE)
+    assert index.endswith(f"{when if own_day else pipeline.RECEIVED:%Y.%m.%d}")
+    assert ("_timestamp_out_of_bounds" in document["tags"]) == (not own_day)
+
+
+def test_no_time_is_kept_longer_than_the_retention():
+    phases = json.loads((FOLDER.parent / "elasticsearch/ilm.json").read_text())["policy"]["phases"]
+    assert f"{limits()['days_back']}d" == phases["delete"]["min_age"]
+
+
+def limits():
+    (options,) = (options for kind, options in all_plugins("logstash.conf") if options.get("id") == "limits")
+    return {name: values[0] for name, values in options["script_params"]}
+
+
+def test_services_without_end_share_one_index_and_leave_room_for_ours():
+    pipeline_scripts.forget()
+    indices = set()
+    for number in range(500):
+        ((index, _, document),) = pipeline.documents(line("flood", service=f"s{number}"), None)
+        indices.add(index)
+    assert (document["service"], document["extra"]["service"], document["tags"]) == ("other", "s499", ["other"])
+    assert len(indices) == limits()["services"] + 1
+    assert pipeline.documents(line("ours", service="budget-service"))[0][2]["service"] == "budget-service"
+    assert pipeline.documents(line("first", service="s3"))[0][2]["service"] == "s3"
+    pipeline_scripts.forget()
+
+
+def test_names_without_end_do_not_keep_a_field_from_being_found():
+    pipeline_scripts.forget()
+    for number in range(50):
+        pipeline.documents(line("names", **{f"n{number}_{each}": each for each in range(40)}), FILE)
+    ((_, _, document),) = pipeline.documents(line("late", order_id="A-1", n0_0=1), FILE)
+    assert (document["extra"], document["n0_0"]) == ({"order_id": "A-1"}, 1)
+    limit = json.loads((FOLDER.parent / "elasticsearch/template.json").read_text())["template"]["settings"]["index"]
+    assert 2 * limits()["fields"] + 100 <= limit["mapping"]["total_fields"]["limit"]
+    pipeline_scripts.forget()
 
 
 def test_what_the_shared_layer_writes_passes_unchanged():
     settings = TelemetrySettings.for_service("budget-service")
     formatter = LineFormatter(settings)
-    made = Line(1795412241.123456, logging.WARNING, "allocation made", "budget", {"amount": "10.00"})
+    made = Line(EPOCH + 0.123456, logging.WARNING, "allocation made", "budget", {"amount": "10.00"})
     line = formatter.encode(made).decode()
     fields = json.loads(line)
     ((index, _, document),) = pipeline.documents(line.rstrip(), FILE)
-    assert index == "logs-budget-service-2026.11.23"
+    assert index == f"logs-budget-service-{DAY}"
     assert {name: document[name] for name in fields} == fields
     assert set(document) - set(fields) == {"@timestamp", "tags"}
-    assert abs(datetime.fromisoformat(document["@timestamp"]).timestamp() - 1795412241.123) < 1e-6
+    assert document["@timestamp"] == at("05:37:21.123Z")
