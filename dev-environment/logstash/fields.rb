@@ -170,7 +170,7 @@ def fit(fields, properties, path, extra)
       kept[name] = inner unless inner.empty?
     elsif known && takes?(known, value)
       kept[name] = sorted(value)
-    elsif known.nil? && path.empty? && plain?(value) && bare.match?(FREE) && (bare == name || (fields[bare] || properties[bare]).nil?)
+    elsif known.nil? && path.empty? && alike?(value) && bare.match?(FREE) && (bare == name || (fields[bare] || properties[bare]).nil?)
       kept[bare] = sorted(value)
     else
       extra["#{path}#{name}"] = value
@@ -189,6 +189,13 @@ end
 
 def plain?(value)
   value.is_a?(Array) ? value.all? { |each| plain?(each) } : !value.is_a?(Hash)
+end
+
+# Whether the values are of one kind: Elasticsearch gives a new field the type of the first and rejects another beside it.
+def alike?(value)
+  return false unless plain?(value)
+  kinds = [value].flatten.compact.map { |each| [String, Integer, Numeric].find { |kind| each.is_a?(kind) } }
+  kinds.uniq.length < 2
 end
 
 # What `extra` takes: no names that are empty, long or hold control characters; what is nested too deep becomes text.

@@ -4,7 +4,10 @@ import fnmatch
 import json
 import logging
 import re
+import shutil
+import subprocess
 import sys
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ if sys.version_info >= (3, 14):
 
 from tests.fixtures import pipeline, pipeline_scripts
 from tests.fixtures.golden_lines import DAY, EPOCH, FILE, GOLDEN, at, line
+from tests.fixtures.strict import missing
 
 FOLDER = Path(__file__).parents[2] / "dev-environment/logstash"
 FILES = ("logstash.conf", "dead-letters.conf")
@@ -194,6 +198,51 @@ def test_names_without_end_do_not_keep_a_field_from_being_found():
     limit = json.loads((FOLDER.parent / "elasticsearch/template.json").read_text())["template"]["settings"]["index"]
     assert 2 * limits()["fields"] + 100 <= limit["mapping"]["total_fields"]["limit"]
     pipeline_scripts.forget()
+
+
+def run_in_ruby(script, parameters, events):
+    if not shutil.which("ruby"):
+        missing("there is no Ruby, which shows that the scripts do what their model does")
+    done = subprocess.run(
+        ["ruby", "tests/fixtures/scripts.rb", FOLDER / script, json.dumps(parameters)],
+        input="".join(json.dumps(each).replace(": Infinity", ": 1e999") + "\n" for each in events),
+        capture_output=True, text=True, check=True, cwd=FOLDER.parents[1],
+    )  # fmt: skip
+    return [json.loads(each)[0] for each in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("script", ["fields.rb", "limits.rb"])
+def test_a_script_does_in_ruby_what_it_does_in_the_model(script, monkeypatch):
+    parameters = limits() | {"template": str(FOLDER.parent / "elasticsearch/template.json")}
+    parameters["ours"] = parameters["ours"].partition(":")[2].rstrip("}")
+    modelled = pipeline_scripts.SCRIPTS[script]
+    events, wanted = [], []
+
+    def record(event, options):
+        events.append(deepcopy(event))
+        modelled(event, options)
+        wanted.append(deepcopy(event))
+
+    pipeline_scripts.forget()
+    monkeypatch.setitem(pipeline.SCRIPTS, script, record)
+    for golden in GOLDEN:
+        pipeline.documents(golden.line, FILE)
+    for given, found, expected in zip(events, run_in_ruby(script, parameters, events), wanted, strict=True):
+        # The order of fields in a text is each language's own where a number has no end.
+        assert found == expected, str(given)[:1000]
+
+
+def test_a_dead_letter_is_the_line_and_the_reason_and_no_longer_marked_as_one():
+    refusal = {"reason": "Could not index, action: [everything], response: {status: 400}", "plugin_id": "app-logs"}
+    event = {"a[b]": {"c": 1}, "@metadata": {"line": '{"a[b]":{"c":1}}', "dead_letter_queue": refusal, "doc_id": "x"}}
+    (letter,) = run_in_ruby("dead-letter.rb", {}, [event])
+    assert letter == {
+        "service": "dead-letter",
+        "level": "error",
+        "message": '{"a[b]":{"c":1}}',
+        "error": {"message": "Could not index, response: {status: 400}", "type": "app-logs"},
+        "@metadata": {"of": "x "},
+    }
 
 
 def test_what_the_shared_layer_writes_passes_unchanged():

@@ -74,14 +74,15 @@ def test_an_index_follows_the_template_and_the_policy(elasticsearch, search):
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ('service.keyword:"auth-service" AND level.keyword:"error"', {"login failed", "capitals"}),
+        ('service.keyword:"auth-service" AND level.keyword:"error"', {"login failed", "capitals", "winston", "pino", "gelf"}),
         (f'trace_id:"{TRACE}"', {"request handled", "ecs nested", "ecs dotted"}),
         (f'trace.id:"{TRACE}"', {"request handled", "ecs nested", "ecs dotted"}),
         ("http.status_code:[200 TO 299] AND http.client_ip:\"10.0.0.0/8\"", {"request handled"}),
         ("error.type:ValueError AND error.message:account", {"login failed"}),
         ("duration_ms:>3", {"request handled"}),
         ("message_json.order:7", {' {"order": 7}'}),
-        ("tags:billing", {"ecs nested"}),
+        ("tags:billing", {"ecs nested", "log4j"}),
+        ("extra.context.name:Users", {'{"statusCode":401}'}),
         ("message:승인", {"예산 승인 ✓"}),
     ],
 )  # fmt: skip
