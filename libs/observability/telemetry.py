@@ -94,7 +94,7 @@ def _observed(lifespan: Any, telemetry: Telemetry, recorder: Recorder) -> Any:
         finally:
             # The server may die by the signal that stopped it, without any further clean-up.
             recorder.write_through()
-            telemetry.lines.write_through()
+            telemetry.lines.unbuffer()
             telemetry.flush()
 
     return observed

@@ -11,6 +11,7 @@ import jwt
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from libs.contracts import PLATFORM_TENANT_ID
 from libs.observability import bind, get_logger
 from libs.service_kit.errors import Forbidden, Unauthorized, Unavailable
 
@@ -175,3 +176,17 @@ Caller = Annotated[Principal, Depends(_Authenticated())]
 def requires(*permissions: str) -> Callable[[Request], Awaitable[Principal]]:
     """A dependency that yields the caller, who must hold all these permissions; others are answered 403."""
     return _Authenticated(*permissions)
+
+
+def of_platform(permission: str, refusal: type[Forbidden]) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency that yields the caller, a user of the platform with this permission; others are answered 403.
+
+    A tenant's user who has the permission is refused with `refusal`.
+    """
+
+    async def permitted(caller: Annotated[Principal, Depends(requires(permission))]) -> Principal:
+        if caller.tenant_id != PLATFORM_TENANT_ID:
+            raise refusal()
+        return caller
+
+    return permitted

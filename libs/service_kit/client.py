@@ -1,6 +1,7 @@
 """Calls to another service: deadline, retries with jitter, circuit breaker, the caller's token, the trace.
 
-From the outside in: a deadline, the retries, the breaker, and one attempt with its own time-outs. httpx2 is the
+From the outside in: a place among the calls of this process, a deadline, the retries, the breaker, and one attempt with its
+own time-outs. httpx2 is the
 maintained fork of httpx with the same interface; with twenty concurrent calls the pool of httpx 0.28 uses three times
 as much CPU, because it examines every waiting call whenever one ends. Only this module imports it.
 """
@@ -24,6 +25,9 @@ from libs.service_kit.settings import ServiceUrls
 log = get_logger(__name__)
 
 DEADLINE_SECONDS = 3.0
+# As many as the other service has database connections. More would only wait there, and each that waits too long there
+# counts for the breaker; a call that waits here, at most as long as its deadline, does not.
+CALLS_AT_ONCE = 10
 ATTEMPTS = 3
 BREAKER_FAILURES = 5
 BREAKER_SECONDS = 10.0
@@ -54,10 +58,13 @@ class _Failed(Exception):
 class ServiceClient:
     """A client of one service, used as `async with`. A process opens it once and shares its connections and breaker."""
 
-    def __init__(self, target: str, base_url: str, deadline: float = DEADLINE_SECONDS) -> None:
-        """`deadline`: the seconds that a call may take, all attempts included."""
+    def __init__(
+        self, target: str, base_url: str, deadline: float = DEADLINE_SECONDS, calls_at_once: int = CALLS_AT_ONCE
+    ) -> None:
+        """`deadline`: the seconds that a call may take, all attempts included, once it has one of the places."""
         self.target = target
         self._deadline = deadline
+        self._places = asyncio.Semaphore(calls_at_once)
         self._http = http.AsyncClient(
             base_url=base_url,
             timeout=http.Timeout(deadline * 2 / 3, connect=0.5, pool=0.5),
@@ -95,7 +102,7 @@ class ServiceClient:
         headers = {**request.pop("headers", {}), **({"authorization": f"Bearer {token}"} if token else {})}
         retried = (http.TransportError, _Failed)
         try:
-            async with asyncio.timeout(self._deadline):
+            async with self._place(), asyncio.timeout(self._deadline):
                 async for attempt in stamina.retry_context(
                     on=retried, attempts=attempts, wait_initial=0.05, wait_max=0.5, wait_jitter=0.1
                 ):
@@ -107,6 +114,15 @@ class ServiceClient:
                 f"The {self.target} service does not answer now.", headers={"Retry-After": "2"}
             ) from error
         raise AssertionError("an attempt returns or raises")
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None]:
+        async with asyncio.timeout(self._deadline):
+            await self._places.acquire()
+        try:
+            yield
+        finally:
+            self._places.release()
 
     async def _attempt(self, method: str, path: str, **request: Any) -> Any:
         async with await self._breakers.get_breaker(self.target):

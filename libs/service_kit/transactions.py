@@ -68,7 +68,12 @@ class Commit:
         """Write the rows that wait."""
         while self._before:
             writer = next(iter(self._before))
-            writer(session, self.take(writer))
+            rows = self.take(writer)
+            try:
+                writer(session, rows)
+            except BaseException:  # a caller that goes on all the same must not commit without these rows
+                self._before[writer] = [*rows, *self.take(writer)]
+                raise
 
     def begin_savepoint(self, savepoint: SessionTransaction) -> None:
         """Remember what a rollback of this savepoint restores."""
@@ -86,10 +91,9 @@ class Commit:
 
     def done(self) -> None:
         """Run the actions after the commit. One that fails is logged, since the transaction is committed."""
-        actions, self._after = self._after, []
-        for action in actions:
+        while self._after:
             try:
-                action()
+                self._after.pop(0)()
             except Exception as error:
                 log.error("an action after the commit failed", error=error)
 
@@ -180,7 +184,7 @@ def bound_tenant(session: AsyncSession) -> tuple[UUID, UUID | None]:
 
 
 async def lock(session: AsyncSession, name: str) -> None:
-    """Wait until no other transaction holds the lock of this name, then hold it until this transaction ends.
+    """Wait until no other transaction holds the lock of this name, then hold it until this one, or its savepoint, ends.
 
     It guards a rule about rows that do not exist yet or that move, which a lock of rows cannot. Two names with the same
     64-bit hash only wait for each other.

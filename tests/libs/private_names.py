@@ -1,16 +1,18 @@
 """Finds the private names of other packages that a source uses: imported, as an attribute, or by its name as a string.
 
 A name is private if it begins with an underscore and is not one that the language or a class's author documents
-(`__x__`, `_x_`). It is ours where a class of ours defines it and no base class from another package does, and
-- it is an attribute of `self`, `cls` or `super()`, and that class or a base of ours defines it, or
-- it is an attribute of anything that is not known to come from another package, and a class of the same module defines it.
+(`__x__`, `_x_`). It is ours where we define it and no base class from another package does. Who must define it:
+- of an attribute of `self`, `cls` or `super()`: that class, or a base of ours;
+- of an attribute of a module or class of ours, or of a parameter that is annotated with one: that module or class;
+- of an attribute of any other object that we import from a module of ours: a class of that module;
+- of an attribute of anything else that is not known to come from another package: a class of the same module.
 Base classes from other packages are imported, to see what they define.
 """
 
 import ast
 import inspect
 import textwrap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -52,6 +54,8 @@ class Module:
     imported: dict[str, str] = field(default_factory=dict[str, str])
     """The name in this module, and what it stands for."""
     classes: dict[str, Class] = field(default_factory=dict[str, Class])
+    defined: set[str] = field(default_factory=set[str])
+    """The private names of the module itself, imported ones too."""
 
 
 def is_private(name: str) -> bool:
@@ -83,6 +87,7 @@ def _read(file: Path, root: Path) -> Module:
         if isinstance(node, ast.ClassDef):
             bases = [_dotted(base) for base in node.bases]
             module.classes[node.name] = Class([_resolve(module, base) for base in bases if base], _defined_by(node))
+    module.defined = {name for name in _names_of(module.tree.body) | module.imported.keys() if is_private(name)}
     return module
 
 
@@ -103,16 +108,8 @@ def _resolve(module: Module, dotted: str) -> str:
 
 def _defined_by(node: ast.ClassDef) -> set[str]:
     """What the body of a class and its methods define, on the class or on `self`."""
-    names: set[str] = set()
+    names = _names_of(node.body)
     for statement in node.body:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(statement.name)
-        elif isinstance(statement, ast.Assign | ast.AnnAssign):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            names |= {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
-            if "__slots__" in names and statement.value is not None:
-                slots = (each.value for each in ast.walk(statement.value) if isinstance(each, ast.Constant))
-                names |= {name for name in slots if isinstance(name, str)}
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and (me := _first_parameter(statement)):
             names |= {
                 each.attr
@@ -122,9 +119,31 @@ def _defined_by(node: ast.ClassDef) -> set[str]:
     return {name for name in names if is_private(name)}
 
 
+def _names_of(body: list[ast.stmt]) -> set[str]:
+    """What the statements of a class or a module define: functions, classes, variables, slots."""
+    names: set[str] = set()
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(statement.name)
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names |= {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+            if "__slots__" in names and statement.value is not None:
+                slots = (each.value for each in ast.walk(statement.value) if isinstance(each, ast.Constant))
+                names |= {name for name in slots if isinstance(name, str)}
+    return names
+
+
 def _first_parameter(function: Function) -> str:
     parameters = [*function.args.posonlyargs, *function.args.args]
     return parameters[0].arg if parameters else ""
+
+
+def _parameters(function: Function) -> dict[str, ast.expr | None]:
+    """The parameters and their annotations."""
+    given = function.args
+    every = (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg)
+    return {each.arg: each.annotation for each in every if each}
 
 
 @cache
@@ -205,30 +224,49 @@ class _Uses:
         dotted = _dotted(holder)
         if isinstance(holder, ast.Call) and _dotted(holder.func) == "super":
             dotted = next((_first_parameter(function) for function, owner in functions if owner), "")
+        first, _, rest = dotted.partition(".")
         for function, owner in reversed(functions):
             if owner and dotted == _first_parameter(function):
-                ours, theirs = self._defined(self.module.classes[owner])
-                return name in ours - theirs
-            arguments = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
-            for argument in arguments:
-                if argument.arg == dotted and argument.annotation and self._is_foreign(argument.annotation):
-                    return False
-        origin = self.module.imported.get(dotted.split(".")[0], "") if dotted else ""
-        if origin:
-            return self._is_of_ours(origin)
-        known = [self._defined(each) for each in self.module.classes.values()]
+                return self._defines([self.module.classes[owner]], name)
+            if first in (parameters := _parameters(function)):
+                annotation = None if rest else parameters[first]
+                return self._is_of_annotated(annotation, name) if annotation else self._defines_here(self.module, name)
+        if first in self.module.imported or first in self.module.classes:
+            return self._is_of_named(_resolve(self.module, dotted), name)
+        return self._defines_here(self.module, name)
+
+    def _is_of_annotated(self, annotation: ast.expr, name: str) -> bool:
+        """Whether a class that an annotation names defines it, or where it names none, a class of this module."""
+        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+            annotation = ast.parse(annotation.value, mode="eval").body
+        names = {_dotted(each) for each in ast.walk(annotation) if isinstance(each, ast.Name | ast.Attribute)}
+        known = {each for each in names if {each.split(".")[0]} & (self.module.imported.keys() | self.module.classes)}
+        origins = {_resolve(self.module, each) for each in known}
+        telling = [origin for origin in origins if origin.split(".")[0] not in SAYS_NOTHING]
+        ours = filter(self._is_of_ours, telling)
+        return any(self._is_of_named(each, name) for each in ours) if telling else self._defines_here(self.module, name)
+
+    def _is_of_named(self, dotted: str, name: str) -> bool:
+        """Whether the module or class defines it, or where this is another object, a class of the module that it is in."""
+        if dotted in self.modules:
+            return name in self.modules[dotted].defined or f"{dotted}.{name}" in self.modules
+        module, _, last = dotted.rpartition(".")
+        if found := self._class(module, last):
+            return self._defines([found], name)
+        while module and module not in self.modules:
+            module = module.rpartition(".")[0]
+        return bool(module) and self._defines_here(self.modules[module], name)
+
+    def _defines_here(self, module: Module, name: str) -> bool:
+        return self._defines(module.classes.values(), name)
+
+    def _defines(self, classes: Iterable[Class], name: str) -> bool:
+        """Whether one of these classes defines it, and no base of one that comes from another package does."""
+        known = [self._defined(each) for each in classes]
         return any(name in ours for ours, _ in known) and not any(name in theirs for _, theirs in known)
 
     def _is_of_ours(self, dotted: str) -> bool:
         return dotted.split(".")[0] in self.packages
-
-    def _is_foreign(self, annotation: ast.expr) -> bool:
-        """Whether all that an annotation names are classes of other packages."""
-        names = {_dotted(each) for each in ast.walk(annotation) if isinstance(each, ast.Name | ast.Attribute)}
-        origins = {_resolve(self.module, name) for name in names if name.split(".")[0] in self.module.imported}
-        origins |= {_resolve(self.module, name) for name in names if name in self.module.classes}
-        telling = {origin for origin in origins if origin.split(".")[0] not in SAYS_NOTHING}
-        return bool(telling) and not any(map(self._is_of_ours, telling))
 
     def _defined(self, known: Class) -> tuple[set[str], set[str]]:
         """The private names that a class and its bases define: ours, and those of other packages."""

@@ -46,10 +46,21 @@ def test_no_private_name_of_another_package_is_used():
         ("from queue import Queue\nclass A:\n    _put = 1\ndef f(queue: Queue): queue._put(1)", ["_put"]),
         ("from queue import Queue\nclass A:\n    _init = 1\nQueue._init", ["_init"]),
         ("class A:\n    def f(self, other): return self._unknown", ["_unknown"]),
+        # Of something of ours that is not known to define it, because it inherits it or is another package's object.
+        ("from ours.other import app\napp._telemetry", ["_telemetry"]),
+        ("from ours.other import app\ndef f(app): return app._telemetry", ["_telemetry"]),
+        ("from ours.other import _helper\ndef f(*_helper): return _helper._telemetry", ["_telemetry"]),
+        ("from . import other\nother._unknown()\nother.app._telemetry", ["_telemetry", "_unknown"]),
+        ("from ours.other import Mine\nMine._name", ["_name"]),
+        ("from ours.other import Mine\nclass A:\n    _name = 1\ndef f(mine: Mine): mine._name", ["_name"]),
+        (
+            "import ours.other as other\nclass A:\n    _name = 1\ndef f(mine: 'other.Mine | None'): mine._name",
+            ["_name"],
+        ),
     ],
 )
 def test_it_is_found_however_it_is_used(tmp_path, source, names):
-    other = "import logging\nclass Mine(logging.Handler): ..."
+    other = "import logging, fastapi\nclass Mine(logging.Handler): ...\napp = fastapi.FastAPI()\ndef _helper(): ..."
     assert sorted(names_in(tmp_path, source, other=other)) == sorted(names)
 
 
@@ -66,11 +77,12 @@ def test_it_is_found_however_it_is_used(tmp_path, source, names):
         "from .other import Mine\nclass A(Mine):\n    def f(self): return getattr(self, '_own')",
         "from .other import _helper\n_helper()",
         "from . import other\nother._helper()",
+        "from .other import Mine, mine\ndef f(given: Mine | None): return given._own, mine._own",
         "from enum import Enum\ndef f(kind: Enum): return kind._value_, kind.__class__",
         "_here = 1\nprint(_here)",
         "for _ in (): ...",
     ],
 )
 def test_our_own_private_names_and_documented_ones_are_let_alone(tmp_path, source):
-    other = "class Mine:\n    def __init__(self): self._own = 1\ndef _helper(): ..."
+    other = "class Mine:\n    def __init__(self): self._own = 1\nmine = Mine()\ndef _helper(): ..."
     assert names_in(tmp_path, source, other=other) == []

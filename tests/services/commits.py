@@ -15,9 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.contracts import EVENTS
 from libs.contracts.permissions import TENANT_PERMISSIONS
+from libs.contracts.tenant import TenantCreated
 from libs.service_kit.auth import Principal
 from libs.service_kit.preconditions import Expected
-from libs.service_kit.transactions import Sessions
+from libs.service_kit.transactions import Sessions, transaction
 
 ROOT = Path(__file__).parents[2]
 ANY = Expected("*")
@@ -63,6 +64,12 @@ class World:
     actor: Principal
     superuser: asyncpg.Connection
     lines: pytest.LogCaptureFixture
+
+    async def hear_of_tenant(self, consumer: Callable[..., Awaitable[None]], code: str = "a") -> None:
+        """Let a service hear that the actor's tenant has been created."""
+        tenant_id = self.actor.tenant_id
+        async with transaction(self.sessions, tenant_id) as session:
+            await consumer(session, TenantCreated(tenant_id=tenant_id, code=code, name="A"))
 
     async def hold(self, site: str, act: Act) -> None:
         """Act with a COMMIT that fails, and find nothing of it; act again, and find one line for each event."""

@@ -47,7 +47,6 @@ def columns(
     return line
 
 
-# Messages of ours do not vary, so that few of them make up most of the lines.
 @lru_cache(maxsize=256)
 def _head(level: str, context: str, message: str, coloured: bool) -> str:
     shown = f"{COLOURS.get(level, '')}{level:<8}{RESET}" if coloured else f"{level:<8}"

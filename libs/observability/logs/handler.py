@@ -77,8 +77,13 @@ class LineHandler(logging.Handler):
         self._to_files.buffer()
         self._to_console.buffer()
 
+    def unbuffer(self) -> None:
+        """Writes what is waiting; where no other event loop runs, from now on lines are written before the call returns."""
+        self._to_files.unbuffer()
+        self._to_console.unbuffer()
+
     def write_through(self) -> None:
-        """Writes what is waiting; from now on each line is written before the call returns."""
+        """Writes what is waiting; from now on lines are written before the call returns, whatever runs: the program ends."""
         self._to_files.write_through()
         self._to_console.write_through()
 

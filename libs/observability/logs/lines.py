@@ -14,7 +14,7 @@ from pythonjsonlogger.orjson import OrjsonFormatter, orjson_default
 
 from ..context import bound, ids_of, own_name
 from ..errors import describe
-from ..redaction import plain_key, redact, redact_text
+from ..redaction import plain_key, redact, redact_string
 from ..settings import LEVELS, TelemetrySettings
 
 # Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
@@ -71,8 +71,8 @@ class LineFormatter(OrjsonFormatter):
         _keep_objects(plain)
         if record.exc_info and record.exc_info[1]:
             plain["error"] = describe(record.exc_info[1])
-        context = redact_text(str(values.get("_context") or record.name))
-        return Line(record.created, record.levelno, redact_text(_message(record)), context, plain)
+        context = redact_string(str(values.get("_context") or record.name))
+        return Line(record.created, record.levelno, redact_string(_message(record)), context, plain)
 
     def encode(self, line: Line) -> bytes:
         """The line as JSON, with its newline."""

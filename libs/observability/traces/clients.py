@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from ..redaction import redact_text
+from ..redaction import redact_string
 
 quietly = suppress_instrumentation
 """`with quietly():` calls and queries inside leave no spans."""
@@ -35,7 +35,7 @@ def describe_call(span: trace.Span, request: Any) -> None:
         authority = f"{url.host}:{url.port}" if url.port else url.host
         method = request.method.decode() if isinstance(request.method, bytes) else request.method
         span.update_name(f"{method} {authority}")
-        scrubbed = redact_text(f"{url.scheme}://{authority}{url.path}")
+        scrubbed = redact_string(f"{url.scheme}://{authority}{url.path}")
         # The second is the old name, which `OTEL_SEMCONV_STABILITY_OPT_IN` can bring back.
         names = getattr(span, "attributes", {}).keys() & {"url.full", "http.url"}
         span.set_attributes(dict.fromkeys(names, scrubbed))

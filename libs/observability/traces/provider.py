@@ -1,11 +1,11 @@
 """The tracer provider: which spans are recorded, and who gets them when they end."""
 
-import functools
 import inspect
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial, wraps
 from random import getrandbits
 from threading import Lock
 from time import time_ns
@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 
+from ..ending import side_by_side
 from ..forks import in_child
 from .attributes import Shared, has_room
 from .queue import SpanQueue
@@ -53,7 +54,7 @@ class Provider(trace.TracerProvider):
         self.ids = ids or RandomIdGenerator()
         self.limits = limits or SpanLimits()
         self._queues = tuple(queues)
-        self._ends: list[Callable[[Span], None]] = [queue.put for queue in queues]
+        self._on_end: list[Callable[[Span], None]] = [queue.put for queue in queues]
         self.processors: tuple[SpanProcessor, ...] = ()
         self._tracers: dict[InstrumentationScope, Tracer] = {}
         in_child(self._become_another_instance)
@@ -76,22 +77,31 @@ class Provider(trace.TracerProvider):
         )
         tracer = self._tracers.get(scope)
         if tracer is None:
-            origin = Origin(self.resource, scope, self.limits, self._ends, has_room(self.limits))
+            origin = Origin(self.resource, scope, self.limits, self._on_end, has_room(self.limits))
             tracer = self._tracers[scope] = Tracer(self, origin)
         return tracer
 
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Lets a processor see every span from now on: when it starts as a `Span`, when it ends as a `ReadableSpan`."""
         self.processors += (processor,)
-        self._ends.append(lambda span: processor.on_end(span.readable()))
+        self._on_end.append(lambda span: processor.on_end(span.readable()))
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Exports what waits; False if that was not done within the time, which each queue and processor has in turn."""
-        flushed = [each.force_flush(timeout_millis) for each in (*self._queues, *self.processors)]
-        return all(flushed)
+        """Exports what waits, of all queues and processors side by side; False if that was not done within the time."""
+        everyone = (*self._queues, *self.processors)
+        flushed: list[SpanQueue | SpanProcessor] = []
+
+        def flush(each: SpanQueue | SpanProcessor) -> None:
+            if each.force_flush(timeout_millis):
+                flushed.append(each)
+
+        side_by_side(*[partial(flush, each) for each in everyone])
+        return len(flushed) == len(everyone)
 
     def shutdown(self) -> None:
-        """Exports what waits and stops. Spans that end later are dropped, and counted."""
+        """Exports what waits and stops; the queues have the same few seconds. Spans that end later are dropped and counted."""
+        for queue in self._queues:
+            queue.begin_shutdown()
         for each in (*self._queues, *self.processors):
             each.shutdown()
 
@@ -112,8 +122,8 @@ class Tracer(trace.Tracer):
         ids = provider.ids
         # The SDK's own generator does the same in more steps.
         is_plain = type(ids) is RandomIdGenerator
-        self._new_trace_id = functools.partial(getrandbits, 128) if is_plain else ids.generate_trace_id
-        self._new_span_id = functools.partial(getrandbits, 64) if is_plain else ids.generate_span_id
+        self._new_trace_id = partial(getrandbits, 128) if is_plain else ids.generate_trace_id
+        self._new_span_id = partial(getrandbits, 64) if is_plain else ids.generate_span_id
         self._root_flags = FLAGS[SAMPLED | (RANDOM if ids.is_trace_id_random() else 0)]
 
     def start_span(
@@ -221,4 +231,4 @@ class CurrentSpan(AbstractContextManager[trace.Span, None]):
                 return function(*given, **more)
 
         is_coroutine = inspect.iscoroutinefunction(function)
-        return functools.wraps(function)(traced_coroutine if is_coroutine else traced)
+        return wraps(function)(traced_coroutine if is_coroutine else traced)

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
+from time import monotonic
 from typing import Any
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -45,10 +47,12 @@ class SpanQueue:
         """`prepare` turns a span, as it ends, into what waits in its place and is given to the exporter."""
         self._exporter = exporter
         self._prepare = prepare
-        self._limit = from_environment("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE)
-        batch = from_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(LARGEST_BATCH, max(1, self._limit // 4)))
+        self._limit = positive_integer_variable("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE)
+        batch = positive_integer_variable(
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(LARGEST_BATCH, max(1, self._limit // 4))
+        )
         self._batch_size = min(batch, self._limit)
-        self._delay_seconds = from_environment("OTEL_BSP_SCHEDULE_DELAY", SCHEDULE_DELAY_MS) / 1000
+        self._delay_seconds = positive_integer_variable("OTEL_BSP_SCHEDULE_DELAY", SCHEDULE_DELAY_MS) / 1000
         self._stopping = self._stuck = False
         self._start()
         in_child(self._start)
@@ -56,6 +60,7 @@ class SpanQueue:
     def _start(self) -> None:
         """Begins with an empty queue: what waited before a fork is the parent's."""
         self._waiting: deque[Any] = deque()
+        self._stopped = self._stopping
         self._under_way = 0
         self._counting, self._exporting = threading.Lock(), threading.Lock()
         self._wake = threading.Event()
@@ -79,7 +84,9 @@ class SpanQueue:
                 log.warning("a span cannot be encoded", extra={"reason": f"{type(error).__name__}: {error}"})
                 SPANS_DROPPED.labels("export_failed").inc()
                 return
-            if len(waiting) >= self._batch_size and not self._wake.is_set():
+            if self._stopped:  # while the span was encoded
+                SPANS_DROPPED.labels("shutdown").inc(len(self._take()))
+            elif len(waiting) >= self._batch_size and not self._wake.is_set():
                 self._wake.set()
 
     def _work(self) -> None:
@@ -93,11 +100,19 @@ class SpanQueue:
         """Exports batches as long as at least so many spans wait."""
         with self._exporting:
             while len(self._waiting) >= least:
-                take = self._waiting.popleft
-                batch = [take() for _ in range(min(self._batch_size, len(self._waiting)))]
                 with self._counting:
+                    batch = self._take(self._batch_size)
                     self._under_way = len(batch)
-                self._count(self._send(batch))
+                if batch:
+                    self._count(self._send(batch))
+
+    def _take(self, most: float = inf) -> list[Any]:
+        """Takes the oldest that wait, which the caller has to count; other threads may take some meanwhile."""
+        taken: list[Any] = []
+        with suppress(IndexError):
+            while len(taken) < most:
+                taken.append(self._waiting.popleft())
+        return taken
 
     def _send(self, batch: list[Any]) -> bool:
         try:
@@ -105,6 +120,12 @@ class SpanQueue:
         except Exception as error:
             log.warning("spans cannot be exported", extra={"reason": f"{type(error).__name__}: {error}"})
             return False
+
+    def _stop_exporter(self) -> None:
+        try:
+            self._exporter.shutdown()
+        except Exception as error:
+            log.warning("an exporter cannot be stopped", extra={"reason": f"{type(error).__name__}: {error}"})
 
     def _count(self, is_exported: bool) -> None:
         """Counts the batch under way, unless `shutdown` has given it up and counted it."""
@@ -120,32 +141,38 @@ class SpanQueue:
         self._stuck = not finish_within(timeout_millis / 1000, partial(self._export, 1))
         return not self._stuck
 
-    def shutdown(self) -> None:
-        """Exports what is queued, within the time that is left for it, and counts the rest as lost."""
+    def begin_shutdown(self) -> None:
+        """Takes no more spans and begins to export what is queued; `shutdown` waits for that."""
         if self._stopping:
             return
         patience, join = (STUCK_STOP_SECONDS, STUCK_JOIN_SECONDS) if self._stuck else (STOP_SECONDS, JOIN_SECONDS)
+        self._deadline = monotonic() + patience + join
         # Ends the pause between two attempts of the exporter, so that the worker can finish.
-        stop = threading.Timer(patience, self._exporter.shutdown)
-        stop.daemon = True
+        self._stop = threading.Timer(patience, self._stop_exporter)
+        self._stop.daemon = True
         with suppress(RuntimeError):  # an interpreter that is ending may start no thread any more
-            stop.start()
+            self._stop.start()
         self._stopping = True
         self._wake.set()
-        self._thread.join(patience + join)
-        stop.cancel()
+
+    def shutdown(self) -> None:
+        """Exports what is queued, within the time that is left for it, and counts the rest as lost."""
+        if self._stopped:
+            return
+        self.begin_shutdown()
+        self._thread.join(max(0.0, self._deadline - monotonic()))
+        self._stop.cancel()
         if not self._thread.is_alive():
-            self._exporter.shutdown()
+            self._stop_exporter()
+        # What `put` appended before this is taken below, and what it appends later by `put`.
+        self._stopped = True
         with self._counting:
             lost, self._under_way = self._under_way, 0
-        while self._waiting:
-            self._waiting.popleft()
-            lost += 1
-        if lost:
-            SPANS_DROPPED.labels("shutdown").inc(lost)
+            lost += len(self._take())
+        SPANS_DROPPED.labels("shutdown").inc(lost)
 
 
-def from_environment(name: str, default: int) -> int:
+def positive_integer_variable(name: str, default: int) -> int:
     """A positive whole number; what is none counts as not set, and is one warning."""
     given = os.environ.get(name, "").strip()
     if not given:

@@ -40,7 +40,7 @@ class Origin:
     resource: Resource
     scope: InstrumentationScope
     limits: SpanLimits
-    ends: "Sequence[Callable[[Span], None]]"
+    on_end: "Sequence[Callable[[Span], None]]"
     """Who is given a span that has ended."""
     has_room: bool
     """Whether plain attributes cannot exceed the limits."""
@@ -99,7 +99,7 @@ class Span(trace.Span):
         return self.end_time is None
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        if self._has_ended("set attributes on"):
+        if self._warn_if_ended("set attributes on"):
             return
         own, shared = self.own, self.shared
         if isinstance(own, dict) and self.origin.has_room:
@@ -114,8 +114,8 @@ class Span(trace.Span):
     def set_attribute(self, key: str, value: Any) -> None:
         self.set_attributes({key: value})
 
-    def takes(self, shared: Shared, own: dict[str, Any]) -> bool:
-        """Adds both, which must be plain, and returns True, if there is room for them and nothing to be replaced."""
+    def set_plain(self, shared: Shared, own: dict[str, Any]) -> bool:
+        """Sets both, which must be plain; False, and nothing is set, without room for them or if one would be replaced."""
         kept = self.own
         if self.shared is not None or not isinstance(kept, dict) or not self.origin.has_room:
             return False
@@ -127,17 +127,17 @@ class Span(trace.Span):
         return True
 
     def update_name(self, name: str) -> None:
-        if not self._has_ended("rename"):
+        if not self._warn_if_ended("rename"):
             self.name = name
 
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
-        if not self._has_ended("add an event to"):
+        if not self._warn_if_ended("add an event to"):
             limits = self.origin.limits
             kept = BoundedAttributes(limits.max_event_attributes, attributes, max_value_len=limits.max_attribute_length)
             self.events = _appended(self.events, limits.max_events, Event(name, kept, timestamp))
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
-        if (context.is_valid or attributes or context.trace_state) and not self._has_ended("add a link to"):
+        if (context.is_valid or attributes or context.trace_state) and not self._warn_if_ended("add a link to"):
             limits = self.origin.limits
             kept = BoundedAttributes(limits.max_link_attributes, attributes, max_value_len=limits.max_attribute_length)
             self.links = _appended(self.links, limits.max_links, Link(context, kept))
@@ -145,7 +145,7 @@ class Span(trace.Span):
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         wanted = status if isinstance(status, Status) else Status(status, description)
         is_final = self.status.status_code is StatusCode.OK
-        if not self._has_ended("set the status of") and not is_final and wanted.status_code is not StatusCode.UNSET:
+        if not self._warn_if_ended("set the status of") and not is_final and wanted.status_code is not StatusCode.UNSET:
             self.status = wanted
 
     def record_exception(
@@ -179,12 +179,13 @@ class Span(trace.Span):
             if is_first:
                 self.end_time = time_ns() if end_time is None else end_time
         if not is_first:
-            self._has_ended("end")
+            self._warn_if_ended("end")
             return
-        for take in self.origin.ends:
-            take(self)
+        for on_end in self.origin.on_end:
+            on_end(self)
 
-    def _has_ended(self, wish: str) -> bool:
+    def _warn_if_ended(self, wish: str) -> bool:
+        """Whether the span has ended; if so, a warning says what cannot be done any more."""
         if self.end_time is None:
             return False
         log.warning("Cannot %s a span that has ended: %s", wish, self.name)
@@ -229,7 +230,7 @@ def end_with(span: trace.Span, name: str, shared: Shared, own: dict[str, Any], e
     """Names a span of any provider, sets attributes and ends it; nothing is checked, so `own` must be plain too."""
     if not span.is_recording():
         return
-    if type(span) is Span and span.takes(shared, own):
+    if type(span) is Span and span.set_plain(shared, own):
         span.name = name
     else:
         span.update_name(name)

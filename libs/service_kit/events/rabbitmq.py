@@ -197,12 +197,18 @@ class Consumer:
         try:
             await asyncio.Event().wait()
         finally:
-            await queue.cancel(tag)
             self._stopping.set()
-            if self._running:
-                await asyncio.wait(self._running)
+            try:
+                await queue.cancel(tag)
+            finally:
+                if self._running:
+                    await asyncio.wait(self._running)
 
     async def _begin(self, message: AbstractIncomingMessage) -> None:
+        if self._stopping.is_set():
+            # A message that is left to the closing channel would count an attempt.
+            await message.nack(requeue=True)
+            return
         task = asyncio.create_task(self._take(message))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from fastapi import Depends, Response
 
-from libs.contracts import PLATFORM_TENANT_ID
-from libs.service_kit.auth import Principal, requires
+from libs.service_kit.auth import Principal, of_platform
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.routing import NounRouter
@@ -21,15 +20,7 @@ from services.auth.users.schemas import UserOut
 
 router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
-
-async def of_platform(caller: Annotated[Principal, Depends(requires("tenants:write"))]) -> Principal:
-    """A dependency that yields the caller, who must be a user of the platform."""
-    if caller.tenant_id != PLATFORM_TENANT_ID:
-        raise PlatformOnly()
-    return caller
-
-
-PlatformWriter = Annotated[Principal, Depends(of_platform)]
+PlatformWriter = Annotated[Principal, Depends(of_platform("tenants:write", PlatformOnly))]
 
 
 async def hash_password(

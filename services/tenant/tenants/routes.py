@@ -1,13 +1,11 @@
 """Tenants over HTTP, for users of the platform."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Response
 
-from libs.contracts import PLATFORM_TENANT_ID
-from libs.service_kit.auth import Principal, requires
+from libs.service_kit.auth import Principal, of_platform
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
@@ -21,20 +19,8 @@ from services.tenant.tenants.schemas import TenantCreate, TenantOut, TenantUpdat
 
 router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
-
-def platform(permission: str) -> Callable[[Principal], Awaitable[Principal]]:
-    """A dependency that yields the caller, a user of the platform with this permission; others are answered 403."""
-
-    async def permitted(caller: Annotated[Principal, Depends(requires(permission))]) -> Principal:
-        if caller.tenant_id != PLATFORM_TENANT_ID:
-            raise PlatformOnly()
-        return caller
-
-    return permitted
-
-
-Reader = Annotated[Principal, Depends(platform("tenants:read"))]
-Writer = Annotated[Principal, Depends(platform("tenants:write"))]
+Reader = Annotated[Principal, Depends(of_platform("tenants:read", PlatformOnly))]
+Writer = Annotated[Principal, Depends(of_platform("tenants:write", PlatformOnly))]
 
 
 @router.post("", status_code=201, response_model=TenantOut, responses=problems(PlatformOnly, TenantCodeTaken))

@@ -175,6 +175,22 @@ def test_until_and_after_buffering_a_line_is_written_before_add_returns(tmp_path
     assert path.read_text() == "before\nduring\nafter\n"
 
 
+def test_buffering_ends_with_the_last_of_those_who_began_it(lost):
+    held, writer = Held(), LineWriter(1_000_000, lost.append)
+    held.free.set()
+    writer.buffer()
+    writer.buffer()
+    writer.unbuffer()
+    held.free.clear()
+    writer.add(held, b"written by the thread\n", urgent=True)
+    assert held.entered.wait(10)
+    assert held.data == b""
+    held.free.set()
+    writer.unbuffer()
+    writer.add(held, b"written by its caller\n")
+    assert held.data == b"written by the thread\nwritten by its caller\n"
+
+
 def test_a_forked_child_writes_its_own_lines_and_not_its_parents(tmp_path, run):
     result = run(
         "import os, sys; from pathlib import Path\n"

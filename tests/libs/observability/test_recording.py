@@ -74,16 +74,18 @@ async def test_where_no_app_runs_it_is_recorded_before_the_answer_is_read(client
 
 
 async def test_a_loop_that_has_ended_keeps_no_request_of_another_waiting(ended, recorder):
-    async def ask(pause: float) -> None:
+    async def both_have_ended() -> bool:
+        return len(ended()) == 2
+
+    async def ask(*, waits: bool) -> None:
         transport = httpx.ASGITransport(RequestTelemetry(nothing, recorder=recorder))
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             await client.get("/")
-        async with asyncio.timeout(10):
-            while pause and len(ended()) < 2:
-                await asyncio.sleep(pause)
+        if waits:
+            await eventually_async(both_have_ended, 10, "a request is not recorded")
 
-    await asyncio.to_thread(asyncio.run, ask(0))
-    await asyncio.to_thread(asyncio.run, ask(0.005))
+    await asyncio.to_thread(asyncio.run, ask(waits=False))
+    await asyncio.to_thread(asyncio.run, ask(waits=True))
     assert len(ended()) == 2
 
 

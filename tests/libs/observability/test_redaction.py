@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from libs.observability.redaction import HIDDEN, LONGEST_TEXT, is_secret, redact, redact_text
+from libs.observability.redaction import HIDDEN, LONGEST_STRING, is_secret, redact, redact_string
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
@@ -44,7 +44,7 @@ def test_an_ordinary_name_does_not(name):
 
 
 @pytest.mark.parametrize(
-    ("text", "secret"),
+    ("string", "secret"),
     [
         (f"header Authorization: Bearer {JWT} refused", JWT),
         ("sent bearer abcdef0123456789", "abcdef0123456789"),
@@ -59,13 +59,13 @@ def test_an_ordinary_name_does_not(name):
         ("[SQL: INSERT]\n[parameters: ('kim@example.com', '$argon2id$v=19')]\n(Background)", "$argon2id"),
     ],
 )
-def test_a_secret_is_found_in_a_text(text, secret):
-    assert secret not in redact_text(text)
-    assert HIDDEN in redact_text(text)
+def test_a_secret_is_found_in_a_string(string, secret):
+    assert secret not in redact_string(string)
+    assert HIDDEN in redact_string(string)
 
 
 @pytest.mark.parametrize(
-    "text",
+    "string",
     [
         "order 1764000000000 of 2026-11-24",
         "trace 4bf92f3577b34da6a3ce929d0e0e4736 span 00f067aa0ba902b7",
@@ -75,8 +75,8 @@ def test_a_secret_is_found_in_a_text(text, secret):
         "basic rules",
     ],
 )
-def test_an_ordinary_text_is_left_alone(text):
-    assert redact_text(text) == text
+def test_an_ordinary_string_is_left_alone(string):
+    assert redact_string(string) == string
 
 
 def test_what_json_does_not_know_becomes_plain_and_bounded():
@@ -98,5 +98,5 @@ def test_what_json_does_not_know_becomes_plain_and_bounded():
     assert redact("x", Broken()) == "<Broken>"
     assert redact("x", {"a.b": {1: 2}}) == {"a_b": {"1": 2}}
     assert len(str(redact("x", list(range(100_000))))) < 1000
-    assert len(str(redact("x", "y" * 1_000_000))) < LONGEST_TEXT + 100
+    assert len(str(redact("x", "y" * 1_000_000))) < LONGEST_STRING + 100
     assert "[[" in str(redact("x", loop))

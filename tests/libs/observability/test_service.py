@@ -5,16 +5,16 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from stack.ports import free_port
 
+from tests.fixtures.waiting import eventually
 from tests.libs.observability.conftest import ROOT, read_lines
 from tests.libs.observability.receivers import decode_packet, http_collector, udp_agent
 
@@ -74,13 +74,14 @@ def serve(variables: dict[str, str], tmp_path: Path) -> Callable[..., object]:
 
 
 def wait_until_open(process: subprocess.Popen[str], url: str) -> None:
-    while process.poll() is None:
-        try:
+    def is_open() -> bool:
+        assert process.poll() is None, "the app has ended"
+        with suppress(urllib.error.URLError):
             get(url + "/metrics")
-            return
-        except urllib.error.URLError:
-            time.sleep(0.02)
-    raise AssertionError("the app has ended")
+            return True
+        return False
+
+    eventually(is_open, failure="the app does not answer")
 
 
 def test_sigterm_flushes_lines_and_spans(serve, tmp_path):
@@ -177,6 +178,44 @@ telemetry.shutdown()
     batches = [json.loads(line) for line in (tmp_path / "traces" / "spans.jsonl").read_text().splitlines()]
     spans = [span["name"] for batch in batches for span in batch["resourceSpans"][0]["scopeSpans"][0]["spans"]]
     assert spans == ["GET /first", "GET /first", "GET /second", "GET /second"]
+
+
+def test_an_app_that_stops_leaves_the_lines_of_another_to_the_thread_that_writes(run):
+    program = """
+import asyncio, threading, time
+from fastapi import FastAPI
+from libs.observability import get_logger, instrument
+from libs.observability.files import RotatingFile
+
+write, writers = RotatingFile.write, []
+
+def watched(file, data):
+    writers.append(threading.current_thread().name)
+    return write(file, data)
+
+def log_a_line():
+    writers.clear()
+    get_logger("app").info("said")
+    while not writers:
+        time.sleep(0.01)
+    print(*writers)
+
+async def main():
+    first, second = [app.router.lifespan_context(app) for app in apps]
+    async with second:
+        async with first:
+            log_a_line()
+        log_a_line()
+    log_a_line()
+
+RotatingFile.write = watched
+apps = [FastAPI(), FastAPI()]
+for app in apps:
+    instrument(app)
+asyncio.run(main())
+"""
+    result = run(program, OTEL_TRACES_EXPORTER="none")
+    assert result.stdout.splitlines() == ["log-writer", "log-writer", "MainThread"], result.stderr
 
 
 def test_the_layer_imports_nothing_of_ours_but_itself_and_that_by_relative_imports():

@@ -28,6 +28,10 @@ class Peer:
         self.connections = 0
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
 
+    async def asked(self) -> bool:
+        """Whether a request has come."""
+        return bool(self.requests)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle one connection until the other side leaves it."""
         self.connections += 1

@@ -143,7 +143,7 @@ async def test_work_begins_when_the_database_answers(make_settings, monkeypatch)
 
 async def test_a_service_relays_its_events_to_those_who_hear_them(make_settings, tenant_id):
     """AccountOpened is heard by the audit trail only, which stands here as a peer beside auth."""
-    async with running_peer() as auth, running_peer() as system, asyncio.timeout(10):
+    async with running_peer() as auth, running_peer() as system:
         auth.script = [answer(200, {"access_token": "t-1", "expires_in": 900})]
         system.script = [answer(200, {"refusals": [None]})]
         urls = {"auth": auth.url, "system": system.url}
@@ -152,8 +152,7 @@ async def test_a_service_relays_its_events_to_those_who_hear_them(make_settings,
         async with app.router.lifespan_context(app) as state:
             async with transaction(state["sessions"], tenant_id) as session:  # type: ignore[arg-type]
                 publish(session, AccountOpened(account_id=uuid4(), code="a", name="A"))
-            while not system.requests:
-                await asyncio.sleep(0.01)
+            await eventually_async(system.asked, 10, "no event has come")
         ((method, path, headers, batch), *_) = system.requests
         assert (method, path, headers["authorization"]) == ("POST", "/internal/events", "Bearer t-1")
         assert headers["content-type"] == "application/cloudevents-batch+json"
@@ -165,7 +164,7 @@ async def test_a_relay_that_waits_for_its_destination_takes_no_connection_from_t
     make_settings, database_url, tenant_id
 ):
     one = DatabaseSettings(url=SecretStr(database_url("probe")), pool_size=1, pool_timeout_seconds=0.5)
-    async with running_peer() as auth, running_peer() as system, asyncio.timeout(10):
+    async with running_peer() as auth, running_peer() as system:
         auth.script = [answer(200, {"access_token": "t-1", "expires_in": 900})]
         system.script = [HANG]
         urls = {"auth": auth.url, "system": system.url}
@@ -174,8 +173,7 @@ async def test_a_relay_that_waits_for_its_destination_takes_no_connection_from_t
         async with app.router.lifespan_context(app) as state:
             async with transaction(state["sessions"], tenant_id) as session:
                 publish(session, AccountOpened(account_id=uuid4(), code="a", name="A"))
-            while not system.requests:
-                await asyncio.sleep(0.01)
+            await eventually_async(system.asked, 10, "no event has come")
             async with transaction(state["sessions"], tenant_id) as session:
                 await session.execute(text("select 1"))
 
@@ -258,23 +256,29 @@ async def test_a_service_that_is_told_to_stop_answers_first(
         process(**variables) as service,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client,
     ):
-        while True:
+
+        async def is_ready() -> bool:
             assert service.returncode is None
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get("/health/ready")).status_code == 200:
-                    break
-            await asyncio.sleep(0.05)
+            return (await client.get("/health/ready")).status_code == 200
+
+        await eventually_async(is_ready, 20, "the service is not ready")
         async with superuser.transaction():
             await superuser.execute("lock table notes")
             request = asyncio.create_task(client.post(NOTES, json={"code": "a", "text": "b"}))
             await until_somebody_waits(superuser)
             service.send_signal(signal.SIGTERM)
-            # Refused, or reset where the listening socket is closed while the call waits in its backlog.
-            with contextlib.suppress(ConnectionError):
-                while True:
+
+            async def is_closed() -> bool:
+                try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    await asyncio.sleep(0.02)
+                except (
+                    ConnectionError
+                ):  # refused, or reset when the socket is closed while the call waits in its backlog
+                    return True
+                writer.close()
+                return False
+
+            await eventually_async(is_closed, 10, "the service still accepts connections")
         assert (await request).status_code == 201
         await service.communicate()
     assert '"message":"request handled"' in (tmp_path / "combined.log").read_text()

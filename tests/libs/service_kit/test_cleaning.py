@@ -3,6 +3,7 @@
 import asyncio
 
 from libs.service_kit import cleaning
+from tests.fixtures.waiting import eventually_async
 
 
 async def test_what_is_old_is_removed_and_what_waits_is_kept(
@@ -27,13 +28,12 @@ async def test_what_is_old_is_removed_and_what_waits_is_kept(
         )
     task = asyncio.create_task(cleaning.clean("probe", sessions))
 
-    async def left() -> list[int]:
+    async def is_clean() -> bool:
+        assert not task.done()
         tables = ("outbox", "inbox", "idempotency_keys")
-        return [await superuser.fetchval(f"select count(*) from {t} where tenant_id = $1", tenant_id) for t in tables]
+        left = [await superuser.fetchval(f"select count(*) from {t} where tenant_id = $1", tenant_id) for t in tables]
+        return left == [4, 1, 1]
 
-    async with asyncio.timeout(5):
-        while await left() != [4, 1, 1]:
-            assert not task.done()
-            await asyncio.sleep(0.01)
+    await eventually_async(is_clean, 5, "old rows are left")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -145,6 +145,22 @@ async def test_the_breaker_opens_and_spares_the_service_and_closes_again(client,
     assert state() == "closed"
 
 
+async def test_calls_beyond_the_limit_wait_for_a_place(peer):
+    async with ServiceClient("peer", peer.url, calls_at_once=3) as client:
+        assert await asyncio.gather(*(client.get("/") for _ in range(30))) == [{}] * 30
+    assert (len(peer.requests), peer.connections) == (30, 3)
+
+
+async def test_a_call_that_has_waited_in_vain_is_no_failure_of_the_service(peer):
+    peer.script = [HANG] * ATTEMPTS
+    async with ServiceClient("peer", peer.url, deadline=0.5, calls_at_once=1) as client:
+        calls = (client.get("/") for _ in range(3 * BREAKER_FAILURES))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(each) for each in answers} == {Unavailable}
+    assert len(peer.requests) < BREAKER_FAILURES
+    assert state() == "closed"
+
+
 async def test_refusals_open_no_breaker(client, peer):
     peer.script = [answer(409)] * (2 * BREAKER_FAILURES)
     for _ in range(2 * BREAKER_FAILURES):

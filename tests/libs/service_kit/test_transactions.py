@@ -8,9 +8,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from libs.service_kit.tables import InboxRow
-from libs.service_kit.transactions import after_commit, bind_tenant, bound_tenant, lock, transaction
+from libs.service_kit.transactions import after_commit, bind_tenant, bound_tenant, commit_of, lock, transaction
 from tests.fixtures.waiting import until_somebody_waits
 
 
@@ -107,6 +108,23 @@ async def test_an_action_that_fails_keeps_neither_the_others_nor_the_caller_from
         after_commit(session, fail)
         after_commit(session, do("a"))
     assert done == ["a"]
+
+
+async def test_an_action_may_add_another(sessions, done, do):
+    async with transaction(sessions) as session:
+        after_commit(session, lambda: after_commit(session, do("b")))
+    assert done == ["b"]
+
+
+async def test_rows_that_cannot_be_written_are_not_forgotten(sessions):
+    def fail(session: Session, rows: list[object]) -> None:
+        raise RuntimeError(f"cannot write {rows}")
+
+    with pytest.raises(RuntimeError, match=r"cannot write \[1, 2\]"):
+        async with transaction(sessions) as session:
+            commit_of(session).before(fail, [1, 2])
+            with suppress(RuntimeError):
+                await session.flush()
 
 
 async def test_a_commit_that_the_database_turns_into_a_rollback_fails_and_does_nothing(sessions, done, do):

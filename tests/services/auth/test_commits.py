@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from libs.contracts.tenant import TenantActivated, TenantCreated
+from libs.contracts.tenant import TenantActivated
 from libs.service_kit.transactions import transaction
 from services.auth.logins import service as logins
 from services.auth.logins.errors import InvalidRefreshToken
@@ -34,14 +34,8 @@ def code(world: World) -> str:
     return f"t-{world.actor.tenant_id.hex}"
 
 
-async def hear_of_tenant(world: World, wanted: str) -> None:
-    tenant_id = world.actor.tenant_id
-    async with transaction(world.sessions, tenant_id) as session:
-        await consumers.on_tenant_created(session, TenantCreated(tenant_id=tenant_id, code=wanted, name="A"))
-
-
 async def make_tenant(world: World) -> None:
-    await hear_of_tenant(world, code(world))
+    await world.hear_of_tenant(consumers.on_tenant_created, code(world))
     async with transaction(world.sessions, world.actor.tenant_id) as session:
         await consumers.on_tenant_activated(session, TenantActivated(tenant_id=world.actor.tenant_id))
 
@@ -58,13 +52,13 @@ async def log_in(world: World) -> logins.Tokens:
 
 
 async def prepare(world: World) -> Act:
-    return lambda: hear_of_tenant(world, code(world))
+    return lambda: world.hear_of_tenant(consumers.on_tenant_created, code(world))
 
 
 async def refuse(world: World) -> Act:
     await make_tenant(world)
     other = replace(world, actor=replace(world.actor, tenant_id=uuid4()))
-    return lambda: hear_of_tenant(other, code(world))
+    return lambda: other.hear_of_tenant(consumers.on_tenant_created, code(world))
 
 
 async def create(world: World) -> Act:

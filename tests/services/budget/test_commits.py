@@ -6,8 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from libs.contracts.tenant import TenantCreated
-from libs.service_kit.transactions import transaction
 from services.budget.fiscal_years import consumers
 from tests.services.commits import Act, World, answered, sites
 
@@ -75,12 +73,7 @@ async def reject(budget: Budget) -> Act:
 
 
 async def prepare(budget: Budget) -> Act:
-    async def act() -> None:
-        tenant_id = budget.world.actor.tenant_id
-        async with transaction(budget.world.sessions, tenant_id) as session:
-            await consumers.on_tenant_created(session, TenantCreated(tenant_id=tenant_id, code="a", name="A"))
-
-    return act
+    return lambda: budget.world.hear_of_tenant(consumers.on_tenant_created)
 
 
 CASES: dict[str, Callable[[Budget], Awaitable[Act]]] = {

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from libs.contracts.tenant import TenantCreated
 from libs.service_kit.transactions import transaction
 from services.personnel.departments import consumers
 from services.personnel.departments import service as departments
@@ -53,12 +52,7 @@ async def change(world: World) -> Act:
 
 
 async def prepare(world: World) -> Act:
-    async def act() -> None:
-        tenant_id = world.actor.tenant_id
-        async with transaction(world.sessions, tenant_id) as session:
-            await consumers.on_tenant_created(session, TenantCreated(tenant_id=tenant_id, code="a", name="A"))
-
-    return act
+    return lambda: world.hear_of_tenant(consumers.on_tenant_created)
 
 
 async def hire(world: World) -> Act:

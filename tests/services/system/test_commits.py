@@ -2,19 +2,12 @@
 
 import pytest
 
-from libs.contracts.tenant import TenantCreated
-from libs.service_kit.transactions import transaction
 from services.system.audit import consumers
 from tests.services.commits import Act, World, sites
 
 
 def prepare(world: World) -> Act:
-    async def act() -> None:
-        tenant_id = world.actor.tenant_id
-        async with transaction(world.sessions, tenant_id) as session:
-            await consumers.on_tenant_created(session, TenantCreated(tenant_id=tenant_id, code="a", name="A"))
-
-    return act
+    return lambda: world.hear_of_tenant(consumers.on_tenant_created)
 
 
 CASES = {"audit.consumers.on_tenant_created TenantPrepared": prepare}

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
-from libs.observability import messaging
+from libs.observability import messaging, start
 from libs.service_kit.client import ServiceAccount, ServiceClient
 from libs.service_kit.database import create_engine
 from libs.service_kit.events.http import PATH, HttpTransport
@@ -104,8 +104,8 @@ async def test_one_bad_event_leaves_nothing_and_spoils_no_other(deliver, superus
     assert refusals == [None, "RuntimeError: a handler failed", None]
     kept = await superuser.fetch("select code from notes where tenant_id = $1 order by code", tenant_id)
     assert [code for (code,) in kept] == ["a", "c"]
-    told = "select envelope->'data'->>'code' from outbox where destination = $1 order by position"
-    assert [code for (code,) in await superuser.fetch(told, destination)] == ["a-noted", "c-noted"]
+    codes = "select envelope->'data'->>'code' from outbox where destination = $1 order by position"
+    assert [code for (code,) in await superuser.fetch(codes, destination)] == ["a-noted", "c-noted"]
     assert not await superuser.fetchval("select true from inbox where event_id = $1", events[1].id)
 
 
@@ -399,7 +399,9 @@ async def test_an_event_counts_as_consumed_only_when_its_batch_is_committed(sess
     finally:
         await superuser.execute("drop trigger doom on inbox")
     assert consumed() == before
+    start().lines.flush()
     assert str(event.id) not in capfd.readouterr().err
     assert await consume(sessions, {}, [event], "http") == [None]
     assert consumed() == before + 1
+    start().lines.flush()
     assert "event consumed" in capfd.readouterr().err

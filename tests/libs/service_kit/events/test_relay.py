@@ -18,6 +18,7 @@ from libs.service_kit.events.outbox import Outbox, publish
 from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings
 from libs.service_kit.transactions import Sessions, transaction
+from tests.fixtures.waiting import eventually_async
 
 Publish = Callable[..., Awaitable[None]]
 MakeRelay = Callable[..., Relay]
@@ -115,6 +116,15 @@ async def sent(post: Post, *codes: str) -> None:
         post.arrived.clear()
         await post.arrived.wait()
         await asyncio.sleep(0)
+
+
+async def until_unsent(rows: int, destination: str) -> None:
+    """Return when the gauge shows that so many events wait for the destination."""
+
+    async def is_shown() -> bool:
+        return REGISTRY.get_sample_value("outbox_unsent_rows", {"destination": destination}) == rows
+
+    await eventually_async(is_shown, 10, f"the gauge does not show {rows}")
 
 
 async def test_events_are_sent_in_order_and_in_batches(happen, make_relay, post):
@@ -244,11 +254,14 @@ async def test_what_another_process_has_committed_or_is_to_be_tried_again_is_fou
     assert not waker.is_set()
     outbox.wakers[destination] = waker
     post.refused = {"refused once": "not now"}
+
+    async def has_come_again() -> bool:
+        return post.codes.count("refused once") >= 2
+
     async with working(make_relay(retry_seconds=1e-6)), working_beside(kit.watch("probe", sessions, outbox)):
         await sent(post, "a")
         post.refused = {}
-        while post.codes.count("refused once") < 2:
-            await asyncio.sleep(0.01)
+        await eventually_async(has_come_again, 10, "the refused event has not come again")
 
 
 async def test_nothing_wakes_a_relay_whose_events_are_not_due(
@@ -266,11 +279,9 @@ async def test_nothing_wakes_a_relay_whose_events_are_not_due(
     await make_relay(retry_seconds=60).relay_batch()
     waker = outbox.wakers[destination]
     waker.clear()
-    labels = {"destination": destination}
     async with working_beside(kit.watch("probe", sessions, outbox)):
-        while REGISTRY.get_sample_value("outbox_unsent_rows", labels) != 1:
-            await asyncio.sleep(0.01)
-    assert (REGISTRY.get_sample_value("outbox_oldest_unsent_seconds", labels) or 0) > 0
+        await until_unsent(1, destination)
+    assert (REGISTRY.get_sample_value("outbox_oldest_unsent_seconds", {"destination": destination}) or 0) > 0
     assert not waker.is_set()
 
 
@@ -279,8 +290,7 @@ async def test_a_destination_for_which_nothing_waits_any_more_shows_none(
 ):
     kit.UNSENT.labels(destination).set(7)
     async with working_beside(kit.watch("probe", sessions, outbox)):
-        while REGISTRY.get_sample_value("outbox_unsent_rows", {"destination": destination}) != 0:
-            await asyncio.sleep(0.01)
+        await until_unsent(0, destination)
 
 
 async def test_of_two_relays_one_works_and_each_event_is_sent_once(happen, make_relay, post):

@@ -14,6 +14,7 @@ from libs.service_kit.auth import KeySet, verify
 from libs.service_kit.errors import Unauthorized
 from libs.service_kit.transactions import transaction
 from services.auth.keys import service
+from tests.fixtures.waiting import until_somebody_waits
 
 
 async def test_another_service_accepts_our_tokens_by_the_published_keys(anonymous, sessions):
@@ -63,15 +64,13 @@ async def test_whoever_needs_the_first_key_while_it_is_made_waits_for_it(session
         async with transaction(sessions) as session:
             return (await service.newest_key(session)).kid
 
-    waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
     kept = await superuser.fetch("select * from signing_keys")
     await superuser.execute("delete from signing_keys")
     try:
         async with transaction(sessions) as first:
             made = (await service.newest_key(first)).kid
             second = asyncio.create_task(newest())
-            while not second.done() and not await superuser.fetchval(waits):
-                await asyncio.sleep(0.01)
+            await until_somebody_waits(superuser)
         assert await second == made
     finally:
         await superuser.execute("delete from signing_keys")

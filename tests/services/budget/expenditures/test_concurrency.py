@@ -14,7 +14,7 @@ async def decide(
     approve: Callable[..., Awaitable[httpx.Response]], manager: SimpleNamespace, requested: dict[str, Any]
 ) -> httpx.Response:
     """The answer of an approval; while the machine is too busy for one, asked again as `Retry-After` says."""
-    for _ in range(20):
+    for _ in range(100):
         answer = await approve(manager, requested)
         if answer.status_code != 503:
             break

@@ -185,12 +185,12 @@ async def test_the_actor_of_an_answer_is_the_actor_of_what_follows(make_tenant, 
     for service in PARTICIPANTS:
         async with tenant_session(tenant_id, actor) as session:
             await on_tenant_prepared(session, TenantPrepared(tenant_id=tenant_id, service=service))
-    told = await superuser.fetchval(
+    actor_id = await superuser.fetchval(
         "select envelope->>'actorid' from outbox where tenant_id = $1 and envelope->>'type' = $2 limit 1",
         tenant_id,
         TenantActivated.type,
     )
-    assert told == str(actor)
+    assert actor_id == str(actor)
 
 
 async def test_a_tenant_that_waits_too_long_is_closed(make_tenant, make_older, read_tenant, answer, endings, sessions):

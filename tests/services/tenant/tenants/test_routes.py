@@ -40,8 +40,8 @@ async def test_a_new_tenant_is_in_provisioning_by_every_service(platform, new_co
 async def test_the_event_of_a_creation_belongs_to_the_new_tenant(platform, make_tenant, published, superuser):
     tenant = await make_tenant(name="Nordlicht GmbH")
     tenant_id = UUID(tenant["id"])
-    told = await published(TenantCreated, tenant_id=tenant_id)
-    assert told == [TenantCreated(tenant_id=tenant_id, code=tenant["code"], name="Nordlicht GmbH")]
+    events = await published(TenantCreated, tenant_id=tenant_id)
+    assert events == [TenantCreated(tenant_id=tenant_id, code=tenant["code"], name="Nordlicht GmbH")]
     envelopes = await superuser.fetch(
         "select distinct envelope->>'tenantid' from outbox where tenant_id = $1", tenant_id
     )
@@ -109,8 +109,8 @@ async def test_renaming_needs_the_current_version(platform, make_tenant, publish
     assert problem_type(unnamed) == (428, "/problems/precondition-required")
 
     tenant_id = UUID(tenant["id"])
-    told = await published(TenantRenamed, tenant_id=tenant_id)
-    assert told == [TenantRenamed(tenant_id=tenant_id, name="Südlicht AG")]
+    events = await published(TenantRenamed, tenant_id=tenant_id)
+    assert events == [TenantRenamed(tenant_id=tenant_id, name="Südlicht AG")]
 
 
 async def test_the_same_name_again_is_no_change(platform, make_tenant, published):
