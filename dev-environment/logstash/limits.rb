@@ -1,8 +1,6 @@
 # Bounds what lines can make the cluster hold: days, services with an index of their own, and fields of an index.
 require "json"
 
-concurrency :shared
-
 def register(params)
   @properties = JSON.parse(File.read(params["template"]))["template"]["mappings"]["properties"]
   @oldest = params["days_back"] * 86_400
@@ -11,13 +9,14 @@ def register(params)
   @most_services = params["services"]
   @most_fields = params["fields"]
   @taken = {}
+  @lock = Mutex.new # for the pipeline's workers, which share all this
 end
 
 def filter(event)
   bound_time(event)
-  @day = event.timestamp.time.strftime("%Y.%m.%d")
-  bound_service(event)
-  bound_fields(event)
+  day = event.timestamp.time.strftime("%Y.%m.%d")
+  bound_service(event, day)
+  bound_fields(event, day)
   [event]
 end
 
@@ -33,17 +32,17 @@ def bound_time(event)
 end
 
 # The field `service` chooses the index, so a service without a place shares the index of the others.
-def bound_service(event)
+def bound_service(event, day)
   service = event.get("service")
-  return if @ours.include?(service) || place?(@day, service, @most_services)
+  return if @ours.include?(service) || place?(day, service, @most_services)
   event.set("[extra][service]", service)
   event.set("service", "other")
 end
 
 # A name that the index has no room for would be stored and never found; below `extra` it is found.
-def bound_fields(event)
+def bound_fields(event, day)
   event.to_hash.each do |name, value|
-    next if name.start_with?("@") || @properties.key?(name) || place?([@day, event.get("service")], name, @most_fields)
+    next if name.start_with?("@") || @properties.key?(name) || place?([day, event.get("service")], name, @most_fields)
     event.remove(name)
     event.set("[extra][#{name}]", value)
   end
@@ -51,7 +50,9 @@ end
 
 # Whether this name has a place, or gets one of those that are left.
 def place?(where, name, most)
-  @taken.shift while @taken.size > 10_000
-  names = (@taken[where] ||= {})
-  names.key?(name) || (names.size < most && names[name] = true)
+  @lock.synchronize do
+    @taken.shift while @taken.size > 10_000
+    names = (@taken[where] ||= {})
+    names.key?(name) || (names.size < most && names[name] = true)
+  end
 end
