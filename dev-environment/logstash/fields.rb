@@ -35,21 +35,31 @@ def register(params)
 end
 
 def filter(event)
+  text, fields = read(event)
+  # The inputs add the host and the path that Logstash sees.
+  event.to_hash.each_key { |name| event.remove(name) unless name.start_with?("@") }
+  fields.each { |name, value| event.set("[#{name}]", value) }
+  event.set("[@metadata][line]", text[0, LONGEST])
+  event.set("[@metadata][identity]", text)
+  [event]
+end
+
+# Everything that the line says, as one text, and its fields. Of a line that this fails at, such as one nested hundreds of
+# levels deep, the text is kept: an overflow of the stack would stop the pipeline, and again each time the line is read.
+def read(event)
   line = event.get("line")
   text = line.nil? ? event.get("message").to_s : canonical(line)
   is_object = line.is_a?(Hash)
   is_long = text.length > LONGEST
   fields = is_object && !is_long ? fields_of(line, event.get("message_json")) : { "message" => text[0, LONGEST] }
-  tags = fields.delete("tags") || []
-  tags << "_jsonparsefailure" unless is_object
-  tags << "_line_too_long" if is_long
-  # The inputs add the host and the path that Logstash sees.
-  event.to_hash.each_key { |name| event.remove(name) unless name.start_with?("@") }
-  fields.each { |name, value| event.set("[#{name}]", value) }
-  event.set("tags", tags)
-  event.set("[@metadata][line]", text[0, LONGEST])
-  event.set("[@metadata][identity]", text)
-  [event]
+  fields["tags"] ||= []
+  fields["tags"] << "_jsonparsefailure" unless is_object
+  fields["tags"] << "_line_too_long" if is_long
+  [text, fields]
+rescue StandardError, SystemStackError => problem
+  text = event.get("line").inspect
+  exception = "#{problem.class}: #{problem.message}"
+  [text, { "message" => text[0, LONGEST], "tags" => ["_rubyexception"], "extra" => { "exception" => exception } }]
 end
 
 # One text for one content, in whatever order its fields are.

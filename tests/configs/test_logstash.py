@@ -28,6 +28,7 @@ from tests.fixtures.strict import missing
 
 FOLDER = Path(__file__).parents[2] / "dev-environment/logstash"
 FILES = ("logstash.conf", "dead-letters.conf")
+DEEP = "nested too deep for Python to write it"
 ROTATED = f"{FILE}.20261124T081500.123456.17"
 
 
@@ -203,9 +204,11 @@ def test_names_without_end_do_not_keep_a_field_from_being_found():
 def run_in_ruby(script, parameters, events):
     if not shutil.which("ruby"):
         missing("there is no Ruby, which shows that the scripts do what their model does")
+    texts = [json.dumps(each).replace(": Infinity", ": 1e999") for each in events]
+    texts = [each.replace(f'"{DEEP}"', '{"a":' * 5000 + "1" + "}" * 5000) for each in texts]
     done = subprocess.run(
         ["ruby", "tests/fixtures/scripts.rb", FOLDER / script, json.dumps(parameters)],
-        input="".join(json.dumps(each).replace(": Infinity", ": 1e999") + "\n" for each in events),
+        input="\n".join(texts),
         capture_output=True, text=True, check=True, cwd=FOLDER.parents[1],
     )  # fmt: skip
     return [json.loads(each)[0] for each in done.stdout.splitlines()]
@@ -230,6 +233,33 @@ def test_a_script_does_in_ruby_what_it_does_in_the_model(script, monkeypatch):
     for given, found, expected in zip(events, run_in_ruby(script, parameters, events), wanted, strict=True):
         # The order of fields in a text is each language's own where a number has no end.
         assert found == expected, str(given)[:1000]
+
+
+def test_a_line_that_a_script_fails_at_is_kept_as_text(tmp_path):
+    template = tmp_path / "template.json"
+    template.write_text('{"template": {"mappings": {"properties": {"order": 7}}}}')
+    lines = [{"message": "failing", "order": {"a": 1}}, {"message": "fine"}, {"message": DEEP}]
+    events = [{"line": each, "message_json": {}, "@metadata": {}} for each in lines]
+    failing, fine, deepest = run_in_ruby("fields.rb", {"template": str(template)}, events)
+    assert fine["@metadata"]["line"] == '{"message":"fine"}'
+    for event, kind, part in ((failing, "TypeError", '"failing"'), (deepest, "SystemStackError", '"message"')):
+        assert event["tags"] == ["_rubyexception"]
+        assert event["extra"]["exception"].startswith(kind)
+        assert part in event["message"]
+        assert event["@metadata"] == {"line": event["message"], "identity": event["message"]}
+        assert set(event) == {"message", "tags", "extra", "@metadata"}
+
+
+def test_a_line_that_a_script_gives_back_untouched_has_an_id_and_a_service(monkeypatch):
+    monkeypatch.setitem(pipeline.SCRIPTS, "fields.rb", lambda event, _: event.update(tags=["_rubyexception"]))
+    identities = set()
+    for text in (line("one", order=7), line("two"), "plain"):
+        ((index, identity, document),) = pipeline.documents(text, FILE)
+        identities.add(identity)
+        assert index == f"logs-auth-service-{pipeline.RECEIVED:%Y.%m.%d}"
+        assert document.get("message") or document["extra"]["line"] == json.loads(text)
+        assert "line" not in document
+    assert len(identities) == 3
 
 
 def test_a_dead_letter_is_the_line_and_the_reason_and_no_longer_marked_as_one():
