@@ -44,8 +44,7 @@ def filter(event)
   [event]
 end
 
-# Everything that the line says, as one text, and its fields. Of a line that this fails at, such as one nested hundreds of
-# levels deep, the text is kept: an overflow of the stack would stop the pipeline, and again each time the line is read.
+# Everything that the line says, as one text, and its fields. Of a line that this fails at, the text is kept.
 def read(event)
   line = event.get("line")
   text = line.nil? ? event.get("message").to_s : canonical(line)
@@ -56,7 +55,7 @@ def read(event)
   fields["tags"] << "_jsonparsefailure" unless is_object
   fields["tags"] << "_line_too_long" if is_long
   [text, fields]
-rescue StandardError, SystemStackError => problem
+rescue Exception => problem # JRuby's stack overflow is no StandardError, and would stop the pipeline at every start
   text = event.get("line").inspect
   exception = "#{problem.class}: #{problem.message}"
   [text, { "message" => text[0, LONGEST], "tags" => ["_rubyexception"], "extra" => { "exception" => exception } }]

@@ -70,7 +70,7 @@ def test_dead_letters_have_an_index_that_maps_nothing_by_itself_and_wins_for_the
 
 
 def test_no_keyword_is_longer_than_elasticsearch_takes():
-    def keywords(properties):
+    def keywords(properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for mapping in properties.values():
             yield from keywords(mapping.get("properties", {}) | mapping.get("fields", {}))
             if mapping.get("type") in ("keyword", "flattened"):

@@ -133,7 +133,7 @@ def test_the_service_of_a_line_that_names_none_is_its_folder_or_its_file():
     assert list(services.values()) == ["auth-service", "auth-service", "billing", "billing"]
 
 
-def ids(text, file=FILE):
+def ids(text: str, file: str | None = FILE) -> list[str]:
     return [identity for _, identity, _ in pipeline.documents(text, file)]
 
 
@@ -172,7 +172,7 @@ def test_no_time_is_kept_longer_than_the_retention():
     assert f"{limits()['days_back']}d" == phases["delete"]["min_age"]
 
 
-def limits():
+def limits() -> dict[str, Any]:
     (options,) = (options for kind, options in all_plugins("logstash.conf") if options.get("id") == "limits")
     return {name: values[0] for name, values in options["script_params"]}
 
@@ -201,7 +201,7 @@ def test_names_without_end_do_not_keep_a_field_from_being_found():
     pipeline_scripts.forget()
 
 
-def run_in_ruby(script, parameters, events):
+def run_in_ruby(script: str, parameters: dict[str, Any], events: list[Any]) -> list[Any]:
     if not shutil.which("ruby"):
         missing("there is no Ruby, which shows that the scripts do what their model does")
     texts = [json.dumps(each).replace(": Infinity", ": 1e999") for each in events]

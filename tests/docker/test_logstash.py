@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.docker.images import ROOT, image
+from tests.docker.images import ROOT, compose_service, image
 from tests.docker.official import official
 from tests.fixtures.golden_lines import DAY, GOLDEN, line
 from tests.fixtures.waiting import eventually
@@ -78,9 +78,10 @@ def logstash(
     logs = tmp_path_factory.mktemp("logs")
     logs.chmod(0o755)
     name = f"all-erp-test-{uuid4().hex[:8]}"
+    options = compose_service("logstash")["environment"]["LS_JAVA_OPTS"]
     try:
         docker(
-            "run", "-d", "--name", name, "--network", network, "-e", "LS_JAVA_OPTS=-Xms384m -Xmx384m",
+            "run", "-d", "--name", name, "--network", network, "-e", f"LS_JAVA_OPTS={options}",
             "-p", "127.0.0.1::5000", "-p", "127.0.0.1::9600", "-v", f"{logs}:/var/log/app:ro", *mounts, reference,
             "bash", "-c", "mkdir -p data/dead_letter_queue/app-logs && exec logstash",
         )  # fmt: skip
