@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Creates the retention policy and the index template of the logs in Elasticsearch, before the first line arrives. It can
+# Creates the retention policy and the index templates of the logs in Elasticsearch, before the first line arrives. It can
 # be run again. It runs in Elasticsearch's image, which has bash and curl.
 set -euo pipefail
 
@@ -34,6 +34,7 @@ esac
 
 put _ilm/policy/app-logs "$here/ilm.json" "retention policy"
 put _index_template/app-logs "$here/template.json" "index template"
+put _index_template/app-logs-dead-letters "$here/dead-letters.json" "index template of the dead letters"
 
 made=$(ask POST _index_template/_simulate_index/logs-auth-service-2026.01.31) || die "could not try the template: $made"
 case $made in

@@ -51,6 +51,7 @@ DEFAULTS = {
     "GRAFANA_ADMIN_PASSWORD": "admin",
     "GRAFANA_URL": "http://localhost:${GRAFANA_PORT:-3000}",
     "LOGSTASH_STDOUT": "off",
+    "LOG_SERVICES": "auth-service,tenant-service,system-service,personnel-service,budget-service",
 }
 
 

@@ -56,6 +56,29 @@ def test_the_template_wins_over_the_built_in_ones_and_makes_plain_indices():
     assert not glob.fullmatch("logs-nginx.access-default")  # another program's data stream
 
 
+def test_dead_letters_have_an_index_that_maps_nothing_by_itself_and_wins_for_them():
+    letters = json.loads((DEV / "elasticsearch/dead-letters.json").read_text())
+    assert letters["priority"] > TEMPLATE["priority"]
+    assert letters["template"]["mappings"]["dynamic"] is False
+    mapped = letters["template"]["mappings"]["properties"]
+    assert {name: PROPERTIES[name] for name in mapped if name != "error"} == {
+        name: mapping for name, mapping in mapped.items() if name != "error"
+    }
+    assert (
+        letters["template"]["settings"]["index"]["lifecycle"] == TEMPLATE["template"]["settings"]["index"]["lifecycle"]
+    )
+
+
+def test_no_keyword_is_longer_than_elasticsearch_takes():
+    def keywords(properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for mapping in properties.values():
+            yield from keywords(mapping.get("properties", {}) | mapping.get("fields", {}))
+            if mapping.get("type") in ("keyword", "flattened"):
+                yield mapping
+
+    assert all(mapping["ignore_above"] * 4 < 32_766 for mapping in keywords(PROPERTIES))
+
+
 def test_an_index_lives_on_one_node_and_as_long_as_the_policy_says():
     settings = TEMPLATE["template"]["settings"]["index"]
     assert settings["number_of_replicas"] == 0

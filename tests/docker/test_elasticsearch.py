@@ -1,6 +1,7 @@
 """The real Elasticsearch accepts the set-up twice, stores every kind of document, and finds it as people search."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,9 @@ import httpx
 import pytest
 
 from tests.configs.test_elasticsearch import FIELDS
-from tests.fixtures.golden_lines import ERROR, FILE, GOLDEN, HTTP, TRACE, line
+from tests.docker.images import compose_service, image
+from tests.fixtures.golden_lines import DAY, ERROR, FILE, GOLDEN, HTTP, TRACE, at, line
+from tests.fixtures.waiting import eventually
 
 pipeline = pytest.importorskip("tests.fixtures.pipeline", exc_type=ImportError)
 
@@ -60,7 +63,7 @@ def test_the_set_up_fails_when_another_template_wins(elasticsearch, set_up_elast
 
 def test_an_index_follows_the_template_and_the_policy(elasticsearch, search):
     client, _ = elasticsearch
-    answer = client.get("/logs-auth-service-2026.11.23").json()["logs-auth-service-2026.11.23"]
+    answer = client.get(f"/logs-auth-service-{DAY}").json()[f"logs-auth-service-{DAY}"]
     settings = answer["settings"]["index"]
     assert settings["lifecycle"] == {"name": "app-logs", "parse_origination_date": "true"}
     assert settings["number_of_replicas"] == "0"
@@ -71,14 +74,15 @@ def test_an_index_follows_the_template_and_the_policy(elasticsearch, search):
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ('service.keyword:"auth-service" AND level.keyword:"error"', {"login failed", "capitals"}),
+        ('service.keyword:"auth-service" AND level.keyword:"error"', {"login failed", "capitals", "winston", "pino", "gelf"}),
         (f'trace_id:"{TRACE}"', {"request handled", "ecs nested", "ecs dotted"}),
         (f'trace.id:"{TRACE}"', {"request handled", "ecs nested", "ecs dotted"}),
         ("http.status_code:[200 TO 299] AND http.client_ip:\"10.0.0.0/8\"", {"request handled"}),
         ("error.type:ValueError AND error.message:account", {"login failed"}),
         ("duration_ms:>3", {"request handled"}),
         ("message_json.order:7", {' {"order": 7}'}),
-        ("tags:billing", {"ecs nested"}),
+        ("tags:billing", {"ecs nested", "log4j"}),
+        ("extra.context.name:Users", {'{"statusCode":401}'}),
         ("message:승인", {"예산 승인 ✓"}),
     ],
 )  # fmt: skip
@@ -90,7 +94,7 @@ def test_what_happened_within_a_millisecond_stays_in_order(elasticsearch, search
     client, _ = elasticsearch
     trace = uuid4().hex
     for microsecond in (124, 123, 122):
-        written = line(f"step {microsecond}", trace_id=trace, timestamp=f"2026-11-23T05:37:21.500{microsecond}Z")
+        written = line(f"step {microsecond}", trace_id=trace, timestamp=at(f"05:37:21.500{microsecond}Z"))
         ((index, identity, document),) = pipeline.documents(written, FILE)
         client.put(f"/{index}/_create/{identity}?refresh=true", json=document).raise_for_status()
     steps = [hit["_source"]["message"] for hit in search(f"trace_id:{trace}", sort=[{"timestamp": "asc"}])]
@@ -114,10 +118,46 @@ def test_every_field_of_the_searches_and_the_dashboard_can_be_counted_or_shown(e
 
 def test_a_free_field_has_room_for_whatever_it_holds(elasticsearch, search):
     client, _ = elasticsearch
-    values = [7, "seven", 7.5, True]
-    for value in values:
-        ((index, identity, document),) = pipeline.documents(
-            line(f"free {value}", attempts=value, http=HTTP, error=ERROR)
-        )
-        client.put(f"/{index}/_create/{identity}?refresh=true", json=document).raise_for_status()
-    assert len(search("message:free")) == len(values)
+    values = [True, 7, "seven", 7.5, {"a": 1}, [1, "b"], [{"a": 1}], "x" * 40_000, 10**30]
+    for first in values:
+        name = f"free{values.index(first)}"
+        for value in (first, *values):
+            ((index, identity, document),) = pipeline.documents(
+                line(
+                    f"{name} {value}", **{name: value, f"{name}_id": value, f"{name}_ms": value}, http=HTTP, error=ERROR
+                )
+            )
+            answer = client.put(f"/{index}/_create/{identity}?refresh=true", json=document)
+            assert answer.status_code in (201, 409), answer.text
+        assert len(search(f"message:{name}")) == len(values)
+
+
+def test_a_dead_letter_is_a_string_that_no_mapping_rejects(elasticsearch, search):
+    client, _ = elasticsearch
+    index = f"/logs-dead-letter-{DAY}"
+    for letter in ('{"a[b]": 1}', "x" * 1_000_000, '{"a":' * 900, "\x00"):
+        document = {"service": "dead-letter", "level": "error", "message": letter, "error": {"message": "why"}}
+        assert client.post(f"{index}/_doc?refresh=true", json=document | {"any": {"thing": 1}}).status_code == 201
+    mappings = client.get(index).json()[index[1:]]["mappings"]
+    assert mappings["dynamic"] == "false"
+    assert "any" not in mappings["properties"]
+
+
+def test_the_exporter_counts_the_documents_of_each_index(docker, elasticsearch, search):
+    client, network = elasticsearch
+    command = compose_service("elasticsearch-exporter")["command"]
+    name = docker(
+        "run", "-d", "--rm", "--network", network, "-p", "127.0.0.1::9114", image("elasticsearch-exporter"), *command
+    )
+    try:
+        address = docker("port", name, "9114/tcp")
+
+        def documents() -> float:
+            text = httpx.get(f"http://{address}/metrics", timeout=10).raise_for_status().text
+            counts = re.findall(r'^elasticsearch_indices_docs_primary\{.*index="logs-.*\} (\S+)', text, re.MULTILINE)
+            return sum(map(float, counts))
+
+        stored = client.get("/logs-*/_count").json()["count"]
+        eventually(lambda: documents() == stored, 60, "the exporter's documents are not those of the indices")
+    finally:
+        docker("rm", "-f", name)

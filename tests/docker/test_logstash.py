@@ -11,9 +11,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.docker.images import ROOT, image
+from tests.docker.images import ROOT, compose_service, image
 from tests.docker.official import official
-from tests.fixtures.golden_lines import GOLDEN, line
+from tests.fixtures.golden_lines import DAY, GOLDEN, line
 from tests.fixtures.waiting import eventually
 
 CONFIG = ROOT / "dev-environment/logstash"
@@ -45,6 +45,10 @@ class Logstash:
         hits = self._client.get("/logs-*/_search?size=1000").raise_for_status().json()["hits"]["hits"]
         return [(hit["_index"], hit["_source"]) for hit in hits]
 
+    def forbid(self, index: str) -> None:
+        """Make an index that rejects every document."""
+        self._client.put(f"/{index}", json={"mappings": {"dynamic": "strict", "properties": {}}}).raise_for_status()
+
     def saying(self, message: str) -> list[dict[str, Any]]:
         return [document for _, document in self.documents() if document.get("message") == message]
 
@@ -54,6 +58,7 @@ def mounts() -> list[str]:
     """The pipelines and settings, mounted where the compose file mounts them."""
     return [
         "-v", f"{CONFIG}:{HOME}/pipeline:ro",
+        "-v", f"{CONFIG.parent}/elasticsearch:{HOME}/elasticsearch:ro",
         "-v", f"{CONFIG}/logstash.yml:{HOME}/config/logstash.yml:ro",
         "-v", f"{CONFIG}/pipelines.yml:{HOME}/config/pipelines.yml:ro",
     ]  # fmt: skip
@@ -73,9 +78,10 @@ def logstash(
     logs = tmp_path_factory.mktemp("logs")
     logs.chmod(0o755)
     name = f"all-erp-test-{uuid4().hex[:8]}"
+    options = compose_service("logstash")["environment"]["LS_JAVA_OPTS"]
     try:
         docker(
-            "run", "-d", "--name", name, "--network", network, "-e", "LS_JAVA_OPTS=-Xms384m -Xmx384m",
+            "run", "-d", "--name", name, "--network", network, "-e", f"LS_JAVA_OPTS={options}",
             "-p", "127.0.0.1::5000", "-p", "127.0.0.1::9600", "-v", f"{logs}:/var/log/app:ro", *mounts, reference,
             "bash", "-c", "mkdir -p data/dead_letter_queue/app-logs && exec logstash",
         )  # fmt: skip
@@ -119,7 +125,8 @@ def test_a_line_becomes_its_document_once(golden, golden_documents):
 
 
 def test_what_elasticsearch_refuses_becomes_a_dead_letter(logstash):
-    logstash.write(line("refused", http="a string where others have an object"))
+    logstash.forbid("logs-narrow-service-" + DAY)
+    logstash.write(line("refused", service="narrow-service", **{"a[b]": {"c": 1}, "order_id": 7}))
 
     def letter() -> dict[str, Any] | None:
         letters = [document for index, document in logstash.documents() if index.startswith("logs-dead-letter-")]
@@ -127,7 +134,8 @@ def test_what_elasticsearch_refuses_becomes_a_dead_letter(logstash):
 
     found = eventually(letter, 120, "no dead letter holds the refused line")
     assert (found["service"], found["level"]) == ("dead-letter", "error")
-    assert "http" in found["error"]["message"]
+    assert "strict" in found["error"]["message"]
+    assert json.loads(found["message"])["a[b]"] == {"c": 1}
 
 
 def test_a_renamed_file_is_read_to_its_end(logstash):
