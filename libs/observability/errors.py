@@ -2,6 +2,7 @@
 
 import linecache
 from collections import deque
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import islice
 from traceback import walk_tb
@@ -68,10 +69,15 @@ def describe(error: BaseException) -> ErrorFields:
 def _stack(error: BaseException, message: str) -> list[str]:
     """The stack as Python writes it, but for the marks below its lines: members of a group first, then causes, the rest last."""
     chain = _chain(error)
-    members = _members(error)[: MOST_EXCEPTIONS - len(chain)]
     shown: list[str] = []
-    for member in members:
-        shown += [f"In the group {type_name(error)}:", *_one(member), ""]
+    room = MOST_EXCEPTIONS - len(chain)
+    for group, leaf in _leaves([each for each, _ in chain]):
+        causes = _chain(leaf)[:room]
+        room -= len(causes)
+        if causes:
+            shown.append(f"In the group {type_name(group)}:")
+        for each, link in reversed(causes):
+            shown += [*_one(each), link]
     for each, link in reversed(chain):
         shown += _one(each) if each is not error else _one(error, message, FIRST_FRAMES + LAST_FRAMES)
         shown += [link] if link else []
@@ -92,6 +98,22 @@ def _chain(error: BaseException) -> list[tuple[BaseException, str]]:
         chain.append((following, MEANWHILE if cause is None else CAUSED))
     half = MOST_EXCEPTIONS // 2
     return chain if len(chain) <= MOST_EXCEPTIONS else [*chain[:half], *chain[-half:]]
+
+
+def _leaves(errors: Sequence[BaseException]) -> list[tuple[BaseException, BaseException]]:
+    """What is in these groups and in the groups within them, each with its group, in the order in which it was raised."""
+    found: list[tuple[BaseException, BaseException]] = []
+    waiting = list(errors)
+    for _ in range(MOST_LINKS):
+        if not waiting or len(found) >= MOST_EXCEPTIONS:
+            break
+        group = waiting.pop(0)
+        for member in _members(group)[:MOST_EXCEPTIONS]:
+            if _members(member):
+                waiting.append(member)
+            else:
+                found.append((group, member))
+    return found
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...]:

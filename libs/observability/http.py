@@ -75,6 +75,7 @@ class RequestTelemetry:
         status: int | None = None
         seconds = 0.0  # until the last byte has been handed to the server
         failure: Exception | None = None
+        is_cancelled = False
 
         # A plain function that returns the coroutine of the server: one frame less for each message.
         def watch(message: Message) -> Awaitable[None]:
@@ -102,10 +103,13 @@ class RequestTelemetry:
                 await _send_problem(watch)
             elif not seconds:
                 raise  # too late for another answer, too early for a whole one: the server closes the connection
+        except BaseException:  # a server that stops cancels what takes too long
+            is_cancelled = True
+            raise
         finally:
             IN_FLIGHT.requests -= 1
             end(token)
-            is_whole = failure is None or bool(seconds)
+            is_whole = not (failure or is_cancelled) or bool(seconds)
             seconds = seconds or perf_counter() - started
             agent = headers.get(b"user-agent", b"")
             self._recorder.add(scope, root_path, agent, status, span, started_at, seconds, failure, is_whole, fields)

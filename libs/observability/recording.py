@@ -153,7 +153,7 @@ class Recorder:
             attributes=Shared({name: value for name, value in attributes.items() if value is not None}),
             series=self._metrics.series(route, method, status if is_whole else 500),
             http={"method": method, "route": route, "path": "", "status_code": status, "client_ip": address},
-            level=logging.WARNING if status >= 500 else logging.INFO,
+            level=logging.WARNING if status >= 500 or not is_whole else logging.INFO,
             code=code,
             problems=self._metrics.problem(route, code) if code else None,
         )
@@ -214,18 +214,18 @@ class Recorder:
 
 def _code(status: int | None, failure: Exception | None, is_whole: bool, fields: Mapping[str, Any]) -> str | None:
     """The code of the problem that the request ended with, by what `explain` has said of it."""
-    if failure is None and (status is None or status < 400):
-        return None
     if not is_whole:
         return BROKEN_OFF
+    if failure is None and (status is None or status < 400):
+        return None
     why: Mapping[str, Any] = fields.get("error") or {}
     return why.get("code") or (UNHANDLED if failure else None)
 
 
 def _on_span(why: Mapping[str, Any]) -> dict[str, Any]:
     """What `explain` has said, as attributes."""
-    said = {"message": why.get("message"), **why.get("facts", {})}
-    return {f"problem.{name}": to_string(value)[:LONGEST_FACT] for name, value in said.items() if value}
+    said = {**why.get("facts", {}), "message": why.get("message")}
+    return {f"problem.{name}": to_string(value)[:LONGEST_FACT] for name, value in said.items() if value is not None}
 
 
 def _believed(client: str) -> str | None:

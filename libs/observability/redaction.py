@@ -220,13 +220,20 @@ def _names_a_secret(value: object) -> bool:
     return type(value) is str and len(value) <= LONGEST_NAME and bool(_NAME.fullmatch(value)) and is_secret(value)
 
 
+BASE_MODEL = (BaseModel.__str__, BaseModel.__repr_args__)
+"""How a model shows itself, unless it says otherwise."""
+
+
 def _parts_of_record(value: Any) -> Iterable[tuple[str, object]] | None:
     """The fields of a record that says of itself what they are; None for anything else."""
     kind: Any = cast("type[object]", type(value))
     if is_dataclass(kind) and kind.__str__ is object.__str__ and hasattr(kind.__repr__, "__wrapped__"):
         return ((each.name, getattr(value, each.name)) for each in fields(kind) if each.repr)
-    if issubclass(type(value), BaseModel) and kind.__str__ is BaseModel.__str__:
-        return iter(value.__dict__.items())
+    if issubclass(type(value), BaseModel):
+        model = cast("type[BaseModel]", type(value))
+        if (model.__str__, model.__repr_args__) == BASE_MODEL:
+            shown = model.model_fields
+            return ((name, each) for name, each in value.__dict__.items() if name not in shown or shown[name].repr)
     if issubclass(type(value), tuple) and (
         names := getattr(cast("object", kind), "__match_args__", ())
     ):  # a named tuple's

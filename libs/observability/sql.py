@@ -61,6 +61,7 @@ def instrument_engine(engine: AsyncEngine, provider: TracerProvider | None = Non
     for name in ("do_execute", "do_execute_no_params", "do_executemany", "do_connect"):
         event.listen(sync_engine, name, getattr(hooks, name))
     event.listen(sync_engine, "connect", _connected)
+    event.listen(sync_engine, "checkout", _connected)  # after a connection that another listener has refused
     # Of a commit there is an event before it, and none after.
     dialect: Any = sync_engine.dialect
     dialect.do_commit = partial(hooks.end_transaction, "COMMIT", dialect.do_commit)

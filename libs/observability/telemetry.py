@@ -17,6 +17,7 @@ from .http import QUIET, RequestTelemetry
 from .logs.configure import configure as configure_logs
 from .logs.configure import take_over_servers
 from .logs.handler import LineHandler
+from .logs.logger import get_logger
 from .metrics import page
 from .metrics.families import describe_service
 from .metrics.lag import measuring_loop_lag
@@ -25,6 +26,8 @@ from .recording import Recorder
 from .settings import TelemetrySettings
 from .traces.exporters import configure as configure_traces
 from .traces.queue import FLUSH_SECONDS
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,10 @@ def instrument(
 def _observed(lifespan: Any, telemetry: Telemetry, recorder: Recorder, declare: Callable[[], None]) -> Any:
     @asynccontextmanager
     async def observed(app: Any) -> AsyncGenerator[Any]:
-        declare()
+        try:
+            declare()
+        except Exception as error:  # `problems` is the app's own code
+            log.warning("routes cannot be shown at 0", error=error)
         take_over_servers()  # which has configured its logging after `instrument`, if the app was made before it ran
         telemetry.lines.buffer()
         recorder.buffer()

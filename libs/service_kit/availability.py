@@ -77,7 +77,7 @@ def note(error: BaseException) -> bool:
     """Whether the error only says that the database is away or the pool is full; then it is counted."""
     if isinstance(error, PoolTimeout):
         POOL.failed(error)
-    elif isinstance(error, OSError) or (isinstance(error, DBAPIError) and _is_away(error)):
+    elif (isinstance(error, OSError) and error.filename is None) or (isinstance(error, DBAPIError) and _is_away(error)):
         DATABASE.failed(error)
     else:
         return False

@@ -46,6 +46,7 @@ async def _until_migrated(service: str, engine: AsyncEngine) -> None:
                     return
             reason = "it is not migrated"
         except Exception as error:
+            availability.note(error)
             reason = f"{type(error).__name__}: {error}"
         if not is_logged:
             log.warning("waiting for the database", reason=reason)

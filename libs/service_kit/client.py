@@ -139,7 +139,7 @@ class ServiceClient:
     async def _call(self, call: "_Call", token: str | None, **request: Any) -> Any:
         """Count, time and, if it fails, log a call."""
         headers = {**request.pop("headers", {}), **({"authorization": f"Bearer {token}"} if token else {})}
-        started, outcome, tried = perf_counter(), "cancelled", 0
+        started, outcome, tried = perf_counter(), "failed", 0
         try:
             async with self._place(), asyncio.timeout(self._deadline):
                 async for attempt in stamina.retry_context(
@@ -152,6 +152,9 @@ class ServiceClient:
                         return answer
         except Refused:
             outcome = "refused"
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
             raise
         except (*RETRIED, OpenedState, TimeoutError) as error:
             outcome = "short_circuit" if isinstance(error, OpenedState) else "failed"

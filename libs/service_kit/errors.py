@@ -243,7 +243,7 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     @app.exception_handler(OSError)
     async def unavailable(_: Request, error: Exception) -> Response:
         if not availability.note(error):
-            if isinstance(error, DBAPIError) and not is_passing(error):
+            if not (isinstance(error, DBAPIError) and is_passing(error)):
                 raise error
             log.warning("the database refused the transaction", error=availability.brief(error))
         return problem(503, "unavailable", headers={"Retry-After": "1"}, detail="The database cannot answer now.")

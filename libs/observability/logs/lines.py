@@ -17,7 +17,7 @@ from ..context import bound, ids_of, own_name
 from ..errors import describe
 from ..forks import in_child
 from ..instance import instance_id
-from ..redaction import LEFT_OUT, Budget, plain_key, redact, redact_string, to_string
+from ..redaction import HIDDEN, LEFT_OUT, Budget, is_secret, plain_key, redact, redact_string, to_string
 from ..settings import LEVELS, TelemetrySettings
 
 # Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
@@ -84,6 +84,7 @@ class LineFormatter(OrjsonFormatter):
         if record.stack_info is not None:
             fields["stack_info"] = record.stack_info
         plain, budget = ids_of(get_current_span()) | bound(), Budget()
+        plain.pop("error", None)  # `explain` says it of the request
         for each, value in islice(fields.items(), MOST_FIELDS):
             key = plain_key(each)
             plain[own_name(key)] = redact(key, value, budget)
@@ -158,7 +159,9 @@ def _message(record: logging.LogRecord) -> str:
     try:
         if type(args) is dict:
             named = cast("dict[object, object]", args)
-            return template % {key: _argument(value) for key, value in named.items()}
+            return template % {
+                key: HIDDEN if is_secret(to_string(key)) else _argument(value) for key, value in named.items()
+            }
         return template % tuple([_argument(value) for value in cast("tuple[object, ...]", args)])
     except Exception:  # arguments that do not fit are a library's fault, and no reason to lose the line
         return f"{template[:LONGEST_MESSAGE]} {redact('', record.args, Budget(100, LONGEST_MESSAGE))}"

@@ -70,14 +70,17 @@ async def run(
         BROKER.failed(error)
         return
     async with opened as connection:
-        incoming = await connection.channel()
-        await incoming.set_qos(prefetch_count=settings.events.prefetch)
         try:
+            incoming = await connection.channel()
+            await incoming.set_qos(prefetch_count=settings.events.prefetch)
             exchange = await declare(await connection.channel(on_return_raises=True), settings.events)
             queue = await queue_of(incoming, settings.name, settings.events)
         except ChannelPreconditionFailed as error:
             note(False)
             raise RuntimeError("a queue has other values of EVENTS__MAX_ATTEMPTS or EVENTS__RETRY_SECONDS") from error
+        except (OSError, AMQPError) as error:
+            BROKER.failed(error)
+            return
         async with asyncio.TaskGroup() as group:
             group.create_task(Consumer(sessions, handlers, settings.name).run(queue))
             group.create_task(relay(RabbitTransport(exchange)).run())

@@ -80,3 +80,21 @@ def test_a_class_of_anybodys_hides_nothing_of_its_stack():
         described = describe(error)
     assert "test_errors.py" in described["stack"]
     assert described["message"] == "told"
+
+
+def test_the_causes_of_what_is_in_a_group_are_shown_however_deep_it_is():
+    def failing(cause: str, text: str) -> Exception:
+        try:
+            raise RuntimeError(text) from ValueError(cause)
+        except RuntimeError as error:
+            return error
+
+    inner = ExceptionGroup("inner", [failing("the root", "a member")])
+    outer = ExceptionGroup("outer", [inner, KeyError("k")])
+    assert all(text in describe(outer)["stack"] for text in ("the root", "a member", "KeyError", "In the group"))
+    try:
+        raise LookupError("in the end") from outer
+    except LookupError as error:
+        stack = describe(error)["stack"]
+    assert "in the end" in stack
+    assert "a member" in stack

@@ -117,3 +117,16 @@ def test_outside_of_a_request_it_does_nothing(lines):
     explain("nobody-asked")
     log.info("a line")
     assert "error" not in lines()[-1]
+
+
+async def test_only_the_line_of_the_request_is_explained(service, client, lines):
+    @service.get("/later")
+    async def later() -> Response:
+        explain("not-now", left=0)
+        log.info("cache refreshed")
+        return Response(status_code=409)
+
+    await client.get("/later")
+    refreshed, request = lines()
+    assert "error" not in refreshed
+    assert request["error"] == {"code": "not-now", "facts": {"left": 0}}

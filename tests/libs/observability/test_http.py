@@ -387,3 +387,29 @@ async def test_what_a_client_sends_fills_no_memory(recorder):
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 2_000_000
+
+
+async def test_an_answer_that_is_cancelled_in_its_middle_is_a_failure(recorder, lines, spans, registry):
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise asyncio.CancelledError
+
+    asked = {"type": "http", "method": "GET", "path": "/slow", "headers": []}
+    with pytest.raises(asyncio.CancelledError):
+        await RequestTelemetry(slow, recorder=recorder)(asked, receive_nothing, swallow)
+    [line], [span] = lines(), spans()
+    assert (line["level"], line["error"]) == ("warning", {"code": "answer-broken-off"})
+    assert span.status.status_code is StatusCode.ERROR
+    assert [dict(labels)["status"] for labels in counts(registry, "http_requests_total")] == ["5xx"]
+
+
+async def test_problems_that_cannot_be_named_are_a_warning_and_keep_no_app_from_starting(lines):
+    def broken(route: object) -> list[str]:
+        raise KeyError("no such route")
+
+    app = FastAPI()
+    app.add_api_route("/x", lambda: None)
+    instrument(app, problems=broken)
+    async with app.router.lifespan_context(app):
+        pass
+    assert "routes cannot be shown at 0" in [line["message"] for line in lines()]

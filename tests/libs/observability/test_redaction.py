@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from libs.observability import patterns
 from libs.observability.redaction import (
@@ -298,3 +298,16 @@ def test_what_is_found_in_a_string_is_bounded():
     assert redact_string(string).count(HIDDEN) == patterns.MOST_FOUND
     assert "hunter2" not in redact_string(string)
     assert "hunter2" not in redact_string("x://a:hunter2@b " * 1000)
+
+
+def test_a_model_shows_no_field_that_it_does_not_show_itself():
+    class Patient(BaseModel):
+        name: str
+        notes: str = Field(repr=False)
+
+    class Own(Patient):
+        def __repr_args__(self) -> list[tuple[str, object]]:
+            return [("name", "hidden")]
+
+    assert "confidential" not in str(redact("patient", Patient(name="a", notes="confidential")))
+    assert "confidential" not in str(redact("patient", Own(name="a", notes="confidential")))

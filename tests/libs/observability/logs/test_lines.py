@@ -198,3 +198,8 @@ def test_a_line_with_many_fields_keeps_the_first(lines):
     [line] = lines()
     assert 90 < len(line) < 120
     assert line["field0"] == 0
+
+
+def test_a_named_argument_is_hidden_by_its_name(lines):
+    logging.getLogger("x").warning("login of %(user)s with %(password)s", {"user": "kim", "password": "hunter2"})
+    assert lines()[-1]["message"] == "login of kim with [redacted]"
