@@ -119,8 +119,7 @@ class Stream:
     def write(self, data: bytes) -> int:
         written = 0
         try:
-            # A descriptor that has been closed is the next file's or connection's, which Python opens as not inheritable;
-            # one that was redirected is inheritable.
+            # One that was closed is the next file's or connection's, which Python opens as not inheritable.
             if not (os.path.samestat(self._file, os.fstat(self._fd)) or os.get_inheritable(self._fd)):
                 return data.count(b"\n")
             while written < len(data):

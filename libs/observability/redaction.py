@@ -10,15 +10,13 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
 from datetime import date, time
 from enum import Enum
 from functools import lru_cache
 from typing import Any, cast
 
-from pydantic import BaseModel
-
 from .patterns import HIDDEN, without_secrets
+from .records import parts_of_record
 
 __all__ = ["HIDDEN", "LONGEST_STRING", "Budget", "is_secret", "plain_key", "redact", "redact_string", "to_string"]
 
@@ -175,7 +173,7 @@ def _look(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, .
         return float.__add__(value, 0.0)
     if issubclass(kind, (date, time)):
         return _redact_string(to_string(value.isoformat()), budget)
-    if (parts := _parts_of_record(value)) is not None:
+    if (parts := parts_of_record(value)) is not None:
         return LEFT_OUT if is_deep else _record(value, parts, budget, inner)
     if issubclass(kind, Mapping):
         return LEFT_OUT if is_deep else _mapping(value, budget, inner)
@@ -218,27 +216,6 @@ def _names_a_secret(value: object) -> bool:
     if type(value) is bytes:
         value = value[:LONGEST_NAME].decode("latin-1")
     return type(value) is str and len(value) <= LONGEST_NAME and bool(_NAME.fullmatch(value)) and is_secret(value)
-
-
-BASE_MODEL = (BaseModel.__str__, BaseModel.__repr_args__)
-"""How a model shows itself, unless it says otherwise."""
-
-
-def _parts_of_record(value: Any) -> Iterable[tuple[str, object]] | None:
-    """The fields of a record that says of itself what they are; None for anything else."""
-    kind: Any = cast("type[object]", type(value))
-    if is_dataclass(kind) and kind.__str__ is object.__str__ and hasattr(kind.__repr__, "__wrapped__"):
-        return ((each.name, getattr(value, each.name)) for each in fields(kind) if each.repr)
-    if issubclass(type(value), BaseModel):
-        model = cast("type[BaseModel]", type(value))
-        if (model.__str__, model.__repr_args__) == BASE_MODEL:
-            shown = model.model_fields
-            return ((name, each) for name, each in value.__dict__.items() if name not in shown or shown[name].repr)
-    if issubclass(type(value), tuple) and (
-        names := getattr(cast("object", kind), "__match_args__", ())
-    ):  # a named tuple's
-        return zip(names, value, strict=False)
-    return None
 
 
 class _Record(str):
