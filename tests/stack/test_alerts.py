@@ -17,6 +17,7 @@ MAY_MATCH_NOTHING = {
     "otelcol_exporter_send_failed_spans_total": "Jaeger's series begins with the first span that it does not store",
     "ALERTS{": "no service has been down",
     "idle in transaction": "no transaction is open",
+    "slo:covered:ratio": "it begins with the first full hour",
     'index=~"logs-.+"': "there is an index once Logstash runs",
 }
 # Without `offset`: a stack that is five minutes old has no data from an hour ago.
