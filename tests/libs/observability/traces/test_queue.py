@@ -282,23 +282,24 @@ def test_all_that_ends_is_exported_or_counted_as_lost_whatever_the_collector_doe
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         provider, queue = provider_of(FastExporter(), encode)
         tracer = provider.get_tracer("test")
-        ended = 0
+        received: list[str] = []
         for status in (200, 400, 200):
-            collector.status = status
+            collector.status, before = status, len(collector.requests)
             for _ in range(150):
                 tracer.start_span(f"span {status}").end()
-                ended += 1
             assert queue.force_flush()
-    received = [name for status, request in zip((200, 400, 200), collector.requests, strict=True)
-                for name in decode_otlp(request[2]) if status == 200]  # fmt: skip
+            if status == 200:
+                received += [name for _, _, body in collector.requests[before:] for name in decode_otlp(body)]
     tracer.start_span("nobody listens any more").end()
     monkeypatch.setattr("libs.observability.traces.queue.STOP_SECONDS", 0.1)
     provider.shutdown()
     tracer.start_span("too late").end()
     lost = counted()
-    assert lost.pop("exported") == len(received) == 200
-    assert lost == {"queue_full": 150, "export_failed": 101, "shutdown": 1}
-    assert sum(lost.values()) + len(received) == ended + 2
+    # At least 100 of each 150: the queue holds as many, and more if its thread empties it meanwhile.
+    assert lost.pop("exported") == len(received) >= 200
+    assert lost["export_failed"] >= 101
+    assert lost["shutdown"] == 1
+    assert sum(lost.values()) + len(received) == 3 * 150 + 2
 
 
 def test_a_forked_process_exports_its_own_spans_and_not_its_parents(run):
