@@ -80,9 +80,15 @@ def own_name(name: str) -> str:
 
 
 def bound() -> dict[str, object]:
-    """The fields bound to the current request or message (not a copy: do not change it)."""
+    """The fields bound to the current request or message (not a copy: do not change it).
+
+    Without what `explain` has said, which only the line of the request tells.
+    """
     scope = _current()
-    return {} if scope is None else scope[1]
+    if scope is None:
+        return {}
+    fields = scope[1]
+    return fields if "error" not in fields else {name: value for name, value in fields.items() if name != "error"}
 
 
 def _current() -> Scope | None:

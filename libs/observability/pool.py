@@ -6,13 +6,13 @@ from time import perf_counter
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, Status, StatusCode
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 from .errors import type_name
 from .metrics.families import DB_POOL_TIMEOUTS, DB_POOL_WAIT, DB_POOL_WAITING
+from .traces.clients import is_traced
 from .traces.scope import get_tracer
 
 WAIT_SPAN = "db.client.connection wait"
@@ -56,6 +56,6 @@ class MeasuredPool(AsyncAdaptedQueuePool):
             span.end()
 
     def _span(self) -> Span:
-        if not is_instrumentation_enabled() or not trace.get_current_span().get_span_context().is_valid:
+        if not is_traced():
             return trace.INVALID_SPAN
         return _tracer.start_span(WAIT_SPAN, attributes={"db.client.connection.pool.name": self._name})

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from opentelemetry import trace
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
 from prometheus_client import Histogram
 from sqlalchemy import Connection, Engine, event
@@ -21,6 +20,7 @@ from .errors import type_name
 from .metrics.families import DB_DURATION, DB_POOL_CONNECTIONS, DB_POOL_LIMIT
 from .sql_text import LONGEST_STATEMENT, QUOTED_TWICE, summary_of, without_literals
 from .traces.attributes import Shared
+from .traces.clients import is_traced
 from .traces.scope import get_tracer
 
 # Statements that only control the transaction get no span.
@@ -124,22 +124,12 @@ class _Hooks:
             end(connection)
 
     def timed(self, connection: PoolProxiedConnection, statement: str, run: Callable[[], Result]) -> Result:
-        kind, began, started = self._kind_of(statement), time_ns(), perf_counter()
+        kind = self._kind_of(statement)
         if kind is None:
             return run()
         if kind.writes:
             connection.info[WROTE] = True
-        failure: BaseException | None = None
-        try:
-            return run()
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            seconds = perf_counter() - started
-            kind.duration.observe(seconds)
-            if failure or seconds >= SLOW_SECONDS:
-                _end(self._span(kind, start_time=began), failure)
+        return self._measure(kind, run, only_if_slow=True)
 
     def _run(
         self,
@@ -156,8 +146,17 @@ class _Hooks:
         self._measure(kind, lambda: execute(*arguments), more)
         return True
 
-    def _measure(self, kind: _Kind, run: Callable[[], Result], more: Mapping[str, int] | None = None) -> Result:
-        span, started = self._span(kind, more), perf_counter()
+    def _measure(
+        self,
+        kind: _Kind,
+        run: Callable[[], Result],
+        more: Mapping[str, int] | None = None,
+        *,
+        only_if_slow: bool = False,
+    ) -> Result:
+        """Times it, as a span too: always, or only if it is slow or fails."""
+        span = None if only_if_slow else self._span(kind, more)
+        began, started = time_ns(), perf_counter()
         failure: BaseException | None = None
         try:
             return run()
@@ -165,13 +164,16 @@ class _Hooks:
             failure = error
             raise
         finally:
-            kind.duration.observe(perf_counter() - started)
+            seconds = perf_counter() - started
+            kind.duration.observe(seconds)
+            if only_if_slow and (failure or seconds >= SLOW_SECONDS):
+                span = self._span(kind, start_time=began)
             _end(span, failure)
 
     def _span(
         self, kind: _Kind, more: Mapping[str, int] | None = None, start_time: int | None = None
     ) -> trace.Span | None:
-        if not is_instrumentation_enabled() or not trace.get_current_span().get_span_context().is_valid:
+        if not is_traced():
             return None
         attributes = {**kind.attributes, **more} if more else kind.attributes
         return self._tracer.start_span(kind.name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time)

@@ -77,7 +77,9 @@ def note(error: BaseException) -> bool:
     """Whether the error only says that the database is away or the pool is full; then it is counted."""
     if isinstance(error, PoolTimeout):
         POOL.failed(error)
-    elif (isinstance(error, OSError) and error.filename is None) or (isinstance(error, DBAPIError) and _is_away(error)):
+    elif (isinstance(error, OSError) and error.filename is None) or (
+        isinstance(error, DBAPIError) and is_lost_or(error, AWAY)
+    ):
         DATABASE.failed(error)
     else:
         return False
@@ -99,5 +101,6 @@ def brief(error: BaseException) -> dict[str, str]:
     return {"type": type_name(error), "message": to_string(error)}
 
 
-def _is_away(error: DBAPIError) -> bool:
-    return error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "").startswith(AWAY)
+def is_lost_or(error: DBAPIError, states: tuple[str, ...]) -> bool:
+    """Whether the connection is lost, or the SQLSTATE begins with one of these."""
+    return error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "").startswith(states)

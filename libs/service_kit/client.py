@@ -1,9 +1,9 @@
 """Calls to another service: deadline, retries with jitter, circuit breaker, the caller's token, the trace.
 
-From the outside in: a place among the calls of this process, a deadline, the retries, the breaker, and one attempt with its
-own time-outs. httpx2 is the
-maintained fork of httpx with the same interface; with twenty concurrent calls the pool of httpx 0.28 uses three times
-as much CPU, because it examines every waiting call whenever one ends. Only this module imports it.
+From the outside in: a place among the calls of this process, a deadline, the retries, the breaker, and one attempt with
+its own time-outs. httpx2 is the maintained fork of httpx with the same interface; with twenty concurrent calls the pool of
+httpx 0.28 uses three times as much CPU, because it examines every waiting call whenever one ends. Only this module imports
+it.
 """
 
 import asyncio

@@ -160,6 +160,8 @@ def problems(*refused: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
 
 def problem_types(route: RouteContext) -> list[str]:
     """The types of problem that a route documents, and those that any route of the API can answer with."""
+    if not getattr(route, "include_in_schema", False):
+        return []
     described: Mapping[Any, Mapping[str, Any]] = getattr(route, "responses", None) or {}
     return [*USUAL_TYPES, *chain(*(entry.get(PROBLEM_TYPES, ()) for entry in described.values()))] if described else []
 
@@ -188,7 +190,7 @@ PASSING = ("08", "53", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
 
 def is_passing(error: DBAPIError) -> bool:
     """Whether the error is transient: the same statement may succeed a little later."""
-    return error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "").startswith(PASSING)
+    return availability.is_lost_or(error, PASSING)
 
 
 Conflicts = Mapping[str, type[ServiceError]]

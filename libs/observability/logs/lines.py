@@ -84,7 +84,6 @@ class LineFormatter(OrjsonFormatter):
         if record.stack_info is not None:
             fields["stack_info"] = record.stack_info
         plain, budget = ids_of(get_current_span()) | bound(), Budget()
-        plain.pop("error", None)  # `explain` says it of the request
         for each, value in islice(fields.items(), MOST_FIELDS):
             key = plain_key(each)
             plain[own_name(key)] = redact(key, value, budget)

@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.samples import Exemplar
 
 from ..forks import in_child
+from .names import FirstNames
 
 # From a cached read to the longest wait of a user; the service levels are measured at 0.25, 0.5 and 1 second.
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -23,7 +24,6 @@ BOUNDS = (*(str(bound) for bound in DURATION_BUCKETS), "+Inf")
 
 # Of the status groups that a route can answer with; nobody watches redirects.
 DECLARED_GROUPS = (2, 4, 5)
-MOST_PROBLEM_TYPES = 100
 OTHER = "_OTHER"
 """Stands for any method or type of problem that is not among the known ones."""
 
@@ -62,7 +62,7 @@ class HttpMetrics:
             ("handler", "type"),
             registry=registry,
         )
-        self._types: set[str] = set()
+        self._types = FirstNames(OTHER)
         # Bounded by the route templates, the known methods and the status groups.
         self._series: dict[tuple[str, str, int], Series] = {}
         self._renew_lock()
@@ -87,10 +87,7 @@ class HttpMetrics:
 
     def problem(self, handler: str, code: str) -> Counter:
         """Where problems of this type are counted; those of a program that invents ever more types, together."""
-        if len(self._types) >= MOST_PROBLEM_TYPES and code not in self._types:
-            code = OTHER
-        self._types.add(code)
-        return self._problems.labels(handler, code)
+        return self._problems.labels(handler, self._types(code))
 
     def observe(self, series: Series, seconds: float, ended_at: float, trace_id: int | None) -> None:
         """Counts a request that was answered at `ended_at` (seconds since 1970) after `seconds`.

@@ -17,9 +17,9 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 from ..forks import in_child
 from ..settings import LEVELS
+from .names import FirstNames
 
 GC_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
-MOST_TYPES, OTHER = 100, "other"
 
 EXCEPTIONS = Counter(
     "http_exceptions_total", "Requests that ended with an unexpected exception, by its type.", ("type",)
@@ -28,7 +28,7 @@ THREADS = Gauge("thread_pool_threads", "Threads of the pool for synchronous endp
 THREADS_LIMIT = Gauge("thread_pool_limit", "Threads that the pool may use at most.")
 THREADS_WAITING = Gauge("thread_pool_pending_requests", "Who is waiting for a thread of the pool.")
 
-_types: set[str] = set()
+_known = FirstNames("other")
 
 
 class InFlight:
@@ -126,6 +126,4 @@ def show_threads() -> None:
 
 def count_exception(kind: str) -> None:
     """Counts an exception by its type; of the types after the first hundred as `other`."""
-    if len(_types) < MOST_TYPES:
-        _types.add(kind)
-    EXCEPTIONS.labels(kind if kind in _types else OTHER).inc()
+    EXCEPTIONS.labels(_known(kind)).inc()

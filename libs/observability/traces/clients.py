@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled, suppress_instrumentation
 
 from ..redaction import redact_string
 
@@ -13,6 +13,11 @@ URL_TEMPLATE = "url.template"
 """The extension of a request by which a caller names its span: `client.get(url, extensions={URL_TEMPLATE: "/users/{id}"})`."""
 quietly = suppress_instrumentation
 """`with quietly():` calls and queries inside leave no spans."""
+
+
+def is_traced() -> bool:
+    """Whether what happens now belongs to a trace, and is not done quietly."""
+    return is_instrumentation_enabled() and trace.get_current_span().get_span_context().is_valid
 
 
 def instrument_clients() -> None:

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pydantic import ValidationError
 
 from libs.contracts import CloudEvent
+from libs.observability.traces.clients import quietly
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import Refused, ServiceAccount, ServiceClient
 from libs.service_kit.events.inbox import Handlers, consume
@@ -36,7 +36,7 @@ class HttpTransport:
 
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
         """See `relay.Transport`."""
-        with suppress_instrumentation():
+        with quietly():
             try:
                 answer = await self._clients[destination].post(
                     PATH,

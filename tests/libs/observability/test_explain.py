@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI, HTTPException, Response
 
 from libs.observability import bind, explain, get_logger
-from libs.observability.metrics.http import MOST_PROBLEM_TYPES
+from libs.observability.metrics.names import MOST_NAMES
 from tests.libs.observability.example import counts
 
 log = get_logger("orders")
@@ -105,11 +105,11 @@ async def test_a_bound_field_of_that_name_is_no_explanation(client, lines):
 
 
 async def test_codes_that_are_invented_by_clients_are_bounded(client, lines, registry):
-    for code in range(100, 2 * MOST_PROBLEM_TYPES + 100):
+    for code in range(100, 2 * MOST_NAMES + 100):
         await client.get(f"/invented/{code}")
     counted = counts(registry, "http_problems_total")
-    assert len(counted) == MOST_PROBLEM_TYPES + 1
-    assert counted[("handler", "/invented/{code}"), ("type", "_OTHER")] == MOST_PROBLEM_TYPES
+    assert len(counted) == MOST_NAMES + 1
+    assert counted[("handler", "/invented/{code}"), ("type", "_OTHER")] == MOST_NAMES
     assert len(lines()[0]["error"]["code"]) == 64
 
 

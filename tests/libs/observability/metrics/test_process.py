@@ -13,8 +13,9 @@ from prometheus_client import REGISTRY
 
 from libs.observability.metrics import process
 from libs.observability.metrics.lag import measuring_loop_lag
+from libs.observability.metrics.names import MOST_NAMES, FirstNames
 from libs.observability.metrics.page import metrics_page
-from libs.observability.metrics.process import MOST_TYPES, OTHER, count_exception, measure_pauses
+from libs.observability.metrics.process import count_exception, measure_pauses
 from tests.fixtures.waiting import eventually_async
 from tests.libs.observability.example import OFF
 
@@ -60,11 +61,11 @@ async def test_an_unexpected_exception_is_counted_by_its_type(client, service):
 
 
 def test_the_types_of_exceptions_are_bounded(monkeypatch):
-    monkeypatch.setattr(process, "_types", set())
-    before = value("http_exceptions_total", type=OTHER)
-    for number in range(MOST_TYPES + 5):
+    monkeypatch.setattr(process, "_known", FirstNames("other"))
+    before = value("http_exceptions_total", type="other")
+    for number in range(MOST_NAMES + 5):
         count_exception(f"Odd{number}")
-    assert value("http_exceptions_total", type=OTHER) == before + 5
+    assert value("http_exceptions_total", type="other") == before + 5
 
 
 def test_pauses_of_the_garbage_collector_are_timed():
