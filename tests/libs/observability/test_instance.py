@@ -1,9 +1,6 @@
 """A process has one id on its spans, in its metrics and in its lines, and a forked one has another."""
 
 import json
-import os
-
-import pytest
 
 PROGRAM = """
 import json, os
@@ -50,7 +47,6 @@ def test_an_id_that_the_environment_gives_is_kept(run):
     assert json.loads(result.stdout)[0] == ["replica-7"] * 3
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_process_is_another_one_in_all_three_signals(run):
     result = run(PROGRAM, OTEL_TRACES_EXPORTER="none", FORK="1")
     before, child, after = (json.loads(line) for line in result.stdout.splitlines())

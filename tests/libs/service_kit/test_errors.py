@@ -332,4 +332,5 @@ async def test_the_wrong_fields_are_named_in_the_line_without_what_they_hold(cli
 async def test_the_problems_that_a_route_documents_are_counted_from_0(client):
     for code in ("note-code-taken", "unauthorized", "forbidden", "invalid-input", "unavailable"):
         assert REGISTRY.get_sample_value("http_problems_total", {"handler": NOTES, "type": code}) is not None
-    assert REGISTRY.get_sample_value("http_problems_total", {"handler": "/health/ready", "type": "unavailable"}) is None
+    for handler in ("/health/ready", "/docs"):
+        assert REGISTRY.get_sample_value("http_problems_total", {"handler": handler, "type": "unavailable"}) is None

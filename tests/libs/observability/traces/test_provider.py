@@ -1,7 +1,6 @@
 """Our provider does what the public classes promise, to libraries, to samplers and to processors of anybody's."""
 
 import json
-import os
 
 import pytest
 from opentelemetry import trace
@@ -106,7 +105,6 @@ def test_fastapis_own_telemetry_leaves_no_spans_and_is_one_warning(caplog):
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_process_is_another_instance_of_the_service(run):
     result = run(
         "import os\n"
