@@ -10,9 +10,6 @@ from tests.stack.measured import sources
 ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
 # A selector with one of these in it may match no series while all is well.
 MAY_MATCH_NOTHING = {
-    "events_dead_total": "the series begins with the first dead event",
-    'status="5xx"': "the series begins with the first request that failed",
-    "events_failed_total": "the series begins with the first event that failed",
     "otelcol_receiver_refused_spans_total": "Jaeger's series begins with the first span that it refuses",
     "otelcol_exporter_send_failed_spans_total": "Jaeger's series begins with the first span that it does not store",
     "ALERTS{": "no service has been down",
