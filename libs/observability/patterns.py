@@ -25,10 +25,29 @@ _NAME = (
 )
 # JSON in JSON has backslashes in front of its quotes.
 _QUOTE = r"\\*+[\"']"
-# After a quoted name a comma (pairs, argv) or the end of the line (forms) will do.
-_IS = rf"(?:{_QUOTE}\s{{0,4}}(?:,|=>|[=:]|[\r\n])|\s{{0,4}}+(?:=>|[=:>]|%3d))\s{{0,8}}"
+_ASSIGN = r"\s{0,4}+(?:=>|[=:])\s{0,8}"
+# After a quoted name a comma (pairs, argv) or the end of the line (forms) will do, unless the name is itself the value of
+# a field: then another field follows, or a bracket closes.
+_NO_FIELD = rf"(?!\s{{0,64}}+(?:{_QUOTE}[\w.-]{{1,64}}+{_QUOTE}\s?(?:=>|:)|:?[\w.-]{{1,64}}+=|[\]}})]))"
+_IS = rf"(?:{_QUOTE}\s{{0,4}}(?:[,\r\n]{_NO_FIELD}|=>|[=:])|\s{{0,4}}+(?:=>|[=:>]|%3d))\s{{0,8}}"
 _QUOTED = r"b?(?P<quote>\\*+[\"'])(?:(?s:.){0,4096}?(?<!\\)(?P=quote)|(?s:.)*+)"
 _VALUE = rf"(?:{_QUOTED}|[\[{{(][^\]}})]{{0,2048}}+[\]}})]?|[^\s,;&'\"<>\\]++)"
+
+NAMING = (
+    ("name", "key", "header", "field", "param", "parameter", "variable", "property", "attribute", "type", "path")
+    + ("loc",)  # pydantic's: a list
+)  # fmt: skip
+PAIRED = ("value", "values", "input")
+"""How fields are called that hold a name, and the value that belongs to it: `{"name": "authorization", "value": "…"}`."""
+_PAIRED_NAME = re.compile(
+    rf"(?:{'|'.join(NAMING)})(?:{_QUOTE})?{_ASSIGN}"
+    rf"(?:(?P<quote>{_QUOTE})?-{{0,2}}[\w.-]{{1,64}}+(?(quote)(?P=quote))|[\[(][^\[\](){{}}]{{1,64}}+)"
+)
+_SECRET_NAME = re.compile(_NAME)
+_PAIRED_VALUE = re.compile(rf"((?:{'|'.join(PAIRED)})(?:{_QUOTE})?{_ASSIGN}){_VALUE}")
+# `}, {`, `), Header(`, `/> <`, and the dash of a list in YAML.
+_NEXT_RECORD = re.compile(r"[\]})>][\s\\n,]{0,32}+[\w.]{0,64}+[\[{(<]|\n\s{0,32}+-\s")
+MOST_VALUES = 128
 
 # What a rule is looked for by, and the rule. Its group 1 stays, and what follows of the match is hidden.
 _RULES = [
@@ -36,7 +55,7 @@ _RULES = [
     for needed, pattern in (
         (("private key",), r"-----begin [a-z0-9 ]{0,32}private key(?s:.)*?(?:-----end [a-z0-9 ]{0,64}+-----|\Z)"),
         (("eyj",), r"eyj(?<![\w-]eyj)[\w.-]{6,}+"),
-        (("query argument $",), r"(query argument \$\d{1,9}[^:\n]{0,64}+: )(?:(?s:.)*(?= \()|(?s:.)*)"),
+        (("query argument $",), r"(query argument \$\d{1,9}[^:\n$]{0,64}+: )(?:(?s:.)*(?= \()|(?s:.)*)"),
         (("failing row contains",), r"(failing row contains )\((?:(?s:.)*\)\.|(?s:.)*)"),
         (("key (",), r"(key \([^=\n]{1,64}+=)\((?:(?s:.){0,4096}?\)(?= already| is | conflicts|\.)|(?s:.)*)"),
         (("input_value=",), r"(input_value=)(?:(?s:.){0,4096}?(?=, input_type=)|(?s:.)*)"),
@@ -82,12 +101,22 @@ def without_secrets(string: str) -> str:
     found: list[Found] = []
     if _CANDIDATE.search(lowered):
         for needed, pattern in _RULES:
-            if any(each in lowered for each in needed):
+            if _has_any(lowered, needed):
                 found += _found(pattern, lowered)
         if "://" in lowered and "@" in lowered:
             found += _url_passwords(lowered)
+        if "value" in lowered or "input" in lowered:
+            found += _paired_values(lowered)
     found += _found(_RESIDENT, lowered)
     return _without(string, sorted(found)) if found else string
+
+
+def _has_any(string: str, words: tuple[str, ...]) -> bool:
+    """As `any` with a generator, which would take most of the time that a short string takes."""
+    for word in words:  # noqa: SIM110
+        if word in string:
+            return True
+    return False
 
 
 def _found(pattern: re.Pattern[str], string: str) -> list[Found]:
@@ -99,6 +128,39 @@ def _found(pattern: re.Pattern[str], string: str) -> list[Found]:
     if len(found) == MOST_FOUND:
         found[-1] = (found[-1][0], len(string))
     return found
+
+
+def _paired_values(string: str) -> Iterator[Found]:
+    """The values that belong to a secret's name, in the same record before or behind it, or else in a later one."""
+    names = [
+        (match.start(), 0, match.end())
+        for match in _PAIRED_NAME.finditer(string)
+        if _SECRET_NAME.search(string, match.start(), match.end())
+    ][:MOST_FOUND]
+    if not names:
+        return
+    values = [
+        (match.start(), match.end(1), match.end()) for match in islice(_PAIRED_VALUE.finditer(string), MOST_VALUES)
+    ]
+    before: list[Found] = []
+    is_secret = is_found = False
+    position = 0
+    for start, hidden, end in sorted(names + values):
+        if _NEXT_RECORD.search(string, position, start):
+            before = []
+            is_secret = is_secret and not is_found
+        position = end
+        if not hidden:
+            yield from before
+            is_secret, is_found = True, bool(before)
+        else:
+            before.append((hidden, end))
+            is_found = is_secret
+            if is_secret:
+                yield hidden, end
+    for found, most in ((names, MOST_FOUND), (values, MOST_VALUES)):
+        if len(found) == most:
+            yield found[-1][-1], len(string)
 
 
 def _without(string: str, found: list[Found]) -> str:

@@ -1,9 +1,9 @@
 """What may be written of a value: plain JSON without secrets or resident registration numbers, and little enough of it.
 
 A secret is known by the name of its field, or by its look (`patterns`). Nothing here raises, whatever a value does when it
-is looked at. One `Budget` bounds what is looked at and what is written, not each level of a value: 200 values and 8,192
-characters for all the fields of a line, which take a millisecond or two at most. What exceeds it is left out. Only the time
-that a value's own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is asked once.
+is read. One `Budget` bounds what is read and written of all the fields of a line, however deep their values are nested:
+200 values and 4,096 characters, which take a millisecond at most. What exceeds it is left out. Only the time that a value's
+own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is called once.
 """
 
 import re
@@ -15,21 +15,22 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, cast
 
-from .patterns import HIDDEN, without_secrets
+from .patterns import HIDDEN, NAMING, PAIRED, without_secrets
 from .records import parts_of_record
 
 __all__ = ["HIDDEN", "LONGEST_STRING", "Budget", "is_secret", "plain_key", "redact", "redact_string", "to_string"]
 
-LONGEST_STRING = 4096
+LONGEST_STRING = 2048
 LONGEST_NAME = 128
 DEEPEST = 8
 LARGEST_INTEGER = 2**63 - 1
 # Digits take quadratic time, and Python refuses to write more than 4,300.
 LONGEST_INTEGER = 4096
 LEFT_OUT = "…"
+LEAST_CHARGED = 32
+"""Characters of the budget that a key or a string takes at least: a short one costs a search too."""
 # What is cut off must not hide the rest of a secret that begins before it.
 OVERLAP = 128
-PAIRED = ("name", "key")  # `{"name": "authorization", "value": "…"}`
 
 _SECRET_WORDS = frozenset(
     ("pwd", "secret", "token", "jwt", "cookie", "signature", "sig", "rrn", "ssn", "otp")  # and their plurals
@@ -40,15 +41,15 @@ _SECRET_PARTS = (
     + ("apikey", "accesskey", "privatekey", "signingkey", "encryptionkey", "residentregistration", "residentnumber")
 )  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_NAME = re.compile(r"-{0,2}[\w.-]{1,64}")
+_NAME = re.compile(r"(?:b')?-{0,2}[\w.-]{1,64}'?")  # bytes are shown as `b'cookie'`
 
 
 class Budget:
-    """How much of some values may still be looked at and written."""
+    """How many values may still be read, and how many of their characters written."""
 
     __slots__ = ("characters", "values")
 
-    def __init__(self, values: int = 200, characters: int = 8192) -> None:
+    def __init__(self, values: int = 200, characters: int = 4096) -> None:
         self.values = values
         self.characters = characters
 
@@ -140,20 +141,21 @@ def _redact(name: str, value: Any, budget: Budget, above: tuple[int, ...]) -> ob
         return cast("object", value)
     if is_secret(name):
         return HIDDEN
-    if kind is str:
-        return _redact_string(value, budget)
     if (kind is int and -LARGEST_INTEGER <= value <= LARGEST_INTEGER) or kind is float:
         return cast("object", value)
+    if budget.characters <= 0:
+        return LEFT_OUT
+    if kind is str:
+        return _redact_string(value, budget)
     return _safely(_look, value, name, kind, budget, above)
 
 
 def _redact_string(string: str, budget: Budget) -> str:
-    if budget.characters <= 0:
-        return LEFT_OUT
     longest = min(LONGEST_STRING, budget.characters)
     redacted = redact_string(string, longest)
     # What is hidden has cost its search, and what is no ASCII takes more bytes.
-    budget.characters -= max(min(len(string), longest), len(redacted)) * (1 if string.isascii() else 3)
+    characters = max(min(len(string), longest), len(redacted)) * (1 if string.isascii() else 3)
+    budget.characters -= max(characters, LEAST_CHARGED)
     return redacted
 
 
@@ -184,14 +186,20 @@ def _look(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, .
 
 def _mapping(value: Any, budget: Budget, above: tuple[int, ...]) -> dict[str, object]:
     redacted: dict[str, object] = {}
-    # Of a real dictionary only: no code of anybody's runs there.
-    named = cast("dict[str, object]", value) if type(value) is dict else {}
-    hides_value = any(_names_a_secret(named.get(name)) for name in PAIRED)
     for item in _readable(value.items, budget):
         key = plain_key(item[0])
-        budget.characters -= len(key)
-        redacted[key] = HIDDEN if hides_value and key == "value" else _redact(key, item[1], budget, above)
-    return redacted
+        budget.characters -= max(len(key), LEAST_CHARGED)
+        redacted[key] = _redact(key, item[1], budget, above)
+    return _without_paired(redacted, budget)
+
+
+def _without_paired(fields: dict[str, object], budget: Budget) -> dict[str, object]:
+    """The fields without a value that belongs to the name of a secret: `{"name": "authorization", "value": "…"}`."""
+    names = [each for key, each in fields.items() if key.lower().endswith(NAMING)]
+    is_cut = budget.values <= 0 or budget.characters <= 0  # the name may be what was left out
+    if is_cut or any(_names_a_secret(_last(each)) for each in names):
+        return {key: HIDDEN if key.lower().endswith(PAIRED) else each for key, each in fields.items()}
+    return fields
 
 
 def _sequence(name: str, value: Iterable[object], budget: Budget, above: tuple[int, ...]) -> list[object]:
@@ -200,7 +208,7 @@ def _sequence(name: str, value: Iterable[object], budget: Budget, above: tuple[i
     for member in _readable(value.__iter__, budget):
         redacted.append(HIDDEN if is_hidden else _redact(name, member, budget, above))
         # Headers as pairs, arguments of a program: a secret's name, and behind it the secret.
-        is_hidden = _names_a_secret(member)
+        is_hidden = _names_a_secret(redacted[-1])
     return redacted
 
 
@@ -212,10 +220,14 @@ def _readable(read: Callable[[], Iterable[Any]], budget: Budget) -> Iterator[Any
             yield next(iterator)
 
 
-def _names_a_secret(value: object) -> bool:
-    if type(value) is bytes:
-        value = value[:LONGEST_NAME].decode("latin-1")
-    return type(value) is str and len(value) <= LONGEST_NAME and bool(_NAME.fullmatch(value)) and is_secret(value)
+def _last(shown: object) -> object:
+    """Of a list the last member: pydantic's `loc` ends with the name."""
+    members = cast("list[object]", shown) if type(shown) is list else []
+    return members[-1] if members else shown
+
+
+def _names_a_secret(shown: object) -> bool:
+    return type(shown) is str and len(shown) <= LONGEST_NAME and bool(_NAME.fullmatch(shown)) and is_secret(shown)
 
 
 class _Record(str):
@@ -227,10 +239,13 @@ class _Record(str):
 
 def _record(value: object, parts: Iterable[tuple[str, object]], budget: Budget, above: tuple[int, ...]) -> str:
     """`Login(name='kim', password=[redacted])`."""
-    shown: list[str] = []
+    redacted: dict[str, object] = {}
+    is_hidden = False
     for name, part in parts:
         if budget.values <= 0 or budget.characters <= 0:
             break
-        redacted = _redact(name, part, budget, above)
-        shown.append(f"{name}={redacted if redacted is HIDDEN else repr(redacted)}")
+        redacted[name] = HIDDEN if is_hidden else _redact(name, part, budget, above)
+        is_hidden = issubclass(type(value), tuple) and _names_a_secret(redacted[name])
+    fields = _without_paired(redacted, budget).items()
+    shown = [f"{name}={each if each is HIDDEN else repr(each)}" for name, each in fields]
     return _Record(f"{type(value).__qualname__}({', '.join(shown)})")
