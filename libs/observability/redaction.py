@@ -222,8 +222,10 @@ def _readable(read: Callable[[], Iterable[Any]], budget: Budget) -> Iterator[Any
 
 def _last(shown: object) -> object:
     """Of a list the last member: pydantic's `loc` ends with the name."""
-    members = cast("list[object]", shown) if type(shown) is list else []
-    return members[-1] if members else shown
+    if type(shown) is not list:
+        return shown
+    members = cast("list[object]", shown)
+    return members[-1] if members else None
 
 
 def _names_a_secret(shown: object) -> bool:
