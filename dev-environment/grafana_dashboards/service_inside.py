@@ -206,10 +206,10 @@ def events() -> Panels:
             limits=[(120, "red")],
         ),
         graph(
-            "Connected to the broker",
-            "1 while the service is connected. There is no data when events travel over HTTP, without a broker.",
+            "Dependencies that answer",
+            "1 while the database, its pool and the message broker answer; events over HTTP need no broker.",
             "short",
-            query(f"max by (instance) (broker_connected{{{PROCESS}}})", "{{instance}}"),
+            query(f"min by (instance, dependency) (dependency_up{{{PROCESS}}})", "{{dependency}} {{instance}}"),
             width=8,
             top=1,
         ),

@@ -53,7 +53,6 @@ CALLS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 RETRIES = Counter("service_call_retries_total", "Attempts to call another service after one that failed", ["target"])
-SHORT_CIRCUIT = "circuit breaker open"
 
 
 class Refused(Exception):
@@ -157,8 +156,10 @@ class ServiceClient:
             outcome = "cancelled"
             raise
         except (*RETRIED, OpenedState, TimeoutError) as error:
-            outcome = "short_circuit" if isinstance(error, OpenedState) else "failed"
-            log.warning("call failed", **self._facts(call, tried, error))
+            if isinstance(error, OpenedState):
+                outcome = "short_circuit"  # counted only: one line has said that the breaker opened
+            else:
+                log.warning("call failed", **self._facts(call, tried, error))
             raise Unavailable(
                 f"The {self.target} service does not answer now.", headers={"Retry-After": "2"}
             ) from error
@@ -202,7 +203,7 @@ class ServiceClient:
         facts = {"target": self.target, "method": call.method, "route": call.route, "attempt": tried}
         if isinstance(error, _Failed):  # 200 is a success that is no JSON
             return {**facts, "status": error.status}
-        return {**facts, "reason": SHORT_CIRCUIT if isinstance(error, OpenedState) else type(error).__name__}
+        return {**facts, "reason": type(error).__name__}
 
 
 @asynccontextmanager

@@ -23,11 +23,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from libs.observability import explain, get_logger
+from libs.observability import explain
 from libs.observability.http import trace_id
 from libs.service_kit import availability
-
-log = get_logger(__name__)
 
 SHOWN_ERRORS = 20
 """How many wrong fields one answer names: enough for a form, and a limit on the size of the answer."""
@@ -184,15 +182,6 @@ PROBLEM_SCHEMA = {
     },
 }
 
-# SQLSTATEs of transient errors: connection, resources; serialization, deadlock, lock time-out; server shutdown or start.
-PASSING = ("08", "53", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
-
-
-def is_passing(error: DBAPIError) -> bool:
-    """Whether the error is transient: the same statement may succeed a little later."""
-    return availability.is_lost_or(error, PASSING)
-
-
 Conflicts = Mapping[str, type[ServiceError]]
 """The refusal to answer when a database constraint is violated, by the constraint's name."""
 
@@ -245,7 +234,5 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     @app.exception_handler(OSError)
     async def unavailable(_: Request, error: Exception) -> Response:
         if not availability.note(error):
-            if not (isinstance(error, DBAPIError) and is_passing(error)):
-                raise error
-            log.warning("the database refused the transaction", error=availability.brief(error))
+            raise error
         return problem(503, "unavailable", headers={"Retry-After": "1"}, detail="The database cannot answer now.")

@@ -298,7 +298,6 @@ WITHOUT_PANEL = {
     "password_hashes_refused",
     "password_hashes_waiting",
     "dependency_refused_requests",
-    "dependency_up",
     "http_exceptions",
     "http_requests_inprogress",
     "log_lines_written",

@@ -34,6 +34,7 @@ class Consumer:
         self._place = partial(_queue_place, service)
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._failures = availability.Failures("event could not be committed")
 
     async def run(self, queue: AbstractRobustQueue) -> None:
         """Consume until cancelled, then finish the events that have begun, so that none of them is redelivered."""
@@ -80,9 +81,7 @@ class Consumer:
             except Exception as error:
                 # Nothing could be committed, and not because of the event: it is kept, since a reject counts as an attempt.
                 if not availability.note(error):
-                    log.warning(
-                        "event could not be committed", event_id=str(envelope.id), error=availability.brief(error)
-                    )
+                    self._failures.tell(error, event_id=str(envelope.id))
             if await self._stops_within(UNCOMMITTED_PAUSE_SECONDS):
                 return  # it is not acknowledged, so the broker redelivers it
         if refusal is None:

@@ -222,6 +222,30 @@ async def test_a_database_that_is_away_is_told_once_and_its_return_with_the_numb
     assert REGISTRY.get_sample_value("dependency_up", {"dependency": "database"}) == 1
 
 
+def test_a_dependency_is_not_up_before_it_has_answered_nor_after_it_was_left(caplog):
+    def up() -> float | None:
+        return REGISTRY.get_sample_value("dependency_up", {"dependency": "new"})
+
+    dependency = availability.Dependency("new")
+    assert up() == 0
+    dependency.answered()
+    assert up() == 1
+    dependency.left()
+    assert up() == 0
+    assert not told(caplog, about="new")
+
+
+def test_an_error_that_comes_again_and_again_is_one_line_a_minute_with_a_count(caplog, monkeypatch):
+    failures = availability.Failures("cannot work", NotFound)
+    for error in (ValueError("a"), NotFound(), ValueError("b"), ConnectionError("c"), NotFound()):
+        failures.tell(error, work="x")
+    lines = [(record.levelname, bool(record.exc_info)) for record in caplog.records]
+    assert lines == [("ERROR", True), ("WARNING", False), ("WARNING", False)]
+    monkeypatch.setattr(availability, "REPEAT_SECONDS", 0.0)
+    failures.tell(ValueError("d"), work="x")
+    assert vars(caplog.records[-1])["_fields"].items() >= {"work": "x", "left_out": 1}.items()
+
+
 def test_a_success_among_failures_is_no_return(caplog):
     dependency = availability.Dependency("flapping")
     dependency.failed(ConnectionError("gone"))
@@ -261,6 +285,24 @@ async def test_background_work_that_finds_no_database_is_counted_and_not_told_ea
     running.cancel()
     assert len(told(caplog, about="away")) == 1
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_background_work_that_fails_each_time_is_told_once(caplog, monkeypatch):
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.001)
+    tries = 0
+
+    async def work(_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise ValueError("a mistake")
+
+    async def has_tried_often() -> bool:
+        return tries > 5
+
+    running = asyncio.create_task(background._keep_running("work", work, cast("Any", None)))
+    await eventually_async(has_tried_often, 10)
+    running.cancel()
+    assert caplog.messages == ["background work failed and starts again"]
 
 
 def test_a_refusal_keeps_its_detail_when_docstrings_are_removed():

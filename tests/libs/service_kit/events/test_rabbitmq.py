@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
+from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.contracts import CloudEvent
@@ -169,3 +170,4 @@ async def test_a_broker_that_accepts_a_connection_and_says_nothing_is_away(monke
     silent.set()
     server.close()
     assert seen == []
+    assert REGISTRY.get_sample_value("dependency_up", {"dependency": "broker"}) == 0
