@@ -134,7 +134,7 @@ async def _opened(engine: AsyncEngine) -> AsyncGenerator[AsyncEngine]:
 
 
 async def _fetch_keys(auth: ServiceClient) -> Mapping[str, Any]:
-    return await auth.get("/.well-known/jwks.json")
+    return await auth.get("/.well-known/jwks.json", dict[str, Any])
 
 
 async def _replay(_: Request, replay: Exception) -> Response:

@@ -7,13 +7,13 @@ it.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import httpx2 as http
+import orjson
 import stamina
 from prometheus_client import Counter, Enum, Histogram
 from purgatory import AsyncCircuitBreakerFactory
@@ -35,6 +35,9 @@ CALLS_AT_ONCE = 10
 ATTEMPTS = 3
 BREAKER_FAILURES = 5
 BREAKER_SECONDS = 10.0
+JSON = "application/json"
+# The longest answers are those to a batch of events.
+LARGEST_ANSWER = 4 * 1024 * 1024
 # uvicorn closes an idle connection after five seconds: a request must not be sent on one at that moment.
 KEEPALIVE_SECONDS = 4.0
 
@@ -65,11 +68,16 @@ class Refused(Exception):
 
 
 class _Failed(Exception):
-    """An unusable answer, which counts for the breaker and is retried: 5xx, a redirect, or a success without JSON."""
+    """An unusable answer, which counts for the breaker and is retried: 5xx, a redirect, or a success without its JSON."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+Answer = TypeVar("Answer")
+Read = Callable[[Any], Answer]
+"""What a caller needs of the JSON of an answer. One that it cannot be read from is an unusable answer."""
 
 
 class _Call(NamedTuple):
@@ -77,9 +85,11 @@ class _Call(NamedTuple):
     path: str
     route: str
     attempts: int
+    read: Read[Any]
 
 
-RETRIED = (http.TransportError, _Failed)
+# All that httpx raises of a request: no connection, a broken answer, a body that cannot be decoded.
+RETRIED = (http.RequestError, _Failed)
 
 
 class ServiceClient:
@@ -119,21 +129,19 @@ class ServiceClient:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def get(
-        self, path: str, *, route: str | None = None, token: str | None = None, params: dict[str, Any] | None = None
-    ) -> Any:
-        """The JSON answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no usable answer comes in time.
+    async def get(self, path: str, read: Read[Answer], *, route: str | None = None, token: str | None = None) -> Answer:
+        """The answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no usable answer comes in time.
 
         `route` is the template of a path that has a variable part: `/api/v1/employees/{employee_id}`.
         """
-        return await self._call(_Call("GET", path, route or path, ATTEMPTS), token, params=params)
+        return await self._call(_Call("GET", path, route or path, ATTEMPTS, read), token)
 
     async def post(
-        self, path: str, *, token: str | None = None, json: Any = None, content_type: str = "application/json"
-    ) -> Any:
-        """The JSON answer to a POST, which is tried once, since it may not be idempotent. Raises as `get` does."""
+        self, path: str, read: Read[Answer], *, token: str | None = None, json: Any = None, content_type: str = JSON
+    ) -> Answer:
+        """The answer to a POST, which is tried once, since it may not be idempotent. Raises as `get` does."""
         headers = {"content-type": content_type}
-        return await self._call(_Call("POST", path, path, attempts=1), token, json=json, headers=headers)
+        return await self._call(_Call("POST", path, path, 1, read), token, json=json, headers=headers)
 
     async def _call(self, call: "_Call", token: str | None, **request: Any) -> Any:
         """Count, time and, if it fails, log a call."""
@@ -181,27 +189,31 @@ class ServiceClient:
             RETRIES.labels(self.target).inc()
         try:
             async with await self._breakers.get_breaker(self.target):
-                response = await self._http.request(
-                    call.method, call.path, extensions={URL_TEMPLATE: call.route}, **request
-                )
-                document = _document(response)
-                if (
-                    response.status_code >= 500
-                    or response.is_redirect
-                    or (response.is_success and document is _NO_JSON)
-                ):
-                    raise _Failed(response.status_code)
+                status, content = await self._exchange(call, **request)
+                if status < 400:
+                    return _read(call.read, status, content)
+                if status >= 500:
+                    raise _Failed(status)
         except RETRIED as error:
             if number < call.attempts:
                 log.warning("call is tried again", **self._facts(call, number, error))
             raise
-        if response.status_code >= 400:
-            raise Refused(response.status_code, cast("dict[str, Any]", document) if isinstance(document, dict) else {})
-        return document
+        raise Refused(status, _problem(content))
+
+    async def _exchange(self, call: "_Call", **request: Any) -> tuple[int, bytes]:
+        """The status and the body of the answer. A body that does not end would fill the memory before the deadline."""
+        content = bytearray()
+        extensions = {URL_TEMPLATE: call.route}
+        async with self._http.stream(call.method, call.path, extensions=extensions, **request) as response:
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > LARGEST_ANSWER:
+                    raise _Failed(response.status_code)
+        return response.status_code, bytes(content)
 
     def _facts(self, call: "_Call", tried: int, error: Exception) -> dict[str, Any]:
         facts = {"target": self.target, "method": call.method, "route": call.route, "attempt": tried}
-        if isinstance(error, _Failed):  # 200 is a success that is no JSON
+        if isinstance(error, _Failed):  # 200 is a success without the JSON that was asked for
             return {**facts, "status": error.status}
         return {**facts, "reason": type(error).__name__}
 
@@ -217,33 +229,20 @@ async def open_clients(
         }
 
 
-_NO_JSON = object()
-
-
-def _document(response: http.Response) -> Any:
-    """The JSON of an answer, None when it is empty. A proxy in between may answer with something else."""
+def _read(read: Read[Answer], status: int, content: bytes) -> Answer:
+    """What the caller needs of a success. A proxy in between may answer with something else."""
+    if not 200 <= status < 300:  # redirects are not followed
+        raise _Failed(status)
     try:
-        return response.json() if response.content else None
+        return read(orjson.loads(content))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _Failed(status) from error
+
+
+def _problem(content: bytes) -> dict[str, Any]:
+    """The problem document of a refusal, empty if there is none."""
+    try:
+        document = orjson.loads(content)
     except ValueError:
-        return _NO_JSON
-
-
-class ServiceAccount:
-    """The token of this service's own account, for calls that no user started; renewed before it expires."""
-
-    def __init__(self, auth: ServiceClient, client_id: str, client_secret: str) -> None:
-        self._auth = auth
-        self._credentials = {"client_id": client_id, "client_secret": client_secret}
-        self._token = ""
-        self._renew_at = float("-inf")
-
-    async def token(self) -> str:
-        """A token that is valid for at least half its life. Raises as `ServiceClient.post` does."""
-        if time.monotonic() >= self._renew_at:
-            answer = await self._auth.post("/api/v1/auth/token", json=self._credentials)
-            self._token, self._renew_at = answer["access_token"], time.monotonic() + answer["expires_in"] / 2
-        return self._token
-
-    def forget(self) -> None:
-        """Drop a token that was refused, so that the next call asks for a new one."""
-        self._renew_at = float("-inf")
+        return {}
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
