@@ -1,6 +1,7 @@
 """The composition of a service: its middleware, routers, error handlers, health checks and lifetime, on one screen."""
 
 import gc
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -113,6 +114,8 @@ def run(app: FastAPI, *, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that closes; under nohup it is ignored
+        signal.signal(signal.SIGHUP, _terminate)
     uvicorn.run(
         app,
         host=host,
@@ -123,6 +126,10 @@ def run(app: FastAPI, *, host: str, port: int) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
     )
+
+
+def _terminate(*_: object) -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 @asynccontextmanager

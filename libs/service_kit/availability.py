@@ -6,6 +6,10 @@ That a dependency is away is an expected state: it needs no stack, and no line f
 import time
 from typing import Any
 
+from asyncpg.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
+    InvalidCachedStatementError,
+    OutdatedSchemaCacheError,
+)
 from prometheus_client import Counter, Gauge
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -100,8 +104,13 @@ def note(error: BaseException) -> bool:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether it is a transient error of the database: the same statement may succeed a little later."""
-    return _says(error, AWAY + OVERTAKEN)
+    """Whether it is a transient error of the database: the same statement may succeed a little later.
+
+    So it does after a migration has changed a type under a connection, which knows the old one until it has failed once.
+    """
+    cause = getattr(getattr(error, "orig", None), "__cause__", None)
+    is_outdated = isinstance(cause, (InvalidCachedStatementError, OutdatedSchemaCacheError))
+    return is_outdated or _says(error, AWAY + OVERTAKEN)
 
 
 def _says(error: BaseException, states: tuple[str, ...]) -> bool:

@@ -9,6 +9,7 @@ from libs.service_kit.errors import problem
 from libs.service_kit.routing import NounRouter
 
 CHECK_SECONDS = 2.0
+METHODS = ["GET", "HEAD"]  # some load balancers ask by HEAD
 
 
 def health_router(service: str) -> APIRouter:
@@ -18,11 +19,11 @@ def health_router(service: str) -> APIRouter:
     """
     router = NounRouter(prefix="/health", include_in_schema=False)
 
-    @router.get("/live")
+    @router.api_route("/live", methods=METHODS)
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/ready")
+    @router.api_route("/ready", methods=METHODS)
     async def ready(request: Request) -> Response:
         try:
             async with asyncio.timeout(CHECK_SECONDS), request.state.checking.connect() as connection:

@@ -194,6 +194,22 @@ async def test_a_pool_without_a_free_connection_is_503(
         assert (await first).status_code == 200
 
 
+async def test_a_type_that_changes_under_a_connection_is_unavailable_and_then_known(client, superuser):
+    for _ in range(9):  # until the statement is cached, and connections that an earlier test has cut are replaced
+        await client.get(NOTES)
+    await superuser.execute("alter table notes alter column text type varchar(900)")
+    try:
+        answers = [await client.get(NOTES) for _ in range(9)]
+        assert_problem(answers[0], 503, "unavailable")
+        assert answers[0].headers["retry-after"]
+        assert answers[-1].status_code == 200
+        assert {answer.status_code for answer in answers} == {200, 503}
+    finally:
+        await superuser.execute("alter table notes alter column text type text")
+        for _ in range(9):
+            await client.get(NOTES)
+
+
 def told(caplog: pytest.LogCaptureFixture, *, about: str) -> list[tuple[str, dict[str, Any]]]:
     """The lines about a dependency: message and fields. None of them may have a stack."""
     records = [each for each in caplog.records if vars(each).get("_fields", {}).get("dependency") == about]
