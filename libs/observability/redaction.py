@@ -1,7 +1,7 @@
-"""What may be written of a value: plain JSON without secrets or resident registration numbers, and little enough of it.
+"""Turns any value into plain JSON that is safe to log: without secrets and resident registration numbers, and bounded.
 
-A secret is known by the name of its field, or by its look (`patterns`). Nothing here raises, whatever a value does when it
-is read. One `Budget` bounds what is read and written of all the fields of a line, however deep their values are nested:
+A secret is recognised by the name of its field, or by what it looks like (`patterns`). Nothing here raises, whatever a
+value does when it is read. One `Budget` bounds what is read and written of all the fields of a line, however deep their values are nested:
 200 values and 4,096 characters, which take a millisecond at most. What exceeds it is left out. Only the time that a value's
 own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is called once.
 """
@@ -24,12 +24,12 @@ LONGEST_STRING = 2048
 LONGEST_NAME = 128
 DEEPEST = 8
 LARGEST_INTEGER = 2**63 - 1
-# Digits take quadratic time, and Python refuses to write more than 4,300.
+# In bits. Writing the digits takes quadratic time, and Python refuses to write more than 4,300 of them.
 LONGEST_INTEGER = 4096
 LEFT_OUT = "…"
 LEAST_CHARGED = 32
 """Characters of the budget that a key or a string takes at least: a short one costs a search too."""
-# What is cut off must not hide the rest of a secret that begins before it.
+# A string is searched this much further than it is shown: of a secret that is cut, the rest may be what gives it away.
 OVERLAP = 128
 
 _SECRET_WORDS = frozenset(
@@ -55,7 +55,7 @@ class Budget:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of this name may hold something that nobody should read: `accessToken`, `x-api-key`, `rrn`."""
+    """Whether the value of a field of this name must not be written: `accessToken`, `x-api-key`, `rrn`."""
     return _is_secret(name[:LONGEST_NAME])
 
 
@@ -69,7 +69,7 @@ def _is_secret(name: str) -> bool:
 
 
 def redact_string(string: str, longest: int = LONGEST_STRING) -> str:
-    """The string without what looks like a secret; bounded; valid UTF-8. It is cut before it is searched."""
+    """The string as valid UTF-8 of bounded length, without what looks like a secret. It is cut before it is searched."""
     length = str.__len__(string)
     if length > longest or type(string) is not str:
         string = str.__getitem__(string, slice(longest + OVERLAP))
@@ -80,16 +80,16 @@ def redact_string(string: str, longest: int = LONGEST_STRING) -> str:
 
 
 def redact(name: str, value: object, budget: Budget | None = None) -> object:
-    """What may be written of the field `name`: plain JSON values within the budget, hidden where its name says so.
+    """The value of the field `name` as plain JSON, as much of it as the budget allows; hidden if its name is a secret's.
 
-    Objects that JSON does not know become strings; a key keeps no dot, because an index cannot hold both `a.b` and an
-    object `a`.
+    Objects that JSON does not know become strings. Dots in keys become underscores, because an index cannot hold both a
+    field `a.b` and an object `a`.
     """
     return _redact(name, value, budget or Budget(), ())
 
 
 def plain_key(key: object) -> str:
-    """A name fit for a field: a short string without dots, and never empty."""
+    """The key as the name of a field: a short string without dots that is never empty."""
     if type(key) is str and len(key) <= LONGEST_NAME:
         return _plain_key(key)
     if isinstance(key, str):
@@ -103,7 +103,10 @@ def _plain_key(key: str) -> str:
 
 
 def to_string(value: object) -> str:
-    """The value as a string of the class `str`, its type's name if it has none. Never raises, and writes no long integer."""
+    """The value as a `str` and no subclass, or the name of its type if it cannot be written. Never raises.
+
+    A long integer becomes the number of its bits.
+    """
     kind = type(value)
     if kind is str:
         return cast("str", value)
@@ -119,14 +122,14 @@ def _to_string(value: Any, kind: type) -> str:
 
 
 def _exactly(string: str) -> str:
-    """A string whose methods are those of `str`."""
+    """The string as a `str` and no subclass, whose methods could do anything."""
     return string if type(string) is str else str.__getitem__(string, slice(LONGEST_STRING + OVERLAP))
 
 
-def _safely(look: Callable[..., object], value: object, *more: object) -> object:
-    """What a look at the value gives; the name of its type if that raises anything but the end of the program."""
+def _safely(read: Callable[..., object], value: object, *more: object) -> object:
+    """What `read` returns for the value, or the name of the value's type if it raises anything but the end of the program."""
     try:
-        return look(value, *more)
+        return read(value, *more)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # a panic of an extension is no `Exception`, and no reason to lose a line either
@@ -134,7 +137,7 @@ def _safely(look: Callable[..., object], value: object, *more: object) -> object
 
 
 def _redact(name: str, value: Any, budget: Budget, above: tuple[int, ...]) -> object:
-    """As `redact`; `above` are the values that this one is a part of."""
+    """As `redact`; `above` has the ids of the values that contain this one."""
     budget.values -= 1
     kind = cast("type[object]", type(value))
     if value is None or kind is bool:
@@ -147,20 +150,20 @@ def _redact(name: str, value: Any, budget: Budget, above: tuple[int, ...]) -> ob
         return LEFT_OUT
     if kind is str:
         return _redact_string(value, budget)
-    return _safely(_look, value, name, kind, budget, above)
+    return _safely(_redact_object, value, name, kind, budget, above)
 
 
 def _redact_string(string: str, budget: Budget) -> str:
     longest = min(LONGEST_STRING, budget.characters)
     redacted = redact_string(string, longest)
-    # What is hidden has cost its search, and what is no ASCII takes more bytes.
+    # What is hidden has been searched too, and characters beyond ASCII take up to three bytes.
     characters = max(min(len(string), longest), len(redacted)) * (1 if string.isascii() else 3)
     budget.characters -= max(characters, LEAST_CHARGED)
     return redacted
 
 
-# By `type`, never by `isinstance`: that asks the value's own `__class__`.
-def _look(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, ...]) -> object:
+# Types are compared by `type`, never by `isinstance`, which asks the value for its `__class__`.
+def _redact_object(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, ...]) -> object:
     inner = (*above, id(value))
     is_deep = len(above) >= DEEPEST or id(value) in above
     if issubclass(kind, Enum):
@@ -194,9 +197,9 @@ def _mapping(value: Any, budget: Budget, above: tuple[int, ...]) -> dict[str, ob
 
 
 def _without_paired(fields: dict[str, object], budget: Budget) -> dict[str, object]:
-    """The fields without a value that belongs to the name of a secret: `{"name": "authorization", "value": "…"}`."""
+    """The fields, with the value hidden that belongs to the name of a secret: `{"name": "cookie", "value": "[redacted]"}`."""
     names = [each for key, each in fields.items() if key.lower().endswith(NAMING)]
-    is_cut = budget.values <= 0 or budget.characters <= 0  # the name may be what was left out
+    is_cut = budget.values <= 0 or budget.characters <= 0  # then the name may not have been read
     if is_cut or any(_names_a_secret(_last(each)) for each in names):
         return {key: HIDDEN if key.lower().endswith(PAIRED) else each for key, each in fields.items()}
     return fields
@@ -207,13 +210,13 @@ def _sequence(name: str, value: Iterable[object], budget: Budget, above: tuple[i
     is_hidden = False
     for member in _readable(value.__iter__, budget):
         redacted.append(HIDDEN if is_hidden else _redact(name, member, budget, above))
-        # Headers as pairs, arguments of a program: a secret's name, and behind it the secret.
+        # In pairs such as headers, and in the arguments of a program, a secret follows its name.
         is_hidden = _names_a_secret(redacted[-1])
     return redacted
 
 
 def _readable(read: Callable[[], Iterable[Any]], budget: Budget) -> Iterator[Any]:
-    """What can be read of a collection within the budget; it may be endless, and it may break off."""
+    """The members of a collection, until the budget is spent or reading one raises; the collection may be endless."""
     with suppress(Exception):
         iterator = iter(read())
         while budget.values > 0 and budget.characters > 0:
@@ -221,7 +224,7 @@ def _readable(read: Callable[[], Iterable[Any]], budget: Budget) -> Iterator[Any
 
 
 def _last(shown: object) -> object:
-    """Of a list the last member: pydantic's `loc` ends with the name."""
+    """The last member of a list, since pydantic's `loc` ends with the name; anything else as it is."""
     if type(shown) is not list:
         return shown
     members = cast("list[object]", shown)
@@ -233,7 +236,7 @@ def _names_a_secret(shown: object) -> bool:
 
 
 class _Record(str):
-    """A record as a string. It is no string of anybody's, so that a record around it shows it without quotes."""
+    """A record as a string. Within another record it is shown without quotes, unlike the string of a field."""
 
     __slots__ = ()
     __repr__ = str.__str__

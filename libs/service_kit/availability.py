@@ -1,4 +1,4 @@
-"""Whether what a service depends on answers: one line when it stops, a count while it is away, one line when it is back.
+"""Tracks whether a service's dependencies answer: a line when one stops, a count while it is away, a line when it is back.
 
 That a dependency is away is an expected state: it needs no stack, and no line for each request that it fails.
 """
@@ -89,8 +89,9 @@ DATABASE, POOL = Dependency("database"), Dependency("database pool")
 
 
 def note(error: BaseException) -> bool:
-    """Whether the error is transient: the database is away or its pool is full, which is counted; or, with a line each
-    time, it has refused this one transaction.
+    """Report a transient error of the database; False if the error is of another kind.
+
+    A database that is away and a pool that is full are counted. A single transaction that was refused is a line.
     """
     if isinstance(error, PoolTimeout):
         POOL.failed(error)
@@ -121,13 +122,13 @@ def _says(error: BaseException, states: tuple[str, ...]) -> bool:
 
 
 def database_answered() -> None:
-    """The database has done what was asked, so it answers, and the pool had a connection."""
+    """Report that the database has answered, on a connection of the pool."""
     DATABASE.answered()
     POOL.answered()
 
 
 def brief(error: BaseException) -> dict[str, str]:
-    """The error as a field of a line, without its stack; of a wrapped one, what the driver raised."""
+    """The error as a field of a line, without its stack. For an error of SQLAlchemy it is what the driver raised."""
     while isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig
     if type(error).__module__.startswith("sqlalchemy.") and error.__cause__ is not None:
@@ -136,9 +137,9 @@ def brief(error: BaseException) -> dict[str, str]:
 
 
 class Failures:
-    """The errors of work that is tried again and again: of each type one line a minute, with the number left out.
+    """Logs the errors of work that is tried again and again: one line a minute for each type, with the number left out.
 
-    `expected` are errors that need no stack, besides those of the system and of the database.
+    Errors of the operating system, of the database and of the `expected` types are logged without a stack.
     """
 
     def __init__(self, message: str, *expected: type[Exception]) -> None:

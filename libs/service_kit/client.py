@@ -29,8 +29,8 @@ log = get_logger(__name__)
 stamina.instrumentation.set_on_retry_hooks(())
 
 DEADLINE_SECONDS = 3.0
-# As many as the other service has database connections. More would only wait there, and each that waits too long there
-# counts for the breaker; a call that waits here, at most as long as its deadline, does not.
+# As many as the other service has database connections. Further calls would only wait there, and a call that waits too
+# long there counts for the breaker. A call that waits here, at most for its deadline, does not.
 CALLS_AT_ONCE = 10
 ATTEMPTS = 3
 BREAKER_FAILURES = 5
@@ -48,7 +48,7 @@ BREAKER_STATE = Enum(
     states=[CLOSED, HALF_OPENED, OPENED],
 )
 OUTCOMES = ("ok", "refused", "failed", "short_circuit", "cancelled")
-"""An answer; a 4xx; no usable answer in time; not called, since the breaker is open; the caller went away."""
+"""In this order: a usable answer; a 4xx; no usable answer in time; no call, since the breaker is open; the caller left."""
 CALLS = Histogram(
     "service_call_duration_seconds",
     "Duration of calls to another service by outcome, all attempts together, in seconds",
@@ -77,7 +77,7 @@ class _Failed(Exception):
 
 Answer = TypeVar("Answer")
 Read = Callable[[Any], Answer]
-"""What a caller needs of the JSON of an answer. One that it cannot be read from is an unusable answer."""
+"""Returns what a caller needs from the JSON of an answer. If it raises, the answer counts as unusable."""
 
 
 class _Call(NamedTuple):
@@ -88,7 +88,7 @@ class _Call(NamedTuple):
     read: Read[Any]
 
 
-# All that httpx raises of a request: no connection, a broken answer, a body that cannot be decoded.
+# Whatever httpx raises for a request: no connection, a broken answer, a body that cannot be decoded.
 RETRIED = (http.RequestError, _Failed)
 
 

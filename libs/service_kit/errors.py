@@ -30,7 +30,7 @@ from libs.service_kit import availability
 SHOWN_ERRORS = 20
 """How many wrong fields one answer names: enough for a form, and a limit on the size of the answer."""
 LONGEST_NAME = 100
-"""How many characters of a field's name an answer repeats."""
+"""How many characters of a field's name an answer repeats; clients choose the names."""
 
 
 class ServiceError(Exception):
@@ -114,7 +114,7 @@ Row = TypeVar("Row")
 
 
 def found(row: Row | None, missing: type[NotFound], identifier: object) -> Row:
-    """The row. Raises `missing`, whose answer names the identifier, when there is none."""
+    """The row. Raises `missing` with the identifier in its detail when there is no row."""
     if row is None:
         raise missing(f"{missing.detail.removesuffix('.')}: {identifier}.")
     return row
@@ -131,7 +131,7 @@ def problem(
 ) -> Response:
     """A problem document. Its type is `/problems/<slug>`, or `about:blank` when the status needs no explanation.
 
-    The request's line, span and counter get the same, but for the texts of `errors`: their pointers and codes suffice.
+    The request's log line, span and counter show the same, except that of `errors` they have only pointers and codes.
     """
     wrong = [f"{each['pointer']} {each['code']}" for each in errors]
     explain(slug or _slug(HTTPStatus(status).phrase), detail, errors=wrong or None, **facts)

@@ -51,7 +51,7 @@ class Consumer:
 
     async def _begin(self, message: AbstractIncomingMessage) -> None:
         if self._stopping.is_set():
-            # A message that is left to the closing channel would count an attempt.
+            # The closing channel would return the message too, but as a failed attempt.
             await message.nack(requeue=True)
             return
         task = asyncio.create_task(self._take(message))
@@ -65,7 +65,7 @@ class Consumer:
             log.error("message is no CloudEvent", message_id=message.message_id)
             await message.reject(requeue=False)
             return
-        # Of a quorum queue; the first delivery does not have it.
+        # A quorum queue sets this header from the second delivery on.
         count: Any = message.headers.get("x-delivery-count")
         way = {
             "routing_key": message.routing_key,
@@ -79,7 +79,7 @@ class Consumer:
                 )
                 break
             except Exception as error:
-                # Nothing could be committed, and not because of the event: it is kept, since a reject counts as an attempt.
+                # Nothing could be committed, through no fault of the event. It is tried again here: a reject would count.
                 if not availability.note(error):
                     self._failures.tell(error, event_id=str(envelope.id))
             if await self._stops_within(UNCOMMITTED_PAUSE_SECONDS):

@@ -95,7 +95,7 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
                 batch.new.discard(envelope.id)
     except Exception as error:
         if availability.is_passing(error):
-            raise  # a transient error: probably nothing of this batch can be committed now
+            raise  # a transient error: the rest of the batch would probably fail as well
         refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {to_string(error)}"[:500]
         if envelope.id in batch.new:  # otherwise its effect stands, and so does the claim
             await _release(session, envelope)

@@ -45,7 +45,7 @@ TRAVELLING = ("traceparent", "tracestate", "requestid")
 DEAD_QUEUE = {"x-queue-type": "quorum", "x-delivery-limit": -1}
 
 BROKER = Dependency("broker")
-# It says every second that the broker is still away.
+# aio-pika would log every second that the broker is still away.
 logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)
 
 
@@ -129,9 +129,9 @@ async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> Ab
 
     Raises when the first attempt fails. A broker that hangs counts as away after three heartbeats.
     """
-    asked = URL(url)
-    beating = asked.with_query({"heartbeat": HEARTBEAT_SECONDS, **asked.query})
-    connection = await connect_robust(beating, reconnect_interval=RECONNECT_SECONDS, timeout=CONNECT_SECONDS)
+    given = URL(url)
+    with_heartbeat = given.with_query({"heartbeat": HEARTBEAT_SECONDS, **given.query})
+    connection = await connect_robust(with_heartbeat, reconnect_interval=RECONNECT_SECONDS, timeout=CONNECT_SECONDS)
 
     def lost(_: object, error: BaseException | None) -> None:
         note(False)

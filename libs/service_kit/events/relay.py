@@ -57,7 +57,7 @@ class Transport(Protocol):
     """What the system calls sending."""
 
     def place(self, destination: str, event_type: str) -> tuple[str, str | None]:
-        """The name of the place where events of this type go, and their routing key, as the spans show them."""
+        """The name of the queue or path to which events of this type go, and their routing key, as the spans show them."""
         ...
 
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
@@ -92,7 +92,7 @@ class Relay:
                 failures = 0
             except Exception as error:
                 failures += 1
-                # A connection that the transport has lost is none of the database's.
+                # An `OSError` of the transport says nothing about the database.
                 cause = error.__cause__ if isinstance(error, Undelivered) else None
                 if cause or not availability.note(error):
                     told.tell(cause or error, destination=self.destination)
@@ -157,7 +157,7 @@ class Relay:
                 after_commit(session, self._put_off(row, refusal))
 
     def _put_off(self, row: OutboxRow, refusal: str) -> Callable[[], None]:
-        """Change the row; what reports it once that is committed."""
+        """Record the refusal in the row. Returns the function that reports it after the commit."""
         row.attempts += 1
         row.error = refusal
         pause = self.settings.retry_seconds * 2 ** (row.attempts - 1)
