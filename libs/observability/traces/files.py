@@ -38,13 +38,14 @@ def export_request(spans: Iterable[ReadableSpan]) -> Json:
         resource = resources.get(id(span.resource))
         if resource is None:
             described: Json = {"attributes": _attributes(span.resource.attributes)}
-            resource = resources[id(span.resource)] = {"resource": described, "scopeSpans": []}
+            resource = {"resource": described, "scopeSpans": [], "schemaUrl": span.resource.schema_url}
+            resources[id(span.resource)] = resource
         key = (id(span.resource), span.instrumentation_scope)
         scope = scopes.get(key)
         if scope is None:
             name = span.instrumentation_scope
             library = {"name": name.name, "version": name.version or ""} if name else {}
-            scope = scopes[key] = {"scope": library, "spans": []}
+            scope = scopes[key] = {"scope": library, "spans": [], "schemaUrl": (name and name.schema_url) or ""}
             resource["scopeSpans"].append(scope)
         scope["spans"].append(_span(span))
     return {"resourceSpans": list(resources.values())}
