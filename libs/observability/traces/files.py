@@ -38,8 +38,8 @@ def export_request(spans: Iterable[ReadableSpan]) -> Json:
         resource = resources.get(id(span.resource))
         if resource is None:
             described: Json = {"attributes": _attributes(span.resource.attributes)}
-            resource = {"resource": described, "scopeSpans": [], "schemaUrl": span.resource.schema_url}
-            resources[id(span.resource)] = resource
+            resource = resources[id(span.resource)] = {"resource": described, "scopeSpans": []}
+            resource["schemaUrl"] = span.resource.schema_url
         key = (id(span.resource), span.instrumentation_scope)
         scope = scopes.get(key)
         if scope is None:
