@@ -18,8 +18,11 @@ LINES = ("request", "message", "event", "other")
 
 HEAD = """# What the services emit
 
-`make registry` writes this page from [telemetry.yml](telemetry.yml). A test holds that file against what a run of the
-stack emits, in both directions.
+`make registry` writes this page from [telemetry.yml](telemetry.yml), which `make test` compares with what a stack emits: nothing
+is emitted that is not named here, and nothing is named that is not emitted.
+
+*Whose* says who has made a name: `opentelemetry` by its semantic conventions, a library, or we. *Where* is `docker` for what only
+a stack with RabbitMQ emits, and `linux` for what macOS has not.
 """
 SECTIONS = {
     "resource": ("Resource", "Attributes of the process, which all of its spans have."),

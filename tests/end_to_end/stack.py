@@ -97,10 +97,10 @@ class Stack:
             *state.glob("*.out")
         ]
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Every log line, parsed."""
+    def lines(self, text: str = "") -> Iterator[dict[str, Any]]:
+        """Every log line that has this text in it, parsed."""
         for path in self.settings.state.glob("logs/*/combined.log*"):
-            yield from (json.loads(line) for line in complete_lines(path))
+            yield from (json.loads(line) for line in complete_lines(path) if text in line)
 
     def facts(self) -> set[Fact]:
         """All that the services have emitted so far, by its names."""

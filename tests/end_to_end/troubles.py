@@ -45,7 +45,7 @@ async def says(stack: Stack, message: str, **fields: object) -> None:
     """Wait until there is a line with this message and these fields."""
 
     async def is_there() -> bool:
-        return any(line["message"] == message and fields.items() <= line.items() for line in stack.lines())
+        return any(line["message"] == message and fields.items() <= line.items() for line in stack.lines(message))
 
     await eventually_async(is_there, SECONDS, f"no line says {message!r} with {fields}")
 
