@@ -31,6 +31,7 @@ SECTIONS = {
         "Facts of refusals",
         "A request that is refused says more of it: `error.facts.<name>` on its line and, as text, `problem.<name>` on its span.",
     ),
+    "scopes": ("Scopes of spans", "What makes the spans; by the version of the semantic conventions that it keeps to."),
     "span_events": ("Events of spans", "By kind of span."),
     "links": ("Links of spans", "By kind of span."),
     "fields": (
@@ -107,7 +108,11 @@ def _table(section: str) -> Iterator[str]:
     title, introduction = SECTIONS[section]
     rows = [_cells(entry) for entry in entries() if entry.section == section]
     shown = [column for column in COLUMNS if any(row[column] not in ("", "ours") for row in rows)]
-    names = {"of": "by" if section == "events" else "of", "brief": ""}
+    names = {
+        "of": "by" if section == "events" else "of",
+        "type": "version" if section == "scopes" else "type",
+        "brief": "",
+    }
     yield f"## {title}\n\n{introduction}\n"
     yield f"| name | {' | '.join(names.get(column, column) for column in shown)} |"
     yield "| --- " * (len(shown) + 1) + "|"

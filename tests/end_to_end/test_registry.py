@@ -9,14 +9,12 @@ from tests.fixtures.waiting import eventually
 
 async def test_everything_that_the_registry_names_is_emitted(own_stack, platform, tenant):
     with troubles.misled_replica(own_stack) as replica:
-        away = asyncio.create_task(troubles.lose_database(own_stack, tenant.admin))
-        await asyncio.to_thread(troubles.change_everything, platform, tenant)
-        await asyncio.gather(
-            away,
-            troubles.fail_to_open_tenants(own_stack, platform),
-            troubles.send_wrong_events(own_stack, tenant),
-            troubles.overload(own_stack, tenant, replica),
-        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(troubles.lose_database(own_stack, tenant.admin))
+            await asyncio.to_thread(troubles.change_everything, platform, tenant)
+            group.create_task(troubles.fail_to_open_tenants(own_stack, platform))
+            group.create_task(troubles.send_wrong_events(own_stack, tenant))
+            group.create_task(troubles.overload(own_stack, tenant, replica))
     missing = emitted.in_this_run()
 
     def is_complete() -> bool:

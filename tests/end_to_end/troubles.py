@@ -4,13 +4,14 @@ import asyncio
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 from stack import environment
 from stack.ports import free_port
@@ -39,6 +40,23 @@ def create(settings):
 
 app.serve(Settings, create)
 """
+
+
+@asynccontextmanager
+async def spoiled(stack: Stack, database: str, change: str, back: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as superuser, and until the end of the block a database in which this is changed."""
+    connection = await stack.superuser(database)
+    await connection.execute(change)
+    try:
+        yield connection
+    finally:
+        await connection.execute(back)
+        await connection.close()
+
+
+def without(table: str) -> tuple[str, str]:
+    """A change that takes a table away, and the one that brings it back."""
+    return f"alter table {table} rename to {table}_elsewhere", f"alter table {table}_elsewhere rename to {table}"
 
 
 async def says(stack: Stack, message: str, **fields: object) -> None:
@@ -95,15 +113,14 @@ def change_everything(platform: Actor, tenant: Tenant) -> None:
 
 async def lose_database(stack: Stack, admin: Actor) -> None:
     """System has no connection left to its database for a while, in which an event is to be sent to it."""
-    connection = await stack.superuser("postgres")
-    await connection.execute("alter database system connection limit 0")
-    await connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'system_app'")
-    headers = {"authorization": f"Bearer {admin.token}"}
-    assert httpx.get(f"{stack.urls['system']}/api/v1/audit-entries", headers=headers).status_code == 503
-    await asyncio.to_thread(steps.create_department, admin, f"u-{secrets.token_hex(3)}", "Unheard of")
-    await says(stack, "events could not be sent", service="personnel-service", destination="system")
-    await connection.execute("alter database system connection limit -1")
-    await connection.close()
+    limit = "alter database system connection limit"
+    async with spoiled(stack, "postgres", f"{limit} 0", f"{limit} -1") as connection:
+        of_system = "from pg_stat_activity where usename = 'system_app'"
+        await connection.execute(f"select pg_terminate_backend(pid, 5000) {of_system}")
+        headers = {"authorization": f"Bearer {admin.token}"}
+        assert httpx.get(f"{stack.urls['system']}/api/v1/audit-entries", headers=headers).status_code == 503
+        await asyncio.to_thread(steps.create_department, admin, f"u-{secrets.token_hex(3)}", "Unheard of")
+        await says(stack, "events could not be sent", service="personnel-service", destination="system")
     await says(stack, "a dependency answers again", service="system-service", dependency="database")
 
 
@@ -118,18 +135,13 @@ async def fail_to_open_tenants(stack: Stack, platform: Actor) -> None:
     await auth.close()
     await asyncio.to_thread(steps.create_tenant, platform, wanted[0])
 
-    personnel, tenants = await stack.superuser("personnel"), await stack.superuser("tenant")
-    async with personnel.transaction():
-        await personnel.execute("lock table departments in exclusive mode")
-        late = await asyncio.to_thread(steps.create_tenant, platform, wanted[1])
-        await tenants.execute("alter table outbox rename to outbox_elsewhere")
-        await tenants.execute("update tenants set created_at = now() - interval '1 day' where id = $1", late.body["id"])
-        await says(stack, "background work failed and starts again", work="provisioning timeout")
-        await tenants.execute("alter table outbox_elsewhere rename to outbox")
-        await says(stack, "tenant closed", tenant_id=late.body["id"])
+    async with spoiled(stack, "personnel", "begin; lock table departments in exclusive mode", "rollback"):
+        late = (await asyncio.to_thread(steps.create_tenant, platform, wanted[1])).body["id"]
+        async with spoiled(stack, "tenant", *without("outbox")) as tenants:
+            await tenants.execute("update tenants set created_at = now() - interval '1 day' where id = $1", late)
+            await says(stack, "background work failed and starts again", work="provisioning timeout")
+        await says(stack, "tenant closed", tenant_id=late)
     await says(stack, "answer came late", participant="personnel")
-    await tenants.close()
-    await personnel.close()
 
 
 async def send_wrong_events(stack: Stack, tenant: Tenant) -> None:
@@ -155,9 +167,9 @@ async def send_wrong_events(stack: Stack, tenant: Tenant) -> None:
     api.call("tenant", "POST", "/internal/events", token=token, json=twice)
 
     personnel = await stack.superuser("personnel")
-    spoiled = "jsonb_set(jsonb_set(envelope, '{id}', to_jsonb(new.id)), '{data}', '{}')"
+    nonsense = "jsonb_set(jsonb_set(envelope, '{id}', to_jsonb(new.id)), '{data}', '{}')"
     copies = f"""insert into outbox (event_id, destination, tenant_id, envelope, carrier, created_at, attempts)
-        select new.id, destination, tenant_id, {spoiled}, carrier, now() - interval '10 minutes', new.attempts
+        select new.id, destination, tenant_id, {nonsense}, carrier, now() - interval '10 minutes', new.attempts
         from (values (gen_random_uuid(), 0), (gen_random_uuid(), 7)) as new (id, attempts),
         (select * from outbox where destination = 'system' and tenant_id = $1 limit 1) as sent returning event_id"""
     made = [row["event_id"] for row in await personnel.fetch(copies, tenant.tenant_id)]
@@ -207,18 +219,12 @@ async def overload(stack: Stack, tenant: Tenant, replica: str) -> None:
         return await asyncio.to_thread(ask, "GET", "/health/ready") == 200
 
     await eventually_async(is_ready, SECONDS, "the replica is not ready")
-    budget = await stack.superuser("budget")
-    async with budget.transaction():
-        await budget.execute("lock table fiscal_years in access exclusive mode")
+    async with spoiled(stack, "budget", "begin; lock table fiscal_years in access exclusive mode", "rollback"):
         first, second = [asyncio.create_task(asyncio.to_thread(ask, "GET", "/api/v1/fiscal-years")) for _ in range(2)]
         await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
     assert sorted([await first, await second]) == [200, 503]
-    await budget.close()
 
-    personnel = await stack.superuser("personnel")
-    await personnel.execute("alter table employees rename to employees_elsewhere")
     approve = f"/api/v1/expenditures/{wish.body['id']}/approve"
-    asked = [await asyncio.to_thread(ask, "POST", approve, **{"if-match": wish.etag}) for _ in range(3)]
-    await personnel.execute("alter table employees_elsewhere rename to employees")
-    await personnel.close()
+    async with spoiled(stack, "personnel", *without("employees")):
+        asked = [await asyncio.to_thread(ask, "POST", approve, **{"if-match": wish.etag}) for _ in range(3)]
     assert asked == [503, 503, 503]
