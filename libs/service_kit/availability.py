@@ -1,4 +1,4 @@
-"""Tracks whether a service's dependencies answer: a line when one stops, a count while it is away, a line when it is back.
+"""Tracks whether a service's dependencies answer: a line when one stops, a count while it is away, a line when back.
 
 That a dependency is away is an expected state: it needs no stack, and no line for each request that it fails.
 """
@@ -137,7 +137,9 @@ def brief(error: BaseException) -> dict[str, str]:
 
 
 class Failures:
-    """Logs the errors of work that is tried again and again: one line a minute for each type, with the number left out.
+    """Logs the errors of work that is tried again and again: one line a minute for each type.
+
+    Its `failures` are the errors of this type since the line before, which were left out.
 
     Errors of the operating system, of the database and of the `expected` types are logged without a stack.
     """
@@ -156,7 +158,7 @@ class Failures:
             return
         self._said[kind] = now, 0
         if left_out:
-            facts["left_out"] = left_out
+            facts["failures"] = left_out
         if isinstance(error, self._expected):
             log.warning(self._message, error=brief(error), **facts)
         else:

@@ -214,7 +214,7 @@ class ServiceClient:
     def _facts(self, call: "_Call", tried: int, error: Exception) -> dict[str, Any]:
         facts = {"target": self.target, "method": call.method, "route": call.route, "attempt": tried}
         if isinstance(error, _Failed):  # 200 is a success without the JSON that was asked for
-            return {**facts, "status": error.status}
+            return {**facts, "status_code": error.status}
         return {**facts, "reason": type(error).__name__}
 
 

@@ -259,7 +259,7 @@ def test_an_error_that_comes_again_and_again_is_one_line_a_minute_with_a_count(c
     assert lines == [("ERROR", True), ("WARNING", False), ("WARNING", False)]
     monkeypatch.setattr(availability, "REPEAT_SECONDS", 0.0)
     failures.tell(ValueError("d"), work="x")
-    assert vars(caplog.records[-1])["_fields"].items() >= {"work": "x", "left_out": 1}.items()
+    assert vars(caplog.records[-1])["_fields"].items() >= {"work": "x", "failures": 1}.items()
 
 
 def test_a_success_among_failures_is_no_return(caplog):
