@@ -2,7 +2,7 @@
 
 A secret is recognised by the name of its field, or by what it looks like (`patterns`). Nothing here raises, whatever a
 value does when it is read. One `Budget` bounds what is read and written of all the fields of a line, however deep their values are nested:
-200 values and 4,096 characters, which take a millisecond at most. What exceeds it is left out. Only the time that a value's
+200 values and 4,096 characters, which take two milliseconds at most. What exceeds it is left out. Only the time that a value's
 own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is called once.
 """
 
@@ -27,7 +27,7 @@ LARGEST_INTEGER = 2**63 - 1
 # In bits. Writing the digits takes quadratic time, and Python refuses to write more than 4,300 of them.
 LONGEST_INTEGER = 4096
 LEFT_OUT = "…"
-LEAST_CHARGED = 32
+LEAST_CHARGED = 48
 """Characters of the budget that a key or a string takes at least: a short one costs a search too."""
 # A string is searched this much further than it is shown: of a secret that is cut, the rest may be what gives it away.
 OVERLAP = 128

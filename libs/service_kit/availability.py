@@ -107,7 +107,7 @@ def note(error: BaseException) -> bool:
 def is_passing(error: BaseException) -> bool:
     """Whether it is a transient error of the database: the same statement may succeed a little later.
 
-    So it does after a migration has changed a type under a connection, which knows the old one until it has failed once.
+    It also does after a migration has changed a type: a connection that knows the old type fails once.
     """
     cause = getattr(getattr(error, "orig", None), "__cause__", None)
     is_outdated = isinstance(cause, (InvalidCachedStatementError, OutdatedSchemaCacheError))
