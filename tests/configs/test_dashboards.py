@@ -477,6 +477,12 @@ def test_a_trace_id_leads_to_the_trace_and_to_its_log_lines_in_kibana(uid, desti
     assert "trace_id:%22$${__value.raw}%22" in asked.fragment
 
 
+def test_the_page_of_a_trace_in_jaeger_leads_to_its_log_lines_as_grafana_does():
+    (pattern,) = json.loads((DEV / "jaeger/ui.json").read_text())["linkPatterns"]
+    _, lines = SOURCES["elasticsearch"]["jsonData"]["dataLinks"]
+    assert pattern["url"].replace("#{traceID}", "$${__value.raw}") == lines["url"]
+
+
 def test_the_links_out_of_grafana_use_the_default_ports():
     ports = {"KIBANA_PORT": "5601", **stack_settings.DEFAULTS}
     for uid in {"service", *RUNBOOKS}:
