@@ -14,7 +14,7 @@ from tests.fixtures.waiting import eventually
 from tests.stack.measured import sources
 from tests.stack.traffic import Traffic
 
-# A counter of what goes wrong may have no series while all is well.
+# What may have no answer while all is well.
 MAY_BE_EMPTY = {"slo:error_budget_remaining:ratio7d": "it begins with the first full hour"}
 
 
