@@ -111,8 +111,7 @@ class Recorder:
                 # A proxy's header, of any length, from a peer that the server believes.
                 ((scope.get("client") or (None,))[0] or "")[:LONGEST_ADDRESS],
                 agent[:LONGEST_AGENT],
-                is_whole,
-                _code(status, failure, is_whole, fields),
+                None if is_whole and failure is None and (status or 0) < 400 else _code(is_whole, failure, fields),
             )
         except Exception as error:
             _report(error, span)
@@ -130,10 +129,10 @@ class Recorder:
         server: tuple[str | None, int | None],
         client: str,
         agent: bytes,
-        is_whole: bool,
         code: str | None,
     ) -> Kind:
         """By the semantic conventions of HTTP servers, all but the path."""
+        is_failure = status >= 500 or code == BROKEN_OFF
         name = "HTTP" if method == OTHER else method
         address = _believed(client)
         attributes = {
@@ -151,9 +150,9 @@ class Recorder:
         return Kind(
             span_name=name if route == UNMATCHED else f"{name} {route}",
             attributes=Shared({name: value for name, value in attributes.items() if value is not None}),
-            series=self._metrics.series(route, method, status if is_whole else 500),
+            series=self._metrics.series(route, method, 500 if is_failure else status),
             http={"method": method, "route": route, "path": "", "status_code": status, "client_ip": address},
-            level=logging.WARNING if status >= 500 or not is_whole else logging.INFO,
+            level=logging.WARNING if is_failure else logging.INFO,
             code=code,
             problems=self._metrics.problem(route, code) if code else None,
         )
@@ -189,21 +188,19 @@ class Recorder:
             "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,
         }
         level, own = kind.level, {"url.path": path}
-        why = cast("dict[str, Any]", bound.pop("error", {}))
+        why = cast("dict[str, Any]", bound.pop("error", None) or {})
         if kind.problems is not None:
             kind.problems.inc()
             own |= _on_span(why)
-            why["code"] = kind.code
+            fields["error"] = why | {"code": kind.code}
         if exception is not None:
             described = describe(exception)
-            level, why = logging.ERROR, {**why, **described}
+            level, fields["error"] = logging.ERROR, {**why, "code": kind.code, **described}
             record_error(span, described)
             count_exception(described["type"])
             own["error.type"] = described["type"]  # not the status
         elif level != logging.INFO:
             span.set_status(FAILED)
-        if kind.problems is not None:
-            fields["error"] = why
         end_with(span, kind.span_name, kind.attributes, own, ended_at)
         trace_id, span_id, is_sampled = identity_of(span)
         self._metrics.observe(kind.series, seconds, ended_at / 1e9, trace_id if is_sampled else None)
@@ -212,12 +209,10 @@ class Recorder:
         return Line(ended_at / 1e9, level, "request handled", CONTEXT, fields, True)
 
 
-def _code(status: int | None, failure: Exception | None, is_whole: bool, fields: Mapping[str, Any]) -> str | None:
-    """The code of the problem that the request ended with, by what `explain` has said of it."""
+def _code(is_whole: bool, failure: Exception | None, fields: Mapping[str, Any]) -> str | None:
+    """The code of the problem that a request was refused or failed with, by what `explain` has said of it."""
     if not is_whole:
         return BROKEN_OFF
-    if failure is None and (status is None or status < 400):
-        return None
     why: Mapping[str, Any] = fields.get("error") or {}
     return why.get("code") or (UNHANDLED if failure else None)
 

@@ -201,7 +201,7 @@ class ServiceClient:
     def _facts(self, call: "_Call", tried: int, error: Exception) -> dict[str, Any]:
         facts = {"target": self.target, "method": call.method, "route": call.route, "attempt": tried}
         if isinstance(error, _Failed):  # 200 is a success that is no JSON
-            return {**facts, "status": error.status}
+            return {**facts, "status_code": error.status}
         return {**facts, "reason": SHORT_CIRCUIT if isinstance(error, OpenedState) else type(error).__name__}
 
 

@@ -40,7 +40,7 @@ async def _ask(personnel: ServiceClient, actor: Principal, who: str, route: str)
         if refused.status == 404:
             return None
         # Usually not the caller's fault; if their token has expired meanwhile, their next request is answered 401 here.
-        log.warning("personnel refused a question", route=route, status=refused.status)
+        log.warning("personnel refused a question", route=route, status_code=refused.status)
         raise Unavailable(
             "The personnel service does not answer this question now.", headers={"Retry-After": "2"}
         ) from refused

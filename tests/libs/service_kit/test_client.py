@@ -224,8 +224,8 @@ async def test_the_lines_of_a_call_that_fails_say_what_was_asked_and_what_came(c
     first, second, failed = [(record.getMessage(), vars(record)["_fields"]) for record in caplog.records]
     facts = {"target": "peer", "method": "GET", "route": "/things/{id}"}
     assert first == ("call is tried again", {**facts, "attempt": 1, "reason": "RemoteProtocolError"})
-    assert second == ("call is tried again", {**facts, "attempt": 2, "status": 503})
-    assert failed == ("call failed", {**facts, "attempt": 3, "status": 502})
+    assert second == ("call is tried again", {**facts, "attempt": 2, "status_code": 503})
+    assert failed == ("call failed", {**facts, "attempt": 3, "status_code": 502})
 
 
 async def test_the_line_of_a_call_that_is_not_made_says_so(client, peer, caplog):

@@ -116,7 +116,7 @@ async def test_the_spans_of_both_ends_name_the_place_by_the_conventions(sessions
     [span] = [span for span in spans() if span.kind is SpanKind.CONSUMER]
     assert span.name == "process erp.events:account.opened.v1:budget"
     assert span.attributes["messaging.rabbitmq.destination.routing_key"] == "account.opened.v1"
-    assert span.attributes["messaging.message.delivery_attempt"] == 3
+    assert span.attributes["delivery.attempt"] == 3
 
 
 def test_at_the_defaults_they_are_those_of_every_queue_that_exists():
