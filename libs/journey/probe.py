@@ -21,7 +21,7 @@ from prometheus_client import Counter, Gauge
 from pydantic import Field, ValidationError
 
 from libs.contracts.services import SERVICES
-from libs.journey import synthetic
+from libs.journey import PROBES_USER_AGENT, synthetic
 from libs.journey.client import Api, UnexpectedAnswer, Unreachable, urls
 from libs.journey.synthetic import Session
 from libs.observability import TelemetrySettings, get_logger, start
@@ -185,7 +185,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, end)
     start(settings)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write a line for each call
-    api = Api(urls(), attempts=1, timeout=TIMEOUT_SECONDS, user_agent=synthetic.USER_AGENT)
+    api = Api(urls(), attempts=1, timeout=TIMEOUT_SECONDS, user_agent=PROBES_USER_AGENT)
     wait_until_ready(api)
     probe = Probe(api, os.environ)
     while True:

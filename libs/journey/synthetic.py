@@ -22,7 +22,6 @@ from libs.journey.client import Actor, Answer, Api, UnexpectedAnswer
 from libs.journey.people import Person
 
 CODE = "synthetic-user"
-USER_AGENT = "all-erp-probe"
 LOGIN_SECONDS = 3600.0
 """After this time it logs in anew: each login is an entry in the audit trail."""
 MOST_TENANTS = 20

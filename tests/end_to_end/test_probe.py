@@ -19,7 +19,7 @@ from stack.services import SERVICES
 from stack.settings import ROOT
 from stack.watch.traces import of_request
 
-from libs.journey import steps, synthetic
+from libs.journey import PROBES_USER_AGENT, steps, synthetic
 from libs.journey.client import Api, Unreachable
 from libs.journey.probe import LONGEST_PAUSE_SECONDS, Probe, main
 from tests.end_to_end.stack import OUTER, Stack, complete_lines
@@ -204,7 +204,7 @@ def test_the_program_feeds_every_service_begins_the_trace_and_ends_at_once(own_s
     trace_id = line.partition('"trace_id":')[2].split('"')[1]
     asked = [span for span in own_stack.spans(trace_id) if span["kind"] == SERVER]
     assert {span["service"] for span in asked} == FIVE
-    ours = [span for span in asked if span["attributes"]["user_agent.original"] == synthetic.USER_AGENT]
+    ours = [span for span in asked if span["attributes"]["user_agent.original"] == PROBES_USER_AGENT]
     assert {span["service"] for span in ours} == FIVE
     made = [span for raw in complete_lines(tmp_path / "traces/spans.jsonl") for span in of_request(json.loads(raw))]
     known = {span.span_id: span for span in made if span.trace_id == trace_id}

@@ -1,6 +1,7 @@
 """Local mode as a newcomer uses it: the command line and real processes, with a folder and ports of its own."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from stack import ports, settings
 from stack.local import processes, readiness, supervisor
 from stack.ports import free_port
-from stack.services import SERVICES, service_named
+from stack.services import PROBE, PROGRAMS, SERVICES, service_named
 from stack.settings import ROOT, Settings
 
 from tests.fixtures.waiting import eventually
@@ -55,6 +57,15 @@ def test_the_other_mode_is_refused_while_this_one_runs(environment, stack):
     assert verb(environment, "status").returncode == 0
 
 
+def test_the_probe_runs_beside_the_services_and_no_verb_waits_for_it(environment, stack):
+    page = f"http://127.0.0.1:{stack.port(PROBE.port_variable)}/metrics"
+    assert page in verb(environment, "up").stdout
+    eventually(lambda: len(re.findall(r"probe_success\{.+\} 1\.0", httpx.get(page).text)) == len(SERVICES))
+    assert verb(environment, "restart", "probe").returncode == 0
+    assert "probe" in verb(environment, "status").stdout
+    assert "can use every service" in verb(environment, "logs", "--service", "probe").stdout
+
+
 def test_the_table_names_every_service_and_the_login(environment, stack):
     table = verb(environment, "up").stdout
     for service in SERVICES:
@@ -62,7 +73,7 @@ def test_the_table_names_every_service_and_the_login(environment, stack):
     assert stack.values["BOOTSTRAP__ADMIN_PASSWORD"] in table
 
 
-@pytest.mark.parametrize("name", ["budget-service", "postgres"])
+@pytest.mark.parametrize("name", ["budget-service", "probe", "postgres"])
 def test_what_is_killed_comes_back(environment, stack, name):
     killed = supervisor.states(stack)[name]["pid"]
     os.kill(killed, signal.SIGKILL)
@@ -109,7 +120,7 @@ def test_a_service_that_cannot_start_shows_why(environment, stack):
 def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
     assert verb(environment, "down").returncode == 0
     assert processes.of_stack(stack.state) == []
-    used = [service.port_variable for service in SERVICES] + ["POSTGRES_PORT"]
+    used = [each.port_variable for each in PROGRAMS] + ["POSTGRES_PORT"]
     assert [name for name in used if not ports.is_free(int(environment[name]))] == []
     assert verb(environment, "status").returncode == 1
     assert verb(environment, "up").returncode == 0
