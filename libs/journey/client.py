@@ -74,10 +74,15 @@ class UnexpectedAnswer(Exception):
             f"{answer.body} (trace {answer.trace_id})"
         )
         self.answer = answer
+        self.service = answer.service
 
 
 class Unreachable(Exception):
     """A service does not answer at all."""
+
+    def __init__(self, service: str, message: str) -> None:
+        super().__init__(message)
+        self.service = service
 
 
 class _Passing(Exception):
@@ -121,10 +126,10 @@ class Api:
                 status = self._http.get(f"{url}/health/ready").status_code
             except httpx.HTTPError:
                 raise Unreachable(
-                    f"{service}-service does not answer at {url}: start the stack with `make up`"
+                    service, f"{service}-service does not answer at {url}: start the stack with `make up`"
                 ) from None
             if status != 200:
-                raise Unreachable(f"{service}-service at {url} is not ready ({status}): look at `make status`")
+                raise Unreachable(service, f"{service}-service at {url} is not ready ({status}): look at `make status`")
 
     def call(
         self,
@@ -184,7 +189,8 @@ class Api:
                         raise _Passing
                     return response
         except httpx.TransportError as error:
-            raise Unreachable(f"{method} {self.urls[service]}{path}: {type(error).__name__}: {error}") from error
+            what = f"{method} {self.urls[service]}{path}: {type(error).__name__}: {error}"
+            raise Unreachable(service, what) from error
         raise AssertionError("an attempt returns or raises")
 
 

@@ -21,9 +21,9 @@ from prometheus_client import Counter, Gauge
 from pydantic import Field, ValidationError
 
 from libs.contracts.services import SERVICES
-from libs.journey import PROBES_USER_AGENT, synthetic
+from libs.journey import PROBES_USER_AGENT
 from libs.journey.client import Api, UnexpectedAnswer, Unreachable, urls
-from libs.journey.synthetic import Session
+from libs.journey.synthetic import SyntheticUser
 from libs.observability import TelemetrySettings, get_logger, start
 from libs.observability.traces.clients import quietly
 
@@ -36,26 +36,41 @@ READY_WITHIN_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 300.0
 """Between two rounds while the login is refused: nothing changes by itself, and each attempt costs auth a hash."""
 
-LOG_IN, RENEW = "log in", "renew the session"
+LONGEST_DOUBLING = 10
+
 AUTH = "auth"
+LOG_IN, RENEW = "log in", "renew the session"
 # What the user does in a round once they are logged in, by the service that is asked.
-STEPS: Mapping[str, tuple[str, Callable[[Session], object]]] = {
-    "tenant": ("see the tenant", Session.see_tenant),
-    "personnel": ("see the own record", Session.see_own_record),
-    "budget": ("request an expenditure", Session.request_expenditure),
-    "system": ("find the login in the audit trail", Session.find_login),
+STEPS: Mapping[str, tuple[str, Callable[[SyntheticUser], object]]] = {
+    "tenant": ("see the tenant", SyntheticUser.see_tenant),
+    "personnel": ("see the own record", SyntheticUser.see_own_record),
+    "budget": ("request an expenditure", SyntheticUser.request_expenditure),
+    "system": ("find the login in the audit trail", SyntheticUser.find_login),
 }
 NAMES = {service.name: service.full_name for service in SERVICES}
+Results = dict[str, Exception | None]
+"""What went wrong, or None, by the short name of each service that was tried."""
 
 SUCCESS = Gauge("probe_success", "1 if the synthetic user could use the service in its last round, else 0", ["service"])
 STEPS_TOTAL = Counter("probe_steps_total", "What the synthetic user did", ["service", "step", "outcome"])
 DURATION = Gauge("probe_duration_seconds", "How long the last round took")
 LAST_SUCCESS = Gauge("probe_last_success_timestamp_seconds", "When the last round ended in which all succeeded")
 
-for _short, _step in [(AUTH, LOG_IN), (AUTH, RENEW), *((each, step) for each, (step, _) in STEPS.items())]:
-    SUCCESS.labels(NAMES[_short]).set(math.nan)  # there is no last round yet
+
+def show(results: Results) -> None:
+    """Show the results of a round; a service that was not tried has no number."""
+    for service, name in NAMES.items():
+        SUCCESS.labels(name).set(float(results[service] is None) if service in results else math.nan)
+
+
+show({})
+for _service, _step in [
+    *((each, LOG_IN) for each in NAMES),
+    (AUTH, RENEW),
+    *((each, step) for each, (step, _) in STEPS.items()),
+]:
     for _outcome in ("success", "failure", "skipped"):
-        STEPS_TOTAL.labels(NAMES[_short], _step, _outcome)
+        STEPS_TOTAL.labels(NAMES[_service], _step, _outcome)
 
 
 class Settings(TelemetrySettings):
@@ -67,13 +82,11 @@ class Settings(TelemetrySettings):
 
 
 class Probe:
-    """The synthetic user's rounds. `environment` has the login of the platform's administrator."""
+    """The rounds of a synthetic user."""
 
-    def __init__(self, api: Api, environment: Mapping[str, str]) -> None:
-        self._api = api
-        self._environment = environment
-        self.session: Session | None = None
-        """None until the user is logged in."""
+    def __init__(self, user: SyntheticUser) -> None:
+        self._user = user
+        self._is_logged_in = False
         self._refusals = 0
         self._told: set[str] | None = None
 
@@ -81,10 +94,12 @@ class Probe:
         """One round. Returns what failed, by service."""
         began = time.perf_counter()
         with tracer.start_as_current_span("round of the synthetic user") as span:
-            failed = self._go_through()
+            results = self._go_through()
+            failed = {service: error for service, error in results.items() if error}
             if failed:
                 span.set_status(StatusCode.ERROR, ", ".join(failed))
             self._tell(failed)
+        show(results)
         DURATION.set(time.perf_counter() - began)
         if not failed:
             LAST_SUCCESS.set_to_current_time()
@@ -92,34 +107,31 @@ class Probe:
 
     def pause(self, seconds: float) -> float:
         """How long to wait for the next round: longer and longer while the login is refused."""
-        return max(seconds, min(seconds * 2**self._refusals, LONGEST_PAUSE_SECONDS))
+        return max(seconds, min(seconds * 2 ** min(self._refusals, LONGEST_DOUBLING), LONGEST_PAUSE_SECONDS))
 
-    def _go_through(self) -> dict[str, Exception]:
-        outcomes = {AUTH: self._be_logged_in()}
-        session = self.session
+    def _go_through(self) -> Results:
+        results = self._be_logged_in()
         for service, (step, take) in STEPS.items():
-            if session:
-                outcomes[service] = _do(service, step, partial(take, session))
+            if self._is_logged_in:
+                results |= _do(service, step, partial(take, self._user))
             else:
-                _count(service, step, "skipped", math.nan)
-        failed = {service: error for service, error in outcomes.items() if error}
-        if any(is_refused(error, 401) for error in failed.values()):
-            self.session = None  # the keys of the tokens have changed: the next round begins with a login
-        return failed
+                STEPS_TOTAL.labels(NAMES[service], step, "skipped").inc()
+        if any(is_unauthorized(error) for error in results.values()):
+            self._is_logged_in = False  # the keys of the tokens have changed: the next round begins with a login
+        return results
 
-    def _be_logged_in(self) -> Exception | None:
+    def _be_logged_in(self) -> Results:
         """Renew the session, or log in where there is none, or an old or refused one."""
-        if self.session and time.monotonic() < self.session.ends_at:
-            error = _do(AUTH, RENEW, self.session.renew)
-            if not is_refused(error, 401):
-                return error
-            self.session = None
-        error = _do(AUTH, LOG_IN, self._log_in)
-        self._refusals = self._refusals + 1 if is_refused(error) else 0
-        return error
-
-    def _log_in(self) -> None:
-        self.session = synthetic.log_in(self._api, self._environment)
+        if self._is_logged_in and not self._user.is_due_to_log_in():
+            results = _do(AUTH, RENEW, self._user.renew_session)
+            if not is_unauthorized(results.get(AUTH)):
+                return results
+            self._is_logged_in = False
+        results = _do(AUTH, LOG_IN, self._user.log_in)
+        (error,) = results.values()
+        self._is_logged_in = self._is_logged_in or error is None
+        self._refusals = self._refusals + 1 if is_lasting(error) else 0
+        return results
 
     def _tell(self, failed: dict[str, Exception]) -> None:
         """One line when something begins or ends to fail; the metrics say that it goes on."""
@@ -133,25 +145,26 @@ class Probe:
             log.info("the synthetic user can use every service")
 
 
-def is_refused(error: Exception | None, *statuses: int) -> bool:
-    """Whether the error is an answer with one of these statuses; without any, that the caller is at fault."""
-    status = error.answer.status if isinstance(error, UnexpectedAnswer) else 0
-    return status in statuses if statuses else 400 <= status < 500
+def is_unauthorized(error: Exception | None) -> bool:
+    """Whether a service does not know the token, or auth the session or the password."""
+    return isinstance(error, UnexpectedAnswer) and error.answer.status == 401
 
 
-def _do(service: str, step: str, take: Callable[[], object]) -> Exception | None:
+def is_lasting(error: Exception | None) -> bool:
+    """Whether somebody has to do something about the error, as about a wrong password: no service is away or has failed."""
+    passing = isinstance(error, Unreachable) or (isinstance(error, UnexpectedAnswer) and error.answer.status >= 500)
+    return error is not None and not passing
+
+
+def _do(service: str, step: str, take: Callable[[], object]) -> Results:
+    error, outcome = None, "success"
     try:
         take()
-    except Exception as error:  # whatever it is, it is the user's answer, and the next round comes
-        _count(service, step, "failure", 0)
-        return error
-    _count(service, step, "success", 1)
-    return None
-
-
-def _count(service: str, step: str, outcome: str, success: float) -> None:
+    except Exception as raised:  # whatever it is, it is what the user gets, and the next round comes
+        error, outcome = raised, "failure"
+        service = getattr(raised, "service", service)  # to log in for the first time, more than one is asked
     STEPS_TOTAL.labels(NAMES[service], step, outcome).inc()
-    SUCCESS.labels(NAMES[service]).set(success)
+    return {service: error}
 
 
 def wait_until_ready(api: Api, seconds: float = READY_WITHIN_SECONDS) -> None:
@@ -187,7 +200,7 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write a line for each call
     api = Api(urls(), attempts=1, timeout=TIMEOUT_SECONDS, user_agent=PROBES_USER_AGENT)
     wait_until_ready(api)
-    probe = Probe(api, os.environ)
+    probe = Probe(SyntheticUser(api, os.environ))
     while True:
         began = time.monotonic()
         probe.play()

@@ -12,7 +12,6 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -24,72 +23,93 @@ from libs.journey.people import Person
 CODE = "synthetic-user"
 LOGIN_SECONDS = 3600.0
 """After this time it logs in anew: each login is an entry in the audit trail."""
+HEARD_WITHIN_SECONDS = 10.0
 MOST_TENANTS = 20
 """How many tenants it creates at most: one that could not be provisioned is closed, and keeps its code."""
 AMOUNT = "1.00"
 
 
-@dataclass
-class Session:
-    """The two users, logged in, and what they work with."""
+class SyntheticUser:
+    """What the user does, in the order in which it is done. `environment` has the login of the platform's administrator.
 
-    api: Api
+    Everything raises `UnexpectedAnswer`, `Unreachable` or `StepFailed` where a service fails; what has been created by then
+    is found the next time.
+    """
+
     user: Actor
     observer: Actor
     """A user of the platform who may see tenants."""
-    tenant_id: str
-    allocation_id: str
-    ends_at: float
-    """When the user logs in anew, by the monotonic clock."""
 
-    def renew(self) -> None:
+    def __init__(self, api: Api, environment: Mapping[str, str]) -> None:
+        self._api = api
+        self._environment = environment
+        self._tenant: dict[str, Any] | None = None
+        self._allocation_id: str | None = None
+        self._logged_in_at = float("-inf")
+
+    def is_due_to_log_in(self) -> bool:
+        """Whether the last login was long ago, or there was none."""
+        return time.monotonic() - self._logged_in_at > LOGIN_SECONDS
+
+    def log_in(self) -> None:
+        """Log in to the platform and to the tenant; create the users and the tenant if they are not there."""
+        platform = cache(lambda: steps.log_in_to_platform(self._api, self._environment))
+        observer, user = (_person(self._environment, name) for name in ("Observer", "Synthetic user"))
+        self.observer = _enter(self._api, "platform", observer, lambda: _admit_observer(platform(), observer))
+        # It is looked for again after a login that failed: it may be closed.
+        tenant, self._tenant = self._tenant, None
+        if tenant is None:
+            tenant = _find_tenant(self.observer) or _create_tenant(self._api, platform())
+            steps.wait_until_active(self.observer, tenant["id"])
+            self._allocation_id = None
+        new = tenant["id"]
+        self.user = _enter(
+            self._api, tenant["code"], user, lambda: _once(steps.create_first_admin, platform(), new, user)
+        )
+        self._tenant, self._logged_in_at = tenant, time.monotonic()
+
+    def renew_session(self) -> None:
         """Get the user a new access token, as a client does whose own has expired."""
         self.user.renew()
         self.observer.fresh_token()
 
     def see_tenant(self) -> Answer:
         """The observer looks at the tenant."""
-        path = f"/api/v1/tenants/{self.tenant_id}"
-        return self.api.call("tenant", "GET", path, token=self.observer.token, expect=200)
+        assert self._tenant
+        return self._call(self.observer, "tenant", "GET", f"/api/v1/tenants/{self._tenant['id']}")
 
     def see_own_record(self) -> Answer:
-        """The user looks at their own record."""
-        return self.api.call("personnel", "GET", "/api/v1/employees/me", token=self.user.token, expect=200)
+        """The user looks at their own record; the first time, they have to be hired."""
+        try:
+            return self._call(self.user, "personnel", "GET", "/api/v1/employees/me")
+        except UnexpectedAnswer as error:
+            if error.answer.status != 404:
+                raise
+        (own,) = steps.pages(self.user, "auth", "/api/v1/users")
+        root = _first(self.user, "personnel", "/api/v1/departments")
+        return steps.hire(self.user, "1", _person(self._environment, own["name"]), root["id"], own["id"])
 
     def request_expenditure(self) -> Answer:
         """The user requests today's expenditure; budget asks personnel about them, and creates it the first time only."""
-        wanted = {"allocation_id": self.allocation_id, "amount": AMOUNT, "purpose": "To see that it can be requested"}
+        if self._allocation_id is None:
+            self._allocation_id = _allocation(self.user)
+        wanted = {"allocation_id": self._allocation_id, "amount": AMOUNT, "purpose": "To see that it can be requested"}
         key = f"{CODE} {datetime.now(UTC).date()}"
-        path = "/api/v1/expenditures"
-        return self.api.call("budget", "POST", path, token=self.user.token, json=wanted, key=key, expect=201)
+        return self._call(self.user, "budget", "POST", "/api/v1/expenditures", json=wanted, key=key, expect=201)
 
     def find_login(self) -> None:
         """The user finds their login in the audit trail, to which an event has brought it."""
         wanted = {"trace_id": self.user.login.trace_id, "limit": 1}
 
         def found() -> Any:
-            path = "/api/v1/audit-entries"
-            return self.api.call("system", "GET", path, token=self.user.token, params=wanted).body["items"] or None
+            answer = self._call(self.user, "system", "GET", "/api/v1/audit-entries", params=wanted)
+            return answer.body["items"] or None
 
         steps.until(found, HEARD_WITHIN_SECONDS, "the audit trail lacks the login")
 
-
-HEARD_WITHIN_SECONDS = 10.0
-
-
-def log_in(api: Api, environment: Mapping[str, str]) -> Session:
-    """Log both users in, and create what is missing.
-
-    Raises `UnexpectedAnswer`, `Unreachable` or `StepFailed` at what does not succeed; the next call continues there.
-    """
-    platform = cache(lambda: steps.log_in_to_platform(api, environment))
-    observer, user = (_person(environment, name) for name in ("Observer", "Synthetic user"))
-    observing = _enter(api, "platform", observer, lambda: _admit_observer(platform(), observer))
-    tenant = _find_tenant(observing) or _create_tenant(api, platform())
-    steps.wait_until_active(observing, tenant["id"])
-    using = _enter(api, tenant["code"], user, lambda: _once(steps.create_first_admin, platform(), tenant["id"], user))
-    _employ(using, user)
-    return Session(api, using, observing, tenant["id"], _allocation(using), time.monotonic() + LOGIN_SECONDS)
+    def _call(self, who: Actor, service: str, method: str, path: str, **request: Any) -> Answer:
+        # Without a look at the token's age: that auth does not renew it is no failure of this service.
+        return self._api.call(service, method, path, token=who.token, **request)
 
 
 def _person(environment: Mapping[str, str], name: str) -> Person:
@@ -101,7 +121,7 @@ def _person(environment: Mapping[str, str], name: str) -> Person:
 
 def _enter(api: Api, tenant: str, person: Person, admit: Callable[[], object]) -> Actor:
     try:
-        return steps.log_in_once_active(api, tenant, person)
+        return steps.log_in(api, tenant, person)
     except UnexpectedAnswer as error:
         if error.answer.status != 401:
             raise
@@ -132,17 +152,6 @@ def _create_tenant(api: Api, platform: Actor) -> dict[str, Any]:
     api.check_ready()  # a tenant that a service does not prepare in time is closed
     wanted = {"code": f"{CODE}-{closed + 1}" if closed else CODE, "name": "Synthetic user"}
     return platform.create("tenant", "/api/v1/tenants", wanted).body
-
-
-def _employ(user: Actor, person: Person) -> None:
-    try:
-        user.get("personnel", "/api/v1/employees/me")
-    except UnexpectedAnswer as error:
-        if error.answer.status != 404:
-            raise
-        (own,) = steps.pages(user, "auth", "/api/v1/users")
-        root = _first(user, "personnel", "/api/v1/departments")
-        steps.hire(user, "1", person, root["id"], own["id"])
 
 
 def _allocation(user: Actor) -> str:

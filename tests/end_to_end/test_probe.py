@@ -22,6 +22,7 @@ from stack.watch.traces import of_request
 from libs.journey import PROBES_USER_AGENT, steps, synthetic
 from libs.journey.client import Api, Unreachable
 from libs.journey.probe import LONGEST_PAUSE_SECONDS, Probe, main
+from libs.journey.synthetic import SyntheticUser
 from tests.end_to_end.stack import OUTER, Stack, complete_lines
 from tests.fixtures.waiting import eventually
 
@@ -39,11 +40,17 @@ def probes_api(stack: Stack) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def started(stack: Stack, probes_api: Api) -> Probe:
-    """A probe that has played its first round."""
+def user(stack: Stack, probes_api: Api) -> SyntheticUser:
+    """The probe's user."""
     if stack.settings is None:
         pytest.skip("needs a stack that the tests start themselves")
-    probe = Probe(probes_api, stack.settings.values)
+    return SyntheticUser(probes_api, stack.settings.values)
+
+
+@pytest.fixture(scope="module")
+def started(user: SyntheticUser) -> Probe:
+    """A probe that has played its first round."""
+    probe = Probe(user)
     assert probe.play() == {}
     return probe
 
@@ -95,7 +102,7 @@ def test_a_round_asks_each_service_and_a_later_one_leaves_no_row(own_stack, prob
 
 def test_a_restarted_probe_finds_its_tenant_again_and_leaves_two_logins(own_stack, probe, api):
     before = rows(own_stack)
-    assert Probe(api, own_stack.settings.values).play() == {}
+    assert Probe(SyntheticUser(api, own_stack.settings.values)).play() == {}
     added = {table: count - before[table] for table, count in rows(own_stack).items() if count != before[table]}
     assert added == {"auth.sessions": 2, "system.audit_entries": 2}
 
@@ -135,14 +142,15 @@ def test_a_session_that_has_ended_is_followed_by_a_login_in_the_same_round(own_s
     assert (success("auth"), counted("auth", "log in", "success")) == (1.0, logins + 1)
 
 
-def test_tokens_that_no_service_accepts_are_followed_by_a_login_in_the_next_round(probe):
-    probe.session.observer.token = probe.session.user.token[:-4] + "AAAA"
+def test_tokens_that_no_service_accepts_are_followed_by_a_login_in_the_next_round(probe, user):
+    user.observer.token += "A"
     assert probe.play().keys() == {"tenant"}
     assert probe.play() == {}
 
 
 def test_a_wrong_password_is_tried_less_and_less_often_and_skips_the_other_steps(own_stack, api):
-    probe = Probe(api, own_stack.settings.values | {"BOOTSTRAP__ADMIN_PASSWORD": "not-this-one-at-all"})
+    wrong = own_stack.settings.values | {"BOOTSTRAP__ADMIN_PASSWORD": "not-this-one-at-all"}
+    probe = Probe(SyntheticUser(api, wrong))
     pauses = []
     for _ in range(4):
         assert probe.play().keys() == {"auth"}
@@ -172,7 +180,7 @@ def test_without_its_database_a_service_is_said_to_fail(own_stack, probe):
     eventually(lambda: not probe.play(), 20, "system does not come back")
 
 
-def test_a_tenant_that_has_been_closed_is_replaced_by_another(own_stack, probe, platform):
+def test_a_tenant_that_has_been_closed_is_replaced_by_another(own_stack, probe, user, platform):
     async def close() -> None:
         for short in ("tenant", "auth"):
             connection = await own_stack.superuser(short)
@@ -180,7 +188,8 @@ def test_a_tenant_that_has_been_closed_is_replaced_by_another(own_stack, probe, 
             await connection.close()
 
     asyncio.run(close())
-    probe.session = None
+    user.user.refresh_token += "?"
+    assert probe.play().keys() == {"auth"}
     assert probe.play() == {}
     tenants = {each["code"]: each["status"] for each in steps.pages(platform, "tenant", "/api/v1/tenants")}
     assert (tenants["synthetic-user"], tenants["synthetic-user-2"]) == ("closed", "active")
