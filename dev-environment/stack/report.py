@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stack import environment
-from stack.services import AUTH, PROBE, SERVICES, Service
+from stack.services import AUTH, PROBE, PROGRAMS, SERVICES, Service
 from stack.settings import Settings
 
 # A pipe has no width, and no line may be broken into two there.
@@ -109,7 +109,7 @@ def _next_commands(settings: Settings, containers: Sequence[str]) -> list[tuple[
 def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiting: Mapping[Service, str]) -> None:
     """Print each process: its state, its port, for how long it has been up, and why it is not ready."""
     table = Table("process", "state", "port", "pid", "up for", "", box=box.SIMPLE_HEAD, pad_edge=False)
-    ports = {each.name: each.port_variable for each in settings.programs} | {"postgres": "POSTGRES_PORT"}
+    ports = {each.name: each.port_variable for each in PROGRAMS if each.name in states} | {"postgres": "POSTGRES_PORT"}
     reasons = {service.name: reason for service, reason in waiting.items()}
     for name, variable in ports.items():
         known = states[name]

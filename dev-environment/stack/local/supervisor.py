@@ -1,4 +1,4 @@
-"""supervisord, which keeps PostgreSQL, the five services and the probe alive: its configuration, and calls to its RPC interface."""
+"""supervisord, which keeps PostgreSQL, the services and the probe alive: its configuration, and calls to its RPC interface."""
 
 import contextlib
 import hashlib

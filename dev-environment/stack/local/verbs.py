@@ -63,16 +63,18 @@ def status(settings: Settings) -> bool:
         return False
     waiting, known = readiness.not_ready(settings, SERVICES), supervisor.states(settings)
     report.processes(settings, known, waiting)
-    return not waiting and all(known[each.name]["statename"] in ("STARTING", "RUNNING") for each in settings.programs)
+    return not waiting and all(each["statename"] in ("STARTING", "RUNNING") for each in known.values())
 
 
 def restart(settings: Settings, services: Sequence[Service]) -> None:
     """Stop services, start them again with their present settings, and wait until they are ready."""
     with _alone(settings):
         _must_run(settings)
-        say(f"Stopping {', '.join(service.name for service in services)}")
-        supervisor.stop_services(settings, services)
-        startup.start(settings, services)
+        known = supervisor.states(settings)  # without the probe, if it was switched off at the start
+        there = [each for each in services if each.name in known]
+        say(f"Stopping {', '.join(each.name for each in there)}")
+        supervisor.stop_services(settings, there)
+        startup.start(settings, there)
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:

@@ -123,7 +123,13 @@ def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
     used = [each.port_variable for each in PROGRAMS] + ["POSTGRES_PORT"]
     assert [name for name in used if not ports.is_free(int(environment[name]))] == []
     assert verb(environment, "status").returncode == 1
-    assert verb(environment, "up").returncode == 0
+
+
+def test_the_probe_can_be_left_out(environment, stack):
+    assert verb(environment | {"PROBE": "0"}, "up").returncode == 0
+    for verbs in (["restart", "probe"], ["status"]):
+        done = verb(environment, *verbs)
+        assert (done.returncode, "probe" in done.stdout) == (0, False), done.stderr
 
 
 def test_clean_says_what_it_removes(environment, stack):
