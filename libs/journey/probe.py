@@ -35,8 +35,8 @@ READY_WITHIN_SECONDS = 60.0
 """How long the services may take to start before that they do not answer counts as a failure."""
 LONGEST_PAUSE_SECONDS = 300.0
 """Between two rounds while the login is refused: nothing changes by itself, and each attempt costs auth a hash."""
-
-LONGEST_DOUBLING = 10
+MOST_DOUBLINGS = 5
+"""They make that of the shortest pause."""
 
 AUTH = "auth"
 LOG_IN, RENEW = "log in", "renew the session"
@@ -107,7 +107,7 @@ class Probe:
 
     def pause(self, seconds: float) -> float:
         """How long to wait for the next round: longer and longer while the login is refused."""
-        return max(seconds, min(seconds * 2 ** min(self._refusals, LONGEST_DOUBLING), LONGEST_PAUSE_SECONDS))
+        return max(seconds, min(seconds * 2**self._refusals, LONGEST_PAUSE_SECONDS))
 
     def _go_through(self) -> Results:
         results = self._be_logged_in()
@@ -129,8 +129,9 @@ class Probe:
             self._is_logged_in = False
         results = _do(AUTH, LOG_IN, self._user.log_in)
         (error,) = results.values()
-        self._is_logged_in = self._is_logged_in or error is None
-        self._refusals = self._refusals + 1 if is_lasting(error) else 0
+        # A login that passing trouble prevents leaves the old session, which may still be good for the others.
+        self._is_logged_in = error is None or (self._is_logged_in and not is_lasting(error))
+        self._refusals = min(self._refusals + 1, MOST_DOUBLINGS) if is_lasting(error) else 0
         return results
 
     def _tell(self, failed: dict[str, Exception]) -> None:

@@ -56,17 +56,20 @@ class SyntheticUser:
         platform = cache(lambda: steps.log_in_to_platform(self._api, self._environment))
         observer, user = (_person(self._environment, name) for name in ("Observer", "Synthetic user"))
         self.observer = _enter(self._api, "platform", observer, lambda: _admit_observer(platform(), observer))
-        # It is looked for again after a login that failed: it may be closed.
-        tenant, self._tenant = self._tenant, None
-        if tenant is None:
+        if self._tenant is None:
             tenant = _find_tenant(self.observer) or _create_tenant(self._api, platform())
             steps.wait_until_active(self.observer, tenant["id"])
-            self._allocation_id = None
-        new = tenant["id"]
-        self.user = _enter(
-            self._api, tenant["code"], user, lambda: _once(steps.create_first_admin, platform(), new, user)
-        )
-        self._tenant, self._logged_in_at = tenant, time.monotonic()
+            self._tenant, self._allocation_id = tenant, None
+        code, tenant_id = self._tenant["code"], self._tenant["id"]
+        try:
+            self.user = _enter(
+                self._api, code, user, lambda: _once(steps.create_first_admin, platform(), tenant_id, user)
+            )
+        except UnexpectedAnswer as error:
+            if error.answer.status < 500:
+                self._tenant = None  # it may be closed: the next login looks for it again
+            raise
+        self._logged_in_at = time.monotonic()
 
     def renew_session(self) -> None:
         """Get the user a new access token, as a client does whose own has expired."""
@@ -105,7 +108,7 @@ class SyntheticUser:
             answer = self._call(self.user, "system", "GET", "/api/v1/audit-entries", params=wanted)
             return answer.body["items"] or None
 
-        steps.until(found, HEARD_WITHIN_SECONDS, "the audit trail lacks the login")
+        steps.until(found, HEARD_WITHIN_SECONDS, "the audit trail lacks the login", pause=1.0)
 
     def _call(self, who: Actor, service: str, method: str, path: str, **request: Any) -> Answer:
         # Without a look at the token's age: that auth does not renew it is no failure of this service.

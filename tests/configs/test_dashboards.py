@@ -130,7 +130,7 @@ def ours() -> dict[str, set[str]]:
     return {
         name: {*getattr(collector, "_labelnames", ()), *special.get(name, ()), "le"}
         for name, collector in prometheus_client.REGISTRY._names_to_collectors.items()
-        if not name.startswith(("python_", "process_"))
+        if not name.startswith(("python_", "process_", "stamina_"))
     }
 
 

@@ -123,7 +123,9 @@ def test_a_service_that_is_away_is_the_only_one_that_fails_and_is_said_once(own_
     assert probe.pause(60) == 60
 
 
-def test_while_auth_is_away_the_others_are_still_asked(own_stack, probe, probes_api):
+@pytest.mark.parametrize("seconds", [synthetic.LOGIN_SECONDS, 0])
+def test_while_auth_is_away_the_others_are_still_asked(own_stack, probe, probes_api, monkeypatch, seconds):
+    monkeypatch.setattr(synthetic, "LOGIN_SECONDS", seconds)
     probes_api.urls = own_stack.urls | {"auth": UNREACHABLE}
     assert probe.play().keys() == {"auth"}
     assert success("budget") == 1.0
@@ -159,6 +161,21 @@ def test_a_wrong_password_is_tried_less_and_less_often_and_skips_the_other_steps
     assert (success("auth"), math.isnan(success("budget"))) == (0.0, True)
 
 
+def test_a_tenant_that_has_been_closed_is_replaced_by_another(own_stack, probe, user, platform):
+    async def close() -> None:
+        for short in ("tenant", "auth"):
+            connection = await own_stack.superuser(short)
+            await connection.execute("update tenants set status = 'closed' where code = $1", synthetic.CODE)
+            await connection.close()
+
+    asyncio.run(close())
+    user.user.refresh_token += "?"
+    assert probe.play().keys() == {"auth"}
+    assert probe.play() == {}
+    tenants = {each["code"]: each["status"] for each in steps.pages(platform, "tenant", "/api/v1/tenants")}
+    assert (tenants["synthetic-user"], tenants["synthetic-user-2"]) == ("closed", "active")
+
+
 def test_without_its_database_a_service_is_said_to_fail(own_stack, probe):
 
     async def lock() -> None:
@@ -178,21 +195,6 @@ def test_without_its_database_a_service_is_said_to_fail(own_stack, probe):
     finally:
         asyncio.run(unlock())
     eventually(lambda: not probe.play(), 20, "system does not come back")
-
-
-def test_a_tenant_that_has_been_closed_is_replaced_by_another(own_stack, probe, user, platform):
-    async def close() -> None:
-        for short in ("tenant", "auth"):
-            connection = await own_stack.superuser(short)
-            await connection.execute("update tenants set status = 'closed' where code = $1", synthetic.CODE)
-            await connection.close()
-
-    asyncio.run(close())
-    user.user.refresh_token += "?"
-    assert probe.play().keys() == {"auth"}
-    assert probe.play() == {}
-    tenants = {each["code"]: each["status"] for each in steps.pages(platform, "tenant", "/api/v1/tenants")}
-    assert (tenants["synthetic-user"], tenants["synthetic-user-2"]) == ("closed", "active")
 
 
 def test_the_program_feeds_every_service_begins_the_trace_and_ends_at_once(own_stack, tmp_path):
