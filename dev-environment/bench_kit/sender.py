@@ -12,12 +12,13 @@ from uuid import UUID, uuid4
 from bench_kit.measured.main import Settings
 from libs.contracts.budget import AccountOpened
 from libs.observability import start
-from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.client import ServiceClient
 from libs.service_kit.database import create_engine
 from libs.service_kit.events.flow import DEADLINE_SECONDS
 from libs.service_kit.events.http import HttpTransport
 from libs.service_kit.events.outbox import Outbox, publish
 from libs.service_kit.events.relay import Relay
+from libs.service_kit.service_account import ServiceAccount
 from libs.service_kit.settings import load
 from libs.service_kit.transactions import Sessions, create_sessions, transaction
 

@@ -70,6 +70,31 @@ def logins() -> Panels:
             decimals=0,
             width=8,
         ),
+        graph(
+            "Duration of password hashes, 95 %",
+            "The 95th percentile by operation, without the wait. It is slow by design; more than usual means a lack of CPU.",
+            "s",
+            query(quantile(0.95, "password_hash_seconds", by="operation"), "{{operation}}"),
+            width=8,
+            links=follow,
+        ),
+        graph(
+            "Wait of password hashes, 95 %",
+            "The 95th percentile of the time until a hash gets one of the threads, of which there is one for each core.",
+            "s",
+            query(quantile(0.95, "password_hash_wait_seconds"), "wait"),
+            width=8,
+            links=follow,
+        ),
+        graph(
+            "Password hashes that wait",
+            "Those that wait now, and those refused with 429 because too many were waiting.",
+            "short",
+            query("sum(password_hashes_waiting)", "waiting"),
+            query("sum(increase(password_hashes_refused_total[$__rate_interval]))", "refused"),
+            width=8,
+            links=follow,
+        ),
     ]
 
 

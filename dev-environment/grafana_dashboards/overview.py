@@ -88,6 +88,7 @@ def at_a_glance() -> Panels:
             ),
             ("Duration (95 %)", f"max by (job) (job:http_request_duration_seconds:p95_rate5m{{{JOB}}})", "s", SECONDS),
             ("Error budget left", f"min by (job) (slo:error_budget_remaining:ratio7d{{{JOB}}})", "percentunit", BUDGET),
+            ("Dependencies answer", f"avg by (job) (dependency_up{{{JOB}}})", "percentunit", ALL_OF_THEM),
             ("Pool in use", POOL, "percentunit", POOL_FULL),
             ("Event loop lag (99 %)", LAG, "s", LATE),
             ("Memory", MEMORY, "percentunit", FULL),
@@ -120,6 +121,7 @@ def requests() -> Panels:
             "Requests answered per second.",
             "reqps",
             query(rate("http_requests_total", JOB, "job"), "{{job}}"),
+            width=8,
             stacked=True,
             links=of_service(),
         ),
@@ -128,7 +130,16 @@ def requests() -> Panels:
             "Requests answered per second, by group of status codes.",
             "reqps",
             query(rate("http_requests_total", JOB, "status"), "{{status}}"),
+            width=8,
             stacked=True,
+        ),
+        graph(
+            "Requests in progress",
+            "Requests that are being handled. If they grow while the rate does not, something keeps them waiting.",
+            "short",
+            query(f"sum by (job) (http_requests_inprogress{{{JOB}}})", "{{job}}"),
+            width=8,
+            links=of_service(),
         ),
     ]
 

@@ -103,7 +103,7 @@ def errors() -> Panels:
             "Share of the requests of a route that ended in a 5xx.",
             "percentunit",
             query(share(failed, whole), "{{handler}}"),
-            width=6,
+            width=8,
             limits=[(0.001, "red")],
             links=FOLLOW,
         ),
@@ -112,7 +112,7 @@ def errors() -> Panels:
             "5xx answers per second. Each dot is a failed request; click it to open its trace.",
             "reqps",
             query(failed, "{{handler}}", exemplars=True),
-            width=6,
+            width=8,
             links=FOLLOW,
         ),
         graph(
@@ -120,7 +120,7 @@ def errors() -> Panels:
             "4xx answers per second. The callers are at fault, but check a sudden rise. Each dot is a refused request.",
             "reqps",
             query(refused, "{{handler}}", exemplars=True),
-            width=6,
+            width=8,
             links=FOLLOW,
         ),
         graph(
@@ -128,7 +128,15 @@ def errors() -> Panels:
             "Requests refused or failed per second, by the type of the problem that the answer names.",
             "reqps",
             query(rate("http_problems_total", ROUTES, "type"), "{{type}}"),
-            width=6,
+            width=12,
+            links=FOLLOW,
+        ),
+        graph(
+            "Unexpected exceptions",
+            "Requests per second that ended with an exception that no handler expects, by its type. No data: there was none.",
+            "reqps",
+            query(rate("http_exceptions_total", PROCESS, "type"), "{{type}}"),
+            width=12,
             links=FOLLOW,
         ),
     ]

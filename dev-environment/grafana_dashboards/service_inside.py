@@ -49,6 +49,31 @@ def process() -> Panels:
             width=6,
             top=1,
         ),
+        graph(
+            "Requests in progress",
+            "Requests that are being handled. If they grow while the rate does not, something keeps them waiting.",
+            "short",
+            query(f"sum by (instance) (http_requests_inprogress{{{PROCESS}}})", "{{instance}}"),
+            width=8,
+        ),
+        graph(
+            "Threads",
+            "The pool of threads for synchronous endpoints. When all are in use, requests wait for one.",
+            "short",
+            *(
+                query(f"sum by (instance) (thread_pool_{metric}{{{PROCESS}}})", f"{{{{instance}}}} {legend}")
+                for metric, legend in (("threads", "in use"), ("limit", "limit"), ("pending_requests", "waiting"))
+            ),
+            width=8,
+        ),
+        graph(
+            "Pauses of the garbage collector, 99 %",
+            "The 99th percentile. The process does nothing else meanwhile.",
+            "s",
+            query(quantile(0.99, "python_gc_pause_seconds", PROCESS, "instance"), "{{instance}}"),
+            width=8,
+            limits=[(0.1, "red")],
+        ),
     ]
 
 
@@ -60,7 +85,23 @@ def dependencies() -> Panels:
     gave_up = f"sum by (instance, pool) (increase(db_pool_timeouts_total{{{PROCESS}}}[$__rate_interval]))"
     waiting = f"sum by (instance, pool) (db_pool_pending_requests{{{PROCESS}}})"
     sql, call = "db_client_operation_duration_seconds", "service_call_duration_seconds"
+    refused = rate("dependency_refused_requests_total", PROCESS, "dependency")
     return [
+        graph(
+            "Dependencies that answer",
+            "1 while a dependency answers, and 0 while it does not.",
+            "short",
+            query(f"min by (instance, dependency) (dependency_up{{{PROCESS}}})", "{{instance}} {{dependency}}"),
+            top=1,
+            links=FOLLOW,
+        ),
+        graph(
+            "Refused for a dependency",
+            "Requests and attempts of background work per second that failed because the dependency did not answer.",
+            "ops",
+            query(refused, "{{dependency}}"),
+            links=FOLLOW,
+        ),
         graph(
             "Connections of the pool",
             "When all are in use, requests wait for one. The limit is the size of the pool.",
@@ -195,22 +236,12 @@ def events() -> Panels:
             "Rows that wait in the outbox.",
             "short",
             query(f"max by (destination) (outbox_unsent_rows{{{PROCESS}}})", "{{destination}}"),
-            width=8,
         ),
         graph(
             "Oldest unsent event",
             "Age of the oldest event waiting in the outbox.",
             "s",
             query(f"max by (destination) (outbox_oldest_unsent_seconds{{{PROCESS}}})", "{{destination}}"),
-            width=8,
             limits=[(120, "red")],
-        ),
-        graph(
-            "Connected to the broker",
-            "1 while the service is connected. There is no data when events travel over HTTP, without a broker.",
-            "short",
-            query(f"max by (instance) (broker_connected{{{PROCESS}}})", "{{instance}}"),
-            width=8,
-            top=1,
         ),
     ]

@@ -215,10 +215,12 @@ def logs() -> Panels:
     refused = rate("elasticsearch_thread_pool_rejected_count", f'{TARGET}, type="write"')
     return [
         graph(
-            "Lines stored",
-            "Documents per second. Elasticsearch refuses documents when it is overloaded; Logstash retries them.",
+            "Lines written and stored",
+            "Lines per second. What was written and is not stored waits or is lost. Elasticsearch refuses lines when it is"
+            " overloaded; Logstash retries them.",
             "ops",
-            query(rate("elasticsearch_indices_indexing_index_total", TARGET), "stored"),
+            query(rate("log_lines_written_total", TARGET), "written"),
+            query(rate("elasticsearch_index_stats_indexing_index_total", f'{TARGET}, index=~"logs-.+"'), "stored"),
             query(refused, "refused"),
             width=6,
         ),

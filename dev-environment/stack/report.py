@@ -113,7 +113,7 @@ def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiti
     reasons = {service.name: reason for service, reason in waiting.items()}
     for name, variable in ports.items():
         known = states[name]
-        is_up = known["statename"] == "RUNNING"
+        is_up = known["statename"] in ("RUNNING", "STARTING")
         state = "ready" if is_up and name not in reasons else known["statename"].lower()
         age = _age(time.time() - known["start"]) if is_up else ""
         colour = "green" if state == "ready" else "red"

@@ -140,8 +140,8 @@ class Probe:
             return
         self._told = set(failed)
         if failed:
-            why = {service: f"{type(error).__name__}: {error}" for service, error in failed.items()}
-            log.warning("the synthetic user cannot use every service", failed=why)
+            why = "; ".join(f"{service}: {type(error).__name__}: {error}" for service, error in failed.items())
+            log.warning("the synthetic user cannot use every service", reason=why)
         else:
             log.info("the synthetic user can use every service")
 

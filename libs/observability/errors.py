@@ -13,9 +13,9 @@ from opentelemetry.trace import Span, Status, StatusCode
 
 from .redaction import LEFT_OUT, redact_string, to_string
 
-LONGEST_MESSAGE, LONGEST_STACK = 2048, 8192
-LONGEST_PART = 512
-"""Of a stack: one message, one frame."""
+LONGEST_MESSAGE, LONGEST_STACK = 1024, 8192
+LONGEST_PART = 256
+"""Of a stack: one message, the notes of one exception, one frame."""
 MOST_EXCEPTIONS = 6
 """The exception, its nearest causes and the last ones, and members of its group."""
 FIRST_FRAMES, LAST_FRAMES, LAST_FRAMES_OF_OTHERS = 4, 20, 5
@@ -127,7 +127,7 @@ def _one(error: BaseException, message: str | None = None, most_frames: int = LA
     kind = type_name(error)
     notes: object = _own.__dict__["__dict__"].__get__(error).get("__notes__")
     some = cast("list[object]", notes)[:MOST_NOTES] if type(notes) is list else []
-    noted = [redact_string(to_string(note), LONGEST_PART) for note in some]
+    noted = [redact_string("\n".join([to_string(note)[:LONGEST_PART] for note in some]), LONGEST_PART)] if some else []
     return [*_frames(traceback_of(error), most_frames), f"{kind}: {text}" if text else kind, *noted]
 
 

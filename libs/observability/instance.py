@@ -1,7 +1,6 @@
 """Which process this is: the same id on its spans, in `service_info` and in each of its lines."""
 
 import os
-import socket
 from uuid import uuid4
 
 from opentelemetry.sdk.resources import OTELResourceDetector
@@ -12,7 +11,7 @@ _id: str | None = None
 
 
 def instance_id() -> str:
-    """`service.instance.id` of `OTEL_RESOURCE_ATTRIBUTES`, else a UUID; a forked process has one of its own."""
+    """`service.instance.id` of `OTEL_RESOURCE_ATTRIBUTES`, else a UUID, of which a forked process has one of its own."""
     global _id
     if _id is None:
         _id = str(OTELResourceDetector().detect().attributes.get("service.instance.id") or uuid4())
@@ -20,13 +19,20 @@ def instance_id() -> str:
 
 
 def process_attributes() -> dict[str, str | int]:
-    """What a resource says of the process."""
-    return {"service.instance.id": instance_id(), "host.name": socket.gethostname(), "process.pid": os.getpid()}
+    """What a resource says of the process, but for what `OTEL_RESOURCE_ATTRIBUTES` says."""
+    ours = {"service.instance.id": instance_id(), "process.pid": os.getpid()}
+    return {name: value for name, value in ours.items() if name not in _given()}
+
+
+def _given() -> set[str]:
+    pairs = [pair.partition("=") for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",")]
+    return {name.strip() for name, _, value in pairs if value.strip()}
 
 
 def _renew() -> None:
     global _id
-    _id = str(uuid4())
+    if "service.instance.id" not in _given():
+        _id = str(uuid4())
 
 
 in_child(_renew)

@@ -152,7 +152,7 @@ def _start(
         "messaging.destination.name": message.destination,
         "messaging.message.id": message.id,
         "messaging.rabbitmq.destination.routing_key": message.routing_key,
-        "messaging.message.delivery_attempt": message.attempt,
+        "delivery.attempt": message.attempt,
         "cloudevents.event_id": message.id,
         "cloudevents.event_source": message.source,
         "cloudevents.event_type": message.type,

@@ -1,8 +1,9 @@
-"""What a secret looks like within a string, and the string without it.
+"""Finds what looks like a secret within a string, and hides it.
 
-Clients choose the strings, so the work grows with the length only: no rule repeats a repetition, what a rule looks for from
-one place on ends at a fixed distance or takes all the rest, and a string with many secrets is hidden from there on. The
-rules see the string in lower case and begin with a letter that it has: a search that ignores case takes ten times as long.
+Clients choose the strings, so the time must grow with the length of a string and no faster. Hence no rule repeats a
+repetition; from each place a rule reads either a bounded distance or to the end of the string; and a rule that has matched
+often hides everything behind its last match. The rules are matched against the string in lower case, and each begins with a
+literal character: a search that ignores case takes ten times as long.
 """
 
 import re
@@ -11,32 +12,54 @@ from itertools import islice
 
 HIDDEN = "[redacted]"
 MOST_FOUND, MOST_URLS = 16, 64
-"""Of one rule in a string; with the last of them, all that follows is hidden."""
+"""The most matches of one rule, and the most URLs, in a string. Behind the last of them everything is hidden."""
 
 Found = tuple[int, int]
-"""Where a secret begins and ends."""
+"""The positions at which a secret begins and ends."""
 
-# `+` behind a repetition: what it has taken it does not give back. A look behind comes after the letters that it is about.
+# A repetition with a `+` behind it is possessive: it never backtracks. A lookbehind stands behind the letters whose
+# neighbours it checks, so that the pattern can begin with a literal.
 _NAME = (
     r"(?:p(?:ass(?:w|phrase|code)|rivate[_-]?key|wd(?<![a-z]pwd)(?![a-z]))"
     r"|s(?:ecret(?!ar)|igning[_-]?key|ig(?:nature|(?<![a-z]sig)(?![a-z]))|sn(?<![a-z]ssn)(?![a-z]))"
     r"|token|c(?:redential|ookie)|a(?:uthori[sz]ation|pi[_-]?key|ccess[_-]?key)|encryption[_-]?key"
     r"|(?:jwt|otp|rrn)(?<![a-z].{3})(?![a-z]))[\w.-]{0,32}+"
 )
-# JSON in JSON has backslashes in front of its quotes.
+# In JSON within JSON, backslashes stand in front of the quotes.
 _QUOTE = r"\\*+[\"']"
-# After a quoted name a comma (pairs, argv) or the end of the line (forms) will do.
-_IS = rf"(?:{_QUOTE}\s{{0,4}}(?:,|=>|[=:]|[\r\n])|\s{{0,4}}+(?:=>|[=:>]|%3d))\s{{0,8}}"
+_ASSIGN = r"\s{0,4}+(?:=>|[=:])\s{0,8}"
+# Behind a quoted name, a comma (pairs, arguments) or the end of the line (forms) separates it from its value too, unless
+# the name is itself the value of a field: then another field follows, or a closing bracket.
+_NO_FIELD = rf"(?!\s{{0,64}}+(?:{_QUOTE}[\w.-]{{1,64}}+{_QUOTE}\s?(?:=>|:)|:?[\w.-]{{1,64}}+=|[\]}})]))"
+_IS = rf"(?:{_QUOTE}\s{{0,4}}(?:[,\r\n]{_NO_FIELD}|=>|[=:])|\s{{0,4}}+(?:=>|[=:>]|%3d))\s{{0,8}}"
 _QUOTED = r"b?(?P<quote>\\*+[\"'])(?:(?s:.){0,4096}?(?<!\\)(?P=quote)|(?s:.)*+)"
 _VALUE = rf"(?:{_QUOTED}|[\[{{(][^\]}})]{{0,2048}}+[\]}})]?|[^\s,;&'\"<>\\]++)"
 
-# What a rule is looked for by, and the rule. Its group 1 stays, and what follows of the match is hidden.
+NAMING = (
+    ("name", "key", "header", "field", "param", "parameter", "variable", "property", "attribute", "type", "path")
+    + ("loc",)  # of pydantic's errors; a list that ends with the name
+)  # fmt: skip
+"""The fields, by the end of their names, that hold the name of something: `{"name": "authorization", "value": "…"}`."""
+PAIRED = ("value", "values", "input")
+"""The fields, by the end of their names, that hold the value which belongs to that name."""
+_PAIRED_NAME = re.compile(
+    rf"(?:{'|'.join(NAMING)})(?:{_QUOTE})?{_ASSIGN}"
+    rf"(?:(?P<quote>{_QUOTE})?-{{0,2}}[\w.-]{{1,64}}+(?(quote)(?P=quote))|[\[(][^\[\](){{}}]{{1,64}}+)"
+)
+_SECRET_NAME = re.compile(_NAME)
+_PAIRED_VALUE = re.compile(rf"((?:{'|'.join(PAIRED)})(?:{_QUOTE})?{_ASSIGN}){_VALUE}")
+# Between two records stands `}, {`, `), Header(`, `/> <`, or the dash of a list in YAML.
+_NEXT_RECORD = re.compile(r"[\]})>][\s\\n,]{0,32}+[\w.]{0,64}+[\[{(<]|\n\s{0,32}+-\s")
+MOST_VALUES = 128
+
+# Each rule, with the words of which a string must hold one for the rule to be tried. Of a match, group 1 is shown and the
+# rest is hidden.
 _RULES = [
     (needed, re.compile(pattern))
     for needed, pattern in (
         (("private key",), r"-----begin [a-z0-9 ]{0,32}private key(?s:.)*?(?:-----end [a-z0-9 ]{0,64}+-----|\Z)"),
         (("eyj",), r"eyj(?<![\w-]eyj)[\w.-]{6,}+"),
-        (("query argument $",), r"(query argument \$\d{1,9}[^:\n]{0,64}+: )(?:(?s:.)*(?= \()|(?s:.)*)"),
+        (("query argument $",), r"(query argument \$\d{1,9}[^:\n$]{0,64}+: )(?:(?s:.)*(?= \()|(?s:.)*)"),
         (("failing row contains",), r"(failing row contains )\((?:(?s:.)*\)\.|(?s:.)*)"),
         (("key (",), r"(key \([^=\n]{1,64}+=)\((?:(?s:.){0,4096}?\)(?= already| is | conflicts|\.)|(?s:.)*)"),
         (("input_value=",), r"(input_value=)(?:(?s:.){0,4096}?(?=, input_type=)|(?s:.)*)"),
@@ -61,13 +84,13 @@ _RULES = [
         ),
     )
 ]
-# No rule can match where this finds nothing.
+# Where this finds nothing, no rule can match.
 _CANDIDATE = re.compile(
     r"eyj|://|bearer|basic|passw|passphrase|passcode|secret|token|key|cookie|credential|signature|authori|pwd|jwt|otp|rrn|ssn"
     r"|sig|\$[a1256sy]|query argument|failing row|input_value=|\[parameters|code=|auth=|pass=|pin=|ticket=|assertion=|saml"
     r"|gh[pousr]_|github_pat_|glpat-|xox|k_live_|aiza|ya29|-u|-user|sk-"
 )
-# The birth date is checked, so that most thirteen-digit numbers are left alone.
+# The pattern checks the birth date, so that most other numbers of thirteen digits are shown.
 _RESIDENT = re.compile(
     r"\d\d(?<![0-9a-z]..)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\s?[-\u2010-\u2015]?\s?[1-8]\d{6}(?![0-9a-z])"
 )
@@ -76,22 +99,32 @@ _RESIDENT = re.compile(
 def without_secrets(string: str) -> str:
     """The string, with `[redacted]` in place of what looks like a secret or a resident registration number."""
     lowered = string.lower()
-    if len(lowered) != len(string):  # the one letter that two stand for
+    if len(lowered) != len(string):  # one letter, the dotted capital I, becomes two in lower case
         string = string.replace("\u0130", "I")
         lowered = string.lower()
     found: list[Found] = []
     if _CANDIDATE.search(lowered):
         for needed, pattern in _RULES:
-            if any(each in lowered for each in needed):
+            if _has_any(lowered, needed):
                 found += _found(pattern, lowered)
         if "://" in lowered and "@" in lowered:
             found += _url_passwords(lowered)
+        if "value" in lowered or "input" in lowered:
+            found += _paired_values(lowered)
     found += _found(_RESIDENT, lowered)
     return _without(string, sorted(found)) if found else string
 
 
+def _has_any(string: str, words: tuple[str, ...]) -> bool:
+    """Whether the string contains one of the words. `any` with a generator would double the time for a short string."""
+    for word in words:  # noqa: SIM110
+        if word in string:
+            return True
+    return False
+
+
 def _found(pattern: re.Pattern[str], string: str) -> list[Found]:
-    group = min(pattern.groups, 1)  # in a rule without groups all of the match is hidden
+    group = min(pattern.groups, 1)  # a rule without groups hides the whole match
     found = [
         (match.end(1) if group else match.start(), match.end())
         for match in islice(pattern.finditer(string), MOST_FOUND)
@@ -99,6 +132,39 @@ def _found(pattern: re.Pattern[str], string: str) -> list[Found]:
     if len(found) == MOST_FOUND:
         found[-1] = (found[-1][0], len(string))
     return found
+
+
+def _paired_values(string: str) -> Iterator[Found]:
+    """The values that belong to the name of a secret: those in its record, or else the next one behind it."""
+    names = [
+        (match.start(), 0, match.end())
+        for match in _PAIRED_NAME.finditer(string)
+        if _SECRET_NAME.search(string, match.start(), match.end())
+    ][:MOST_FOUND]
+    if not names:
+        return
+    values = [
+        (match.start(), match.end(1), match.end()) for match in islice(_PAIRED_VALUE.finditer(string), MOST_VALUES)
+    ]
+    before: list[Found] = []
+    is_secret = is_found = False
+    position = 0
+    for start, hidden, end in sorted(names + values):
+        if _NEXT_RECORD.search(string, position, start):
+            before = []
+            is_secret = is_secret and not is_found
+        position = end
+        if not hidden:
+            yield from before
+            is_secret, is_found = True, bool(before)
+        else:
+            before.append((hidden, end))
+            is_found = is_secret
+            if is_secret:
+                yield hidden, end
+    for found, most in ((names, MOST_FOUND), (values, MOST_VALUES)):
+        if len(found) == most:
+            yield found[-1][-1], len(string)
 
 
 def _without(string: str, found: list[Found]) -> str:
@@ -119,7 +185,7 @@ LONGEST_PASSWORD = 128
 
 
 def _url_passwords(string: str) -> Iterator[Found]:
-    """The passwords in URLs. They may hold `/`, `@` and blanks; `http://name:80/` has none, but a port."""
+    """The passwords in URLs. A password may contain `/`, `@` and blanks; `http://name:80/` has a port and no password."""
     start = string.find("://")
     for _ in range(MOST_URLS):
         if start < 0:
@@ -137,14 +203,14 @@ def _url_passwords(string: str) -> Iterator[Found]:
 
 
 def _end_of_password(string: str, begin: int, limit: int, *, is_web: bool) -> int:
-    """Where the `@` is that ends a password; 0 if there is none."""
+    """The position of the `@` that ends the password; 0 if there is no password."""
     if string.find("@", begin, limit) < 0:
         return 0
     is_port = _PORT.match(string, begin, limit) is not None
     end = _TOKEN_END.search(string, begin, limit)
     token_end = end.start() if end else limit
     at = -1 if is_port and is_web else string.rfind("@", begin, token_end)
-    if not is_port and (at < 0 or at + 1 == token_end):  # the token may be the first part of a password with blanks
+    if not is_port and (at < 0 or at + 1 == token_end):  # a password with blanks may begin here
         line_end = string.find("\n", begin, limit)
         window = min(begin + LONGEST_PASSWORD, limit if line_end < 0 else line_end)
         later = _HOST.search(string, token_end, window)

@@ -1,4 +1,4 @@
-"""What one request leaves: a span, two metrics and a line, under the same route template, many requests at a time."""
+"""Records what a request leaves: a span, two metrics and a line, all under one route template; many requests at a time."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ CONTEXT = "http"
 log = get_logger(CONTEXT)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
-# The problems of requests that ended with an exception: without an explanation, and in the middle of an answer.
+# The problem codes of a request that ended with an exception nobody explained, and of one whose answer broke off.
 UNHANDLED, BROKEN_OFF = "internal-server-error", "answer-broken-off"
 LONGEST_AGENT, LONGEST_PATH, LONGEST_FACT, LONGEST_ADDRESS = 256, 4096, 1024, 256
 HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -41,42 +41,42 @@ FAILED = Status(StatusCode.ERROR)
 
 @dataclass(slots=True)
 class Kind:
-    """What requests of the same kind have in common."""
+    """What all requests with the same route, method, status and client have in common, so that it is worked out once."""
 
     span_name: str
     attributes: Shared
     series: Series
     http: dict[str, object]
-    """The object `http` of the line, without the path."""
+    """The object `http` of the line, with an empty path."""
     level: int
-    """Of the line, if there was no exception."""
+    """The level of the line, unless there was an exception."""
     code: str | None
-    """Of the problem, if the request was refused or failed and the reason is known."""
+    """The code of the problem, if the request was refused or failed and the reason is known."""
     problems: Counter | None
-    """Where it is counted."""
+    """The counter of this problem on this route."""
 
 
 Ended = tuple[Kind, Span, str, int, float, Exception | None, dict[str, object]]
 """What is kept of a request until it is recorded: kind, span, path, start (nanoseconds since 1970), seconds, exception and
-bound fields. It is little, or the requests meanwhile would find their memory out of the processor's caches."""
+bound fields. It is little, because whatever is kept displaces the memory of the next requests from the processor's caches."""
 
 
 class Recorder:
     """Records the requests of one app, as soon as `Pending` has a batch of them."""
 
     def __init__(self, metrics: HttpMetrics = HTTP, *, app: Any = None) -> None:
-        """`app` is asked for the route of a request, where the request itself does not tell."""
+        """`app` is used to look up the route of a request whose scope does not hold it."""
         self._app = app
         self._metrics = metrics
         self._pending: Pending[Ended] = Pending(self._record_all)
         self.buffer = self._pending.buffer
         self.write_through = self._pending.write_through
         self.flush = self._pending.flush
-        # A client can fill this by its user agents and addresses, some 10 megabytes; then each request pays for its own.
+        # A client can fill this cache with user agents and addresses, some 10 MB; each request is then described anew.
         self._kind = lru_cache(maxsize=4096)(self._describe)
 
     def declare(self, quiet: Collection[str], problems: Callable[[RouteContext], Iterable[str]]) -> None:
-        """Shows the app's routes at 0, but for the quiet ones; `problems` names the types that a route may refuse with."""
+        """Creates the series of the app's routes at 0, without the quiet ones; `problems` names the problem types of a route."""
         for template, methods, route in declared_routes(self._app.routes):
             for method in () if template in quiet else methods:
                 self._metrics.declare(template, method, problems(route))
@@ -96,9 +96,9 @@ class Recorder:
     ) -> None:
         """Takes a request that has ended. One that failed is recorded at once.
 
-        `root_path` is that of before the request, `agent` its user agent, `status` None if there was no answer;
-        `started_at` is in nanoseconds since 1970. An answer that is not `is_whole` counts as 5xx, whatever status it
-        began with.
+        `root_path` is the one that the scope had before routing; `agent` is the user agent; `status` is None if there was
+        no answer; `started_at` is in nanoseconds since 1970. `is_whole` is False for an answer that broke off: it counts
+        as 5xx, whatever status it began with.
         """
         try:
             kind = self._kind(
@@ -108,11 +108,10 @@ class Recorder:
                 scope.get("scheme", "http"),
                 scope.get("http_version", "1.1"),
                 tuple(scope.get("server") or (None, None)),
-                # A proxy's header, of any length, from a peer that the server believes.
+                # The server may have taken the address from a proxy's header, which can have any length.
                 ((scope.get("client") or (None,))[0] or "")[:LONGEST_ADDRESS],
                 agent[:LONGEST_AGENT],
-                is_whole,
-                _code(status, failure, is_whole, fields),
+                None if is_whole and failure is None and (status or 0) < 400 else _code(is_whole, failure, fields),
             )
         except Exception as error:
             _report(error, span)
@@ -130,10 +129,10 @@ class Recorder:
         server: tuple[str | None, int | None],
         client: str,
         agent: bytes,
-        is_whole: bool,
         code: str | None,
     ) -> Kind:
-        """By the semantic conventions of HTTP servers, all but the path."""
+        """All attributes of the semantic conventions for HTTP servers except the path."""
+        is_failure = status >= 500 or code == BROKEN_OFF
         name = "HTTP" if method == OTHER else method
         address = _believed(client)
         attributes = {
@@ -151,9 +150,9 @@ class Recorder:
         return Kind(
             span_name=name if route == UNMATCHED else f"{name} {route}",
             attributes=Shared({name: value for name, value in attributes.items() if value is not None}),
-            series=self._metrics.series(route, method, status if is_whole else 500),
+            series=self._metrics.series(route, method, 500 if is_failure else status),
             http={"method": method, "route": route, "path": "", "status_code": status, "client_ip": address},
-            level=logging.WARNING if status >= 500 or not is_whole else logging.INFO,
+            level=logging.WARNING if is_failure else logging.INFO,
             code=code,
             problems=self._metrics.problem(route, code) if code else None,
         )
@@ -182,28 +181,26 @@ class Recorder:
     ) -> Line:
         """Ends the span, counts the request and returns its line."""
         ended_at = started_at + int(seconds * 1e9)
-        # Where the template has no variable part, the path cannot hold anything of a client's.
+        # A path that equals its template has no variable part, so no client has written anything into it.
         path = path if path == kind.http["route"] else redact_string(path, LONGEST_PATH)
         fields: dict[str, object] = {
             "http": {**kind.http, "path": path},
             "duration_ms": int(seconds * 1_000_000 + 0.5) / 1000,
         }
         level, own = kind.level, {"url.path": path}
-        why = cast("dict[str, Any]", bound.pop("error", {}))
+        why = cast("dict[str, Any]", bound.pop("error", None) or {})
         if kind.problems is not None:
             kind.problems.inc()
             own |= _on_span(why)
-            why["code"] = kind.code
+            fields["error"] = why | {"code": kind.code}
         if exception is not None:
             described = describe(exception)
-            level, why = logging.ERROR, {**why, **described}
+            level, fields["error"] = logging.ERROR, {**why, "code": kind.code, **described}
             record_error(span, described)
             count_exception(described["type"])
             own["error.type"] = described["type"]  # not the status
         elif level != logging.INFO:
             span.set_status(FAILED)
-        if kind.problems is not None:
-            fields["error"] = why
         end_with(span, kind.span_name, kind.attributes, own, ended_at)
         trace_id, span_id, is_sampled = identity_of(span)
         self._metrics.observe(kind.series, seconds, ended_at / 1e9, trace_id if is_sampled else None)
@@ -212,29 +209,27 @@ class Recorder:
         return Line(ended_at / 1e9, level, "request handled", CONTEXT, fields, True)
 
 
-def _code(status: int | None, failure: Exception | None, is_whole: bool, fields: Mapping[str, Any]) -> str | None:
-    """The code of the problem that the request ended with, by what `explain` has said of it."""
+def _code(is_whole: bool, failure: Exception | None, fields: Mapping[str, Any]) -> str | None:
+    """The code of the problem with which a request ended: the one given to `explain`, else ours for an exception."""
     if not is_whole:
         return BROKEN_OFF
-    if failure is None and (status is None or status < 400):
-        return None
     why: Mapping[str, Any] = fields.get("error") or {}
     return why.get("code") or (UNHANDLED if failure else None)
 
 
 def _on_span(why: Mapping[str, Any]) -> dict[str, Any]:
-    """What `explain` has said, as attributes."""
+    """What was given to `explain`, as attributes of the span."""
     said = {**why.get("facts", {}), "message": why.get("message")}
     return {f"problem.{name}": to_string(value)[:LONGEST_FACT] for name, value in said.items() if value is not None}
 
 
 def _believed(client: str) -> str | None:
-    """The address or host name of a client; None for what a proxy's header may hold beside."""
+    """The client's address if it is an IP address or a host name; None for anything else that a proxy's header held."""
     with suppress(ValueError):
-        return str(ip_address(client.partition("%")[0]))  # what is behind a % is of any form
+        return str(ip_address(client.partition("%")[0]))  # without the zone behind `%`, which can be any text
     return client if HOST.fullmatch(client) else None
 
 
 def _report(error: Exception, span: Span = INVALID_SPAN) -> None:
-    """Telemetry that fails must not fail a request."""
+    """Logs that the telemetry of a request failed; the request itself must not fail for that."""
     log.error("telemetry of a request failed", error=error, **ids_of(span))

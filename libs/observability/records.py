@@ -1,4 +1,4 @@
-"""The parts of a dataclass, a model or a named tuple, as it shows them itself."""
+"""The fields of a dataclass, a model or a named tuple that its own `repr` shows."""
 
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
@@ -7,11 +7,11 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 BASE_MODEL = (BaseModel.__str__, BaseModel.__repr_args__)
-"""How a model shows itself, unless it says otherwise."""
+"""The methods of a model that does not decide for itself how it is shown."""
 
 
 def parts_of_record(value: Any) -> Iterable[tuple[str, object]] | None:
-    """The fields of a record that says of itself what they are; None for anything else."""
+    """The names and values of the fields that a record shows; None for a value that is no record or shows itself its own way."""
     kind: Any = cast("type[object]", type(value))
     if is_dataclass(kind) and kind.__str__ is object.__str__ and hasattr(kind.__repr__, "__wrapped__"):
         return ((each.name, getattr(value, each.name)) for each in fields(kind) if each.repr)
@@ -22,6 +22,6 @@ def parts_of_record(value: Any) -> Iterable[tuple[str, object]] | None:
             return ((name, each) for name, each in value.__dict__.items() if name not in shown or shown[name].repr)
     if issubclass(type(value), tuple) and (
         names := getattr(cast("object", kind), "__match_args__", ())
-    ):  # a named tuple's
+    ):  # a named tuple
         return zip(names, value, strict=False)
     return None

@@ -1,9 +1,9 @@
-"""What may be written of a value: plain JSON without secrets or resident registration numbers, and little enough of it.
+"""Turns any value into plain JSON that is safe to log: without secrets and resident registration numbers, and bounded.
 
-A secret is known by the name of its field, or by its look (`patterns`). Nothing here raises, whatever a value does when it
-is looked at. One `Budget` bounds what is looked at and what is written, not each level of a value: 200 values and 8,192
-characters for all the fields of a line, which take a millisecond or two at most. What exceeds it is left out. Only the time
-that a value's own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is asked once.
+A secret is recognised by the name of its field, or by what it looks like (`patterns`). Nothing here raises, whatever a
+value does when it is read. One `Budget` bounds what is read and written of all the fields of a line, however deep their values are nested:
+200 values and 4,096 characters, which take two milliseconds at most. What exceeds it is left out. Only the time that a value's
+own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is called once.
 """
 
 import re
@@ -15,21 +15,22 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, cast
 
-from .patterns import HIDDEN, without_secrets
+from .patterns import HIDDEN, NAMING, PAIRED, without_secrets
 from .records import parts_of_record
 
 __all__ = ["HIDDEN", "LONGEST_STRING", "Budget", "is_secret", "plain_key", "redact", "redact_string", "to_string"]
 
-LONGEST_STRING = 4096
+LONGEST_STRING = 2048
 LONGEST_NAME = 128
 DEEPEST = 8
 LARGEST_INTEGER = 2**63 - 1
-# Digits take quadratic time, and Python refuses to write more than 4,300.
+# In bits. Writing the digits takes quadratic time, and Python refuses to write more than 4,300 of them.
 LONGEST_INTEGER = 4096
 LEFT_OUT = "…"
-# What is cut off must not hide the rest of a secret that begins before it.
+LEAST_CHARGED = 48
+"""Characters of the budget that a key or a string takes at least: a short one costs a search too."""
+# A string is searched this much further than it is shown: of a secret that is cut, the rest may be what gives it away.
 OVERLAP = 128
-PAIRED = ("name", "key")  # `{"name": "authorization", "value": "…"}`
 
 _SECRET_WORDS = frozenset(
     ("pwd", "secret", "token", "jwt", "cookie", "signature", "sig", "rrn", "ssn", "otp")  # and their plurals
@@ -40,21 +41,21 @@ _SECRET_PARTS = (
     + ("apikey", "accesskey", "privatekey", "signingkey", "encryptionkey", "residentregistration", "residentnumber")
 )  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_NAME = re.compile(r"-{0,2}[\w.-]{1,64}")
+_NAME = re.compile(r"(?:b')?-{0,2}[\w.-]{1,64}'?")  # bytes are shown as `b'cookie'`
 
 
 class Budget:
-    """How much of some values may still be looked at and written."""
+    """How many values may still be read, and how many of their characters written."""
 
     __slots__ = ("characters", "values")
 
-    def __init__(self, values: int = 200, characters: int = 8192) -> None:
+    def __init__(self, values: int = 200, characters: int = 4096) -> None:
         self.values = values
         self.characters = characters
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of this name may hold something that nobody should read: `accessToken`, `x-api-key`, `rrn`."""
+    """Whether the value of a field of this name must not be written: `accessToken`, `x-api-key`, `rrn`."""
     return _is_secret(name[:LONGEST_NAME])
 
 
@@ -68,7 +69,7 @@ def _is_secret(name: str) -> bool:
 
 
 def redact_string(string: str, longest: int = LONGEST_STRING) -> str:
-    """The string without what looks like a secret; bounded; valid UTF-8. It is cut before it is searched."""
+    """The string as valid UTF-8 of bounded length, without what looks like a secret. It is cut before it is searched."""
     length = str.__len__(string)
     if length > longest or type(string) is not str:
         string = str.__getitem__(string, slice(longest + OVERLAP))
@@ -79,16 +80,16 @@ def redact_string(string: str, longest: int = LONGEST_STRING) -> str:
 
 
 def redact(name: str, value: object, budget: Budget | None = None) -> object:
-    """What may be written of the field `name`: plain JSON values within the budget, hidden where its name says so.
+    """The value of the field `name` as plain JSON, as much of it as the budget allows; hidden if its name is a secret's.
 
-    Objects that JSON does not know become strings; a key keeps no dot, because an index cannot hold both `a.b` and an
-    object `a`.
+    Objects that JSON does not know become strings. Dots in keys become underscores, because an index cannot hold both a
+    field `a.b` and an object `a`.
     """
     return _redact(name, value, budget or Budget(), ())
 
 
 def plain_key(key: object) -> str:
-    """A name fit for a field: a short string without dots, and never empty."""
+    """The key as the name of a field: a short string without dots that is never empty."""
     if type(key) is str and len(key) <= LONGEST_NAME:
         return _plain_key(key)
     if isinstance(key, str):
@@ -102,7 +103,10 @@ def _plain_key(key: str) -> str:
 
 
 def to_string(value: object) -> str:
-    """The value as a string of the class `str`, its type's name if it has none. Never raises, and writes no long integer."""
+    """The value as a `str` and no subclass, or the name of its type if it cannot be written. Never raises.
+
+    A long integer becomes the number of its bits.
+    """
     kind = type(value)
     if kind is str:
         return cast("str", value)
@@ -118,14 +122,14 @@ def _to_string(value: Any, kind: type) -> str:
 
 
 def _exactly(string: str) -> str:
-    """A string whose methods are those of `str`."""
+    """The string as a `str` and no subclass, whose methods could do anything."""
     return string if type(string) is str else str.__getitem__(string, slice(LONGEST_STRING + OVERLAP))
 
 
-def _safely(look: Callable[..., object], value: object, *more: object) -> object:
-    """What a look at the value gives; the name of its type if that raises anything but the end of the program."""
+def _safely(read: Callable[..., object], value: object, *more: object) -> object:
+    """What `read` returns for the value, or the name of the value's type if it raises anything but the end of the program."""
     try:
-        return look(value, *more)
+        return read(value, *more)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # a panic of an extension is no `Exception`, and no reason to lose a line either
@@ -133,32 +137,33 @@ def _safely(look: Callable[..., object], value: object, *more: object) -> object
 
 
 def _redact(name: str, value: Any, budget: Budget, above: tuple[int, ...]) -> object:
-    """As `redact`; `above` are the values that this one is a part of."""
+    """As `redact`; `above` has the ids of the values that contain this one."""
     budget.values -= 1
     kind = cast("type[object]", type(value))
     if value is None or kind is bool:
         return cast("object", value)
     if is_secret(name):
         return HIDDEN
-    if kind is str:
-        return _redact_string(value, budget)
     if (kind is int and -LARGEST_INTEGER <= value <= LARGEST_INTEGER) or kind is float:
         return cast("object", value)
-    return _safely(_look, value, name, kind, budget, above)
+    if budget.characters <= 0:
+        return LEFT_OUT
+    if kind is str:
+        return _redact_string(value, budget)
+    return _safely(_redact_object, value, name, kind, budget, above)
 
 
 def _redact_string(string: str, budget: Budget) -> str:
-    if budget.characters <= 0:
-        return LEFT_OUT
     longest = min(LONGEST_STRING, budget.characters)
     redacted = redact_string(string, longest)
-    # What is hidden has cost its search, and what is no ASCII takes more bytes.
-    budget.characters -= max(min(len(string), longest), len(redacted)) * (1 if string.isascii() else 3)
+    # What is hidden has been searched too, and characters beyond ASCII take up to three bytes.
+    characters = max(min(len(string), longest), len(redacted)) * (1 if string.isascii() else 3)
+    budget.characters -= max(characters, LEAST_CHARGED)
     return redacted
 
 
-# By `type`, never by `isinstance`: that asks the value's own `__class__`.
-def _look(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, ...]) -> object:
+# Types are compared by `type`, never by `isinstance`, which asks the value for its `__class__`.
+def _redact_object(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, ...]) -> object:
     inner = (*above, id(value))
     is_deep = len(above) >= DEEPEST or id(value) in above
     if issubclass(kind, Enum):
@@ -184,14 +189,20 @@ def _look(value: Any, name: str, kind: type, budget: Budget, above: tuple[int, .
 
 def _mapping(value: Any, budget: Budget, above: tuple[int, ...]) -> dict[str, object]:
     redacted: dict[str, object] = {}
-    # Of a real dictionary only: no code of anybody's runs there.
-    named = cast("dict[str, object]", value) if type(value) is dict else {}
-    hides_value = any(_names_a_secret(named.get(name)) for name in PAIRED)
     for item in _readable(value.items, budget):
         key = plain_key(item[0])
-        budget.characters -= len(key)
-        redacted[key] = HIDDEN if hides_value and key == "value" else _redact(key, item[1], budget, above)
-    return redacted
+        budget.characters -= max(len(key), LEAST_CHARGED)
+        redacted[key] = _redact(key, item[1], budget, above)
+    return _without_paired(redacted, budget)
+
+
+def _without_paired(fields: dict[str, object], budget: Budget) -> dict[str, object]:
+    """The fields, with the value hidden that belongs to the name of a secret: `{"name": "cookie", "value": "[redacted]"}`."""
+    names = [each for key, each in fields.items() if key.lower().endswith(NAMING)]
+    is_cut = budget.values <= 0 or budget.characters <= 0  # then the name may not have been read
+    if is_cut or any(_names_a_secret(_last(each)) for each in names):
+        return {key: HIDDEN if key.lower().endswith(PAIRED) else each for key, each in fields.items()}
+    return fields
 
 
 def _sequence(name: str, value: Iterable[object], budget: Budget, above: tuple[int, ...]) -> list[object]:
@@ -199,27 +210,33 @@ def _sequence(name: str, value: Iterable[object], budget: Budget, above: tuple[i
     is_hidden = False
     for member in _readable(value.__iter__, budget):
         redacted.append(HIDDEN if is_hidden else _redact(name, member, budget, above))
-        # Headers as pairs, arguments of a program: a secret's name, and behind it the secret.
-        is_hidden = _names_a_secret(member)
+        # In pairs such as headers, and in the arguments of a program, a secret follows its name.
+        is_hidden = _names_a_secret(redacted[-1])
     return redacted
 
 
 def _readable(read: Callable[[], Iterable[Any]], budget: Budget) -> Iterator[Any]:
-    """What can be read of a collection within the budget; it may be endless, and it may break off."""
+    """The members of a collection, until the budget is spent or reading one raises; the collection may be endless."""
     with suppress(Exception):
         iterator = iter(read())
         while budget.values > 0 and budget.characters > 0:
             yield next(iterator)
 
 
-def _names_a_secret(value: object) -> bool:
-    if type(value) is bytes:
-        value = value[:LONGEST_NAME].decode("latin-1")
-    return type(value) is str and len(value) <= LONGEST_NAME and bool(_NAME.fullmatch(value)) and is_secret(value)
+def _last(shown: object) -> object:
+    """The last member of a list, since pydantic's `loc` ends with the name; anything else as it is."""
+    if type(shown) is not list:
+        return shown
+    members = cast("list[object]", shown)
+    return members[-1] if members else None
+
+
+def _names_a_secret(shown: object) -> bool:
+    return type(shown) is str and len(shown) <= LONGEST_NAME and bool(_NAME.fullmatch(shown)) and is_secret(shown)
 
 
 class _Record(str):
-    """A record as a string. It is no string of anybody's, so that a record around it shows it without quotes."""
+    """A record as a string. Within another record it is shown without quotes, unlike the string of a field."""
 
     __slots__ = ()
     __repr__ = str.__str__
@@ -227,10 +244,13 @@ class _Record(str):
 
 def _record(value: object, parts: Iterable[tuple[str, object]], budget: Budget, above: tuple[int, ...]) -> str:
     """`Login(name='kim', password=[redacted])`."""
-    shown: list[str] = []
+    redacted: dict[str, object] = {}
+    is_hidden = False
     for name, part in parts:
         if budget.values <= 0 or budget.characters <= 0:
             break
-        redacted = _redact(name, part, budget, above)
-        shown.append(f"{name}={redacted if redacted is HIDDEN else repr(redacted)}")
+        redacted[name] = HIDDEN if is_hidden else _redact(name, part, budget, above)
+        is_hidden = issubclass(type(value), tuple) and _names_a_secret(redacted[name])
+    fields = _without_paired(redacted, budget).items()
+    shown = [f"{name}={each if each is HIDDEN else repr(each)}" for name, each in fields]
     return _Record(f"{type(value).__qualname__}({', '.join(shown)})")

@@ -11,7 +11,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import RouteContext
 from opentelemetry import trace
-from starlette.routing import Route
 
 from .http import QUIET, RequestTelemetry
 from .logs.configure import configure as configure_logs
@@ -97,7 +96,7 @@ def instrument(
     telemetry.recorders.append(recorder)
     app.add_middleware(RequestTelemetry, recorder=recorder, quiet=quiet)
     # Before all other routes, one of which may match every path, and without the app's dependencies, such as a log-in.
-    app.router.routes.insert(0, Route("/metrics", page.metrics_page, include_in_schema=False))
+    app.router.routes.insert(0, page.MetricsRoute())
     declare = partial(recorder.declare, quiet, problems)
     app.router.lifespan_context = _observed(app.router.lifespan_context, telemetry, recorder, declare)
     return telemetry

@@ -1,7 +1,8 @@
-"""Variables of OpenTelemetry and prometheus_client whose values cannot be used: each is one warning, and is left out or mended.
+"""Corrects or drops variables of OpenTelemetry and prometheus_client whose values cannot be used, with one warning for each.
 
-The libraries read them by themselves, some as they are imported, and one odd value would take all traces, or the service. A
-warning names the variable and what is used instead, never the value: it may be a key.
+The libraries read these variables by themselves, some while they are imported, and a single odd value would cost all traces
+or keep the service from starting. A warning names the variable and what is used instead. It never shows the value, which may
+be a key.
 """
 
 import logging
@@ -20,7 +21,7 @@ SAMPLERS = frozenset(
 )
 EXPORTERS = frozenset(("otlp", "console", "none", "files", "jaeger", "jaeger_thrift"))
 PROTOCOLS = frozenset(("http/protobuf", "grpc"))
-# A session that such a plug-in makes is the library's to use.
+# Such a plug-in makes the session that the exporter uses, so ours is not passed.
 CREDENTIALS = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
@@ -28,7 +29,7 @@ CREDENTIALS = (
 HEADER = re.compile(r"\s*[!#-'*+.0-9A-Z^-z|~-]+\s*=[ !#-+\--:<-\[\]-~]*")
 
 Mend = Callable[[str], str]
-"""What is used of a value: all of it, some, or nothing (the default)."""
+"""Returns the part of a value that can be used: all of it, some of it, or an empty string, for which the default is used."""
 
 
 def _if(is_usable: Callable[[str], object]) -> Mend:
@@ -53,7 +54,7 @@ def _list(is_usable: Callable[[str], object]) -> Mend:
 
 
 def _offers(group: str) -> Callable[[str], object]:
-    """Whether an installed package offers something of this name that can be made."""
+    """A test whether an installed package offers a class of this name, and whether that can be instantiated."""
 
     def is_offered(name: str) -> bool:
         for found in entry_points(group=group, name=name):
@@ -75,7 +76,7 @@ def _is_protocol(name: str) -> object:
 
 
 def _endpoint(value: str) -> str:
-    """An address without a scheme gets one, but for gRPC, which needs none."""
+    """The address with `http://` in front if it has no scheme. gRPC needs none, so its address is left as it is."""
     if "grpc" in map(os.environ.get, _of_traces("PROTOCOL", str)):
         return value
     address = value.strip() if "://" in value else f"http://{value.strip()}"
@@ -96,11 +97,11 @@ _COMPRESSION: Mend = _if(lambda value: value.lower() in ("gzip", "deflate", "non
 
 
 def _of_traces(name: str, mend: Mend) -> dict[str, Mend]:
-    """The variable for all signals, and the one for traces."""
+    """The same rule for two variables: the one for all signals and the one for traces."""
     return {f"OTEL_EXPORTER_OTLP_{each}{name}": mend for each in ("", "TRACES_")}
 
 
-# Read while the libraries are imported, or whenever a provider is asked for: these have to be right before that.
+# The libraries read these while they are imported, or each time a provider is requested, so they are corrected before that.
 AT_IMPORT: Mapping[str, tuple[Mend, str]] = {
     "OTEL_PROPAGATORS": (
         _list(lambda name: name.lower() == "none" or _offers("opentelemetry_propagator")(name)),
@@ -152,22 +153,22 @@ AT_START: Mapping[str, Mend] = {
     **_of_traces("CLIENT_CERTIFICATE", _FILE),
 }  # fmt: skip
 _left_out: dict[str, str] = {}
-"""What was used instead of variables that are read at import, where nobody listens to a warning yet."""
+"""For each variable that was corrected at import, what is used instead: logging is not configured yet at that time."""
 
 
 def mend_for_import() -> None:
-    """Takes the values that cannot be used out of the environment, for good: some are read again and again."""
+    """Removes the values that cannot be used from the environment for good, since some variables are read again and again."""
     for name, (mend, default) in AT_IMPORT.items():
         given = os.environ.get(name, "")
         if given and (used := mend(given)) != given:
-            _left_out[name] = _told(name, used, default)
+            _left_out[name] = _in_words(name, used, default)
             os.environ.pop(name)
             if used:
                 os.environ[name] = used
 
 
 def usable(defaults: Mapping[str, str]) -> dict[str, str]:
-    """What is used instead of the values that cannot be, by variable; an empty string where that is the SDK's default."""
+    """The variables whose values cannot be used, each with what is used instead: an empty string stands for the SDK's default."""
     for name, instead in _left_out.items():
         _warn(name, instead)
     _left_out.clear()
@@ -176,12 +177,12 @@ def usable(defaults: Mapping[str, str]) -> dict[str, str]:
         given = os.environ.get(name, "")
         if given.strip() and (used := mend(given)) != given:
             mended[name] = used or defaults.get(name, "")
-            _warn(name, _told(name, used, mended[name] or "the default"))
+            _warn(name, _in_words(name, used, mended[name] or "the default"))
     return mended
 
 
-def _told(name: str, used: str, default: str) -> str:
-    """What the warning says is used; some values may hold a key."""
+def _in_words(name: str, used: str, default: str) -> str:
+    """What the warning says is used instead, without showing a value that may hold a key."""
     if not used:
         return default
     return "what of it can be used" if name.endswith(("_HEADERS", "_ATTRIBUTES", "_ENDPOINT")) else used
@@ -193,9 +194,9 @@ def _warn(name: str, instead: str) -> None:
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Generator[None]:
-    """Sets variables for the SDK, which reads nothing else, and restores them: child processes would inherit them.
+    """Sets variables during the block for the SDK, which takes its settings from nowhere else, and restores them afterwards.
 
-    An empty value stands for a variable that is not set.
+    Left in place, child processes would inherit them. A variable with an empty value is removed.
     """
     before = dict(os.environ)
     for name, value in values.items():

@@ -1,6 +1,7 @@
 """The composition of a service: its middleware, routers, error handlers, health checks and lifetime, on one screen."""
 
 import gc
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -113,6 +114,8 @@ def run(app: FastAPI, *, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that closes; under nohup it is ignored
+        signal.signal(signal.SIGHUP, _terminate)
     uvicorn.run(
         app,
         host=host,
@@ -125,6 +128,10 @@ def run(app: FastAPI, *, host: str, port: int) -> None:
     )
 
 
+def _terminate(*_: object) -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
 @asynccontextmanager
 async def _opened(engine: AsyncEngine) -> AsyncGenerator[AsyncEngine]:
     try:
@@ -134,7 +141,7 @@ async def _opened(engine: AsyncEngine) -> AsyncGenerator[AsyncEngine]:
 
 
 async def _fetch_keys(auth: ServiceClient) -> Mapping[str, Any]:
-    return await auth.get("/.well-known/jwks.json")
+    return await auth.get("/.well-known/jwks.json", dict[str, Any])
 
 
 async def _replay(_: Request, replay: Exception) -> Response:

@@ -12,10 +12,10 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.observability import bind, get_logger
-from libs.service_kit.errors import Forbidden, Unauthorized, Unavailable
-
-log = get_logger(__name__)
+from libs.observability import bind
+from libs.service_kit import availability
+from libs.service_kit.client import Refused
+from libs.service_kit.errors import Forbidden, ServiceError, Unauthorized, Unavailable
 
 ISSUER = "all-erp-auth"
 AUDIENCE = "all-erp"
@@ -62,6 +62,7 @@ class KeySet:
         self._proofs: dict[str, Proof] = {}
         self._fetched_at = self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
+        self._failures = availability.Failures("token keys could not be fetched", ServiceError, Refused)
 
     async def find(self, kid: str) -> jwt.PyJWK:
         """The key with this id. Raises `Unauthorized` when it is unknown, `Unavailable` when no key has been fetched yet."""
@@ -97,7 +98,8 @@ class KeySet:
             try:
                 found = jwt.PyJWKSet.from_dict(dict(await self._fetch()))
             except Exception as error:
-                log.warning("token keys could not be fetched", error=error)
+                if not availability.note(error):
+                    self._failures.tell(error)
                 return
             self._keys = {key.key_id: key for key in found.keys if key.key_id}
             self._proofs.clear()  # a proof must not outlive its key

@@ -1,13 +1,17 @@
-"""Whether what a service depends on answers: one line when it stops, a count while it is away, one line when it is back.
+"""Tracks whether a service's dependencies answer: a line when one stops, a count while it is away, a line when back.
 
-That it is away is an expected state, which needs no stack, and no line for each request that finds it.
+That a dependency is away is an expected state: it needs no stack, and no line for each request that it fails.
 """
 
 import time
 from typing import Any
 
+from asyncpg.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
+    InvalidCachedStatementError,
+    OutdatedSchemaCacheError,
+)
 from prometheus_client import Counter, Gauge
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from libs.observability import get_logger
@@ -19,10 +23,12 @@ log = get_logger(__name__)
 REPEAT_SECONDS = 60.0
 SETTLED_SECONDS = 5.0
 """How long nothing must have failed before a success counts: a full pool serves some requests and refuses others."""
-# SQLSTATEs of a server that cannot be reached: connection, too many of them, shutdown or start.
-AWAY = ("08", "53300", "57P01", "57P02", "57P03")
+AWAY = ("08", "53", "57P01", "57P02", "57P03")
+"""SQLSTATEs of a server that cannot be used: connection, resources, shutdown or start."""
+OVERTAKEN = ("40001", "40P01", "55P03")
+"""SQLSTATEs of a transaction that others have overtaken: serialization, deadlock, lock time-out."""
 
-UP = Gauge("dependency_up", "0 while the dependency does not answer, else 1", ["dependency"])
+UP = Gauge("dependency_up", "1 while the dependency answers; 0 until it has answered once", ["dependency"])
 REFUSED = Counter(
     "dependency_refused_requests",
     "Requests and attempts of background work that failed since the dependency did not answer",
@@ -31,40 +37,49 @@ REFUSED = Counter(
 
 
 class Dependency:
-    """The state of one dependency, as those who use it report it."""
+    """The state of one dependency, as its users report it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.is_away = False
-        self._since = self._said = self._failed = 0.0
+        self._is_up = False
+        self._since = self._said = 0.0
+        self._failed = float("-inf")
         self._refused = 0
-        UP.labels(name).set(1)
+        UP.labels(name).set(0)
         REFUSED.labels(name)
 
     def failed(self, error: BaseException) -> None:
-        """Somebody could not use it."""
+        """The dependency has failed somebody."""
         now = self._failed = time.monotonic()
         REFUSED.labels(self.name).inc()
-        if not self.is_away:
-            self.is_away, self._since, self._said, self._refused = True, now, now, 0
-            UP.labels(self.name).set(0)
+        if not self._refused:
+            self._since = self._said = now
             log.warning("a dependency does not answer", dependency=self.name, error=brief(error))
         elif now - self._said >= REPEAT_SECONDS:
             self._said = now
             log.warning("a dependency still does not answer", **self._facts(now))
         self._refused += 1
+        self._show(False)
 
     def answered(self) -> None:
-        """Somebody used it; those who fail at the same time may still be right."""
-        if self.is_away and time.monotonic() - self._failed >= SETTLED_SECONDS:
+        """The dependency has served somebody. It counts as back once nobody has been failed for some seconds."""
+        if not self._is_up and time.monotonic() - self._failed >= SETTLED_SECONDS:
             self.is_back()
 
     def is_back(self) -> None:
-        """It answers, for certain."""
-        if self.is_away:
-            self.is_away = False
-            UP.labels(self.name).set(1)
+        """The dependency answers, for certain."""
+        if self._refused:
             log.info("a dependency answers again", **self._facts(time.monotonic()))
+            self._refused = 0
+        self._show(True)
+
+    def left(self) -> None:
+        """This process has closed its connection, so that it no longer knows whether the dependency answers."""
+        self._show(False)
+
+    def _show(self, is_up: bool) -> None:
+        self._is_up = is_up
+        UP.labels(self.name).set(is_up)
 
     def _facts(self, now: float) -> dict[str, Any]:
         return {"dependency": self.name, "refused": self._refused, "seconds": round(now - self._since, 1)}
@@ -74,26 +89,46 @@ DATABASE, POOL = Dependency("database"), Dependency("database pool")
 
 
 def note(error: BaseException) -> bool:
-    """Whether the error only says that the database is away or the pool is full; then it is counted."""
+    """Report a transient error of the database; False if the error is of another kind.
+
+    A database that is away and a pool that is full are counted. A single transaction that was refused is a line.
+    """
     if isinstance(error, PoolTimeout):
         POOL.failed(error)
-    elif (isinstance(error, OSError) and error.filename is None) or (
-        isinstance(error, DBAPIError) and is_lost_or(error, AWAY)
-    ):
+    elif (isinstance(error, OSError) and error.filename is None) or _says(error, AWAY):
         DATABASE.failed(error)
+    elif is_passing(error):
+        log.warning("the database refused the transaction", error=brief(error))
     else:
         return False
     return True
 
 
-def committed() -> None:
-    """A transaction has been committed, so the database answers and the pool has connections."""
+def is_passing(error: BaseException) -> bool:
+    """Whether it is a transient error of the database: the same statement may succeed a little later.
+
+    It also does after a migration has changed a type: a connection that knows the old type fails once.
+    """
+    cause = getattr(getattr(error, "orig", None), "__cause__", None)
+    is_outdated = isinstance(cause, (InvalidCachedStatementError, OutdatedSchemaCacheError))
+    return is_outdated or _says(error, AWAY + OVERTAKEN)
+
+
+def _says(error: BaseException, states: tuple[str, ...]) -> bool:
+    """Whether the connection is lost, or the SQLSTATE begins with one of these."""
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "").startswith(states)
+    )
+
+
+def database_answered() -> None:
+    """Report that the database has answered, on a connection of the pool."""
     DATABASE.answered()
     POOL.answered()
 
 
 def brief(error: BaseException) -> dict[str, str]:
-    """The error as a field of a line, without its stack; of a wrapped one, what the driver raised."""
+    """The error as a field of a line, without its stack. For an error of SQLAlchemy it is what the driver raised."""
     while isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig
     if type(error).__module__.startswith("sqlalchemy.") and error.__cause__ is not None:
@@ -101,6 +136,30 @@ def brief(error: BaseException) -> dict[str, str]:
     return {"type": type_name(error), "message": to_string(error)}
 
 
-def is_lost_or(error: DBAPIError, states: tuple[str, ...]) -> bool:
-    """Whether the connection is lost, or the SQLSTATE begins with one of these."""
-    return error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "").startswith(states)
+class Failures:
+    """Logs the errors of work that is tried again and again: one line a minute for each type.
+
+    Its `failures` are the errors of this type since the line before, which were left out.
+
+    Errors of the operating system, of the database and of the `expected` types are logged without a stack.
+    """
+
+    def __init__(self, message: str, *expected: type[Exception]) -> None:
+        self._message = message
+        self._expected = (OSError, SQLAlchemyError, *expected)
+        self._said: dict[type[BaseException], tuple[float, int]] = {}
+
+    def tell(self, error: BaseException, **facts: Any) -> None:
+        """Log the error, unless one of its type has been logged within the last minute."""
+        now, kind = time.monotonic(), type(error)
+        said, left_out = self._said.get(kind, (float("-inf"), 0))
+        if now - said < REPEAT_SECONDS:
+            self._said[kind] = said, left_out + 1
+            return
+        self._said[kind] = now, 0
+        if left_out:
+            facts["failures"] = left_out
+        if isinstance(error, self._expected):
+            log.warning(self._message, error=brief(error), **facts)
+        else:
+            log.error(self._message, error=error, **facts)

@@ -38,27 +38,29 @@ async def run_background(
 
 
 async def _until_migrated(service: str, engine: AsyncEngine) -> None:
-    is_logged = False
+    failures, is_told = availability.Failures("waiting for the database"), False
     while True:
         try:
             async with engine.connect() as connection:
-                if await migrations.is_current(connection, service):
-                    return
-            reason = "it is not migrated"
+                is_current = await migrations.is_current(connection, service)
+            availability.database_answered()
+            if is_current:
+                return
+            if not is_told:
+                log.warning("waiting for the database to be migrated")
+                is_told = True
         except Exception as error:
-            availability.note(error)
-            reason = f"{type(error).__name__}: {error}"
-        if not is_logged:
-            log.warning("waiting for the database", reason=reason)
-            is_logged = True
+            if not availability.note(error):
+                failures.tell(error)
         await asyncio.sleep(RESTART_SECONDS / 2)
 
 
 async def _keep_running(name: str, run: Background, sessions: Sessions) -> None:
+    failures = availability.Failures("background work failed and starts again")
     while True:
         try:
             await run(sessions)
         except Exception as error:
             if not availability.note(error):
-                log.error("background work failed and starts again", work=name, error=error)
+                failures.tell(error, work=name)
         await asyncio.sleep(RESTART_SECONDS)

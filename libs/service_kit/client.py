@@ -7,13 +7,13 @@ it.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import httpx2 as http
+import orjson
 import stamina
 from prometheus_client import Counter, Enum, Histogram
 from purgatory import AsyncCircuitBreakerFactory
@@ -29,12 +29,15 @@ log = get_logger(__name__)
 stamina.instrumentation.set_on_retry_hooks(())
 
 DEADLINE_SECONDS = 3.0
-# As many as the other service has database connections. More would only wait there, and each that waits too long there
-# counts for the breaker; a call that waits here, at most as long as its deadline, does not.
+# As many as the other service has database connections. Further calls would only wait there, and a call that waits too
+# long there counts for the breaker. A call that waits here, at most for its deadline, does not.
 CALLS_AT_ONCE = 10
 ATTEMPTS = 3
 BREAKER_FAILURES = 5
 BREAKER_SECONDS = 10.0
+JSON = "application/json"
+# The longest answers are those to a batch of events.
+LARGEST_ANSWER = 4 * 1024 * 1024
 # uvicorn closes an idle connection after five seconds: a request must not be sent on one at that moment.
 KEEPALIVE_SECONDS = 4.0
 
@@ -45,7 +48,7 @@ BREAKER_STATE = Enum(
     states=[CLOSED, HALF_OPENED, OPENED],
 )
 OUTCOMES = ("ok", "refused", "failed", "short_circuit", "cancelled")
-"""An answer; a 4xx; no usable answer in time; not called, since the breaker is open; the caller went away."""
+"""In this order: a usable answer; a 4xx; no usable answer in time; no call, since the breaker is open; the caller left."""
 CALLS = Histogram(
     "service_call_duration_seconds",
     "Duration of calls to another service by outcome, all attempts together, in seconds",
@@ -53,7 +56,6 @@ CALLS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 RETRIES = Counter("service_call_retries_total", "Attempts to call another service after one that failed", ["target"])
-SHORT_CIRCUIT = "circuit breaker open"
 
 
 class Refused(Exception):
@@ -66,11 +68,16 @@ class Refused(Exception):
 
 
 class _Failed(Exception):
-    """An unusable answer, which counts for the breaker and is retried: 5xx, a redirect, or a success without JSON."""
+    """An unusable answer, which counts for the breaker and is retried: 5xx, a redirect, or a success without its JSON."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+Answer = TypeVar("Answer")
+Read = Callable[[Any], Answer]
+"""Returns what a caller needs from the JSON of an answer. If it raises, the answer counts as unusable."""
 
 
 class _Call(NamedTuple):
@@ -78,9 +85,11 @@ class _Call(NamedTuple):
     path: str
     route: str
     attempts: int
+    read: Read[Any]
 
 
-RETRIED = (http.TransportError, _Failed)
+# Whatever httpx raises for a request: no connection, a broken answer, a body that cannot be decoded.
+RETRIED = (http.RequestError, _Failed)
 
 
 class ServiceClient:
@@ -120,21 +129,19 @@ class ServiceClient:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def get(
-        self, path: str, *, route: str | None = None, token: str | None = None, params: dict[str, Any] | None = None
-    ) -> Any:
-        """The JSON answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no usable answer comes in time.
+    async def get(self, path: str, read: Read[Answer], *, route: str | None = None, token: str | None = None) -> Answer:
+        """The answer to a GET. Raises `Refused` for a 4xx, `Unavailable` when no usable answer comes in time.
 
         `route` is the template of a path that has a variable part: `/api/v1/employees/{employee_id}`.
         """
-        return await self._call(_Call("GET", path, route or path, ATTEMPTS), token, params=params)
+        return await self._call(_Call("GET", path, route or path, ATTEMPTS, read), token)
 
     async def post(
-        self, path: str, *, token: str | None = None, json: Any = None, content_type: str = "application/json"
-    ) -> Any:
-        """The JSON answer to a POST, which is tried once, since it may not be idempotent. Raises as `get` does."""
+        self, path: str, read: Read[Answer], *, token: str | None = None, json: Any = None, content_type: str = JSON
+    ) -> Answer:
+        """The answer to a POST, which is tried once, since it may not be idempotent. Raises as `get` does."""
         headers = {"content-type": content_type}
-        return await self._call(_Call("POST", path, path, attempts=1), token, json=json, headers=headers)
+        return await self._call(_Call("POST", path, path, 1, read), token, json=json, headers=headers)
 
     async def _call(self, call: "_Call", token: str | None, **request: Any) -> Any:
         """Count, time and, if it fails, log a call."""
@@ -157,8 +164,10 @@ class ServiceClient:
             outcome = "cancelled"
             raise
         except (*RETRIED, OpenedState, TimeoutError) as error:
-            outcome = "short_circuit" if isinstance(error, OpenedState) else "failed"
-            log.warning("call failed", **self._facts(call, tried, error))
+            if isinstance(error, OpenedState):
+                outcome = "short_circuit"  # counted only: one line has said that the breaker opened
+            else:
+                log.warning("call failed", **self._facts(call, tried, error))
             raise Unavailable(
                 f"The {self.target} service does not answer now.", headers={"Retry-After": "2"}
             ) from error
@@ -180,29 +189,33 @@ class ServiceClient:
             RETRIES.labels(self.target).inc()
         try:
             async with await self._breakers.get_breaker(self.target):
-                response = await self._http.request(
-                    call.method, call.path, extensions={URL_TEMPLATE: call.route}, **request
-                )
-                document = _document(response)
-                if (
-                    response.status_code >= 500
-                    or response.is_redirect
-                    or (response.is_success and document is _NO_JSON)
-                ):
-                    raise _Failed(response.status_code)
+                status, content = await self._exchange(call, **request)
+                if status < 400:
+                    return _read(call.read, status, content)
+                if status >= 500:
+                    raise _Failed(status)
         except RETRIED as error:
             if number < call.attempts:
                 log.warning("call is tried again", **self._facts(call, number, error))
             raise
-        if response.status_code >= 400:
-            raise Refused(response.status_code, cast("dict[str, Any]", document) if isinstance(document, dict) else {})
-        return document
+        raise Refused(status, _problem(content))
+
+    async def _exchange(self, call: "_Call", **request: Any) -> tuple[int, bytes]:
+        """The status and the body of the answer. A body that does not end would fill the memory before the deadline."""
+        content = bytearray()
+        extensions = {URL_TEMPLATE: call.route}
+        async with self._http.stream(call.method, call.path, extensions=extensions, **request) as response:
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > LARGEST_ANSWER:
+                    raise _Failed(response.status_code)
+        return response.status_code, bytes(content)
 
     def _facts(self, call: "_Call", tried: int, error: Exception) -> dict[str, Any]:
         facts = {"target": self.target, "method": call.method, "route": call.route, "attempt": tried}
-        if isinstance(error, _Failed):  # 200 is a success that is no JSON
-            return {**facts, "status": error.status}
-        return {**facts, "reason": SHORT_CIRCUIT if isinstance(error, OpenedState) else type(error).__name__}
+        if isinstance(error, _Failed):  # 200 is a success without the JSON that was asked for
+            return {**facts, "status_code": error.status}
+        return {**facts, "reason": type(error).__name__}
 
 
 @asynccontextmanager
@@ -216,33 +229,20 @@ async def open_clients(
         }
 
 
-_NO_JSON = object()
-
-
-def _document(response: http.Response) -> Any:
-    """The JSON of an answer, None when it is empty. A proxy in between may answer with something else."""
+def _read(read: Read[Answer], status: int, content: bytes) -> Answer:
+    """What the caller needs of a success. A proxy in between may answer with something else."""
+    if not 200 <= status < 300:  # redirects are not followed
+        raise _Failed(status)
     try:
-        return response.json() if response.content else None
+        return read(orjson.loads(content))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _Failed(status) from error
+
+
+def _problem(content: bytes) -> dict[str, Any]:
+    """The problem document of a refusal, empty if there is none."""
+    try:
+        document = orjson.loads(content)
     except ValueError:
-        return _NO_JSON
-
-
-class ServiceAccount:
-    """The token of this service's own account, for calls that no user started; renewed before it expires."""
-
-    def __init__(self, auth: ServiceClient, client_id: str, client_secret: str) -> None:
-        self._auth = auth
-        self._credentials = {"client_id": client_id, "client_secret": client_secret}
-        self._token = ""
-        self._renew_at = float("-inf")
-
-    async def token(self) -> str:
-        """A token that is valid for at least half its life. Raises as `ServiceClient.post` does."""
-        if time.monotonic() >= self._renew_at:
-            answer = await self._auth.post("/api/v1/auth/token", json=self._credentials)
-            self._token, self._renew_at = answer["access_token"], time.monotonic() + answer["expires_in"] / 2
-        return self._token
-
-    def forget(self) -> None:
-        """Drop a token that was refused, so that the next call asks for a new one."""
-        self._renew_at = float("-inf")
+        return {}
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}

@@ -23,16 +23,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from libs.observability import explain, get_logger
+from libs.observability import explain
 from libs.observability.http import trace_id
 from libs.service_kit import availability
-
-log = get_logger(__name__)
 
 SHOWN_ERRORS = 20
 """How many wrong fields one answer names: enough for a form, and a limit on the size of the answer."""
 LONGEST_NAME = 100
-"""How many characters of a field's name an answer repeats."""
+"""How many characters of a field's name an answer repeats; clients choose the names."""
 
 
 class ServiceError(Exception):
@@ -116,7 +114,7 @@ Row = TypeVar("Row")
 
 
 def found(row: Row | None, missing: type[NotFound], identifier: object) -> Row:
-    """The row. Raises `missing`, whose answer names the identifier, when there is none."""
+    """The row. Raises `missing` with the identifier in its detail when there is no row."""
     if row is None:
         raise missing(f"{missing.detail.removesuffix('.')}: {identifier}.")
     return row
@@ -133,7 +131,7 @@ def problem(
 ) -> Response:
     """A problem document. Its type is `/problems/<slug>`, or `about:blank` when the status needs no explanation.
 
-    The request's line, span and counter get the same, but for the texts of `errors`: their pointers and codes suffice.
+    The request's log line, span and counter show the same, except that of `errors` they have only pointers and codes.
     """
     wrong = [f"{each['pointer']} {each['code']}" for each in errors]
     explain(slug or _slug(HTTPStatus(status).phrase), detail, errors=wrong or None, **facts)
@@ -183,15 +181,6 @@ PROBLEM_SCHEMA = {
         "errors": {"type": "array", "items": {"type": "object"}},
     },
 }
-
-# SQLSTATEs of transient errors: connection, resources; serialization, deadlock, lock time-out; server shutdown or start.
-PASSING = ("08", "53", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
-
-
-def is_passing(error: DBAPIError) -> bool:
-    """Whether the error is transient: the same statement may succeed a little later."""
-    return availability.is_lost_or(error, PASSING)
-
 
 Conflicts = Mapping[str, type[ServiceError]]
 """The refusal to answer when a database constraint is violated, by the constraint's name."""
@@ -245,7 +234,5 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
     @app.exception_handler(OSError)
     async def unavailable(_: Request, error: Exception) -> Response:
         if not availability.note(error):
-            if not (isinstance(error, DBAPIError) and is_passing(error)):
-                raise error
-            log.warning("the database refused the transaction", error=availability.brief(error))
+            raise error
         return problem(503, "unavailable", headers={"Retry-After": "1"}, detail="The database cannot answer now.")

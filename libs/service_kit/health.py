@@ -9,20 +9,21 @@ from libs.service_kit.errors import problem
 from libs.service_kit.routing import NounRouter
 
 CHECK_SECONDS = 2.0
+METHODS = ["GET", "HEAD"]  # some load balancers check with HEAD
 
 
 def health_router(service: str) -> APIRouter:
     """`/health/live` and `/health/ready`, for which observability makes no spans or log lines.
 
-    The second has a connection of its own: a pool whose connections are all in use is no database that does not answer.
+    The readiness check has a database connection of its own: when requests use up their pool, the database still answers.
     """
     router = NounRouter(prefix="/health", include_in_schema=False)
 
-    @router.get("/live")
+    @router.api_route("/live", methods=METHODS)
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/ready")
+    @router.api_route("/ready", methods=METHODS)
     async def ready(request: Request) -> Response:
         try:
             async with asyncio.timeout(CHECK_SECONDS), request.state.checking.connect() as connection:

@@ -138,7 +138,7 @@ def _write(session: TenantSession) -> None:
 def _done(session: TenantSession) -> None:
     # SQLAlchemy also calls this when a savepoint is released, before the transaction is committed.
     if not session.in_nested_transaction():
-        availability.committed()
+        availability.database_answered()
         session.pending.done()
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID, subscribers
+from libs.service_kit import availability
 from libs.service_kit.database import create_engine
 from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.settings import load
@@ -33,13 +34,14 @@ Say = Callable[[str], None]
 
 
 class CannotBootstrap(Exception):
-    """A variable is missing or cannot be used."""
+    """A variable is missing or cannot be used, or the database does not answer."""
 
 
 async def bootstrap(settings: Settings, say: Say = print) -> None:
     """Create what is missing. An existing administrator keeps their password; service accounts get the given secret.
 
-    Raises `CannotBootstrap`, whose message names the variable, when one is missing or the password is weak.
+    Raises `CannotBootstrap`, whose message names the variable, when one is missing, the password is weak or the
+    database does not answer.
     """
     given = settings.bootstrap
     if not (given.admin_email and given.admin_password and given.service_secret):
@@ -50,6 +52,10 @@ async def bootstrap(settings: Settings, say: Say = print) -> None:
         sessions = create_sessions(engine, Outbox(f"{settings.name}-service", subscribers))
         await _prepare_platform(sessions, given.service_secret, say)
         await _prepare_administrator(sessions, given.admin_email, given.admin_password, say)
+    except Exception as error:
+        if not availability.note(error):
+            raise
+        raise CannotBootstrap(f"DATABASE__URL: the database does not answer: {error}") from error
     finally:
         await engine.dispose()
 

@@ -86,9 +86,9 @@ def slack_message(stack: dict[str, str], title: str) -> str:
     return next((part["text"] for post in posts for part in post["attachments"] if part["title"] == title), "")
 
 
-def dashboard_link(text: str, dashboard: str) -> dict[str, list[str]]:
-    """What the link to this dashboard chooses there; it begins an hour before the alert that the text is about."""
-    url = next(word for word in text.split() if word.startswith(f"{GRAFANA}/d/{dashboard}?"))
+def opened(text: str, page: str) -> dict[str, list[str]]:
+    """What the link to this page chooses there; it begins an hour before the alert that the text is about."""
+    url = next(word for word in text.split() if word.startswith(f"{GRAFANA}/d/{page}?"))
     chosen = parse_qs(urlsplit(url).query)
     since = re.search(r"Since: +(\S+ \S+) UTC", text)
     assert since
@@ -125,8 +125,8 @@ def test_an_alert_arrives_in_the_inbox_and_at_slack(stack, fire):
     )
     for text in texts:
         assert "Sent by a test." in text
-        assert f"What to do: {GRAFANA}/d/runbook-watchdog\n" in text.replace("\r", "")
-        assert dashboard_link(text, "overview") == {"var-job": [SERVICE], "to": ["now"]}
+        for page in ("runbook-watchdog", "overview"):
+            assert opened(text, page) == {"var-job": [SERVICE], "to": ["now"]}
         assert "http://localhost:9093" in text
 
 
@@ -160,8 +160,8 @@ def test_one_dead_instance_silences_its_own_alerts_and_no_others(stack, fire):
 def test_prometheus_reports_a_service_that_is_down(stack):
     text = eventually(lambda: mail(stack, "[critical] budget-service is down"), 200)
     assert "Prometheus has had no metrics from it for a minute." in text
-    assert f"What to do: {GRAFANA}/d/runbook-service-down\n" in text.replace("\r", "")
-    assert dashboard_link(text, "service") == {"var-job": ["budget-service"], "to": ["now"]}
+    for page in ("runbook-service-down", "service"):
+        assert opened(text, page) == {"var-job": ["budget-service"], "to": ["now"]}
     assert "http://localhost:9090/graph" in text
     assert eventually(lambda: slack_message(stack, "[critical] budget-service is down")).startswith("<!channel> ")
     alerts = httpx.get(f"{stack['alertmanager']}/api/v2/alerts").json()

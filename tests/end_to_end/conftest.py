@@ -16,6 +16,7 @@ from libs.journey.client import Actor, Answer, Api
 from libs.journey.story import Tenant
 from tests.end_to_end import stack as stacks
 from tests.end_to_end.stack import Stack
+from tests.fixtures import emitted
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             own.start(short)
         own.wait_until_ready()
         yield own
+        # Here, since this is all that the tests of this session have made it emit.
+        emitted.must_be_named(own.facts())
     finally:
         own.stop()
         postgres.stop(own.server)

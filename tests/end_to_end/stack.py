@@ -16,6 +16,8 @@ from stack.ports import free_port
 from stack.services import SERVICES, service_named
 from stack.settings import DEFAULTS, ROOT, Settings
 
+from tests.fixtures import emitted
+from tests.fixtures.emitted import Fact
 from tests.fixtures.waiting import eventually
 
 # Nothing comes from the caller's environment, so that the tests mean the same everywhere.
@@ -95,10 +97,24 @@ class Stack:
             *state.glob("*.out")
         ]
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Every log line, parsed."""
+    def lines(self, text: str = "") -> Iterator[dict[str, Any]]:
+        """Every log line that has this text in it, parsed."""
         for path in self.settings.state.glob("logs/*/combined.log*"):
-            yield from (json.loads(line) for line in complete_lines(path))
+            yield from (json.loads(line) for line in complete_lines(path) if text in line)
+
+    def facts(self) -> set[Fact]:
+        """All that the services have emitted so far, by its names."""
+        spans = [
+            json.loads(line)
+            for path in self.settings.state.glob("traces/*/spans.jsonl*")
+            for line in complete_lines(path)
+        ]
+        pages = {service: httpx.get(f"{url}/metrics").text for service, url in self.urls.items()}
+        return {
+            *emitted.of_spans(spans),
+            *(fact for line in self.lines() for fact in emitted.of_line(line)),
+            *(fact for service, page in pages.items() for fact in emitted.of_page(service, page)),
+        }
 
     def spans(self, trace_id: str) -> list[dict[str, Any]]:
         """The spans of a trace, each with its service's name under `service` and its attributes as a plain dict."""

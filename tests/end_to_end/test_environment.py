@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def test_a_wrong_setting_is_one_line_and_the_end(tmp_path, variables, named):
     opened = False
     while process.poll() is None:
         opened = opened or answers(port)
+        time.sleep(0.01)
     output, errors = process.communicate()
     assert process.returncode == 2
     assert not opened

@@ -44,7 +44,7 @@ def test_no_server_error_and_no_undocumented_answer(service, stack, fuzzed, plat
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{stack.urls[service]}/openapi.json"),
             *("--header", f"Authorization: Bearer {sender.fresh_token()}"),
-            *("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", str(EXAMPLES or 20)),
+            *("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", str(EXAMPLES or 5)),
             *("--exclude-checks", ",".join(EXCLUDED), "--continue-on-failure", "--request-timeout", "10"),
             *("--warnings", "off", "--no-color"),
             *(new_each_time if EXAMPLES else same_every_time),

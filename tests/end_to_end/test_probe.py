@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from prometheus_client import REGISTRY
-from prometheus_client.parser import text_string_to_metric_families
 from stack import environment
 from stack.ports import free_port
 from stack.services import SERVICES
@@ -24,6 +24,7 @@ from libs.journey.client import Api, Unreachable
 from libs.journey.probe import LONGEST_PAUSE_SECONDS, Probe, main
 from libs.journey.synthetic import SyntheticUser
 from tests.end_to_end.stack import OUTER, Stack, complete_lines
+from tests.fixtures import emitted
 from tests.fixtures.waiting import eventually
 
 FIVE = {service.name for service in SERVICES}
@@ -206,11 +207,11 @@ def test_the_program_feeds_every_service_begins_the_trace_and_ends_at_once(own_s
     }
     process = subprocess.Popen([sys.executable, "-m", "libs.journey.probe"], env=variables, cwd=ROOT)
     try:
-        samples = eventually(lambda: _succeeded(port), 20, "the probe has no success")
+        page = eventually(lambda: _page_with_success(port), 20, "the probe has no success")
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-    assert samples["probe_last_success_timestamp_seconds"] > 0
+    assert " 0.0" not in re.search(r"(?m)^probe_last_success_timestamp_seconds.*", page)[0]
     (line,) = [each for each in complete_lines(tmp_path / "logs/combined.log") if "can use every service" in each]
     trace_id = line.partition('"trace_id":')[2].split('"')[1]
     asked = [span for span in own_stack.spans(trace_id) if span["kind"] == SERVER]
@@ -221,13 +222,18 @@ def test_the_program_feeds_every_service_begins_the_trace_and_ends_at_once(own_s
     known = {span.span_id: span for span in made if span.trace_id == trace_id}
     assert [span.name for span in known.values() if span.parent_id not in known] == ["round of the synthetic user"]
     assert {known[span["parentSpanId"]].kind for span in ours} == {CLIENT}
+    seen = {
+        *(fact for fact in emitted.of_page("probe", page) if fact.name.startswith("probe_")),
+        *emitted.of_spans(json.loads(raw) for raw in complete_lines(tmp_path / "traces/spans.jsonl")),
+        *emitted.of_line(json.loads(line)),
+    }
+    emitted.must_be_named(seen)
+    assert emitted.named("probe") - seen == set()
 
 
-def _succeeded(port: int) -> dict[str, float]:
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    done = {each.labels["service"] for each in samples if each.name == "probe_success" and each.value == 1}
-    return {each.name: each.value for each in samples} if done == FIVE else {}
+def _page_with_success(port: int) -> str:
+    page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    return page if set(re.findall(r'probe_success\{service="(.+)"\} 1\.0', page)) == FIVE else ""
 
 
 @pytest.mark.parametrize("seconds", ["9", "301", "often"])

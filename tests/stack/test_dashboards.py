@@ -36,7 +36,7 @@ def test_a_recording_rule_returns_data(measured, rule):
         measured.eventually(asked)
 
 
-def test_what_panels_and_rules_ask_of_the_services_is_on_their_pages(settings, mode):
+def test_what_panels_and_rules_ask_of_the_services_is_on_their_pages(settings):
     """This test needs no Prometheus, so it covers local mode too."""
     asked = [filled_in(query.expr) for query in [*queries(), *other_queries()]] + [rule["expr"] for rule in RULES]
     names = {selector.name for expr in asked for selector in selectors(expr)} & exported_by_services()
@@ -47,6 +47,5 @@ def test_what_panels_and_rules_ask_of_the_services_is_on_their_pages(settings, m
         for sample in family.samples
     }
     assert len(names) > 20
-    names -= {"broker_connected"} if mode == "local" else set()
     names -= set() if PROBE in settings.programs else {name for name in names if name.startswith("probe_")}
     assert sorted(name for name in names - shown if name not in MAY_BE_EMPTY) == []

@@ -1,5 +1,6 @@
 """What local mode needs of this machine: free ports and room on the disk."""
 
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -7,10 +8,12 @@ from collections.abc import Iterator
 from stack import doctor
 from stack.docker import engine
 from stack.doctor import GIGABYTE, Finding
-from stack.settings import Settings
+from stack.settings import ROOT, Settings
 
 # The server's own files take 60 MB, its write-ahead log up to a gigabyte under load.
 LEAST_FREE = GIGABYTE // 2
+# In a configuration file of supervisord `%` is expanded, in places twice, and a comment begins within a line.
+UNREADABLE, UNREADABLE_IN_WORDS = re.compile(r"%|\s[#;]"), "%, and without # or ; behind a blank"
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -19,6 +22,11 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("warning", f"Docker cannot be used: {reason}", "With it, `make up` can start the watchers too.")
     wanted = {each.port_variable: each.name for each in settings.programs} | {"POSTGRES_PORT": "PostgreSQL"}
     yield from doctor.ports({name: (settings.port(name), what) for name, what in wanted.items()}, socket.SOCK_STREAM)
+    for path in (ROOT, settings.state):
+        if UNREADABLE.search(str(path)):
+            yield Finding(
+                "error", f"supervisord cannot read the path {path}", f"Take one without {UNREADABLE_IN_WORDS}."
+            )
     free, folder = doctor.free_bytes(settings.state)
     if free >= LEAST_FREE:
         yield Finding("ok", f"{free / GIGABYTE:.1f} GB are free in {folder}")

@@ -83,7 +83,7 @@ def _wait_until_ready(settings: Settings, services: Sequence[Service]) -> None:
         waiting = [service for service in waiting if service in still]
         known = supervisor.states(settings)
         for service in waiting:
-            if known[service.name]["statename"] == "FATAL":
+            if known[service.name]["statename"] in ("BACKOFF", "FATAL"):
                 raise _failure(settings, service, "ends as soon as it is started")
             if time.monotonic() - started > SECONDS_TO_BE_READY:
                 raise _failure(settings, service, f"is not ready after {SECONDS_TO_BE_READY:.0f} s: {still[service]}")

@@ -24,7 +24,8 @@ from stack.settings import ROOT, Settings
 LONGEST_SOCKET_PATH = 80
 
 # PostgreSQL starts first. After a kill it refuses to start until the children of the killed server have ended, hence
-# its many tries. All services are one group, so that they stop at the same time instead of one after another.
+# its many tries. A service counts as started after ten seconds: on a slow machine, one that cannot start takes some to
+# fail. All services are one group, so that they stop at the same time instead of one after another.
 CONFIGURATION = """\
 [unix_http_server]
 file={socket}
@@ -66,7 +67,7 @@ PROGRAM = """
 command={python} -m stack.local.launch {name}
 autostart=false
 autorestart=true
-startsecs=2
+startsecs=10
 startretries=3
 stopsignal=TERM
 stopwaitsecs=10

@@ -7,6 +7,8 @@ from prometheus_client import REGISTRY, start_http_server
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from ..settings import TelemetrySettings
 
@@ -22,6 +24,16 @@ async def metrics_page(request: Request) -> Response:
     encode, kind = choose_encoder(request.headers.get("accept", ""))
     page = await to_thread.run_sync(encode, REGISTRY, limiter=_limiter)
     return Response(page, headers={"content-type": kind})
+
+
+class MetricsRoute(Route):
+    """`GET /metrics`. It stands before all other routes, so each request asks it, and it must be quick to say no."""
+
+    def __init__(self) -> None:
+        super().__init__("/metrics", metrics_page, include_in_schema=False)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return super().matches(scope) if scope["path"].endswith(self.path) else (Match.NONE, {})
 
 
 def listen(settings: TelemetrySettings) -> None:

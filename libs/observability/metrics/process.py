@@ -1,7 +1,8 @@
 """What the process is busy with: requests in flight, threads, pauses of the garbage collector, lines, exceptions.
 
-Where a finalizer may count while its own thread is counting, the library's metrics, whose locks are not reentrant, would
-hold the thread up for ever: what is counted there is counted here.
+A finalizer may run in the middle of any counting, on the same thread, and count as well: it may log a line, for example. The
+locks of prometheus_client are not reentrant, so the thread would wait for itself for ever. Lines and pauses are therefore
+counted by classes of our own.
 """
 
 import gc
@@ -32,7 +33,7 @@ _known = FirstNames("other")
 
 
 class InFlight:
-    """How many requests are being handled now, but for quiet ones. Only event loops count, each on its own thread."""
+    """How many requests are being handled now, without the quiet ones. It needs no lock, since only event loops count."""
 
     requests = 0
 
@@ -46,7 +47,7 @@ class InFlight:
 
 
 class Lines:
-    """How many lines were written, by level."""
+    """How many lines have been written, by level."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
@@ -85,7 +86,7 @@ class Pauses:
         REGISTRY.register(self)
 
     def note(self, phase: str, info: Mapping[str, Any]) -> None:
-        """Called by the collector, which never runs twice at a time."""
+        """The callback of the collector, which never runs twice at the same time."""
         if phase == "start":
             self._began = perf_counter()
             return
@@ -111,7 +112,7 @@ IN_FLIGHT, LINES, PAUSES = InFlight(), Lines(), Pauses()
 
 
 def measure_pauses() -> None:
-    """Notes each collection from now on."""
+    """Measures each collection from now on."""
     if PAUSES.note not in gc.callbacks:
         gc.callbacks.append(PAUSES.note)
 
@@ -125,5 +126,5 @@ def show_threads() -> None:
 
 
 def count_exception(kind: str) -> None:
-    """Counts an exception by its type; of the types after the first hundred as `other`."""
+    """Counts an exception by its type. Only the first hundred types are named; later ones count as `other`."""
     EXCEPTIONS.labels(_known(kind)).inc()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import entry_points
@@ -105,6 +106,7 @@ def _attributes(settings: TelemetrySettings) -> dict[str, str | int]:
         "service.namespace": settings.service_namespace,
         "service.version": settings.service_version,
         "deployment.environment.name": settings.environment,
+        "host.name": socket.gethostname(),
         **process_attributes(),
     }
     given = OTELResourceDetector().detect().attributes

@@ -39,12 +39,13 @@ def export_request(spans: Iterable[ReadableSpan]) -> Json:
         if resource is None:
             described: Json = {"attributes": _attributes(span.resource.attributes)}
             resource = resources[id(span.resource)] = {"resource": described, "scopeSpans": []}
+            resource["schemaUrl"] = span.resource.schema_url
         key = (id(span.resource), span.instrumentation_scope)
         scope = scopes.get(key)
         if scope is None:
             name = span.instrumentation_scope
             library = {"name": name.name, "version": name.version or ""} if name else {}
-            scope = scopes[key] = {"scope": library, "spans": []}
+            scope = scopes[key] = {"scope": library, "spans": [], "schemaUrl": (name and name.schema_url) or ""}
             resource["scopeSpans"].append(scope)
         scope["spans"].append(_span(span))
     return {"resourceSpans": list(resources.values())}

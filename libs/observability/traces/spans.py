@@ -158,7 +158,7 @@ class Span(trace.Span):
     ) -> None:
         told = describe(exception)
         described = {"exception.type": told["type"], "exception.message": told["message"]}
-        described |= {"exception.stacktrace": told["stack"], "exception.escaped": str(escaped)}
+        described |= {"exception.stacktrace": told["stack"]}
         self.add_event("exception", {**described, **(attributes or {})}, timestamp)
 
     def __exit__(

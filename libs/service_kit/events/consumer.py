@@ -34,6 +34,7 @@ class Consumer:
         self._place = partial(_queue_place, service)
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._failures = availability.Failures("event could not be committed")
 
     async def run(self, queue: AbstractRobustQueue) -> None:
         """Consume until cancelled, then finish the events that have begun, so that none of them is redelivered."""
@@ -50,7 +51,7 @@ class Consumer:
 
     async def _begin(self, message: AbstractIncomingMessage) -> None:
         if self._stopping.is_set():
-            # A message that is left to the closing channel would count an attempt.
+            # The closing channel would return the message too, but as a failed attempt.
             await message.nack(requeue=True)
             return
         task = asyncio.create_task(self._take(message))
@@ -64,7 +65,7 @@ class Consumer:
             log.error("message is no CloudEvent", message_id=message.message_id)
             await message.reject(requeue=False)
             return
-        # Of a quorum queue; the first delivery does not have it.
+        # A quorum queue sets this header from the second delivery on.
         count: Any = message.headers.get("x-delivery-count")
         way = {
             "routing_key": message.routing_key,
@@ -78,11 +79,9 @@ class Consumer:
                 )
                 break
             except Exception as error:
-                # Nothing could be committed, and not because of the event: it is kept, since a reject counts as an attempt.
+                # Nothing could be committed, through no fault of the event. It is tried again here: a reject would count.
                 if not availability.note(error):
-                    log.warning(
-                        "event could not be committed", event_id=str(envelope.id), error=availability.brief(error)
-                    )
+                    self._failures.tell(error, event_id=str(envelope.id))
             if await self._stops_within(UNCOMMITTED_PAUSE_SECONDS):
                 return  # it is not acknowledged, so the broker redelivers it
         if refusal is None:

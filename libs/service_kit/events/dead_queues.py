@@ -20,7 +20,7 @@ from libs.service_kit.events.rabbitmq import PUBLISH_SECONDS, dead_queue_name
 
 MOST_TAKEN = 10_000
 """The most messages of a queue that are read to list it. A longer queue loses its order."""
-# The broker keeps the order of at most 32 messages that are returned at once, so longer queues are returned in lots.
+# When more than 32 messages are returned at once, the broker does not keep their order, so they are returned in lots.
 LOT = 32
 LOT_SECONDS = 2.0
 # The headers in which the broker counts attempts. A replayed message must start without them.
@@ -55,7 +55,7 @@ async def replay_queue(connection: AbstractConnection, service: str, wanted: Wan
     async with _open(connection, service) as (channel, queue, count):
         held: list[AbstractIncomingMessage] = []
         try:
-            for _ in range(count):  # no more than these: a message that is refused again returns to this queue
+            for _ in range(count):  # no further: a message that is refused again comes back to the end of this queue
                 message = await queue.get(fail=False)
                 if message is None:
                     break

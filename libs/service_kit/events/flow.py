@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from libs.contracts import SERVICES, subscribers
 from libs.observability import get_logger
 from libs.service_kit.background import Background
-from libs.service_kit.client import ServiceAccount, ServiceClient, open_clients
+from libs.service_kit.client import ServiceClient, open_clients
 from libs.service_kit.database import create_pool
 from libs.service_kit.events.http import HttpTransport
 from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.events.outbox import Counts, Outbox
 from libs.service_kit.events.relay import Relay, watch
+from libs.service_kit.service_account import ServiceAccount
 from libs.service_kit.settings import ServiceSettings
 from libs.service_kit.transactions import Sessions, create_sessions
 

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from libs.contracts import CloudEvent
 from libs.observability.traces.clients import quietly
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.client import Refused, ServiceAccount, ServiceClient
+from libs.service_kit.client import Refused, ServiceClient
 from libs.service_kit.events.inbox import Handlers, consume
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.service_account import ServiceAccount
 
 PATH = "/internal/events"
 
@@ -38,8 +39,9 @@ class HttpTransport:
         """See `relay.Transport`."""
         with quietly():
             try:
-                answer = await self._clients[destination].post(
+                return await self._clients[destination].post(
                     PATH,
+                    lambda answer: list[str | None](answer["refusals"]),
                     token=await self._account.token(),
                     json=list(envelopes),
                     content_type="application/cloudevents-batch+json",
@@ -48,7 +50,6 @@ class HttpTransport:
                 if error.status == 401:
                     self._account.forget()
                 raise
-        return answer["refusals"]
 
 
 def inbox_of(service: str, event_type: str) -> str:

@@ -6,14 +6,13 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent, Event, read_event
 from libs.observability.messaging import Message, processing
 from libs.observability.redaction import to_string
+from libs.service_kit import availability
 from libs.service_kit.database import execute
-from libs.service_kit.errors import is_passing
 from libs.service_kit.events.metrics import COUNTERS
 from libs.service_kit.transactions import Sessions, after_commit, bind_tenant, commit_of
 
@@ -95,8 +94,8 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
                     await _handle(session, batch.handlers, envelope)
                 batch.new.discard(envelope.id)
     except Exception as error:
-        if isinstance(error, DBAPIError) and is_passing(error):
-            raise  # a transient error: probably nothing of this batch can be committed now
+        if availability.is_passing(error):
+            raise  # a transient error: the rest of the batch would probably fail as well
         refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {to_string(error)}"[:500]
         if envelope.id in batch.new:  # otherwise its effect stands, and so does the claim
             await _release(session, envelope)

@@ -27,7 +27,7 @@ DEAD = Counter("events_dead_total", "Events given up after the last attempt", ["
 
 
 def begin_at_zero(service: str, destinations: Callable[[str], Iterable[str]]) -> None:
-    """Create the series of the events that a service publishes and hears: a rate does not see the first of a series."""
+    """Create the series of the events that a service publishes and hears, since a rate misses the first event of a series."""
     for event_type in SUBSCRIPTIONS.get(service, ()):
         for metric in (COUNTERS.consumed, COUNTERS.failed, COUNTERS.age, COUNTERS.handling):
             metric.labels(event_type)

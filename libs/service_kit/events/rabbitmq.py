@@ -21,7 +21,6 @@ from aio_pika.abc import (
     AbstractRobustQueue,
 )
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed, PublishError
-from prometheus_client import Gauge
 from yarl import URL
 
 from libs.contracts import SUBSCRIPTIONS
@@ -46,9 +45,8 @@ TRAVELLING = ("traceparent", "tracestate", "requestid")
 DEAD_QUEUE = {"x-queue-type": "quorum", "x-delivery-limit": -1}
 
 BROKER = Dependency("broker")
-# It says every second that the broker is still away.
+# aio-pika would log every second that the broker is still away.
 logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)
-CONNECTED = Gauge("broker_connected", "1 while the service is connected to the message broker")
 
 
 async def run(
@@ -131,21 +129,19 @@ async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> Ab
 
     Raises when the first attempt fails. A broker that hangs counts as away after three heartbeats.
     """
-    asked = URL(url)
-    beating = asked.with_query({"heartbeat": HEARTBEAT_SECONDS, **asked.query})
-    connection = await connect_robust(beating, reconnect_interval=RECONNECT_SECONDS, timeout=CONNECT_SECONDS)
-
-    def show(connected: bool) -> None:
-        CONNECTED.set(connected)
-        note(connected)
+    given = URL(url)
+    with_heartbeat = given.with_query({"heartbeat": HEARTBEAT_SECONDS, **given.query})
+    connection = await connect_robust(with_heartbeat, reconnect_interval=RECONNECT_SECONDS, timeout=CONNECT_SECONDS)
 
     def lost(_: object, error: BaseException | None) -> None:
-        show(False)
-        if error is not None and not connection.close_called:
+        note(False)
+        if error is None or connection.close_called:
+            BROKER.left()
+        else:
             BROKER.failed(error)
 
     def restored(_: object = None) -> None:
-        show(True)
+        note(True)
         BROKER.is_back()
 
     restored()

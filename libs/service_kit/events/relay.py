@@ -14,13 +14,12 @@ from typing import Any, Protocol
 
 from prometheus_client import Gauge
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import literal
 
 from libs.observability import get_logger
 from libs.observability.messaging import Message, sending
-from libs.service_kit.availability import brief
+from libs.service_kit import availability
 from libs.service_kit.client import Refused
 from libs.service_kit.database import as_relay, execute
 from libs.service_kit.errors import ServiceError
@@ -45,6 +44,10 @@ extract(epoch from now() - min(created_at))::float as oldest
 from outbox where published_at is null and failed_at is null group by destination"""
 
 
+class Undelivered(Exception):
+    """The destination cannot be reached, or does not answer; the cause says why."""
+
+
 class Transport(Protocol):
     """How events reach a destination: `http.HttpTransport`, or `rabbitmq.RabbitTransport`."""
 
@@ -54,7 +57,7 @@ class Transport(Protocol):
     """What the system calls sending."""
 
     def place(self, destination: str, event_type: str) -> tuple[str, str | None]:
-        """The name of the place where events of this type go, and their routing key, as the spans show them."""
+        """The name of the queue or path to which events of this type go, and their routing key, as the spans show them."""
         ...
 
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
@@ -78,26 +81,28 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled. A destination that does not answer is tried again after a growing pause."""
-        failures, known = 0, None
+        failures = 0
+        told = availability.Failures("events could not be sent", ServiceError, Refused)
         while True:
             self.waker.clear()
             try:
                 full = await self.relay_batch() == self.settings.batch_size
                 if failures:
                     log.info("events are sent again", destination=self.destination, failures=failures)
-                failures, known = 0, None
+                failures = 0
             except Exception as error:
                 failures += 1
-                if type(error) is not known:  # it is told once, not at each attempt
-                    known = type(error)
-                    log.warning("events could not be sent", destination=self.destination, error=_told(error))
+                # An `OSError` of the transport says nothing about the database.
+                cause = error.__cause__ if isinstance(error, Undelivered) else None
+                if cause or not availability.note(error):
+                    told.tell(cause or error, destination=self.destination)
                 await asyncio.sleep(min(2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS))
                 continue
             if not full:
                 await self.waker.wait()
 
     async def relay_batch(self) -> int:
-        """Send one batch and return how many rows it had. Raises when the destination cannot be reached."""
+        """Send one batch and return how many rows it had. Raises `Undelivered` when the destination cannot be reached."""
         async with self.sessions.begin() as session:
             if not await as_relay(session, self.service, _TRY_LOCK, f"relay {self.destination}"):
                 return 0  # another replica holds the lock
@@ -125,7 +130,10 @@ class Relay:
                 context = spans.enter_context(sent)
                 # CloudEvents attributes have no underscore: request_id travels as requestid.
                 envelopes.append(row.envelope | {name.replace("_", ""): value for name, value in context.items()})
-            return await self.transport.send(self.destination, envelopes)
+            try:
+                return await self.transport.send(self.destination, envelopes)
+            except Exception as error:
+                raise Undelivered from error
 
     def _message(self, row: OutboxRow) -> Message:
         envelope = row.envelope
@@ -149,7 +157,7 @@ class Relay:
                 after_commit(session, self._put_off(row, refusal))
 
     def _put_off(self, row: OutboxRow, refusal: str) -> Callable[[], None]:
-        """Change the row; what reports it once that is committed."""
+        """Record the refusal in the row. Returns the function that reports it after the commit."""
         row.attempts += 1
         row.error = refusal
         pause = self.settings.retry_seconds * 2 ** (row.attempts - 1)
@@ -164,11 +172,6 @@ class Relay:
     def _report_death(self, **facts: Any) -> None:
         DEAD.labels(facts["event_type"], self.destination).inc()
         log.error("event given up", **facts)
-
-
-def _told(error: Exception) -> object:
-    """An expected error without its stack."""
-    return brief(error) if isinstance(error, (OSError, SQLAlchemyError, ServiceError, Refused)) else error
 
 
 async def watch(service: str, sessions: Sessions, outbox: Outbox) -> None:

@@ -15,6 +15,8 @@ def report(event: Event, actor_id: UUID | None) -> None:
     """
     entity, happened, _ = event.type.split(".")
     fields = event.loggable()
+    if "service" in fields:  # in a line it is the one that writes the line
+        fields["participant"] = fields.pop("service")
     if fields.get("user_id") not in (None, str(actor_id)):
         fields[f"{happened}_user_id"] = fields.pop("user_id")
     write = log.warning if event.is_trouble else log.info

@@ -1,6 +1,7 @@
 """Calls to personnel with the caller's own token: which employee a user is, and whether they are employed."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from libs.observability import get_logger
@@ -35,13 +36,16 @@ async def require_own(personnel: ServiceClient, actor: Principal) -> Employee:
 
 async def _ask(personnel: ServiceClient, actor: Principal, who: str, route: str) -> Employee | None:
     try:
-        document = await personnel.get(f"/api/v1/employees/{who}", route=route, token=actor.token)
+        return await personnel.get(f"/api/v1/employees/{who}", _read, route=route, token=actor.token)
     except Refused as refused:
         if refused.status == 404:
             return None
         # Usually not the caller's fault; if their token has expired meanwhile, their next request is answered 401 here.
-        log.warning("personnel refused a question", route=route, status=refused.status)
+        log.warning("personnel refused a question", route=route, status_code=refused.status)
         raise Unavailable(
             "The personnel service does not answer this question now.", headers={"Retry-After": "2"}
         ) from refused
+
+
+def _read(document: Any) -> Employee:
     return Employee(id=UUID(document["id"]), is_employed=document["employed"])

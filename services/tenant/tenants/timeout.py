@@ -3,15 +3,14 @@
 import asyncio
 from datetime import timedelta
 
-from opentelemetry import trace
-
 from libs.contracts import PLATFORM_TENANT_ID
+from libs.observability.traces.scope import get_tracer
 from libs.service_kit.transactions import Sessions, transaction
 from services.tenant.tenants import queries, service
 
 SWEEP_SECONDS = 1.0
 
-tracer = trace.get_tracer(__name__)
+tracer = get_tracer(__name__)
 
 
 async def watch(sessions: Sessions, patience: timedelta) -> None:

@@ -54,3 +54,22 @@ def test_a_forked_process_is_another_one_in_all_three_signals(run):
     assert len(set(child[0])) == 1
     assert child[0] != before[0]
     assert child[1]
+
+
+def test_what_the_environment_says_of_the_process_holds_in_a_forked_one_too(run):
+    given = {"host.name": "rack-7", "service.instance.id": "replica-7", "process.pid": "1", "team": "red"}
+    program = """
+import json, os
+from libs.observability import start
+from libs.observability.traces.scope import get_tracer
+
+telemetry = start()
+child = os.fork()
+if child:
+    os.wait()
+print(json.dumps(dict(get_tracer("app").start_span("x").resource.attributes)), flush=True)
+"""
+    result = run(program, OTEL_TRACES_EXPORTER="none", OTEL_RESOURCE_ATTRIBUTES=",".join(map("=".join, given.items())))
+    child, parent = (json.loads(line) for line in result.stdout.splitlines())
+    assert child == parent
+    assert given.items() <= child.items()

@@ -1,15 +1,17 @@
 """Secrets are found by the name of a field and by the look of a string, and what is ordinary is left alone."""
 
 import enum
+import json
 import re
+import types
 from collections import namedtuple
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from decimal import Decimal
 
 import orjson
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from libs.observability import patterns
 from libs.observability.redaction import (
@@ -112,6 +114,8 @@ def test_an_ordinary_name_does_not(name):
         ("hash $2b$12$abcdefghijk", "abcdefghijk"),
         ("pushed with ghp_abcdefghij1234", "abcdefghij"),
         ("\u0130 password=hunter2", "hunter2"),
+        ("name=password&value=hunter2", "hunter2"),
+        ("- name: DB_PASSWORD\n  value: hunter2\n", "hunter2"),
     ],
 )
 def test_a_secret_is_found_in_a_string(string, secret):
@@ -138,6 +142,60 @@ def test_a_secret_is_found_in_a_string(string, secret):
 )
 def test_an_ordinary_string_is_left_alone(string):
     assert redact_string(string) == string
+
+
+def nested(value: object) -> list[str]:
+    """The value as JSON, as JSON in JSON and in that once more, and as Python writes it."""
+    once = json.dumps(value)
+    twice = json.dumps({"body": once})
+    return [once, json.dumps(value, indent=2), twice, json.dumps({"body": twice}), repr(value), repr(once)]
+
+
+@pytest.mark.parametrize("naming", ["name", "key", "header", "Name", "ParameterName", "type", "field"])
+@pytest.mark.parametrize("name", ["password", "x-api-key", "Authorization", "DB_PASSWORD"])
+def test_a_value_is_hidden_in_a_string_by_the_name_that_stands_beside_it(naming, name):
+    pair = {naming: name, "value": "hunter2"}
+    other = {naming: "language", "value": "Korean"}
+    records: list[object] = [
+        pair,
+        dict(reversed(pair.items())),
+        {naming: name, "in": "header", "schema": {"a": [[1], [2]]}, "value": "hunter2"},
+        {naming: name, "value": {"stringValue": "hunter2"}},
+    ]
+    for record in records:
+        for string in nested([other, record, other]):
+            redacted = redact_string(string)
+            assert "hunter2" not in redacted, string
+            assert (redacted.count(HIDDEN), redacted.count("Korean"), redacted.count(name)) == (1, 2, 1), redacted
+
+
+@pytest.mark.parametrize(
+    "string",
+    [
+        "Header(name='password', value=[redacted])",
+        "Header(value=[redacted], name='password')",
+        "name='password' value=[redacted]",
+        '<input value=[redacted] name="password"/> <input name="a" value="b"/>',
+        "name=password&value=[redacted]&other=1",
+        "- name: DB_PASSWORD\n  value: [redacted]\n- name: A\n  value: b",
+        "{'type': 'too_short', 'loc': ('body', 'password'), 'input': [redacted], 'ctx': {}}",
+        '{"name" => "password", "value" => [redacted]}',
+        '[["accept", "*/*"], ["authorization", [redacted]]]',
+        '[{"name": "password", "required": true}]',
+        '{"name": "the password, as a reminder", "value": "open"}',
+    ],
+)
+@pytest.mark.parametrize("secret", ["'hunter2'", '"hunter2"'])
+def test_only_the_value_beside_a_name_is_hidden(string, secret):
+    assert redact_string(string.replace(HIDDEN, secret)) == string
+
+
+def test_a_string_of_many_pairs_is_hidden_from_some_place_on():
+    many = [{"name": "password", "value": f"hunter2 {number}"} for number in range(50)]
+    assert "hunter2" not in redact_string(json.dumps(many))
+    assert "hunter2" not in redact_string(
+        json.dumps([*[{"value": 1}] * (patterns.MOST_VALUES + 1), {"value": "hunter2", "name": "password"}])
+    )
 
 
 def test_what_json_does_not_know_becomes_plain_and_bounded():
@@ -171,6 +229,15 @@ def test_what_json_does_not_know_becomes_plain_and_bounded():
         ["run", "--password", "hunter2"],
         ["accept", "*/*", "x-api-key", "hunter2"],
         {"name": "PASSWORD", "value": "hunter2"},
+        {"value": ["hunter2"], "Header": b"cookie"},
+        {"loc": ("body", "password"), "msg": "too short", "input": "hunter2"},
+        make_dataclass("Header", ["name", "value"])("authorization", "hunter2"),
+        create_model("Header", key=(str, ...), value=(object, ...))(key="cookie", value=["hunter2"]),
+        namedtuple("Header", "value name")("hunter2", "x-api-key"),
+        namedtuple("Header", "k v")("x-api-key", "hunter2"),
+        [enum.Enum("E", {"A": "password"})["A"], "hunter2"],
+        types.SimpleNamespace(name="password", value="hunter2"),
+        {"value": "hunter2", **{f"{number}": "x" * 100 for number in range(100)}, "name": "password"},
         {"headers": {b"cookie": "hunter2"}},
         namedtuple("Login", "name password")("kim", "hunter2"),
         [[[{"a": {"client_secret": {"b": "hunter2"}}}]]],
@@ -183,6 +250,12 @@ def test_what_json_does_not_know_becomes_plain_and_bounded():
 def test_a_secret_is_found_in_a_structure(value):
     assert "hunter2" not in str(redact("x", value))
     assert HIDDEN in str(redact("x", value))
+
+
+def test_only_what_belongs_to_the_name_of_a_secret_is_hidden_in_a_structure():
+    headers = [{"name": "accept", "value": "*/*"}, {"name": "cookie", "value": "a"}, {"value": 1, "loc": ["a", "b"]}]
+    assert redact("x", headers) == [headers[0], {"name": "cookie", "value": HIDDEN}, headers[2]]
+    assert redact("x", [["body", "password"], "too short"]) == [["body", "password"], "too short"]
 
 
 def test_records_are_shown_by_their_fields():
@@ -238,7 +311,7 @@ def test_a_budget_is_shared_by_all_that_is_given_it():
     budget = Budget()
     shown = [redact(f"field{number}", "x" * 1000, budget) for number in range(1000)]
     assert sum(map(len, shown)) < 10_000
-    assert str(redact("last", ["y"] * 100, budget)) == "[]"
+    assert redact("last", ["y"] * 100, budget) == "…"
 
 
 class Level(enum.IntEnum):
@@ -289,6 +362,7 @@ def test_a_secret_at_the_place_of_the_cut_is_hidden():
 
 def test_no_rule_repeats_a_repetition():
     compiled = [pattern for _, pattern in patterns._RULES] + [patterns._RESIDENT, patterns._CANDIDATE]
+    compiled += [patterns._PAIRED_NAME, patterns._PAIRED_VALUE, patterns._NEXT_RECORD]
     for pattern in compiled:
         assert not re.search(r"[*+}]\)[*+{]", pattern.pattern), pattern.pattern
 

@@ -51,6 +51,8 @@ class Peer:
                 assert isinstance(step, bytes)
                 writer.write(step)
                 await writer.drain()
+                if b"connection: close" in step:
+                    break
         writer.close()
 
 

@@ -211,6 +211,8 @@ async def test_a_service_whose_broker_is_away_is_not_ready_and_says_so(make_sett
 async def test_health_and_metrics_need_no_token(anonymous):
     for path in ("/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"):
         assert (await anonymous.get(path)).status_code == 200
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        assert (await anonymous.head(path)).status_code == 200
 
 
 @asynccontextmanager
@@ -239,7 +241,9 @@ async def test_the_docs_load_nothing_from_other_hosts(anonymous):
         assert (await anonymous.get(source)).status_code == 200, source
 
 
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
 async def test_a_service_that_is_told_to_stop_answers_first(
+    told,
     database_url,
     jwks_url,
     make_token,
@@ -269,7 +273,7 @@ async def test_a_service_that_is_told_to_stop_answers_first(
             await superuser.execute("lock table notes")
             request = asyncio.create_task(client.post(NOTES, json={"code": "a", "text": "b"}))
             await until_somebody_waits(superuser)
-            service.send_signal(signal.SIGTERM)
+            service.send_signal(told)
 
             async def is_closed() -> bool:
                 try:

@@ -203,6 +203,18 @@ async def test_before_any_key_is_known_the_answer_is_unavailable(make_token, key
     assert await verify(make_token(), key_set)
 
 
+async def test_keys_that_cannot_be_fetched_are_one_line_without_a_stack(make_token, caplog):
+    async def fetch() -> dict[str, Any]:
+        raise Unavailable("auth is away")
+
+    key_set = KeySet(fetch)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await verify(make_token(), key_set)
+    [line] = caplog.records
+    assert vars(line)["_fields"]["error"]["message"] == "auth is away"
+
+
 async def test_without_a_token_the_answer_is_401(anonymous):
     for headers in ({}, {"authorization": "Basic a2ltOmtpbQ=="}, {"authorization": "Bearer"}):
         answer = await anonymous.get(NOTES, headers=headers)

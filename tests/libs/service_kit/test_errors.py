@@ -194,6 +194,22 @@ async def test_a_pool_without_a_free_connection_is_503(
         assert (await first).status_code == 200
 
 
+async def test_a_type_that_changes_under_a_connection_is_unavailable_and_then_known(client, superuser):
+    for _ in range(9):  # until the statement is cached, and connections that an earlier test has cut are replaced
+        await client.get(NOTES)
+    await superuser.execute("alter table notes alter column text type varchar(900)")
+    try:
+        answers = [await client.get(NOTES) for _ in range(9)]
+        assert_problem(answers[0], 503, "unavailable")
+        assert answers[0].headers["retry-after"]
+        assert answers[-1].status_code == 200
+        assert {answer.status_code for answer in answers} == {200, 503}
+    finally:
+        await superuser.execute("alter table notes alter column text type text")
+        for _ in range(9):
+            await client.get(NOTES)
+
+
 def told(caplog: pytest.LogCaptureFixture, *, about: str) -> list[tuple[str, dict[str, Any]]]:
     """The lines about a dependency: message and fields. None of them may have a stack."""
     records = [each for each in caplog.records if vars(each).get("_fields", {}).get("dependency") == about]
@@ -220,6 +236,30 @@ async def test_a_database_that_is_away_is_told_once_and_its_return_with_the_numb
     [_, (message, fields)] = told(caplog, about="database")
     assert (message, fields["refused"]) == ("a dependency answers again", 5)
     assert REGISTRY.get_sample_value("dependency_up", {"dependency": "database"}) == 1
+
+
+def test_a_dependency_is_not_up_before_it_has_answered_nor_after_it_was_left(caplog):
+    def up() -> float | None:
+        return REGISTRY.get_sample_value("dependency_up", {"dependency": "new"})
+
+    dependency = availability.Dependency("new")
+    assert up() == 0
+    dependency.answered()
+    assert up() == 1
+    dependency.left()
+    assert up() == 0
+    assert not told(caplog, about="new")
+
+
+def test_an_error_that_comes_again_and_again_is_one_line_a_minute_with_a_count(caplog, monkeypatch):
+    failures = availability.Failures("cannot work", NotFound)
+    for error in (ValueError("a"), NotFound(), ValueError("b"), ConnectionError("c"), NotFound()):
+        failures.tell(error, work="x")
+    lines = [(record.levelname, bool(record.exc_info)) for record in caplog.records]
+    assert lines == [("ERROR", True), ("WARNING", False), ("WARNING", False)]
+    monkeypatch.setattr(availability, "REPEAT_SECONDS", 0.0)
+    failures.tell(ValueError("d"), work="x")
+    assert vars(caplog.records[-1])["_fields"].items() >= {"work": "x", "failures": 1}.items()
 
 
 def test_a_success_among_failures_is_no_return(caplog):
@@ -261,6 +301,24 @@ async def test_background_work_that_finds_no_database_is_counted_and_not_told_ea
     running.cancel()
     assert len(told(caplog, about="away")) == 1
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_background_work_that_fails_each_time_is_told_once(caplog, monkeypatch):
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.001)
+    tries = 0
+
+    async def work(_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise ValueError("a mistake")
+
+    async def has_tried_often() -> bool:
+        return tries > 5
+
+    running = asyncio.create_task(background._keep_running("work", work, cast("Any", None)))
+    await eventually_async(has_tried_often, 10)
+    running.cancel()
+    assert caplog.messages == ["background work failed and starts again"]
 
 
 def test_a_refusal_keeps_its_detail_when_docstrings_are_removed():

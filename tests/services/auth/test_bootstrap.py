@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import jwt
 import pytest
+from pydantic import SecretStr
 
 from libs.contracts import PLATFORM_TENANT_ID
 from services.auth.bootstrap import CannotBootstrap, bootstrap
@@ -54,6 +55,15 @@ async def test_the_administrator_of_the_platform_can_log_in(run, anonymous, emai
         "users:read",
         "users:write",
     ]
+
+
+async def test_a_database_that_does_not_answer_is_named_by_its_variable(settings_of):
+    settings = settings_of(
+        "auth", bootstrap=BootstrapSettings(admin_email="a@b.example", admin_password=PASSWORD, service_secret=SECRET)
+    )
+    away = settings.database.model_copy(update={"url": SecretStr("postgresql+asyncpg://auth_app@127.0.0.1:1/auth")})
+    with pytest.raises(CannotBootstrap, match="DATABASE__URL: the database does not answer"):
+        await bootstrap(settings.model_copy(update={"database": away}))
 
 
 async def test_again_changes_nothing_and_says_that_a_password_was_not_taken(run, anonymous, email):

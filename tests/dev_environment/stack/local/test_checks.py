@@ -2,12 +2,15 @@
 
 import os
 import socket
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stack import doctor
+from stack import doctor, postgres
 from stack.errors import StackError
-from stack.local import checks
+from stack.local import checks, supervisor
 from stack.ports import free_port
 from stack.settings import DEFAULTS, Settings
 
@@ -41,3 +44,29 @@ def test_a_taken_port_is_named_with_its_variable_and_its_holder(settings):
         holder = rf"wanted for budget-service, is used by .*\(process {os.getpid()}\). .*set BUDGET_PORT in"
         with pytest.raises(StackError, match=holder):
             doctor.require(checks.findings(settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_refused"),
+    [("100% (v1)", True), ("a #b", True), ("a ;b", True), ("a#b;c", False), ("$HOME ü,{b}'\"`", False)],
+)
+def test_a_path_that_supervisord_cannot_read_is_named(settings, tmp_path, name, is_refused):
+    moved = replace(settings, values={**settings.values, "STATE_DIR": str(tmp_path / name)})
+    errors = [each.what for each in checks.findings(moved) if each.state == "error"]
+    assert errors == [f"supervisord cannot read the path {tmp_path / name}"] * is_refused
+    (moved.run).mkdir(parents=True)
+    file = moved.run / "supervisord.conf"
+    file.write_text(supervisor.configuration(moved, postgres.Server(tmp_path, 1, "p", tmp_path)))
+    read = subprocess.run([sys.executable, "-c", READ_IT, str(file)], capture_output=True, text=True, check=False)
+    assert (str(moved.run / "auth-service.out") in read.stdout.splitlines()) is not is_refused
+
+
+READ_IT = """
+import sys
+from supervisor.options import ServerOptions
+options = ServerOptions()
+options.realize(["-c", sys.argv[1]])
+for group in options.process_group_configs:
+    for process in group.process_configs:
+        print(process.stdout_logfile)
+"""

@@ -2,6 +2,8 @@
 
 import os
 import re
+import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,11 +14,16 @@ from pathlib import Path
 import httpx
 import pytest
 from stack import ports, settings
+from stack.__main__ import main
+from stack.environment import url
 from stack.local import processes, readiness, supervisor
 from stack.ports import free_port
 from stack.services import PROBE, PROGRAMS, SERVICES, service_named
 from stack.settings import ROOT, Settings
 
+from libs.journey import people, steps
+from libs.journey.client import Api
+from tests.fixtures import runbooks
 from tests.fixtures.waiting import eventually
 
 
@@ -114,6 +121,37 @@ def test_a_service_that_cannot_start_shows_why(environment, stack):
     assert "address already in use" in done.stderr.lower()
     assert "make restart SERVICE=system" in done.stderr
     assert verb(environment, "restart", "system").returncode == 0
+
+
+@pytest.fixture(scope="module")
+def reader(stack: Settings) -> Iterator[dict[str, str]]:
+    """What a reader of the runbooks fills in."""
+    api = Api({each.short: url(each, stack) for each in SERVICES})
+    platform = steps.log_in_to_platform(api, stack.values)
+    created = steps.create_tenant(platform, people.company(1, secrets.token_hex(3)))
+    steps.wait_until_active(platform, created.body["id"])
+    with runbooks.reader(stack, created.trace_id) as values:
+        yield values
+    api.close()
+
+
+# All but the verbs that need containers (PARTS), and those that are no part of the stack.
+VERBS = [each for each in runbooks.of("make") if not re.search("PARTS=|make (load|test)", each.text)]
+
+
+@pytest.mark.parametrize("code", VERBS, ids=lambda code: code.text)
+def test_a_verb_of_a_runbook_does_what_it_says(environment, reader, monkeypatch, capfd, code):
+    """In this process, which has the stack's imports already; `make` itself says what it would run."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = shlex.split(runbooks.harmless(code.filled_in(reader)))
+    done = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert main(shlex.split(done.stdout.partition(" -m stack ")[2].replace("\\\n", ""))) == 0, capfd.readouterr().err
+
+
+@pytest.mark.parametrize("code", runbooks.of("host"), ids=lambda code: code.text)
+def test_a_command_of_a_runbook_does_what_it_says(environment, reader, code):
+    runbooks.run(runbooks.harmless(code.filled_in(reader)), environment)
 
 
 def test_down_leaves_no_process_and_keeps_the_data(environment, stack):

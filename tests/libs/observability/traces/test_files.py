@@ -31,10 +31,10 @@ from libs.observability.traces.files import SpanFile, export_request
 def some_spans() -> Sequence[ReadableSpan]:
     """Spans of two libraries with all that a span can have."""
     memory = InMemorySpanExporter()
-    provider = TracerProvider(resource=Resource({"service.name": "auth-service", "numbers": [1, 2]}))
+    provider = TracerProvider(resource=Resource({"service.name": "auth-service", "numbers": [1, 2]}, "http://schema/1"))
     provider.add_span_processor(SimpleSpanProcessor(memory))
     remote = SpanContext(2**127 + 1, 2**63 + 1, True, TraceFlags(1), TraceState([("a", "b")]))
-    one, two = provider.get_tracer("one", "1.0"), provider.get_tracer("two")
+    one, two = provider.get_tracer("one", "1.0", schema_url="http://schema/2"), provider.get_tracer("two")
     parent = set_span_in_context(NonRecordingSpan(remote))
     with one.start_as_current_span("server", parent, SpanKind.SERVER, links=[Link(remote, {"why": "x"})]) as server:
         server.set_attributes({"bool": True, "int": -7, "float": 0.5, "text": "ü", "list": ["a", "b"], "flags": [True]})

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import AccountOpened
-from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.client import ServiceClient
 from libs.service_kit.events.dead_letters import DeadEvent, Wanted, in_outbox, replay_outbox
 from libs.service_kit.events.http import HttpTransport
 from libs.service_kit.events.outbox import Outbox, publish
 from libs.service_kit.events.relay import Relay
+from libs.service_kit.service_account import ServiceAccount
 from libs.service_kit.settings import EventSettings
 from libs.service_kit.transactions import Sessions, bound_tenant, transaction
 from tests.libs.service_kit.probe.notes import Note

@@ -20,12 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.observability import messaging, start
-from libs.service_kit.client import ServiceAccount, ServiceClient
+from libs.service_kit.client import ServiceClient
 from libs.service_kit.database import create_engine
 from libs.service_kit.events.http import PATH, HttpTransport
 from libs.service_kit.events.inbox import Handlers, consume
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.events.relay import Relay
+from libs.service_kit.service_account import ServiceAccount
 from libs.service_kit.settings import DatabaseSettings, EventSettings
 from libs.service_kit.transactions import Sessions, bind_tenant, bound_tenant, create_sessions, transaction
 from tests.libs.service_kit.probe.main import Settings, create_app

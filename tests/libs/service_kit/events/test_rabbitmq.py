@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
+from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.contracts import CloudEvent
@@ -116,7 +117,7 @@ async def test_the_spans_of_both_ends_name_the_place_by_the_conventions(sessions
     [span] = [span for span in spans() if span.kind is SpanKind.CONSUMER]
     assert span.name == "process erp.events:account.opened.v1:budget"
     assert span.attributes["messaging.rabbitmq.destination.routing_key"] == "account.opened.v1"
-    assert span.attributes["messaging.message.delivery_attempt"] == 3
+    assert span.attributes["delivery.attempt"] == 3
 
 
 def test_at_the_defaults_they_are_those_of_every_queue_that_exists():
@@ -169,3 +170,4 @@ async def test_a_broker_that_accepts_a_connection_and_says_nothing_is_away(monke
     silent.set()
     server.close()
     assert seen == []
+    assert REGISTRY.get_sample_value("dependency_up", {"dependency": "broker"}) == 0

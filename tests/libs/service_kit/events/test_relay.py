@@ -1,6 +1,7 @@
 """The relay hands committed events over in order, at least once, and one bad event does not hold up the others."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -10,14 +11,16 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
+from libs.service_kit import availability
 from libs.service_kit.events import relay as kit
 from libs.service_kit.events.outbox import Outbox, publish
-from libs.service_kit.events.relay import Relay
+from libs.service_kit.events.relay import Relay, Undelivered
 from libs.service_kit.settings import EventSettings
-from libs.service_kit.transactions import Sessions, transaction
+from libs.service_kit.transactions import Sessions, create_sessions, transaction
 from tests.fixtures.waiting import eventually_async
 
 Publish = Callable[..., Awaitable[None]]
@@ -214,8 +217,9 @@ async def test_a_destination_that_is_away_costs_no_attempt(happen, make_relay, p
     await happen("a", "b")
     relay = make_relay(max_attempts=1)
     for _ in range(3):
-        with pytest.raises(ConnectionError):
+        with pytest.raises(Undelivered) as raised:
             await relay.relay_batch()
+        assert isinstance(raised.value.__cause__, ConnectionError)
     assert (await state_of("a"))["attempts"] == 0
     post.away = False
     await relay.relay_batch()
@@ -240,7 +244,22 @@ async def test_a_running_relay_goes_on_when_its_destination_is_back(happen, make
     assert post.codes == ["a", "b"]
     [away] = [record for record in caplog.records if record.getMessage() == "events could not be sent"]
     assert not away.exc_info
+    assert "a dependency does not answer" not in caplog.messages
     assert vars(away)["_fields"]["error"] == {"type": "ConnectionError", "message": "away"}
+
+
+async def test_a_database_that_is_away_is_told_once_and_counted(make_relay, monkeypatch, caplog):
+    monkeypatch.setattr(kit, "LONGEST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(availability, "DATABASE", availability.Dependency("the relay's database"))
+    away = create_sessions(create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+
+    async def is_counted() -> bool:
+        labels = {"dependency": "the relay's database"}
+        return (REGISTRY.get_sample_value("dependency_refused_requests_total", labels) or 0) > 5
+
+    async with working(dataclasses.replace(make_relay(), sessions=away)):
+        await eventually_async(is_counted, 10)
+    assert caplog.messages == ["a dependency does not answer"]
 
 
 async def test_a_commit_wakes_the_relay(happen, make_relay, post):
