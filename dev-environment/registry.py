@@ -22,7 +22,7 @@ HEAD = """# What the services emit
 is emitted that is not named here, and nothing is named that is not emitted.
 
 *Whose* says who has made a name: `opentelemetry` by its semantic conventions, a library, or we. *Where* is `docker` for what only
-a stack with RabbitMQ emits, and `linux` for what macOS has not.
+a stack with RabbitMQ emits, `linux` for what macOS has not, and `probe` for what only the synthetic user emits.
 """
 SECTIONS = {
     "resource": ("Resource", "Attributes of the process, which all of its spans have."),
@@ -59,7 +59,7 @@ class Entry:
     unit: str = ""
     labels: tuple[str, ...] = ()
     where: str = ""
-    """Where it is emitted if not everywhere: `docker`, a stack with RabbitMQ; or `linux`."""
+    """Where it is emitted if not everywhere: `docker`, a stack with RabbitMQ; `linux`; or `probe`, the synthetic user."""
 
 
 def entries() -> list[Entry]:
@@ -88,7 +88,7 @@ def _everywhere(section: str) -> tuple[str, ...]:
 
 def _declared() -> dict[str, str]:
     """What is said of metrics and events where they are declared."""
-    for module in ("libs.service_kit.app", "libs.service_kit.events.rabbitmq"):
+    for module in ("libs.journey.probe", "libs.service_kit.app", "libs.service_kit.events.rabbitmq"):
         importlib.import_module(module)
     for service in SERVICES:
         importlib.import_module(f"services.{service.name}.metrics")

@@ -10,6 +10,7 @@ from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, ERRORS, FULL, SECONDS, red
 
 JOB = 'job=~"$job"'
+PROBED = 'job="probe", service=~"$job"'
 # What fills up, of the fullest instance of each service, and from where on that is bad.
 POOL = (
     f'max by (job) (sum by (job, instance, pool) (db_pool_connections{{{JOB}, state="in_use"}})'
@@ -38,6 +39,7 @@ def build() -> str:
             ("Duration", durations()),
             ("Saturation", saturation()),
             ("Between the services", events()),
+            ("Synthetic user", synthetic_user()),
         ],
         variables=[chosen("job", "Service", 'label_values(up{job=~".+-service"}, job)', everything=".+-service")],
         annotations=[restarts(JOB), alerts("$job")],
@@ -278,5 +280,45 @@ def events() -> Panels:
             width=6,
             top=1,
             links=of_service(),
+        ),
+    ]
+
+
+def synthetic_user() -> Panels:
+    """What the probe, a user of our own, gets from the services once a minute."""
+    since = 'time() - max(probe_last_success_timestamp_seconds{job="probe"})'
+    return [
+        graph(
+            "Services that it can use",
+            "1 if the last attempt succeeded. Without a line, it was not tried, since the login failed.",
+            "short",
+            query(f"max by (service) (probe_success{{{PROBED}}})", "{{service}}"),
+            width=6,
+            top=1,
+        ),
+        graph(
+            "Steps that failed",
+            "Per second; one a minute is 0.017. What follows a failed login is skipped.",
+            "ops",
+            query(
+                rate("probe_steps_total", f'{PROBED}, outcome!="success"', "service, step, outcome"),
+                "{{service}}: {{step}}, {{outcome}}",
+            ),
+            width=6,
+        ),
+        graph(
+            "Since its last success",
+            "Time since the end of the last round in which all steps succeeded.",
+            "s",
+            query(since, "since then"),
+            width=6,
+            limits=[(300, "red")],
+        ),
+        graph(
+            "Duration of a round",
+            "All steps together. The round after a login takes longer.",
+            "s",
+            query('max(probe_duration_seconds{job="probe"})', "round"),
+            width=6,
         ),
     ]

@@ -5,7 +5,6 @@
 
 import logging
 import os
-import re
 import secrets
 from decimal import Decimal
 from random import Random
@@ -24,7 +23,6 @@ COMPANIES = 3
 LITTLE = Decimal(1000)
 # Tasks a second of each simulated person; most tasks are one or two requests.
 RATE = float(os.environ.get("RATE") or 1.0)
-IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # locust prints the program's log lines, and httpx would log every request.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -161,7 +159,7 @@ class Employee(User):
         refusal = f" -> {answer.status}" if answer.status >= 400 else ""
         self.environment.events.request.fire(  # pyright: ignore[reportUnknownMemberType]
             request_type=answer.method,
-            name=f"{answer.service} {IDENTIFIER.sub('{id}', answer.path)}{refusal}",
+            name=f"{answer.service} {answer.route}{refusal}",
             response_time=answer.seconds * 1000,
             response_length=int(answer.headers.get("content-length", 0)),
             exception=error,

@@ -139,7 +139,7 @@ def status(settings: Settings, given: argparse.Namespace) -> int:
 
 def restart(settings: Settings, given: argparse.Namespace) -> int:
     """Restart the named services, or all."""
-    _backend(settings).restart(settings, services_named(given.service))
+    _backend(settings).restart(settings, services_named(given.service, settings.programs))
     return 0
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from stack import postgres
-from stack.services import AUTH, SERVICES, Service
+from stack.services import AUTH, PROBE, SERVICES, Service
 from stack.settings import Settings
 
 # Five processes on one host cannot share it; each service answers /metrics on its own port.
@@ -20,25 +20,30 @@ NOT_FROM_SHELL = re.compile(
 
 def decided(service: Service, settings: Settings) -> dict[str, str]:
     """What local mode decides about a service, whatever the caller's environment says."""
-    return {
+    common = {
         "SERVICE_NAME": service.name,
         "HOST": settings.from_file.get("HOST", "127.0.0.1"),
-        "PORT": settings.values[service.port_variable],
         "LOG_DIR": str(settings.state / "logs" / service.name),
         "TRACES_DIR": str(settings.state / "traces" / service.name),  # unused when an exporter is set
+        **_urls(settings),
+    }
+    port = settings.values[service.port_variable]
+    if service is PROBE:
+        return common | _login(settings) | {"METRICS_PORT": port, "PROBE_SECONDS": settings.values["PROBE_SECONDS"]}
+    return common | {
+        "PORT": port,
         "DATABASE__URL": database_url(service.short, settings, role="app"),
         "EVENTS__TRANSPORT": "http",
         # Without it glibc keeps the memory of a password check, 19 MB for each thread, until the process ends.
         "MALLOC_MMAP_THRESHOLD_": "1048576",
         "EVENTS__CLIENT_SECRET": settings.values["BOOTSTRAP__SERVICE_SECRET"],
-        **_urls(settings),
     }
 
 
 def of_service(service: Service, settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a service: `decided`, over the caller's environment, over the file .env."""
-    merged = {**settings.from_file, **from_shell(outer), **decided(service, settings)}
-    return {name: value for name, value in merged.items() if name not in NOT_FOR_SERVICES}
+    given = {**settings.from_file, **from_shell(outer)}
+    return {name: value for name, value in given.items() if name not in NOT_FOR_SERVICES} | decided(service, settings)
 
 
 def of_preparation(settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -55,8 +60,7 @@ def of_preparation(settings: Settings, outer: Mapping[str, str] | None = None) -
 
 def of_client(settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a client of the running stack: the services' URLs, and the administrator who may log in."""
-    who = {name: value for name, value in settings.values.items() if name.startswith("BOOTSTRAP__ADMIN")}
-    return {**settings.from_file, **from_shell(outer)} | who | _urls(settings)
+    return {**settings.from_file, **from_shell(outer)} | _login(settings) | _urls(settings)
 
 
 def url(service: Service, settings: Settings) -> str:
@@ -78,6 +82,10 @@ def from_shell(outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """The caller's environment without what is meant for other servers."""
     given = os.environ if outer is None else outer
     return {name: value for name, value in given.items() if not NOT_FROM_SHELL.fullmatch(name)}
+
+
+def _login(settings: Settings) -> dict[str, str]:
+    return {name: value for name, value in settings.values.items() if name.startswith("BOOTSTRAP__ADMIN")}
 
 
 def _urls(settings: Settings) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stack import environment
-from stack.services import AUTH, SERVICES, Service
+from stack.services import AUTH, PROBE, PROGRAMS, SERVICES, Service
 from stack.settings import Settings
 
 # A pipe has no width, and no line may be broken into two there.
@@ -71,9 +71,10 @@ def summary(settings: Settings, *, containers: Sequence[str] = ()) -> None:
 def _places(settings: Settings, containers: Sequence[str]) -> Table:
     table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
     values, docker = settings.values, bool(containers)
-    for service in SERVICES:
-        if not docker or service.name in containers:
-            table.add_row(service.name, f"{environment.url(service, settings)}/docs")
+    for each in settings.programs:
+        if not docker or each.name in containers:
+            page = "metrics" if each is PROBE else "docs"
+            table.add_row(each.name, f"{environment.url(each, settings)}/{page}")
     table.add_row("platform administrator (tenant `platform`)", AUTH.name, values["BOOTSTRAP__ADMIN_EMAIL"],
                   values["BOOTSTRAP__ADMIN_PASSWORD"])  # fmt: skip
     table.add_row("PostgreSQL", f"127.0.0.1:{values['POSTGRES_PORT']}", "postgres", values["POSTGRES_PASSWORD"])
@@ -108,7 +109,7 @@ def _next_commands(settings: Settings, containers: Sequence[str]) -> list[tuple[
 def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiting: Mapping[Service, str]) -> None:
     """Print each process: its state, its port, for how long it has been up, and why it is not ready."""
     table = Table("process", "state", "port", "pid", "up for", "", box=box.SIMPLE_HEAD, pad_edge=False)
-    ports = {service.name: service.port_variable for service in SERVICES} | {"postgres": "POSTGRES_PORT"}
+    ports = {each.name: each.port_variable for each in PROGRAMS if each.name in states} | {"postgres": "POSTGRES_PORT"}
     reasons = {service.name: reason for service, reason in waiting.items()}
     for name, variable in ports.items():
         known = states[name]

@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stack import env_file
 from stack.errors import SettingError
-from stack.services import SERVICES
+from stack.services import PROGRAMS, SERVICES, Service
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,7 +17,9 @@ DEFAULTS = {
     "MODE": "",
     "PARTS": "",
     "STATE_DIR": ".local",
-    **{service.port_variable: str(service.port) for service in SERVICES},
+    "PROBE": "1",
+    "PROBE_SECONDS": "60",
+    **{service.port_variable: str(service.port) for service in PROGRAMS},
     "POSTGRES_PORT": "15432",
     "RABBITMQ_PORT": "5672",
     "RABBITMQ_METRICS_PORT": "15692",
@@ -87,6 +89,11 @@ class Settings:
         """What supervisord needs and writes; part of `state`."""
         return self.state / "run"
 
+    @property
+    def programs(self) -> Sequence[Service]:
+        """The services, and the probe unless it is switched off."""
+        return PROGRAMS if self.values["PROBE"] == "1" else SERVICES
+
     def port(self, variable: str) -> int:
         """A port by the name of its variable."""
         return int(self.values[variable])
@@ -99,6 +106,8 @@ def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env
     # An empty value counts as none.
     given = {name: value for source in (from_file, environment) for name, value in source.items() if value}
     values = {name: given.get(name) or env_file.expand(default, given) for name, default in DEFAULTS.items()}
+    if values["PROBE"] not in ("0", "1"):
+        raise SettingError(f"PROBE must be 1 or 0, not {values['PROBE']!r}.")
     taken: dict[str, str] = {}
     for variable in (name for name in DEFAULTS if name.endswith("_PORT")):
         port = values[variable]

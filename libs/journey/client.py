@@ -1,6 +1,7 @@
-"""Calls of the public API. Each call starts a trace with a known id, and is retried where repeating it is harmless."""
+"""Calls of the public API. Each call has a trace with a known id, and is retried where repeating it is harmless."""
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -10,12 +11,14 @@ from uuid import uuid4
 
 import httpx
 import stamina
+from opentelemetry import trace
 
 from libs.contracts.services import PORTS
 
 TIMEOUT_SECONDS = 15.0
 ATTEMPTS = 8
 """With pauses that grow to two seconds, these take longer than the restart of a service that was killed."""
+IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def urls(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -42,6 +45,11 @@ class Answer:
     seconds: float
 
     @property
+    def route(self) -> str:
+        """The path with `{id}` in the place of each id."""
+        return route(self.path)
+
+    @property
     def etag(self) -> str:
         """The version of the resource, to be sent as `If-Match`; empty when the answer has none."""
         return self.headers.get("etag", "")
@@ -50,6 +58,11 @@ class Answer:
     def problem(self) -> str:
         """The last part of a problem's type, such as `budget-exceeded`; empty for anything else."""
         return str(self.body.get("type", "")).rpartition("/")[2] if isinstance(self.body, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+def route(path: str) -> str:
+    """A path with `{id}` in the place of each id."""
+    return IDENTIFIER.sub("{id}", path)
 
 
 class UnexpectedAnswer(Exception):
@@ -61,10 +74,15 @@ class UnexpectedAnswer(Exception):
             f"{answer.body} (trace {answer.trace_id})"
         )
         self.answer = answer
+        self.service = answer.service
 
 
 class Unreachable(Exception):
     """A service does not answer at all."""
+
+    def __init__(self, service: str, message: str) -> None:
+        super().__init__(message)
+        self.service = service
 
 
 class _Passing(Exception):
@@ -78,13 +96,24 @@ Listener = Callable[[Answer, Exception | None], None]
 class Api:
     """The public API of a running stack, for a caller without a token; an `Actor` has one.
 
-    `urls`: base URLs by short name. `listener`: called with every answer. Safe to share between threads.
+    `urls`: base URLs by short name. `listener`: called with every answer. `attempts`: how often a call is sent at most.
+    Safe to share between threads.
     """
 
-    def __init__(self, urls: Mapping[str, str], listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        urls: Mapping[str, str],
+        listener: Listener | None = None,
+        *,
+        attempts: int = ATTEMPTS,
+        timeout: float = TIMEOUT_SECONDS,
+        user_agent: str = "all-erp-journey",
+    ) -> None:
         self.urls = urls
         self._listener = listener
-        self._http = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)  # a proxy is for the web
+        self._attempts = attempts
+        # A proxy is for the web.
+        self._http = httpx.Client(timeout=timeout, trust_env=False, headers={"user-agent": user_agent})
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,10 +126,10 @@ class Api:
                 status = self._http.get(f"{url}/health/ready").status_code
             except httpx.HTTPError:
                 raise Unreachable(
-                    f"{service}-service does not answer at {url}: start the stack with `make up`"
+                    service, f"{service}-service does not answer at {url}: start the stack with `make up`"
                 ) from None
             if status != 200:
-                raise Unreachable(f"{service}-service at {url} is not ready ({status}): look at `make status`")
+                raise Unreachable(service, f"{service}-service at {url} is not ready ({status}): look at `make status`")
 
     def call(
         self,
@@ -120,9 +149,11 @@ class Api:
         `expect` is the expected status, any 2xx if None. Raises `UnexpectedAnswer` for another status, `Unreachable`
         when there is no answer. `key` is sent as `Idempotency-Key`.
         """
-        trace_id = secrets.token_hex(16)
+        current = trace.get_current_span().get_span_context()
+        trace_id = trace.format_trace_id(current.trace_id) if current.is_valid else secrets.token_hex(16)
         optional = {"authorization": f"Bearer {token}" if token else None, "idempotency-key": key, "if-match": if_match}
         headers = {name: value for name, value in optional.items() if value}
+        # Within a trace of the caller's own, the span of the call says this better.
         headers["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         started = time.perf_counter()
         response = self._send(service, method, path, key is not None, headers=headers, json=json, params=params)
@@ -150,14 +181,16 @@ class Api:
         harmless = method == "GET" or has_key
         repeated = (_Passing, httpx.TransportError if harmless else httpx.ConnectError)
         try:
-            for attempt in stamina.retry_context(on=repeated, attempts=ATTEMPTS, wait_initial=0.1, wait_max=2.0):
+            for attempt in stamina.retry_context(on=repeated, attempts=self._attempts, wait_initial=0.1, wait_max=2.0):
                 with attempt:
-                    response = self._http.request(method, self.urls[service] + path, **request)
-                    if response.status_code == 503 and attempt.num < ATTEMPTS:
+                    template = {"url.template": route(path)}
+                    response = self._http.request(method, self.urls[service] + path, extensions=template, **request)
+                    if response.status_code == 503 and attempt.num < self._attempts:
                         raise _Passing
                     return response
         except httpx.TransportError as error:
-            raise Unreachable(f"{method} {self.urls[service]}{path}: {type(error).__name__}: {error}") from error
+            what = f"{method} {self.urls[service]}{path}: {type(error).__name__}: {error}"
+            raise Unreachable(service, what) from error
         raise AssertionError("an attempt returns or raises")
 
 

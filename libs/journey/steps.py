@@ -169,13 +169,13 @@ def pages(reader: Actor, service: str, path: str) -> Iterable[dict[str, Any]]:
             return
 
 
-def until(look: Callable[[], Found | None], seconds: float, failure: str) -> Found:
+def until(look: Callable[[], Found | None], seconds: float, failure: str, pause: float = 0.1) -> Found:
     """Call `look` until it returns something, and return that. Raises `StepFailed` with this message after `seconds`."""
     deadline = time.monotonic() + seconds
     while (found := look()) is None:
         if time.monotonic() > deadline:
             raise StepFailed(f"{failure} after {seconds:.0f} s")
-        time.sleep(0.1)
+        time.sleep(pause)
     return found
 
 

@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY
 from tests.fixtures.database import SERVICES
 
 METRICS_OF_OURS = (
+    "libs.journey.probe",
     "libs.observability.metrics.families",
     "libs.observability.metrics.process",
     "libs.service_kit.events.metrics",
@@ -26,7 +27,7 @@ SERIES_OF = {
 
 
 def exported_by_services() -> set[str]:
-    """The names of all series that the five services export, including those without a sample so far."""
+    """The names of all series that the five services and the probe export, including those without a sample so far."""
     for module in METRICS_OF_OURS:
         importlib.import_module(module)
     return {family.name + suffix for family in REGISTRY.collect() for suffix in SERIES_OF.get(family.type, ("",))}

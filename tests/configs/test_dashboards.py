@@ -130,7 +130,7 @@ def ours() -> dict[str, set[str]]:
     return {
         name: {*getattr(collector, "_labelnames", ()), *special.get(name, ()), "le"}
         for name, collector in prometheus_client.REGISTRY._names_to_collectors.items()
-        if not name.startswith(("python_gc_objects", "python_gc_collections", "python_info", "process_"))
+        if not name.startswith(("python_gc_objects", "python_gc_collections", "python_info", "process_", "stamina_"))
     }
 
 

@@ -108,7 +108,7 @@ def test_an_alert_says_how_bad_what_where_and_what_to_do(alert):
     assert "service" in rule["labels"] or "sum by (service)" in rule["expr"]
     # The link to one of these takes the job from the alert (message.tmpl).
     if rule["annotations"]["dashboard"] in {"service", "slo", "overview", "telemetry"}:
-        assert rule["labels"]["service"] in {"{{ $labels.job }}", *JOBS}
+        assert rule["labels"]["service"] in {"{{ $labels.job }}", "{{ $labels.service }}", *JOBS}
     notes = rule["annotations"]
     assert set(notes) == {"summary", "description", "dashboard", "runbook_url"}
     assert notes["dashboard"] in DASHBOARDS

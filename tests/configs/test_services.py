@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from stack.services import PROBE
 
 from libs.contracts.services import PORTS, SERVICES, SUBSCRIPTIONS
 from libs.service_kit.settings import ServiceUrls
@@ -34,6 +35,15 @@ def test_prometheus_scrapes_each_service_at_its_port():
     text = (ROOT / "dev-environment/prometheus/prometheus.yml").read_text()
     scraped = dict(re.findall(r"\b([a-z]+)-service:(\d+)", text))
     assert scraped == {name: str(port) for name, port in PORTS.items()}
+
+
+def test_the_probe_knows_where_each_service_is_and_is_scraped_at_its_port():
+    given = compose("docker-compose.dev.yml")["probe"]["environment"]
+    urls = {f"SERVICES__{service.name.upper()}": f"http://{service.full_name}:{service.port}" for service in SERVICES}
+    assert {name: url for name, url in given.items() if name.startswith("SERVICES__")} == urls
+    jobs = yaml.safe_load((ROOT / "dev-environment/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    (targets,) = (job["static_configs"][0]["targets"] for job in jobs if job["job_name"] == PROBE.name)
+    assert (given["METRICS_PORT"], targets) == (str(PROBE.port), [f"probe:{PROBE.port}"])
 
 
 def test_the_example_environment_names_the_same_ports():

@@ -39,7 +39,7 @@ def sources(expr: str) -> set[str]:
         found |= {each for inner in recorded for each in sources(inner)}
         found |= {container(job) for job, metrics in EXPORTERS.items() if selector.name in metrics}
         if selector.name in OURS():
-            found |= SERVICES
+            found |= {"probe"} if selector.name.startswith("probe_") else SERVICES
     return found
 
 

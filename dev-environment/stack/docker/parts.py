@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stack.errors import SettingError
-from stack.services import SERVICES
+from stack.services import PROBE, SERVICES
 
 GROUPS = {
     "metrics": ("prometheus", "alertmanager", "mailpit", "grafana", "node-exporter", "postgres-exporter"),
@@ -18,12 +18,13 @@ ALL = "all"
 def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
     """The containers that PARTS names, with those that they need; all of them if it is empty or says `all`.
 
-    All five services run, unless some of them are named: then only those. `model` is compose's, by container. Raises
-    `SettingError` for a name that is neither a group nor a container.
+    All five services run, and the probe, unless some of them are named: then only those. What is switched off does not
+    run. `model` is compose's, by container. Raises `SettingError` for a name that is neither a group nor a container.
     """
     names = set(re.split(r"[\s,]+", given.strip())) if given else {ALL}
+    on = [name for name, each in model.items() if each.get("deploy", {}).get("replicas") != 0]
     if ALL in names:
-        return list(model)
+        return on
     shorts = {service.short: service.name for service in SERVICES}
     wanted = {each for name in names for each in GROUPS.get(name, (shorts.get(name, name),))}
     if unknown := sorted(wanted - model.keys()):
@@ -32,10 +33,10 @@ def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
             f"{', '.join(model)}."
         )
     if wanted.isdisjoint(shorts.values()):
-        wanted |= set(shorts.values())
+        wanted |= {*shorts.values(), PROBE.name}
     while needed := {each for name in wanted for each in model[name].get("depends_on", ())} - wanted:
         wanted |= needed
-    return [name for name in model if name in wanted]
+    return [name for name in on if name in wanted]
 
 
 def long_running(model: Mapping[str, Any]) -> set[str]:

@@ -106,7 +106,7 @@ def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, fo
         _print_output(names, follow=follow)
         return
     keep = log_lines.keeps(level=level, trace=trace)
-    lines = log_lines.parsed(log_volume.lines(services_named(names), follow=follow))
+    lines = log_lines.parsed(log_volume.lines(services_named(names, settings.programs), follow=follow))
     log_lines.show(filter(keep, lines if follow else sorted(lines, key=log_lines.time_of)), flush=follow)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from stack import doctor
 from stack.docker import engine
 from stack.doctor import GIGABYTE, Finding
-from stack.services import SERVICES
 from stack.settings import ROOT, Settings
 
 # The server's own files take 60 MB, its write-ahead log up to a gigabyte under load.
@@ -21,7 +20,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Check the machine."""
     if (reason := engine.why_unavailable()) and shutil.which("docker"):
         yield Finding("warning", f"Docker cannot be used: {reason}", "With it, `make up` can start the watchers too.")
-    wanted = {service.port_variable: service.name for service in SERVICES} | {"POSTGRES_PORT": "PostgreSQL"}
+    wanted = {each.port_variable: each.name for each in settings.programs} | {"POSTGRES_PORT": "PostgreSQL"}
     yield from doctor.ports({name: (settings.port(name), what) for name, what in wanted.items()}, socket.SOCK_STREAM)
     for path in (ROOT, settings.state):
         if UNREADABLE.search(str(path)):

@@ -4,15 +4,15 @@ import os
 import sys
 
 from stack import environment, settings
-from stack.services import Service, service_named
+from stack.services import PROGRAMS, Service, service_named
 
 
 def command(service: Service, current: settings.Settings) -> list[str]:
     """The command line of a service. Its option -X has no effect: it marks the process as one of this stack."""
-    return [sys.executable, "-X", f"all-erp={current.state}", "-m", f"services.{service.short}.main"]
+    return [sys.executable, "-X", f"all-erp={current.state}", "-m", service.module]
 
 
 if __name__ == "__main__":
     current = settings.read()
-    service = service_named(sys.argv[1])
+    service = service_named(sys.argv[1], PROGRAMS)
     os.execve(sys.executable, command(service, current), environment.of_service(service, current))

@@ -29,7 +29,7 @@ def start_supervisor(settings: Settings) -> None:
     if not server.data.exists():
         say(f"Creating the database server in {server.folder}")
     postgres.create(server)
-    for service in SERVICES:
+    for service in settings.programs:
         for kind in ("logs", "traces"):
             (settings.state / kind / service.name).mkdir(parents=True, exist_ok=True)
     say(f"Starting PostgreSQL on port {server.port}")
@@ -57,12 +57,22 @@ def prepare_databases(settings: Settings) -> None:
         )
 
 
-def start_services(settings: Settings, services: Sequence[Service]) -> None:
-    """Start those services that do not run, and wait until all of them are ready."""
+def start(settings: Settings, programs: Sequence[Service]) -> None:
+    """Start those programs that do not run, and wait until the services among them are ready; the probe comes last."""
+    if services := [each for each in programs if each in SERVICES]:
+        _start(settings, services)
+        _wait_until_ready(settings, services)
+    _start(settings, [each for each in programs if each not in SERVICES])
+
+
+def _start(settings: Settings, programs: Sequence[Service]) -> None:
     known = supervisor.states(settings)
-    for service in services:
-        if known[service.name]["statename"] not in ("RUNNING", "STARTING"):
-            supervisor.start_service(settings, service)
+    for program in programs:
+        if known[program.name]["statename"] not in ("RUNNING", "STARTING"):
+            supervisor.start_service(settings, program)
+
+
+def _wait_until_ready(settings: Settings, services: Sequence[Service]) -> None:
     say(f"Waiting for {', '.join(service.name for service in services)}")
     started, waiting = time.monotonic(), list(services)
     while waiting:
@@ -104,7 +114,7 @@ def _fingerprint(settings: Settings) -> str:
     # It changes with anything that would start a service in another way: its command, or its environment.
     how = [
         (launch.command(each, settings), {**settings.from_file, **environment.decided(each, settings)})
-        for each in SERVICES
+        for each in settings.programs
     ]
     return hashlib.sha256(json.dumps([how, settings.values["POSTGRES_PORT"]], sort_keys=True).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""supervisord, which keeps PostgreSQL and the five services alive: its configuration, and calls to its RPC interface."""
+"""supervisord, which keeps PostgreSQL, the services and the probe alive: its configuration, and calls to its RPC interface."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from stack import environment, postgres
-from stack.services import SERVICES, Service
+from stack.services import Service
 from stack.settings import ROOT, Settings
 
 # The path of a Unix socket may have about 100 bytes, and supervisord appends a process id to it for a moment.
@@ -90,9 +90,9 @@ def configuration(settings: Settings, server: postgres.Server) -> str:
         user="user=root" if os.geteuid() == 0 else "",
         postgres=_escaped(shlex.join(postgres.command(server))),
         postgres_user=f"user={owner.pw_name}" if owner else "",
-        names=",".join(service.name for service in SERVICES),
+        names=",".join(each.name for each in settings.programs),
     )
-    return head + "".join(PROGRAM.format(**common, name=service.name) for service in SERVICES)
+    return head + "".join(PROGRAM.format(**common, name=each.name) for each in settings.programs)
 
 
 def start(settings: Settings, server: postgres.Server) -> None:

@@ -31,7 +31,7 @@ def up(settings: Settings) -> None:
             report.summary(settings)
             return
         startup.prepare_databases(settings)
-        startup.start_services(settings, SERVICES)
+        startup.start(settings, settings.programs)
         report.summary(settings)
 
 
@@ -61,18 +61,20 @@ def status(settings: Settings) -> bool:
     if not supervisor.is_running(settings):
         say("The stack is not running. `make up` starts it.")
         return False
-    waiting = readiness.not_ready(settings, SERVICES)
-    report.processes(settings, supervisor.states(settings), waiting)
-    return not waiting
+    waiting, known = readiness.not_ready(settings, SERVICES), supervisor.states(settings)
+    report.processes(settings, known, waiting)
+    return not waiting and all(each["statename"] in ("STARTING", "RUNNING") for each in known.values())
 
 
 def restart(settings: Settings, services: Sequence[Service]) -> None:
     """Stop services, start them again with their present settings, and wait until they are ready."""
     with _alone(settings):
         _must_run(settings)
-        say(f"Stopping {', '.join(service.name for service in services)}")
-        supervisor.stop_services(settings, services)
-        startup.start_services(settings, services)
+        known = supervisor.states(settings)  # without the probe, if it was switched off at the start
+        there = [each for each in services if each.name in known]
+        say(f"Stopping {', '.join(each.name for each in there)}")
+        supervisor.stop_services(settings, there)
+        startup.start(settings, there)
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
@@ -102,14 +104,14 @@ def clean(settings: Settings) -> None:
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
     """Print the services' log lines, of a level and above, of a trace; with `follow` the last ones and each new one."""
     keep = log_lines.keeps(level=level, trace=trace)
-    folders = _folders(settings, "logs", services_named(names))
+    folders = _folders(settings, "logs", services_named(names, settings.programs))
     lines = log_lines.followed(folders, keep) if follow else filter(keep, log_lines.stored(folders))
     log_lines.show(lines, flush=follow)
 
 
 def trace(settings: Settings, trace_id: str | None) -> None:
     """Draw the trace whose id begins so, the last one without an id, with its log lines."""
-    folders = _folders(settings, "traces", SERVICES)
+    folders = _folders(settings, "traces", settings.programs)
     wanted = trace_id.lower() if trace_id else traces.newest(folders)
     if not wanted:
         raise SettingError(f"No trace is recorded in {settings.state / 'traces'}: make a request, then wait a second.")
@@ -119,7 +121,7 @@ def trace(settings: Settings, trace_id: str | None) -> None:
     if len(found) > 1:
         raise SettingError(f"{wanted!r} begins {len(found)} traces: {', '.join(sorted(found)[:5])}.")
     [(whole, spans)] = found.items()
-    drawing.show(spans, log_lines.of_trace(_folders(settings, "logs", SERVICES), whole))
+    drawing.show(spans, log_lines.of_trace(_folders(settings, "logs", settings.programs), whole))
 
 
 def _folders(settings: Settings, kind: str, services: Sequence[Service]) -> list[Path]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from libs.journey import PROBES_USER_AGENT
 from libs.observability.files import rotated
 
 SERVER = 2
@@ -41,11 +42,17 @@ def of_trace(folders: Sequence[Path], prefix: str) -> dict[str, list[Span]]:
 
 
 def newest(folders: Sequence[Path]) -> str | None:
-    """The id of the last trace that began with a request from outside, or None."""
+    """The id of the last trace that began with a request from outside, but for the probe's, or None."""
     recent = list(_spans(raw for folder in folders for raw in _recent_raw_lines(folder)))
     known = {span.span_id for span in recent}
     # A caller outside may be traced too; its span is in none of these files.
-    roots = [span for span in recent if span.parent_id not in known and span.kind == SERVER]
+    roots = [
+        span
+        for span in recent
+        if span.parent_id not in known
+        and span.kind == SERVER
+        and span.attributes.get("user_agent.original") != PROBES_USER_AGENT
+    ]
     return max(roots, key=lambda span: span.start).trace_id if roots else None
 
 

@@ -32,6 +32,22 @@ def test_two_services_on_one_port_are_refused(tmp_path):
         read(tmp_path, TENANT_PORT="3001")
 
 
+def test_the_probe_runs_unless_it_is_switched_off(tmp_path):
+    assert [each.name for each in read(tmp_path).programs if each not in SERVICES] == ["probe"]
+    assert read(tmp_path, PROBE="0").programs == SERVICES
+    with pytest.raises(SettingError, match="PROBE must be 1 or 0, not 'off'"):
+        read(tmp_path, PROBE="off")
+
+
+def test_the_probe_gets_the_login_the_urls_and_its_own_port_and_no_database(tmp_path):
+    current = read(tmp_path, "METRICS_PORT=1\n", PROBE_PORT="4090", BUDGET_PORT="4010", PROBE_SECONDS="30")
+    made = environment.of_service(service_named("probe", current.programs), current, {"METRICS_PORT": "2"})
+    assert (made["METRICS_PORT"], made["PROBE_SECONDS"]) == ("4090", "30")
+    assert made["SERVICES__BUDGET"] == "http://127.0.0.1:4010"
+    assert made["BOOTSTRAP__ADMIN_PASSWORD"] == settings.DEFAULTS["BOOTSTRAP__ADMIN_PASSWORD"]
+    assert not {"DATABASE__URL", "EVENTS__CLIENT_SECRET", "PORT"} & made.keys()
+
+
 def test_a_default_follows_the_variable_that_it_names(tmp_path):
     assert read(tmp_path).values["GRAFANA_URL"] == "http://localhost:3000"
     assert read(tmp_path, "GRAFANA_PORT=4000\n").values["GRAFANA_URL"] == "http://localhost:4000"

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from stack.ports import free_port
@@ -69,6 +70,23 @@ def test_a_503_is_repeated_with_the_same_key(served):
     replies += [(503, {}), (503, {}), (201, {"id": 1})]
     assert api.call("budget", "POST", "/things", json={}, key="k", expect=201).status == 201
     assert [each["idempotency-key"] for each in asked] == ["k", "k", "k"]
+
+
+def test_who_may_try_once_gets_the_first_answer(served):
+    api, replies, asked = served
+    replies += [(503, {}), (200, {})]
+    trying = Api(api.urls, attempts=1, user_agent="a-probe")
+    with pytest.raises(UnexpectedAnswer, match="answered 503"):
+        trying.call("budget", "GET", "/things")
+    trying.close()
+    assert [each["user-agent"] for each in asked] == ["a-probe"]
+
+
+def test_a_route_has_no_ids(served):
+    api, replies, _ = served
+    replies.append((200, {}))
+    answer = api.call("budget", "GET", f"/things/{uuid4()}/parts")
+    assert answer.route == "/things/{id}/parts"
 
 
 def test_a_connection_that_ends_is_repeated_only_where_that_is_harmless(served):

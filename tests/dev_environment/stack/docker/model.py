@@ -13,4 +13,5 @@ def services_of(file: str) -> dict[str, Any]:
 
 
 MODEL = {name: each for file in engine.FILES for name, each in services_of(file).items()}
+PROBE = "probe"
 SERVICES = {f"{short}-service" for short in ("auth", "tenant", "system", "budget", "personnel")}

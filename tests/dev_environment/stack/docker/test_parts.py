@@ -4,7 +4,7 @@ import pytest
 from stack.docker import engine, parts
 from stack.errors import SettingError
 
-from tests.dev_environment.stack.docker.model import MODEL, SERVICES, services_of
+from tests.dev_environment.stack.docker.model import MODEL, PROBE, SERVICES, services_of
 
 BASE = {"postgres", "rabbitmq", "prepare", "log-volume"}
 
@@ -22,8 +22,14 @@ def test_the_groups_hold_every_watcher_once():
     assert set(named) | needed == watchers
 
 
-def test_a_group_comes_with_what_it_needs_and_with_the_five_services():
-    assert set(parts.chosen("traces", MODEL)) == SERVICES | BASE | {"jaeger", "jaeger-volume"}
+def test_a_group_comes_with_what_it_needs_and_with_the_five_services_and_the_probe():
+    assert set(parts.chosen("traces", MODEL)) == SERVICES | BASE | {PROBE, "jaeger", "jaeger-volume"}
+
+
+@pytest.mark.parametrize("given", ["", "all", "traces"])
+def test_a_probe_that_is_switched_off_does_not_run(given):
+    off = {**MODEL, PROBE: MODEL[PROBE] | {"deploy": MODEL[PROBE]["deploy"] | {"replicas": 0}}}
+    assert set(parts.chosen(given, MODEL)) - set(parts.chosen(given, off)) == {PROBE}
 
 
 def test_named_services_come_alone():

@@ -113,6 +113,15 @@ def test_containers_that_are_left_out_are_stopped_and_one_shots_are_run_by_thems
     assert not started & {"kibana-setup", "elasticsearch-setup", "prepare", "jaeger"}
 
 
+def test_a_probe_that_has_been_switched_off_is_stopped_and_not_built(settings, asked, monkeypatch):
+    off = MODEL["probe"] | {"deploy": MODEL["probe"]["deploy"] | {"replicas": 0}}
+    monkeypatch.setattr(engine, "model", lambda: MODEL | {"probe": off})
+    monkeypatch.setattr(engine, "running", lambda: {"probe"})
+    mode.remember(settings, "docker")
+    verbs.up(settings)
+    assert [what for what, _ in asked if "probe" in what] == [("rm", "--stop", "--force", "probe")]
+
+
 def test_restart_leaves_out_what_parts_leave_out(settings, asked):
     mode.remember(settings, "docker", "auth")
     verbs.restart(settings, SERVICES)

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from stack import ports, settings
 from stack.__main__ import main
 from stack.environment import url
 from stack.local import processes, readiness, supervisor
 from stack.ports import free_port
-from stack.services import SERVICES, service_named
+from stack.services import PROBE, PROGRAMS, SERVICES, service_named
 from stack.settings import ROOT, Settings
 
 from libs.journey import people, steps
@@ -63,10 +64,18 @@ def test_the_other_mode_is_refused_while_this_one_runs(environment, stack):
     assert verb(environment, "status").returncode == 0
 
 
+def test_the_probe_runs_beside_the_services_and_no_verb_waits_for_it(environment, stack):
+    page = f"http://127.0.0.1:{stack.port(PROBE.port_variable)}/metrics"
+    eventually(lambda: len(re.findall(r"probe_success\{.+\} 1\.0", httpx.get(page).text)) == len(SERVICES))
+    assert verb(environment, "restart", "probe").returncode == 0
+    assert "can use every service" in verb(environment, "logs", "--service", "probe").stdout
+
+
 def test_the_table_names_every_service_and_the_login(environment, stack):
     table = verb(environment, "up").stdout
     for service in SERVICES:
         assert f"http://127.0.0.1:{stack.port(service.port_variable)}/docs" in table
+    assert f"http://127.0.0.1:{stack.port(PROBE.port_variable)}/metrics" in table
     assert stack.values["BOOTSTRAP__ADMIN_PASSWORD"] in table
 
 
@@ -148,10 +157,16 @@ def test_a_command_of_a_runbook_does_what_it_says(environment, reader, code):
 def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
     assert verb(environment, "down").returncode == 0
     assert processes.of_stack(stack.state) == []
-    used = [service.port_variable for service in SERVICES] + ["POSTGRES_PORT"]
+    used = [each.port_variable for each in PROGRAMS] + ["POSTGRES_PORT"]
     assert [name for name in used if not ports.is_free(int(environment[name]))] == []
     assert verb(environment, "status").returncode == 1
-    assert verb(environment, "up").returncode == 0
+
+
+def test_the_probe_can_be_left_out(environment, stack):
+    assert verb(environment | {"PROBE": "0"}, "up").returncode == 0
+    for verbs in (["restart", "probe"], ["status"]):
+        done = verb(environment, *verbs)
+        assert (done.returncode, "probe" in done.stdout) == (0, False), done.stderr
 
 
 def test_clean_says_what_it_removes(environment, stack):

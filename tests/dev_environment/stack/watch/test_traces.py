@@ -52,11 +52,13 @@ def test_a_prefix_of_two_traces_finds_both_and_an_unknown_one_nothing(folders):
     assert traces.of_trace(folders, "ffff") == {}
 
 
-def test_the_newest_trace_is_that_of_the_last_request_from_outside(folders):
+def test_the_newest_trace_is_that_of_the_last_request_from_outside_but_for_the_probes(folders):
     late = span("n1", "GET /last", "callers-own", trace="2" * 32, start=9_000_000)
+    by_probe = [{"key": "user_agent.original", "value": {"stringValue": "all-erp-probe"}}]
+    probed = span("n3", "GET /last", "probes-own", trace="4" * 32, start=10_000_000, attributes=by_probe)
     background = span("n2", "send", trace="3" * 32, kind=4, start=99_000_000)
     with (folders[0] / "spans.jsonl").open("a") as file:
-        file.write(otlp("budget-service", late, background))
+        file.write(otlp("budget-service", late, probed, background))
     assert traces.newest(folders) == "2" * 32
 
 
