@@ -123,7 +123,7 @@ def test_a_service_that_cannot_start_shows_why(environment, stack):
     assert verb(environment, "restart", "system").returncode == 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def reader(stack: Settings) -> Iterator[dict[str, str]]:
     """What a reader of the runbooks fills in."""
     api = Api({each.short: url(each, stack) for each in SERVICES})
@@ -139,19 +139,23 @@ def reader(stack: Settings) -> Iterator[dict[str, str]]:
 VERBS = [each for each in runbooks.of("make") if not re.search("PARTS=|make (load|test)", each.text)]
 
 
-@pytest.mark.parametrize("code", VERBS, ids=lambda code: code.text)
-def test_a_verb_of_a_runbook_does_what_it_says(environment, reader, monkeypatch, capfd, code):
-    """In this process, which has the stack's imports already; `make` itself says what it would run."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    command = shlex.split(runbooks.harmless(code.filled_in(reader)))
-    done = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert main(shlex.split(done.stdout.partition(" -m stack ")[2].replace("\\\n", ""))) == 0, capfd.readouterr().err
+class TestRunbooks:
+    """What the runbooks tell to type; what it needs is gone before the stack goes down."""
 
+    @pytest.mark.parametrize("code", VERBS, ids=lambda code: code.text)
+    def test_a_verb_does_what_it_says(self, environment, reader, monkeypatch, capfd, code):
+        """In this process, which has the stack's imports already; `make` itself says what it would run."""
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        command = shlex.split(runbooks.harmless(code.filled_in(reader)))
+        done = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert main(shlex.split(done.stdout.partition(" -m stack ")[2].replace("\\\n", ""))) == 0, (
+            capfd.readouterr().err
+        )
 
-@pytest.mark.parametrize("code", runbooks.of("host"), ids=lambda code: code.text)
-def test_a_command_of_a_runbook_does_what_it_says(environment, reader, code):
-    runbooks.run(runbooks.harmless(code.filled_in(reader)), environment)
+    @pytest.mark.parametrize("code", runbooks.of("host"), ids=lambda code: code.text)
+    def test_a_command_does_what_it_says(self, environment, reader, code):
+        runbooks.run(runbooks.harmless(code.filled_in(reader)), environment)
 
 
 def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
