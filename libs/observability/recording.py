@@ -34,7 +34,7 @@ log = get_logger(CONTEXT)
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 # The problem codes of a request that ended with an exception nobody explained, and of one whose answer broke off.
 UNHANDLED, BROKEN_OFF = "internal-server-error", "answer-broken-off"
-LONGEST_AGENT, LONGEST_PATH, LONGEST_FACT, LONGEST_ADDRESS = 256, 4096, 1024, 256
+LONGEST_METHOD, LONGEST_AGENT, LONGEST_PATH, LONGEST_FACT, LONGEST_ADDRESS = 32, 256, 4096, 1024, 256
 HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 FAILED = Status(StatusCode.ERROR)
 
@@ -102,7 +102,7 @@ class Recorder:
         """
         try:
             kind = self._kind(
-                scope["method"] if scope["method"] in METHODS else OTHER,
+                scope["method"][:LONGEST_METHOD],
                 route_template(scope, self._app, root_path, status),
                 status or 500,
                 scope.get("scheme", "http"),
@@ -133,10 +133,12 @@ class Recorder:
     ) -> Kind:
         """All attributes of the semantic conventions for HTTP servers except the path."""
         is_failure = status >= 500 or code == BROKEN_OFF
+        original, method = (None, method) if method in METHODS else (redact_string(method), OTHER)
         name = "HTTP" if method == OTHER else method
         address = _believed(client)
         attributes = {
             "http.request.method": method,
+            "http.request.method_original": original,
             "http.response.status_code": status,
             "http.route": route if route != UNMATCHED else None,
             "url.scheme": scheme,

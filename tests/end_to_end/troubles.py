@@ -87,6 +87,7 @@ def change_everything(platform: Actor, tenant: Tenant) -> None:
     change("auth", f"/api/v1/users/{user.body['id']}", {"roles": ["nobody's"]}, expect=422)
     role = admin.create("auth", "/api/v1/roles", {"name": f"Role {new}", "permissions": ["budget:read"]})
     change("auth", f"/api/v1/roles/{role.body['id']}", {"permissions": ["audit:read"]})
+    assert httpx.request("PROPFIND", f"{api.urls['auth']}/api/v1/users").status_code == 405  # a method of WebDAV
     account = steps.open_account(admin, f"a-{new}", "New")
     change("budget", f"/api/v1/accounts/{account.body['id']}", {"name": "Renamed"})
     spent = story.spend(tenant, Random(1)).body["allocation_id"]

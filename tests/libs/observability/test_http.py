@@ -229,7 +229,9 @@ async def test_an_unknown_method_is_bounded(recorder, registry, spans, lines):
     assert counts(registry, "http_requests_total") == {
         (("handler", "unmatched"), ("method", "_OTHER"), ("status", "2xx")): 1
     }
-    assert spans()[0].name == "HTTP"
+    [span] = spans()
+    assert span.name == "HTTP"
+    assert (span.attributes["http.request.method"], span.attributes["http.request.method_original"]) == ("_OTHER", "BREW")
 
 
 class Unspeakable(Exception):
