@@ -231,7 +231,10 @@ async def test_an_unknown_method_is_bounded(recorder, registry, spans, lines):
     }
     [span] = spans()
     assert span.name == "HTTP"
-    assert (span.attributes["http.request.method"], span.attributes["http.request.method_original"]) == ("_OTHER", "BREW")
+    assert (span.attributes["http.request.method"], span.attributes["http.request.method_original"]) == (
+        "_OTHER",
+        "BREW",
+    )
 
 
 class Unspeakable(Exception):
