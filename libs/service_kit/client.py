@@ -8,7 +8,7 @@ it.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -114,6 +114,7 @@ class ServiceClient:
         self._breakers = AsyncCircuitBreakerFactory(default_threshold=BREAKER_FAILURES, default_ttl=BREAKER_SECONDS)
         self._breakers.add_listener(self._show_state)
         BREAKER_STATE.labels(target).state(CLOSED)
+        self._told = CLOSED
         RETRIES.labels(target)
         for outcome in OUTCOMES:
             CALLS.labels(target, outcome)
@@ -121,7 +122,9 @@ class ServiceClient:
     def _show_state(self, name: str, kind: str, event: Any) -> None:
         if kind == "state_changed":
             BREAKER_STATE.labels(self.target).state(event.state)
-            log.warning("circuit breaker changed", target=self.target, state=event.state)
+            if event.state not in (HALF_OPENED, self._told):  # each trial that fails opens it once more
+                self._told = event.state
+                log.warning("circuit breaker changed", target=self.target, state=event.state)
 
     async def __aenter__(self) -> "ServiceClient":
         return self
@@ -241,8 +244,7 @@ def _read(read: Read[Answer], status: int, content: bytes) -> Answer:
 
 def _problem(content: bytes) -> dict[str, Any]:
     """The problem document of a refusal, empty if there is none."""
-    try:
-        document = orjson.loads(content)
-    except ValueError:
-        return {}
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    with suppress(ValueError):
+        if isinstance(document := orjson.loads(content), dict):
+            return cast("dict[str, Any]", document)
+    return {}

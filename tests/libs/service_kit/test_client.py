@@ -169,7 +169,7 @@ async def test_a_service_that_is_not_there_is_unavailable():
             await client.get("/", as_it_is)
 
 
-async def test_the_breaker_opens_and_spares_the_service_and_closes_again(client, peer, monkeypatch):
+async def test_the_breaker_opens_and_spares_the_service_and_closes_again(client, peer, monkeypatch, caplog):
     now = 1000.0
     monkeypatch.setattr("purgatory.domain.model.time", type("Clock", (), {"time": staticmethod(lambda: now)}))
     assert state() == "closed"
@@ -192,6 +192,8 @@ async def test_the_breaker_opens_and_spares_the_service_and_closes_again(client,
     now += BREAKER_SECONDS + 1
     assert await client.post("/", as_it_is) == {}
     assert state() == "closed"
+    changes = [vars(each)["_fields"]["state"] for each in caplog.records if each.msg == "circuit breaker changed"]
+    assert changes == ["opened", "closed"]
 
 
 async def test_calls_beyond_the_limit_wait_for_a_place(peer):
