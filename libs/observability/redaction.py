@@ -18,7 +18,17 @@ from typing import Any, cast
 from .patterns import HIDDEN, NAMING, PAIRED, without_secrets
 from .records import parts_of_record
 
-__all__ = ["HIDDEN", "LONGEST_STRING", "Budget", "is_secret", "plain_key", "redact", "redact_string", "to_string"]
+__all__ = [
+    "HIDDEN",
+    "LONGEST_STRING",
+    "Budget",
+    "is_secret",
+    "plain_key",
+    "redact",
+    "redact_string",
+    "to_string",
+    "without_paired",
+]
 
 LONGEST_STRING = 2048
 LONGEST_NAME = 128
@@ -193,10 +203,10 @@ def _mapping(value: Any, budget: Budget, above: tuple[int, ...]) -> dict[str, ob
         key = plain_key(item[0])
         budget.characters -= max(len(key), LEAST_CHARGED)
         redacted[key] = _redact(key, item[1], budget, above)
-    return _without_paired(redacted, budget)
+    return without_paired(redacted, budget)
 
 
-def _without_paired(fields: dict[str, object], budget: Budget) -> dict[str, object]:
+def without_paired(fields: dict[str, object], budget: Budget) -> dict[str, object]:
     """The fields, with the value hidden that belongs to the name of a secret: `{"name": "cookie", "value": "[redacted]"}`."""
     names = [each for key, each in fields.items() if key.lower().endswith(NAMING)]
     is_cut = budget.values <= 0 or budget.characters <= 0  # then the name may not have been read
@@ -251,6 +261,6 @@ def _record(value: object, parts: Iterable[tuple[str, object]], budget: Budget, 
             break
         redacted[name] = HIDDEN if is_hidden else _redact(name, part, budget, above)
         is_hidden = issubclass(type(value), tuple) and _names_a_secret(redacted[name])
-    fields = _without_paired(redacted, budget).items()
+    fields = without_paired(redacted, budget).items()
     shown = [f"{name}={each if each is HIDDEN else repr(each)}" for name, each in fields]
     return _Record(f"{type(value).__qualname__}({', '.join(shown)})")

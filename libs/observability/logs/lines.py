@@ -17,7 +17,7 @@ from ..context import bound, ids_of, own_name
 from ..errors import describe
 from ..forks import in_child
 from ..instance import instance_id
-from ..redaction import HIDDEN, LEFT_OUT, Budget, is_secret, plain_key, redact, redact_string, to_string
+from ..redaction import HIDDEN, LEFT_OUT, Budget, is_secret, plain_key, redact, redact_string, to_string, without_paired
 from ..settings import LEVELS, TelemetrySettings
 
 # Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
@@ -83,10 +83,12 @@ class LineFormatter(OrjsonFormatter):
             fields.update(ours)
         if record.stack_info is not None:
             fields["stack_info"] = record.stack_info
-        plain, budget = ids_of(get_current_span()) | bound(), Budget()
+        own: dict[str, object] = {}
+        budget = Budget()
         for each, value in islice(fields.items(), MOST_FIELDS):
             key = plain_key(each)
-            plain[own_name(key)] = redact(key, value, budget)
+            own[own_name(key)] = redact(key, value, budget)
+        plain = ids_of(get_current_span()) | bound() | without_paired(own, budget)
         _keep_objects(plain)
         if record.exc_info and record.exc_info[1] is not None:
             plain["error"] = describe(record.exc_info[1])
@@ -140,13 +142,13 @@ def _small(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Argument:
-    """An argument of a message, shown without secrets and bounded however its place asks for it."""
+    """An argument of a message, without secrets and bounded in whatever form the message asks for it."""
 
-    def __init__(self, value: object) -> None:
-        self._value = value
+    def __init__(self, value: object, budget: Budget) -> None:
+        self._value, self._budget = value, budget
 
     def __str__(self) -> str:
-        return to_string(redact("", self._value, Budget(100, LONGEST_MESSAGE)))
+        return to_string(redact("", self._value, self._budget))
 
     __repr__ = __str__
 
@@ -155,22 +157,23 @@ def _message(record: logging.LogRecord) -> str:
     template, args = to_string(record.msg), cast("object", record.args)
     if not args:
         return template
+    budget = Budget(100, LONGEST_MESSAGE)  # of all arguments together
     try:
         if type(args) is dict:
             named = cast("dict[object, object]", args)
             return template % {
-                key: HIDDEN if is_secret(to_string(key)) else _argument(value) for key, value in named.items()
+                key: HIDDEN if is_secret(to_string(key)) else _argument(value, budget) for key, value in named.items()
             }
-        return template % tuple([_argument(value) for value in cast("tuple[object, ...]", args)])
+        return template % tuple([_argument(value, budget) for value in cast("tuple[object, ...]", args)])
     except Exception:  # arguments that do not fit are a library's fault, and no reason to lose the line
         return f"{template[:LONGEST_MESSAGE]} {redact('', record.args, Budget(100, LONGEST_MESSAGE))}"
 
 
-def _argument(value: object) -> object:
+def _argument(value: object, budget: Budget) -> object:
     """The argument itself if it is a number or a short string, which a place like `%d` may need to know."""
     if type(value) is str:
-        return value if len(value) <= LONGEST_MESSAGE else _Argument(value)
-    return value if issubclass(type(value), Number) else _Argument(value)
+        return value if len(value) <= LONGEST_MESSAGE else _Argument(value, budget)
+    return value if issubclass(type(value), Number) else _Argument(value, budget)
 
 
 def _keep_objects(fields: dict[str, object]) -> None:

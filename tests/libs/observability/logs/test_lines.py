@@ -203,3 +203,19 @@ def test_a_line_with_many_fields_keeps_the_first(lines):
 def test_a_named_argument_is_hidden_by_its_name(lines):
     logging.getLogger("x").warning("login of %(user)s with %(password)s", {"user": "kim", "password": "hunter2"})
     assert lines()[-1]["message"] == "login of kim with [redacted]"
+
+
+def test_the_arguments_of_a_message_have_one_budget(lines, monkeypatch):
+    searched: list[int] = []
+    monkeypatch.setattr(
+        "libs.observability.redaction.without_secrets", lambda string: searched.append(len(string)) or string
+    )
+    logging.getLogger("x").warning("%s" * 100, *[["x" * 1000] for _ in range(100)])
+    assert len(lines()[-1]["message"]) > 2000
+    assert sum(searched) < 8000
+
+
+def test_a_value_beside_the_name_of_a_secret_is_hidden_among_the_fields_of_a_line_too(lines):
+    log.info("header", name="authorization", value="hunter2")
+    log.info("header", name="accept", value="*/*")
+    assert [line["value"] for line in lines()] == ["[redacted]", "*/*"]
