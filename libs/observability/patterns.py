@@ -8,7 +8,8 @@ literal character: a search that ignores case takes ten times as long.
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 
 HIDDEN = "[redacted]"
 MOST_FOUND, MOST_URLS = 16, 64
@@ -84,11 +85,18 @@ _RULES = [
         ),
     )
 ]
-# Where this finds nothing, no rule can match.
+# Where none of these is found, no rule can match.
+_HINTS = (
+    "eyj :// bearer basic passw passp passc pass= secret token key cookie credential authori auth= pwd jwt otp rrn ssn sig"
+    " argument failing input_value= [parameters code= pin= ticket= assertion= saml -u ghp_ gho_ ghu_ ghs_ ghr_ github_pat_"
+    " glpat- xox k_live_ aiza ya29 sk- $a $1 $2 $5 $6 $p $s $y"
+)
+# Grouped by their first letters, since an alternation tries all of its branches at every place: this halves the time.
 _CANDIDATE = re.compile(
-    r"eyj|://|bearer|basic|passw|passphrase|passcode|secret|token|key|cookie|credential|signature|authori|pwd|jwt|otp|rrn|ssn"
-    r"|sig|\$[a1256sy]|query argument|failing row|input_value=|\[parameters|code=|auth=|pass=|pin=|ticket=|assertion=|saml"
-    r"|gh[pousr]_|github_pat_|glpat-|xox|k_live_|aiza|ya29|-u|-user|sk-"
+    "|".join(
+        f"{re.escape(first)}(?:{'|'.join(re.escape(each[1:]) for each in hints)})"
+        for first, hints in groupby(sorted(_HINTS.split()), itemgetter(0))
+    )
 )
 # The pattern checks the birth date, so that most other numbers of thirteen digits are shown.
 _RESIDENT = re.compile(
@@ -111,7 +119,8 @@ def without_secrets(string: str) -> str:
             found += _url_passwords(lowered)
         if "value" in lowered or "input" in lowered:
             found += _paired_values(lowered)
-    found += _found(_RESIDENT, lowered)
+    if _RESIDENT.search(lowered):
+        found += _found(_RESIDENT, lowered)
     return _without(string, sorted(found)) if found else string
 
 
