@@ -1,5 +1,6 @@
 """The code in runbooks is of a kind that is run, asks for metrics that exist, and leaves open only what is documented."""
 
+import collections
 import re
 
 import pytest
@@ -33,3 +34,14 @@ def test_each_name_that_is_no_metric_is_in_a_runbook():
 def test_each_harmless_form_stands_for_a_command():
     typed = [each.text for each in runbooks.ALL]
     assert [pattern for pattern, _ in runbooks.HARMLESS if not any(re.search(pattern, each) for each in typed)] == []
+
+
+def test_what_would_change_a_running_stack_is_only_tried_there():
+    values = collections.defaultdict(lambda: "x")
+    tried = [runbooks.harmless(each, values) for each in runbooks.of("make", "docker")]
+    changing = [each for each in tried if re.search(r" (up|run|start|restart|events-replay) ", each)]
+    assert [each for each in changing if not re.search(r"--dry-run| ID=", each)] == []
+
+
+def test_a_question_with_labels_is_asked():
+    assert 'dependency_up{dependency="broker"}' in {each.text for each in runbooks.of("promql")}

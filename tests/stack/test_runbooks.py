@@ -5,11 +5,14 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from stack.docker import engine, parts
+from stack.services import PROBE
 from stack.settings import Settings
 
 from libs.journey import steps
 from tests.fixtures import runbooks
 from tests.fixtures.runbooks import Code
+from tests.fixtures.strict import missing
 from tests.fixtures.waiting import eventually
 from tests.stack.measured import sources
 from tests.stack.traffic import Traffic
@@ -40,15 +43,25 @@ def unassigned_shard(elasticsearch: httpx.Client, reader: dict[str, str]) -> Ite
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("code", runbooks.of("make", "docker", "host"), ids=named)
-def test_a_command_does_what_it_says(code, reader, mode, request):
+def test_a_command_does_what_it_says(code, reader, mode, running, settings, request):
+    command = runbooks.harmless(code, reader)
     needs_containers = code.kind == "docker" or "PARTS=" in code.text
     if needs_containers and mode == "local":
         pytest.skip("it is for Docker mode")
+    if "SERVICE=probe" in code.text and PROBE not in settings.programs:
+        pytest.skip("PROBE=0 has switched the probe off")
+    if code.kind == "docker" and (away := sorted(_containers(command) - running)):
+        missing(f"{', '.join(away)} does not run")
     is_asked = "exec elasticsearch" in code.text
     if is_asked:
         request.getfixturevalue("unassigned_shard")
-    said = runbooks.run(runbooks.harmless(code.filled_in(reader)), os.environ)
+    said = runbooks.run(command, os.environ)
     assert not is_asked or (said and '"error"' not in said), said
+
+
+def _containers(command: str) -> set[str]:
+    """The containers that a command is about, but for those that only do one thing and end."""
+    return set(command.split()) & parts.long_running(engine.model())
 
 
 def test_the_sql_is_typed_into_psql(reader):

@@ -147,7 +147,7 @@ class TestRunbooks:
         """In this process, which has the stack's imports already; `make` itself says what it would run."""
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        command = shlex.split(runbooks.harmless(code.filled_in(reader)))
+        command = shlex.split(runbooks.harmless(code, reader))
         done = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
         assert main(shlex.split(done.stdout.partition(" -m stack ")[2].replace("\\\n", ""))) == 0, (
             capfd.readouterr().err
@@ -155,7 +155,7 @@ class TestRunbooks:
 
     @pytest.mark.parametrize("code", runbooks.of("host"), ids=lambda code: code.text)
     def test_a_command_does_what_it_says(self, environment, reader, code):
-        runbooks.run(runbooks.harmless(code.filled_in(reader)), environment)
+        runbooks.run(runbooks.harmless(code, reader), environment)
 
 
 def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
