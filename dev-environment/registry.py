@@ -22,7 +22,7 @@ HEAD = """# What the services emit
 is emitted that is not named here, and nothing is named that is not emitted.
 
 *Whose* says who has made a name: `opentelemetry` by its semantic conventions, a library, or we. *Where* is `docker` for what only
-a stack with RabbitMQ emits, `linux` for what macOS has not, and `probe` for what only the synthetic user emits.
+a stack with RabbitMQ emits, `linux` for what macOS lacks, and `probe` for what only the synthetic user emits.
 """
 SECTIONS = {
     "resource": ("Resource", "Attributes of the process, which all of its spans have."),

@@ -14,6 +14,7 @@ import stamina
 from opentelemetry import trace
 
 from libs.contracts.services import PORTS
+from libs.observability.traces.clients import URL_TEMPLATE
 
 TIMEOUT_SECONDS = 15.0
 ATTEMPTS = 8
@@ -39,7 +40,7 @@ class Answer:
     path: str
     status: int
     body: Any
-    """The parsed JSON; None where there is none."""
+    """The parsed JSON, or the text where it is none, as a proxy's page; None where there is nothing."""
     headers: Mapping[str, str]
     trace_id: str
     seconds: float
@@ -75,6 +76,11 @@ class UnexpectedAnswer(Exception):
         )
         self.answer = answer
         self.service = answer.service
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may succeed later, without anybody doing something about it."""
+        return self.answer.status >= 500 or self.answer.status in (408, 429)
 
 
 class Unreachable(Exception):
@@ -162,7 +168,7 @@ class Api:
             method,
             path,
             response.status_code,
-            response.json() if response.content else None,
+            _body(response),
             response.headers,
             trace_id,
             time.perf_counter() - started,
@@ -183,7 +189,7 @@ class Api:
         try:
             for attempt in stamina.retry_context(on=repeated, attempts=self._attempts, wait_initial=0.1, wait_max=2.0):
                 with attempt:
-                    template = {"url.template": route(path)}
+                    template = {URL_TEMPLATE: route(path)}
                     response = self._http.request(method, self.urls[service] + path, extensions=template, **request)
                     if response.status_code == 503 and attempt.num < self._attempts:
                         raise _Passing
@@ -192,6 +198,13 @@ class Api:
             what = f"{method} {self.urls[service]}{path}: {type(error).__name__}: {error}"
             raise Unreachable(service, what) from error
         raise AssertionError("an attempt returns or raises")
+
+
+def _body(response: httpx.Response) -> Any:
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        return response.text
 
 
 class Actor:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NoReturn
 
-from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 from prometheus_client import Counter, Gauge
 from pydantic import Field, ValidationError
@@ -23,20 +22,22 @@ from pydantic import Field, ValidationError
 from libs.contracts.services import SERVICES
 from libs.journey import PROBES_USER_AGENT
 from libs.journey.client import Api, UnexpectedAnswer, Unreachable, urls
+from libs.journey.steps import StepFailed
 from libs.journey.synthetic import SyntheticUser
 from libs.observability import TelemetrySettings, get_logger, start
 from libs.observability.traces.clients import quietly
+from libs.observability.traces.scope import get_tracer
 
 log = get_logger("libs.journey.probe")  # as a program, the module has another name
-tracer = trace.get_tracer("libs.journey.probe")
+tracer = get_tracer("libs.journey.probe")
 
 TIMEOUT_SECONDS = 10.0
 READY_WITHIN_SECONDS = 60.0
-"""How long the services may take to start before that they do not answer counts as a failure."""
+"""For this long after the start, a service that does not answer is no failure."""
 LONGEST_PAUSE_SECONDS = 300.0
 """Between two rounds while the login is refused: nothing changes by itself, and each attempt costs auth a hash."""
 MOST_DOUBLINGS = 5
-"""They make that of the shortest pause."""
+"""Doubling the shortest pause this often reaches the longest."""
 
 AUTH = "auth"
 LOG_IN, RENEW = "log in", "renew the session"
@@ -50,6 +51,8 @@ STEPS: Mapping[str, tuple[str, Callable[[SyntheticUser], object]]] = {
 NAMES = {service.name: service.full_name for service in SERVICES}
 Results = dict[str, Exception | None]
 """What went wrong, or None, by the short name of each service that was tried."""
+Kind = tuple[str, type[Exception], int | None]
+"""What distinguishes failures: the service, the error, and the status of the answer, if it is one about an answer."""
 
 SUCCESS = Gauge("probe_success", "1 if the synthetic user could use the service in its last round, else 0", ["service"])
 STEPS_TOTAL = Counter("probe_steps_total", "What the synthetic user did", ["service", "step", "outcome"])
@@ -88,7 +91,7 @@ class Probe:
         self._user = user
         self._is_logged_in = False
         self._refusals = 0
-        self._told: set[str] | None = None
+        self._told: set[Kind] | None = None
 
     def play(self) -> dict[str, Exception]:
         """One round. Returns what failed, by service."""
@@ -110,7 +113,8 @@ class Probe:
         return max(seconds, min(seconds * 2**self._refusals, LONGEST_PAUSE_SECONDS))
 
     def _go_through(self) -> Results:
-        results = self._be_logged_in()
+        results, is_new = self._be_logged_in()
+        is_refused = is_new and any(is_lasting(error) for error in results.values())
         for service, (step, take) in STEPS.items():
             if self._is_logged_in:
                 results |= _do(service, step, partial(take, self._user))
@@ -118,27 +122,29 @@ class Probe:
                 STEPS_TOTAL.labels(NAMES[service], step, "skipped").inc()
         if any(is_unauthorized(error) for error in results.values()):
             self._is_logged_in = False  # the keys of the tokens have changed: the next round begins with a login
+            is_refused = is_new  # tokens of this round are worth no more than none
+        self._refusals = min(self._refusals + 1, MOST_DOUBLINGS) if is_refused else 0
         return results
 
-    def _be_logged_in(self) -> Results:
-        """Renew the session, or log in where there is none, or an old or refused one."""
+    def _be_logged_in(self) -> tuple[Results, bool]:
+        """Renew the session, or log in where there is none, or an old or refused one; returns also whether it logged in."""
         if self._is_logged_in and not self._user.is_due_to_log_in():
             results = _do(AUTH, RENEW, self._user.renew_session)
             if not is_unauthorized(results.get(AUTH)):
-                return results
+                return results, False
             self._is_logged_in = False
         results = _do(AUTH, LOG_IN, self._user.log_in)
         (error,) = results.values()
         # A login that passing trouble prevents leaves the old session, which may still be good for the others.
         self._is_logged_in = error is None or (self._is_logged_in and not is_lasting(error))
-        self._refusals = min(self._refusals + 1, MOST_DOUBLINGS) if is_lasting(error) else 0
-        return results
+        return {AUTH: None} | results, True  # if another service has failed, auth was asked before it
 
     def _tell(self, failed: dict[str, Exception]) -> None:
-        """One line when something begins or ends to fail; the metrics say that it goes on."""
-        if self._told == failed.keys():
+        """One line when something starts or stops failing; the metrics say that it goes on."""
+        kinds = {(service, type(error), _status(error)) for service, error in failed.items()}
+        if self._told == kinds:
             return
-        self._told = set(failed)
+        self._told = kinds
         if failed:
             why = "; ".join(f"{service}: {type(error).__name__}: {error}" for service, error in failed.items())
             log.warning("the synthetic user cannot use every service", reason=why)
@@ -148,13 +154,17 @@ class Probe:
 
 def is_unauthorized(error: Exception | None) -> bool:
     """Whether a service does not know the token, or auth the session or the password."""
-    return isinstance(error, UnexpectedAnswer) and error.answer.status == 401
+    return _status(error) == 401
 
 
 def is_lasting(error: Exception | None) -> bool:
     """Whether somebody has to do something about the error, as about a wrong password: no service is away or has failed."""
-    passing = isinstance(error, Unreachable) or (isinstance(error, UnexpectedAnswer) and error.answer.status >= 500)
+    passing = isinstance(error, Unreachable | StepFailed) or (isinstance(error, UnexpectedAnswer) and error.is_passing)
     return error is not None and not passing
+
+
+def _status(error: Exception | None) -> int | None:
+    return error.answer.status if isinstance(error, UnexpectedAnswer) else None
 
 
 def _do(service: str, step: str, take: Callable[[], object]) -> Results:
@@ -166,6 +176,11 @@ def _do(service: str, step: str, take: Callable[[], object]) -> Results:
         service = getattr(raised, "service", service)  # to log in for the first time, more than one is asked
     STEPS_TOTAL.labels(NAMES[service], step, outcome).inc()
     return {service: error}
+
+
+def make_api(urls: Mapping[str, str]) -> Api:
+    """What the synthetic user calls the services with: it sends each request once."""
+    return Api(urls, attempts=1, timeout=TIMEOUT_SECONDS, user_agent=PROBES_USER_AGENT)
 
 
 def wait_until_ready(api: Api, seconds: float = READY_WITHIN_SECONDS) -> None:
@@ -199,7 +214,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, end)
     start(settings)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write a line for each call
-    api = Api(urls(), attempts=1, timeout=TIMEOUT_SECONDS, user_agent=PROBES_USER_AGENT)
+    api = make_api(urls())
     wait_until_ready(api)
     probe = Probe(SyntheticUser(api, os.environ))
     while True:

@@ -19,7 +19,11 @@ HEARD_WITHIN_SECONDS = 30.0
 
 
 class StepFailed(Exception):
-    """The stack answers, but the story cannot continue."""
+    """The stack answers, but the story cannot continue: `service` has not done its part."""
+
+    def __init__(self, service: str, message: str) -> None:
+        super().__init__(message)
+        self.service = service
 
 
 def log_in(api: Api, tenant: str, person: Person) -> Actor:
@@ -46,7 +50,7 @@ def log_in_once_active(api: Api, tenant: str, person: Person) -> Actor:
                 raise
             return None
 
-    return until(let_in, HEARD_WITHIN_SECONDS, "auth does not let the new tenant in")
+    return until("auth", let_in, HEARD_WITHIN_SECONDS, "auth does not let the new tenant in")
 
 
 def create_tenant(platform: Actor, company: Company) -> Answer:
@@ -61,9 +65,9 @@ def wait_until_active(platform: Actor, tenant_id: str) -> Answer:
         answer = platform.get("tenant", f"/api/v1/tenants/{tenant_id}")
         return answer if answer.body["status"] != "provisioning" else None
 
-    answer = until(decided, ACTIVE_WITHIN_SECONDS, "the tenant is not provisioned")
+    answer = until("tenant", decided, ACTIVE_WITHIN_SECONDS, "the tenant is not provisioned")
     if answer.body["status"] != "active":
-        raise StepFailed(f"the tenant is {answer.body['status']}: {answer.body['reason']}")
+        raise StepFailed("tenant", f"the tenant is {answer.body['status']}: {answer.body['reason']}")
     return answer
 
 
@@ -152,9 +156,9 @@ def wait_for_audit(reader: Actor, trace_ids: Collection[str]) -> list[dict[str, 
         return None if missing else trail
 
     try:
-        return until(complete, HEARD_WITHIN_SECONDS, "the audit trail is not complete")
+        return until("system", complete, HEARD_WITHIN_SECONDS, "the audit trail is not complete")
     except StepFailed as error:
-        raise StepFailed(f"{error}: it lacks the traces {', '.join(sorted(missing))}") from None
+        raise StepFailed("system", f"{error}: it lacks the traces {', '.join(sorted(missing))}") from None
 
 
 def pages(reader: Actor, service: str, path: str) -> Iterable[dict[str, Any]]:
@@ -169,12 +173,15 @@ def pages(reader: Actor, service: str, path: str) -> Iterable[dict[str, Any]]:
             return
 
 
-def until(look: Callable[[], Found | None], seconds: float, failure: str, pause: float = 0.1) -> Found:
-    """Call `look` until it returns something, and return that. Raises `StepFailed` with this message after `seconds`."""
+def until(service: str, look: Callable[[], Found | None], seconds: float, failure: str, pause: float = 0.1) -> Found:
+    """Call `look` until it returns something, and return that.
+
+    Raises `StepFailed` of this service with this message after `seconds`.
+    """
     deadline = time.monotonic() + seconds
     while (found := look()) is None:
         if time.monotonic() > deadline:
-            raise StepFailed(f"{failure} after {seconds:.0f} s")
+            raise StepFailed(service, f"{failure} after {seconds:.0f} s")
         time.sleep(pause)
     return found
 

@@ -21,7 +21,7 @@ from stack.watch.traces import of_request
 
 from libs.journey import PROBES_USER_AGENT, steps, synthetic
 from libs.journey.client import Api, Unreachable
-from libs.journey.probe import LONGEST_PAUSE_SECONDS, Probe, main
+from libs.journey.probe import LONGEST_PAUSE_SECONDS, Probe, main, make_api
 from libs.journey.synthetic import SyntheticUser
 from tests.end_to_end.stack import OUTER, Stack, complete_lines
 from tests.fixtures import emitted
@@ -35,7 +35,7 @@ UNREACHABLE = "http://127.0.0.1:1"
 @pytest.fixture(scope="module")
 def probes_api(stack: Stack) -> Iterator[Api]:
     """The probe's own `Api`, as the program makes it."""
-    api = Api(stack.urls, attempts=1, timeout=5)
+    api = make_api(stack.urls)
     yield api
     api.close()
 
@@ -160,6 +160,53 @@ def test_a_wrong_password_is_tried_less_and_less_often_and_skips_the_other_steps
         pauses.append(probe.pause(60))
     assert pauses == [120, 240, LONGEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS]
     assert (success("auth"), math.isnan(success("budget"))) == (0.0, True)
+
+
+class RefusedUser(SyntheticUser):
+    """Its logins succeed, but tenant does not know the token."""
+
+    def log_in(self) -> None:
+        super().log_in()
+        self.observer.token += "A"
+
+
+def test_tokens_that_are_refused_right_after_a_login_are_followed_by_longer_pauses(own_stack, probes_api):
+    probes_api.urls = own_stack.urls
+    probe = Probe(RefusedUser(probes_api, own_stack.settings.values))
+    pauses = []
+    for _ in range(2):
+        assert probe.play().keys() == {"tenant"}
+        pauses.append(probe.pause(60))
+    assert pauses == [120, 240]
+
+
+class LateTenantUser(SyntheticUser):
+    """Its tenant is not provisioned in time."""
+
+    seconds = 60
+
+    def log_in(self) -> None:
+        raise steps.StepFailed("tenant", f"the tenant is not provisioned after {self.seconds} s")
+
+
+def test_a_login_that_another_service_prevents_is_that_ones_failure_and_passing(own_stack, api, caplog):
+    user = LateTenantUser(api, own_stack.settings.values)
+    probe = Probe(user)
+    for user.seconds in (60, 61):
+        assert probe.play().keys() == {"tenant"}
+    assert (success("auth"), success("tenant"), math.isnan(success("budget"))) == (1.0, 0.0, True)
+    assert probe.pause(60) == 60
+    assert len([each for each in caplog.records if each.name == "libs.journey.probe"]) == 1
+
+
+def test_another_failure_of_the_same_service_is_said(own_stack, probe, probes_api, user, caplog):
+    probes_api.urls = own_stack.urls | {"tenant": UNREACHABLE}
+    assert probe.play().keys() == {"tenant"}
+    probes_api.urls = own_stack.urls
+    user.observer.token += "A"
+    assert probe.play().keys() == {"tenant"}
+    assert len([each for each in caplog.records if each.name == "libs.journey.probe"]) == 2
+    assert probe.play() == {}
 
 
 def test_a_tenant_that_has_been_closed_is_replaced_by_another(own_stack, probe, user, platform):

@@ -33,7 +33,7 @@ def served() -> Iterator[tuple[Api, list[Reply], list[dict[str, Any]]]]:
             self.send_response(status)
             self.send_header("etag", '"3"')
             self.end_headers()
-            self.wfile.write(json.dumps(document).encode())
+            self.wfile.write((document if isinstance(document, str) else json.dumps(document)).encode())
 
         do_GET = do_POST = do_PATCH = answer
 
@@ -55,6 +55,24 @@ def test_an_answer_carries_the_trace_that_was_sent(served):
     assert (answer.status, answer.body, answer.etag) == (200, {"id": 1}, '"3"')
     assert asked[0]["traceparent"].split("-")[1] == answer.trace_id
     assert asked[0]["traceparent"].endswith("-01")
+
+
+def test_the_page_of_a_proxy_is_the_body_of_an_unexpected_answer(served):
+    api, replies, _ = served
+    replies.append((502, "<html>Bad Gateway</html>"))
+    with pytest.raises(UnexpectedAnswer, match=r"answered 502 .+<html>Bad Gateway</html>"):
+        api.call("budget", "GET", "/things")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_passing"), [(401, False), (408, True), (409, False), (429, True), (499, False), (500, True)]
+)
+def test_an_answer_says_whether_it_is_passing(served, status, is_passing):
+    api, replies, _ = served
+    replies.append((status, {}))
+    with pytest.raises(UnexpectedAnswer) as refused:
+        api.call("auth", "POST", "/login", json={})
+    assert refused.value.is_passing == is_passing
 
 
 def test_no_proxy_of_the_environment_gets_a_call(served, monkeypatch):
