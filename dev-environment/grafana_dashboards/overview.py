@@ -10,7 +10,7 @@ from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, ERRORS, FULL, SECONDS, red
 
 JOB = 'job=~"$job"'
-PROBED = 'job="probe", service=~"$job"'
+PROBED = 'job="probe"'
 # What fills up, of the fullest instance of each service, and from where on that is bad.
 POOL = (
     f'max by (job) (sum by (job, instance, pool) (db_pool_connections{{{JOB}, state="in_use"}})'

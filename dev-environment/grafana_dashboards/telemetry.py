@@ -219,8 +219,9 @@ def logs() -> Panels:
             "Lines per second. What was written and is not stored waits or is lost. Elasticsearch refuses lines when it is"
             " overloaded; Logstash retries them.",
             "ops",
-            query(rate("log_lines_written_total", TARGET), "written"),
-            query(rate("elasticsearch_index_stats_indexing_index_total", f'{TARGET}, index=~"logs-.+"'), "stored"),
+            # Those who write are not the one who stores: both are shown, whichever is chosen.
+            query(rate("log_lines_written_total"), "written"),
+            query(rate("elasticsearch_index_stats_indexing_index_total", 'index=~"logs-.+"'), "stored"),
             query(refused, "refused"),
             width=6,
         ),

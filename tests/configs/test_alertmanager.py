@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from promql_parser import parse_duration
 
@@ -10,26 +11,59 @@ from tests.configs.test_prometheus import ALERTS
 
 FOLDER = Path(__file__).parents[2] / "dev-environment/alertmanager"
 CONFIG = (FOLDER / "alertmanager.yml").read_text()
+# A placeholder such as @NAME@ is not YAML; any value in its place is.
+PARSED = yaml.safe_load(re.sub(r"@\w+@", "false", CONFIG))
 START = (FOLDER / "start.sh").read_text()
 
 
 def test_inhibitions_and_routes_name_alerts_that_exist():
-    # A placeholder such as @NAME@ is not YAML; any value in its place is.
-    config = yaml.safe_load(re.sub(r"@\w+@", "false", CONFIG))
     matchers = [
-        matcher for rule in config["inhibit_rules"] for key in rule if "matchers" in key for matcher in rule[key]
+        matcher for rule in PARSED["inhibit_rules"] for key in rule if "matchers" in key for matcher in rule[key]
     ]
-    matchers += [matcher for route in config["route"]["routes"] for matcher in route.get("matchers", [])]
-    matchers.remove('severity="critical"')
-    patterns = [re.fullmatch(r'alertname(?:=~|!=|=)"(.+)"', matcher) for matcher in matchers]
+    matchers += [matcher for route in PARSED["route"]["routes"] for matcher in route.get("matchers", [])]
+    patterns = [
+        re.fullmatch(r'alertname(?:=~|!=|=)"(.+)"', matcher)
+        for matcher in matchers
+        if matcher not in ('severity="critical"', 'service="system-service"')
+    ]
     for pattern in patterns:
         assert pattern
         for name in pattern[1].split("|"):
             assert any(re.fullmatch(name, alert) for alert in ALERTS), name
 
 
+def fit(matchers: list[str], labels: dict[str, str]) -> bool:
+    parts = [re.fullmatch(r'(\w+)(=~|!=|=)"(.+)"', each).groups() for each in matchers]
+    return all(
+        bool(re.fullmatch(value, labels[name]) if sign == "=~" else labels[name] == value) == (sign != "!=")
+        for name, sign, value in parts
+    )
+
+
+@pytest.mark.parametrize(
+    ("worse", "of", "service", "is_silenced"),
+    [
+        ("ServiceDown", "auth-service", "auth-service", True),
+        ("PostgresDown", "postgres", "auth-service", True),
+        ("ErrorBudgetBurnsFast", "auth-service", "auth-service", True),
+        ("ErrorBudgetBurnsFast", "auth-service", "budget-service", False),
+        ("RabbitmqDown", "rabbitmq", "system-service", True),
+        ("RabbitmqDown", "rabbitmq", "auth-service", False),
+        ("ErrorBudgetBurnsSlowly", "auth-service", "auth-service", False),
+    ],
+)
+def test_what_a_worse_alert_explains_of_the_probe_is_not_sent_too(worse, of, service, is_silenced):
+    source, target = {"alertname": worse, "service": of}, {"alertname": "ProbeFails", "service": service}
+    assert is_silenced == any(
+        fit(rule["source_matchers"], source)
+        and fit(rule["target_matchers"], target)
+        and all(source.get(label) == target.get(label) for label in rule.get("equal", []))
+        for rule in PARSED["inhibit_rules"]
+    )
+
+
 def test_what_is_critical_is_sent_sooner_and_more_often_than_a_warning():
-    warning = yaml.safe_load(re.sub(r"@\w+@", "false", CONFIG))["route"]
+    warning = PARSED["route"]
     (critical,) = (route for route in warning["routes"] if route["receiver"] == "critical")
     assert critical["matchers"] == ['severity="critical"']
     assert warning["receiver"] == "warning"

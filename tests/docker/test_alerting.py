@@ -130,6 +130,13 @@ def test_an_alert_arrives_in_the_inbox_and_at_slack(stack, fire):
         assert "http://localhost:9093" in text
 
 
+def test_an_alert_about_the_probe_shows_the_overview_of_all_services(stack, fire):
+    fire("ProbeSilent", "The trial is silent", service="probe", job="probe")
+    text = eventually(lambda: mail(stack, "[warning] The trial is silent"))
+    assert opened(text, "runbook-watchdog")["var-job"] == ["probe"]
+    assert opened(text, "overview") == {"to": ["now"]}
+
+
 def test_what_follows_from_a_service_that_is_down_stays_quiet(stack, fire):
     fire("ServiceDown", "The trial is down", "critical")
     fire("HighErrorRatio", "The trial fails")
