@@ -111,12 +111,15 @@ def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiti
     table = Table("process", "state", "port", "pid", "up for", "", box=box.SIMPLE_HEAD, pad_edge=False)
     ports = {each.name: each.port_variable for each in PROGRAMS if each.name in states} | {"postgres": "POSTGRES_PORT"}
     reasons = {service.name: reason for service, reason in waiting.items()}
+    asked = {service.name for service in SERVICES}
     for name, variable in ports.items():
         known = states[name]
         is_up = known["statename"] in ("RUNNING", "STARTING")
-        state = "ready" if is_up and name not in reasons else known["statename"].lower()
+        # A service that starts has been asked; of the others, only that they have run for a while is known.
+        is_known_ready = known["statename"] == "RUNNING" or (is_up and name in asked)
+        state = "ready" if is_known_ready and name not in reasons else known["statename"].lower()
         age = _age(time.time() - known["start"]) if is_up else ""
-        colour = "green" if state == "ready" else "red"
+        colour = {"ready": "green", "starting": "yellow"}.get(state, "red")
         table.add_row(name, Text(state, colour), settings.values[variable], str(known["pid"] or ""), age,
                       reasons.get(name, ""))  # fmt: skip
     console().print(table)

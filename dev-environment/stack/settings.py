@@ -53,7 +53,7 @@ DEFAULTS = {
     "GRAFANA_ADMIN_PASSWORD": "admin",
     "GRAFANA_URL": "http://localhost:${GRAFANA_PORT:-3000}",
     "LOGSTASH_STDOUT": "off",
-    "LOG_SERVICES": "auth-service,tenant-service,system-service,personnel-service,budget-service",
+    "LOG_SERVICES": "auth-service,tenant-service,system-service,personnel-service,budget-service,probe",
 }
 
 
@@ -108,6 +108,9 @@ def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env
     values = {name: given.get(name) or env_file.expand(default, given) for name, default in DEFAULTS.items()}
     if values["PROBE"] not in ("0", "1"):
         raise SettingError(f"PROBE must be 1 or 0, not {values['PROBE']!r}.")
+    seconds = values["PROBE_SECONDS"]
+    if not re.fullmatch(r"\d+(\.\d+)?", seconds) or not 10 <= float(seconds) <= 300:
+        raise SettingError(f"PROBE_SECONDS must be a number from 10 to 300, not {seconds!r}.")
     taken: dict[str, str] = {}
     for variable in (name for name in DEFAULTS if name.endswith("_PORT")):
         port = values[variable]

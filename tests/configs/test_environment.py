@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import AliasChoices, BaseModel
 from stack import settings as stack_settings
+from stack.services import PROGRAMS
 
 from libs.observability import TelemetrySettings
 from tests.fixtures.database import SERVICES
@@ -52,6 +53,14 @@ def test_the_shared_layers_readme_names_every_variable_of_its_own_and_no_other()
 def test_env_example_holds_the_defaults_of_the_local_stack():
     defaults = stack_settings.read({}, ROOT / "no such file").values
     assert stack_settings.read({}, ROOT / ".env.example").from_file == defaults
+
+
+@pytest.mark.parametrize(
+    "file", [".env.example", "docker-compose.devops.yml", "dev-environment/logstash/logstash.conf"]
+)
+def test_the_lines_of_each_program_have_an_index_of_their_own(file):
+    (named,) = re.findall(r"LOG_SERVICES(?:=|:-|:)([\w,-]+)", (ROOT / file).read_text())
+    assert sorted(named.split(",")) == sorted(program.name for program in PROGRAMS)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from stack.docker import engine
 from stack.errors import SettingError
-from stack.services import SERVICES, Service
+from stack.services import PROGRAMS, SERVICES, Service
 from stack.watch.logs import LINES_BEFORE
 
 
@@ -20,7 +20,7 @@ def whole_trace_id(beginning: str) -> str:
     """The only trace id in the log lines that begins so; `SettingError` if there is none, or more than one."""
     if not re.fullmatch(r"[0-9a-f]{1,32}", beginning.lower()):
         raise SettingError(f"A trace id has 32 digits from 0 to f, and {beginning!r} does not begin one.")
-    files = " ".join(f"{_log_file(each)}*" for each in SERVICES)
+    files = " ".join(f"{_log_file(each)}*" for each in PROGRAMS)
     wanted = f'grep -ohE \'"trace_id": ?"{beginning.lower()}[0-9a-f]*\' {files} 2>/dev/null'
     found = sorted({line.strip().rpartition('"')[2] for line in _printed_by(wanted)})
     if not found:

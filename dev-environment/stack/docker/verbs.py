@@ -7,7 +7,7 @@ from stack import doctor, mode, report
 from stack.docker import checks, engine, log_volume, parts
 from stack.errors import SettingError
 from stack.report import say
-from stack.services import BUDGET, SERVICES, Service, services_named
+from stack.services import BUDGET, Service, services_named
 from stack.settings import Settings
 from stack.watch import logs as log_lines
 
@@ -103,7 +103,7 @@ def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, fo
     """Print the log lines of the services with a level or of a trace; without either, the containers' own output."""
     _must_answer()
     if not (level or trace):
-        _print_output(names, follow=follow)
+        _print_output(settings, names, follow=follow)
         return
     keep = log_lines.keeps(level=level, trace=trace)
     lines = log_lines.parsed(log_volume.lines(services_named(names, settings.programs), follow=follow))
@@ -124,8 +124,8 @@ def _must_answer() -> None:
         raise engine.EngineError(f"MODE=docker: {reason}. `make up MODE=local` runs without Docker.")
 
 
-def _print_output(names: Sequence[str], *, follow: bool) -> None:
-    shorts = {service.short: service.name for service in SERVICES}
+def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> None:
+    shorts = {each.short: each.name for each in settings.programs}
     wanted = [shorts.get(name, name) for name in names] or list(shorts.values())
     model = engine.model()
     if unknown := sorted(set(wanted) - model.keys()):

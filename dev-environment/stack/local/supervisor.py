@@ -25,7 +25,7 @@ LONGEST_SOCKET_PATH = 80
 
 # PostgreSQL starts first. After a kill it refuses to start until the children of the killed server have ended, hence
 # its many tries. A service counts as started after ten seconds: on a slow machine, one that cannot start takes some to
-# fail. All services are one group, so that they stop at the same time instead of one after another.
+# fail. One that ends sooner is tried as often as PostgreSQL. All services are one group, so that they stop at the same time instead of one after another.
 CONFIGURATION = """\
 [unix_http_server]
 file={socket}
@@ -68,7 +68,7 @@ command={python} -m stack.local.launch {name}
 autostart=false
 autorestart=true
 startsecs=10
-startretries=3
+startretries=20
 stopsignal=TERM
 stopwaitsecs=10
 stopasgroup=true

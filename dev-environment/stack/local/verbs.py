@@ -26,7 +26,7 @@ def up(settings: Settings) -> None:
             startup.stop(settings)
         if not supervisor.is_running(settings):
             startup.start_supervisor(settings)
-        elif not readiness.not_ready(settings, SERVICES):
+        elif not readiness.not_ready(settings, SERVICES) and _all_run(settings):
             say("The stack is running already")
             report.summary(settings)
             return
@@ -61,9 +61,9 @@ def status(settings: Settings) -> bool:
     if not supervisor.is_running(settings):
         say("The stack is not running. `make up` starts it.")
         return False
-    waiting, known = readiness.not_ready(settings, SERVICES), supervisor.states(settings)
-    report.processes(settings, known, waiting)
-    return not waiting and all(each["statename"] in ("STARTING", "RUNNING") for each in known.values())
+    waiting = readiness.not_ready(settings, SERVICES)
+    report.processes(settings, supervisor.states(settings), waiting)
+    return not waiting and _all_run(settings)
 
 
 def restart(settings: Settings, services: Sequence[Service]) -> None:
@@ -72,6 +72,8 @@ def restart(settings: Settings, services: Sequence[Service]) -> None:
         _must_run(settings)
         known = supervisor.states(settings)  # without the probe, if it was switched off at the start
         there = [each for each in services if each.name in known]
+        if not there:
+            raise StackError("The probe was switched off by PROBE=0 when the stack was started. `make up` starts it.")
         say(f"Stopping {', '.join(each.name for each in there)}")
         supervisor.stop_services(settings, there)
         startup.start(settings, there)
@@ -126,6 +128,10 @@ def trace(settings: Settings, trace_id: str | None) -> None:
 
 def _folders(settings: Settings, kind: str, services: Sequence[Service]) -> list[Path]:
     return [settings.state / kind / service.name for service in services]
+
+
+def _all_run(settings: Settings) -> bool:
+    return all(each["statename"] in ("STARTING", "RUNNING") for each in supervisor.states(settings).values())
 
 
 def _must_run(settings: Settings) -> None:

@@ -39,6 +39,17 @@ def test_the_probe_runs_unless_it_is_switched_off(tmp_path):
         read(tmp_path, PROBE="off")
 
 
+@pytest.mark.parametrize("seconds", ["9.9", "301", "-60", "often"])
+def test_a_pace_that_the_probe_would_refuse_is_refused(tmp_path, seconds):
+    with pytest.raises(SettingError, match=f"PROBE_SECONDS must be a number from 10 to 300, not '{seconds}'"):
+        read(tmp_path, PROBE_SECONDS=seconds)
+
+
+@pytest.mark.parametrize("seconds", ["10", "12.5", "300"])
+def test_a_pace_that_the_probe_takes_is_taken(tmp_path, seconds):
+    assert read(tmp_path, PROBE_SECONDS=seconds).values["PROBE_SECONDS"] == seconds
+
+
 def test_the_probe_gets_the_login_the_urls_and_its_own_port_and_no_database(tmp_path):
     current = read(tmp_path, "METRICS_PORT=1\n", PROBE_PORT="4090", BUDGET_PORT="4010", PROBE_SECONDS="30")
     made = environment.of_service(service_named("probe", current.programs), current, {"METRICS_PORT": "2"})

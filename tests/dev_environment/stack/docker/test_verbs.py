@@ -132,6 +132,8 @@ def test_logs_are_of_any_container_and_unknown_names_are_refused(settings, asked
     mode.remember(settings, "docker")
     assert command_line.main(["logs", "--service", "kibana", "--service", "auth", "--no-follow"]) == 0
     assert asked == [(("logs", "kibana", "auth-service"), {})]
+    assert command_line.main(["logs", "--no-follow"]) == 0
+    assert set(asked[1][0]) == {"logs", "probe", *NAMES}
     assert command_line.main(["logs", "--service", "kibanna"]) == 1
     assert "There is no container kibanna" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stack import ports, settings
+from stack import ports, report, settings
 from stack.__main__ import main
 from stack.environment import url
 from stack.local import processes, readiness, supervisor
@@ -67,8 +67,17 @@ def test_the_other_mode_is_refused_while_this_one_runs(environment, stack):
 def test_the_probe_runs_beside_the_services_and_no_verb_waits_for_it(environment, stack):
     page = f"http://127.0.0.1:{stack.port(PROBE.port_variable)}/metrics"
     eventually(lambda: len(re.findall(r"probe_success\{.+\} 1\.0", httpx.get(page).text)) == len(SERVICES))
+    supervisor.stop_services(stack, [PROBE])
+    assert verb(environment, "up").returncode == 0
+    assert supervisor.states(stack)[PROBE.name]["statename"] in ("STARTING", "RUNNING")
     assert verb(environment, "restart", "probe").returncode == 0
     assert "can use every service" in verb(environment, "logs", "--service", "probe").stdout
+
+
+def test_only_what_was_asked_is_ready_while_it_starts(stack, capsys):
+    known = {name: each | {"statename": "STARTING"} for name, each in supervisor.states(stack).items()}
+    report.processes(stack, known, {})
+    assert set(re.findall(r"(?m)^ (\S+) +starting ", capsys.readouterr().out)) == {"probe", "postgres"}
 
 
 def test_the_table_names_every_service_and_the_login(environment, stack):
@@ -168,9 +177,10 @@ def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
 
 def test_the_probe_can_be_left_out(environment, stack):
     assert verb(environment | {"PROBE": "0"}, "up").returncode == 0
-    for verbs in (["restart", "probe"], ["status"]):
-        done = verb(environment, *verbs)
-        assert (done.returncode, "probe" in done.stdout) == (0, False), done.stderr
+    done = verb(environment, "status")
+    assert (done.returncode, "probe" in done.stdout) == (0, False), done.stderr
+    done = verb(environment, "restart", "probe")
+    assert (done.returncode, done.stderr.count("`make up` starts it")) == (1, 1)
 
 
 def test_clean_says_what_it_removes(environment, stack):
