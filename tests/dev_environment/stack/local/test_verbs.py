@@ -97,6 +97,13 @@ def test_what_is_killed_comes_back(environment, stack, name):
     assert verb(environment, "status").returncode == 0
 
 
+def test_what_dies_again_and_again_soon_after_its_start_still_comes_back(stack):
+    for _ in range(4):
+        pid = eventually(lambda: supervisor.states(stack)[PROBE.name]["pid"])
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda pid=pid: supervisor.states(stack)[PROBE.name]["pid"] not in (0, pid))
+
+
 def test_a_taken_port_is_named_with_its_variable(environment, stack, tmp_path):
     other = environment | {
         "STATE_DIR": str(tmp_path),
