@@ -53,7 +53,7 @@ def traceback_of(error: BaseException) -> TracebackType | None:
 
 
 def describe(error: BaseException) -> ErrorFields:
-    """Costs some 100 microseconds, and up to a millisecond for what is long: not for refusals that a client can cause at will.
+    """Costs some 100 microseconds, and ten times as much for what is long: not for refusals that a client can cause at will.
 
     Of long stacks the frames nearest to the failure are shown, of many exceptions the first and the last. A source file
     is read when a stack leads through it for the first time.

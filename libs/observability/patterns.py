@@ -150,16 +150,17 @@ def _found(pattern: re.Pattern[str], string: str) -> list[Found]:
 
 def _paired_values(string: str) -> Iterator[Found]:
     """The values that belong to the name of a secret: those in its record, or else the next one behind it."""
-    names = [
+    secret = (
         (match.start(), 0, match.end())
         for match in _PAIRED_NAME.finditer(string)
         if _SECRET_NAME.search(string, match.start(), match.end())
-    ][:MOST_FOUND]
+    )
+    names = list(islice(secret, MOST_FOUND))
     if not names:
         return
-    values = [
-        (match.start(), match.end(1), match.end()) for match in islice(_PAIRED_VALUE.finditer(string), MOST_VALUES)
-    ]
+    last = names[-1][-1] if len(names) == MOST_FOUND else len(string)  # all behind it is hidden
+    matches = islice(_PAIRED_VALUE.finditer(string, 0, last), MOST_VALUES)
+    values = [(match.start(), match.end(1), match.end()) for match in matches]
     before: list[Found] = []
     is_secret = is_found = False
     position = 0
