@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +77,15 @@ def entries() -> list[Entry]:
 
 def _entries(section: str, whose: str, name: str, given: dict[str, str], declared: dict[str, str]) -> Iterator[Entry]:
     """The name, and the name again if more kinds of span have it where there is a broker."""
-    given, with_broker = dict(given), given.get("of_docker", "")
-    given.pop("of_docker", None)
     of = tuple(given.get("of", "every").split())
     typed = {"type": "string"} if section in ("resource", "attributes", "facts", "fields") else {}
     more: dict[str, Any] = typed | given | {"labels": tuple(given.get("labels", "").split())}
     more |= {"of": _everywhere(section) if of == ("every",) else of, "brief": given.get("brief") or declared[name]}
-    yield Entry(section, whose, name, **more)
+    with_broker = tuple(more.pop("of_docker", "").split())
+    entry = Entry(section, whose, name, **more)
+    yield entry
     if with_broker:
-        yield Entry(section, whose, name, **more | {"of": tuple(with_broker.split()), "where": "docker"})
+        yield replace(entry, of=with_broker, where="docker")
 
 
 def _everywhere(section: str) -> tuple[str, ...]:
