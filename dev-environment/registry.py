@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +67,25 @@ def entries() -> list[Entry]:
     document = yaml.safe_load((ROOT / "libs/telemetry.yml").read_text())
     declared = _declared()
     return [
-        _entry(section, whose, name, given, declared)
+        entry
         for section, owners in document.items()
         for whose, names in owners.items()
         for name, given in names.items()
+        for entry in _entries(section, whose, name, given, declared)
     ]
 
 
-def _entry(section: str, whose: str, name: str, given: dict[str, str], declared: dict[str, str]) -> Entry:
+def _entries(section: str, whose: str, name: str, given: dict[str, str], declared: dict[str, str]) -> Iterator[Entry]:
+    """The name, and the name again if more kinds of span have it where there is a broker."""
     of = tuple(given.get("of", "every").split())
     typed = {"type": "string"} if section in ("resource", "attributes", "facts", "fields") else {}
     more: dict[str, Any] = typed | given | {"labels": tuple(given.get("labels", "").split())}
     more |= {"of": _everywhere(section) if of == ("every",) else of, "brief": given.get("brief") or declared[name]}
-    return Entry(section, whose, name, **more)
+    with_broker = tuple(more.pop("of_docker", "").split())
+    entry = Entry(section, whose, name, **more)
+    yield entry
+    if with_broker:
+        yield replace(entry, of=with_broker, where="docker")
 
 
 def _everywhere(section: str) -> tuple[str, ...]:

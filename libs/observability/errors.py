@@ -11,7 +11,7 @@ from typing import Any, TypedDict, cast
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from .redaction import LEFT_OUT, redact_string, to_string
+from .redaction import LEFT_OUT, OVERLAP, redact_string, to_string
 
 LONGEST_MESSAGE, LONGEST_STACK = 1024, 8192
 LONGEST_PART = 256
@@ -53,7 +53,7 @@ def traceback_of(error: BaseException) -> TracebackType | None:
 
 
 def describe(error: BaseException) -> ErrorFields:
-    """Costs some 100 microseconds, and up to a millisecond for what is long: not for refusals that a client can cause at will.
+    """Costs some 100 microseconds, and ten times as much for what is long: not for refusals that a client can cause at will.
 
     Of long stacks the frames nearest to the failure are shown, of many exceptions the first and the last. A source file
     is read when a stack leads through it for the first time.
@@ -127,7 +127,11 @@ def _one(error: BaseException, message: str | None = None, most_frames: int = LA
     kind = type_name(error)
     notes: object = _own.__dict__["__dict__"].__get__(error).get("__notes__")
     some = cast("list[object]", notes)[:MOST_NOTES] if type(notes) is list else []
-    noted = [redact_string("\n".join([to_string(note)[:LONGEST_PART] for note in some]), LONGEST_PART)] if some else []
+    noted = (
+        [redact_string("\n".join([to_string(note)[: LONGEST_PART + OVERLAP] for note in some]), LONGEST_PART)]
+        if some
+        else []
+    )
     return [*_frames(traceback_of(error), most_frames), f"{kind}: {text}" if text else kind, *noted]
 
 

@@ -20,8 +20,8 @@ def instance_id() -> str:
 
 def process_attributes() -> dict[str, str | int]:
     """What a resource says of the process, but for what `OTEL_RESOURCE_ATTRIBUTES` says."""
-    ours = {"service.instance.id": instance_id(), "process.pid": os.getpid()}
-    return {name: value for name, value in ours.items() if name not in _given()}
+    ours, given = {"service.instance.id": instance_id(), "process.pid": os.getpid()}, _given()
+    return {name: value for name, value in ours.items() if name not in given}
 
 
 def _given() -> set[str]:

@@ -31,10 +31,15 @@ _QUOTE = r"\\*+[\"']"
 _ASSIGN = r"\s{0,4}+(?:=>|[=:])\s{0,8}"
 # Behind a quoted name, a comma (pairs, arguments) or the end of the line (forms) separates it from its value too, unless
 # the name is itself the value of a field: then another field follows, or a closing bracket.
-_NO_FIELD = rf"(?!\s{{0,64}}+(?:{_QUOTE}[\w.-]{{1,64}}+{_QUOTE}\s?(?:=>|:)|:?[\w.-]{{1,64}}+=|[\]}})]))"
-_IS = rf"(?:{_QUOTE}\s{{0,4}}(?:[,\r\n]{_NO_FIELD}|=>|[=:])|\s{{0,4}}+(?:=>|[=:>]|%3d))\s{{0,8}}"
+_NO_FIELD = rf"(?!\s{{0,64}}+(?:{_QUOTE}[\w.-]{{1,64}}+{_QUOTE}\s?(?:=>|:)|:?[\w.-]{{1,64}}+=[\"'\[(\w]|[\]}})]))"
+_NO_END = r"(?!\s{0,64}+[\]})](?:[\s,\]})]|\Z))"
+_IS = rf"(?:{_QUOTE}\s{{0,4}}(?:,{_NO_FIELD}|[\r\n]{_NO_END}|=>|[=:])|\s{{0,4}}+(?:=>|[=:>]|%3d))\s{{0,8}}"
 _QUOTED = r"b?(?P<quote>\\*+[\"'])(?:(?s:.){0,4096}?(?<!\\)(?P=quote)|(?s:.)*+)"
-_VALUE = rf"(?:{_QUOTED}|[\[{{(][^\]}})]{{0,2048}}+[\]}})]?|[^\s,;&'\"<>\\]++)"
+# A collection in which there is none and that ends; of any other, everything behind its beginning.
+_COLLECTION = (
+    "|".join(rf"\{first}[^\[\](){{}}]{{0,2048}}+\{last}" for first, last in ("[]", "()", "{}")) + r"|[\[({](?s:.)*+"
+)
+_VALUE = rf"(?:{_QUOTED}|{_COLLECTION}|[^\s,;&'\"<>\\]++)"
 
 NAMING = (
     ("name", "key", "header", "field", "param", "parameter", "variable", "property", "attribute", "type", "path")
@@ -145,16 +150,17 @@ def _found(pattern: re.Pattern[str], string: str) -> list[Found]:
 
 def _paired_values(string: str) -> Iterator[Found]:
     """The values that belong to the name of a secret: those in its record, or else the next one behind it."""
-    names = [
+    secret = (
         (match.start(), 0, match.end())
         for match in _PAIRED_NAME.finditer(string)
         if _SECRET_NAME.search(string, match.start(), match.end())
-    ][:MOST_FOUND]
+    )
+    names = list(islice(secret, MOST_FOUND))
     if not names:
         return
-    values = [
-        (match.start(), match.end(1), match.end()) for match in islice(_PAIRED_VALUE.finditer(string), MOST_VALUES)
-    ]
+    last = names[-1][-1] if len(names) == MOST_FOUND else len(string)  # all behind it is hidden
+    matches = islice(_PAIRED_VALUE.finditer(string, 0, last), MOST_VALUES)
+    values = [(match.start(), match.end(1), match.end()) for match in matches]
     before: list[Found] = []
     is_secret = is_found = False
     position = 0

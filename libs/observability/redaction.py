@@ -1,9 +1,10 @@
 """Turns any value into plain JSON that is safe to log: without secrets and resident registration numbers, and bounded.
 
 A secret is recognised by the name of its field, or by what it looks like (`patterns`). Nothing here raises, whatever a
-value does when it is read. One `Budget` bounds what is read and written of all the fields of a line, however deep their values are nested:
-200 values and 4,096 characters, which take two milliseconds at most. What exceeds it is left out. Only the time that a value's
-own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is called once.
+value does when it is read. One `Budget` bounds what is read and written of all the fields of a line, however deep their
+values are nested: 200 values and 4,096 characters, of which a key or a string takes 48 at least. What exceeds it is left
+out. Only the time that a value's own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is
+called once.
 """
 
 import re

@@ -23,10 +23,10 @@ log = get_logger(__name__)
 REPEAT_SECONDS = 60.0
 SETTLED_SECONDS = 5.0
 """How long nothing must have failed before a success counts: a full pool serves some requests and refuses others."""
-AWAY = ("08", "53", "57P01", "57P02", "57P03")
-"""SQLSTATEs of a server that cannot be used: connection, resources, shutdown or start."""
-OVERTAKEN = ("40001", "40P01", "55P03")
-"""SQLSTATEs of a transaction that others have overtaken: serialization, deadlock, lock time-out."""
+AWAY = ("08", "53300", "57P01", "57P02", "57P03")
+"""SQLSTATEs of a server that does not let anybody in: connection, too many of them, shutdown or start."""
+REFUSED_NOW = ("40001", "40P01", "53", "55P03")
+"""SQLSTATEs of a transaction that is refused now: serialization, deadlock, resources, lock time-out."""
 
 UP = Gauge("dependency_up", "1 while the dependency answers; 0 until it has answered once", ["dependency"])
 REFUSED = Counter(
@@ -85,20 +85,53 @@ class Dependency:
         return {"dependency": self.name, "refused": self._refused, "seconds": round(now - self._since, 1)}
 
 
+class Failures:
+    """Logs the errors of work that is tried again and again: one line a minute for each type.
+
+    A line's `failures` says how many of its type were left out since the line before. Errors of the operating system, of
+    the database and of the `expected` types are logged without a stack.
+    """
+
+    def __init__(self, message: str, *expected: type[Exception]) -> None:
+        self._message = message
+        self._expected = (OSError, SQLAlchemyError, *expected)
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def tell(self, error: BaseException, **facts: Any) -> None:
+        """Log the error, unless one of its type has been logged within the last minute."""
+        now, told = time.monotonic(), brief(error)
+        said, left_out = self._said.get(told["type"], (float("-inf"), 0))
+        if now - said < REPEAT_SECONDS:
+            self._said[told["type"]] = said, left_out + 1
+            return
+        self._said[told["type"]] = now, 0
+        if left_out:
+            facts["failures"] = left_out
+        if isinstance(error, self._expected):
+            log.warning(self._message, error=told, **facts)
+        else:
+            log.error(self._message, error=error, **facts)
+
+    def begin_anew(self) -> None:
+        """The work has succeeded: the next error is the first one."""
+        self._said.clear()
+
+
 DATABASE, POOL = Dependency("database"), Dependency("database pool")
+REFUSALS = Failures("the database refused the transaction")
 
 
 def note(error: BaseException) -> bool:
     """Report a transient error of the database; False if the error is of another kind.
 
-    A database that is away and a pool that is full are counted. A single transaction that was refused is a line.
+    A database that is away, a pool that is full and transactions that are refused are each a line, and then a count.
     """
     if isinstance(error, PoolTimeout):
         POOL.failed(error)
     elif (isinstance(error, OSError) and error.filename is None) or _says(error, AWAY):
         DATABASE.failed(error)
     elif is_passing(error):
-        log.warning("the database refused the transaction", error=brief(error))
+        REFUSALS.tell(error)
     else:
         return False
     return True
@@ -107,11 +140,11 @@ def note(error: BaseException) -> bool:
 def is_passing(error: BaseException) -> bool:
     """Whether it is a transient error of the database: the same statement may succeed a little later.
 
-    It also does after a migration has changed a type: a connection that knows the old type fails once.
+    It will also succeed after a migration that has changed a type: a connection that knows the old type fails once.
     """
     cause = getattr(getattr(error, "orig", None), "__cause__", None)
     is_outdated = isinstance(cause, (InvalidCachedStatementError, OutdatedSchemaCacheError))
-    return is_outdated or _says(error, AWAY + OVERTAKEN)
+    return is_outdated or _says(error, AWAY + REFUSED_NOW)
 
 
 def _says(error: BaseException, states: tuple[str, ...]) -> bool:
@@ -134,32 +167,3 @@ def brief(error: BaseException) -> dict[str, str]:
     if type(error).__module__.startswith("sqlalchemy.") and error.__cause__ is not None:
         error = error.__cause__
     return {"type": type_name(error), "message": to_string(error)}
-
-
-class Failures:
-    """Logs the errors of work that is tried again and again: one line a minute for each type.
-
-    Its `failures` are the errors of this type since the line before, which were left out.
-
-    Errors of the operating system, of the database and of the `expected` types are logged without a stack.
-    """
-
-    def __init__(self, message: str, *expected: type[Exception]) -> None:
-        self._message = message
-        self._expected = (OSError, SQLAlchemyError, *expected)
-        self._said: dict[type[BaseException], tuple[float, int]] = {}
-
-    def tell(self, error: BaseException, **facts: Any) -> None:
-        """Log the error, unless one of its type has been logged within the last minute."""
-        now, kind = time.monotonic(), type(error)
-        said, left_out = self._said.get(kind, (float("-inf"), 0))
-        if now - said < REPEAT_SECONDS:
-            self._said[kind] = said, left_out + 1
-            return
-        self._said[kind] = now, 0
-        if left_out:
-            facts["failures"] = left_out
-        if isinstance(error, self._expected):
-            log.warning(self._message, error=brief(error), **facts)
-        else:
-            log.error(self._message, error=error, **facts)

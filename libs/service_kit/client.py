@@ -77,7 +77,7 @@ class _Failed(Exception):
 
 Answer = TypeVar("Answer")
 Read = Callable[[Any], Answer]
-"""Returns what a caller needs from the JSON of an answer. If it raises, the answer counts as unusable."""
+"""Returns what a caller needs from the JSON of an answer, which counts as unusable if that is not in it."""
 
 
 class _Call(NamedTuple):
@@ -204,14 +204,14 @@ class ServiceClient:
         raise Refused(status, _problem(content))
 
     async def _exchange(self, call: "_Call", **request: Any) -> tuple[int, bytes]:
-        """The status and the body of the answer. A body that does not end would fill the memory before the deadline."""
+        """The status and the body of the answer. Of a body that is too long, the beginning, which is no JSON."""
         content = bytearray()
         extensions = {URL_TEMPLATE: call.route}
         async with self._http.stream(call.method, call.path, extensions=extensions, **request) as response:
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > LARGEST_ANSWER:
-                    raise _Failed(response.status_code)
+                    break
         return response.status_code, bytes(content)
 
     def _facts(self, call: "_Call", tried: int, error: Exception) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def _read(read: Read[Answer], status: int, content: bytes) -> Answer:
         raise _Failed(status)
     try:
         return read(orjson.loads(content))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise _Failed(status) from error
 
 

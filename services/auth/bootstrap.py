@@ -55,7 +55,9 @@ async def bootstrap(settings: Settings, say: Say = print) -> None:
     except Exception as error:
         if not availability.note(error):
             raise
-        raise CannotBootstrap(f"DATABASE__URL: the database does not answer: {error}") from error
+        raise CannotBootstrap(
+            f"DATABASE__URL: the database cannot be used: {availability.brief(error)['message']}"
+        ) from error
     finally:
         await engine.dispose()
 

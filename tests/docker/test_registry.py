@@ -48,5 +48,7 @@ async def test_what_is_marked_is_emitted_by_a_service_with_a_broker(
         return not missing
 
     await eventually_async(is_complete, SECONDS, lambda: f"never emitted: {sorted(missing)}")
+    of_events = {fact for fact in emitted.of_spans([export_request(spans())]) if fact.of in ("producer", "consumer")}
+    emitted.must_be_named(of_events)
     channel = await connection.channel()
     await (await (await channel.declare_queue("personnel.dead", passive=True)).get()).ack()

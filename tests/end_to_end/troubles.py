@@ -46,11 +46,13 @@ app.serve(Settings, create)
 async def spoiled(stack: Stack, database: str, change: str, back: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection as superuser, and until the end of the block a database in which this is changed."""
     connection = await stack.superuser(database)
-    await connection.execute(change)
     try:
-        yield connection
+        await connection.execute(change)
+        try:
+            yield connection
+        finally:
+            await connection.execute(back)
     finally:
-        await connection.execute(back)
         await connection.close()
 
 

@@ -146,9 +146,12 @@ class _Argument:
 
     def __init__(self, value: object, budget: Budget) -> None:
         self._value, self._budget = value, budget
+        self._shown: str | None = None
 
     def __str__(self) -> str:
-        return to_string(redact("", self._value, self._budget))
+        if self._shown is None:
+            self._shown = to_string(redact("", self._value, self._budget))
+        return self._shown
 
     __repr__ = __str__
 
@@ -158,15 +161,17 @@ def _message(record: logging.LogRecord) -> str:
     if not args:
         return template
     budget = Budget(100, LONGEST_MESSAGE)  # of all arguments together
+    if type(args) is dict:
+        named = cast("dict[object, object]", args)
+        shown: object = {
+            key: HIDDEN if is_secret(to_string(key)) else _argument(value, budget) for key, value in named.items()
+        }
+    else:
+        shown = tuple([_argument(value, budget) for value in cast("tuple[object, ...]", args)])
     try:
-        if type(args) is dict:
-            named = cast("dict[object, object]", args)
-            return template % {
-                key: HIDDEN if is_secret(to_string(key)) else _argument(value, budget) for key, value in named.items()
-            }
-        return template % tuple([_argument(value, budget) for value in cast("tuple[object, ...]", args)])
+        return template % shown
     except Exception:  # arguments that do not fit are a library's fault, and no reason to lose the line
-        return f"{template[:LONGEST_MESSAGE]} {redact('', record.args, Budget(100, LONGEST_MESSAGE))}"
+        return f"{template[:LONGEST_MESSAGE]} {redact('', shown, Budget(100, LONGEST_MESSAGE))}"
 
 
 def _argument(value: object, budget: Budget) -> object:

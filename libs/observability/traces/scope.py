@@ -2,7 +2,7 @@
 
 from opentelemetry import trace
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Of this package; it changes when the names or attributes of its spans do."""
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 

@@ -81,20 +81,22 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled. A destination that does not answer is tried again after a growing pause."""
-        failures = 0
+        failures = undelivered = 0
         told = availability.Failures("events could not be sent", ServiceError, Refused)
         while True:
             self.waker.clear()
             try:
                 full = await self.relay_batch() == self.settings.batch_size
-                if failures:
-                    log.info("events are sent again", destination=self.destination, failures=failures)
-                failures = 0
+                if undelivered:
+                    log.info("events are sent again", destination=self.destination, failures=undelivered)
+                    told.begin_anew()
+                failures = undelivered = 0
             except Exception as error:
                 failures += 1
                 # An `OSError` of the transport says nothing about the database.
                 cause = error.__cause__ if isinstance(error, Undelivered) else None
                 if cause or not availability.note(error):
+                    undelivered += 1
                     told.tell(cause or error, destination=self.destination)
                 await asyncio.sleep(min(2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS))
                 continue
@@ -123,17 +125,17 @@ class Relay:
         return (await session.scalars(due)).all()
 
     async def _send(self, rows: Sequence[OutboxRow]) -> list[str | None]:
-        with ExitStack() as spans:
-            envelopes: list[dict[str, Any]] = []
-            for row in rows:
-                sent = sending(self._message(row), row.carrier, COUNTERS, self.transport.operation)
-                context = spans.enter_context(sent)
-                # CloudEvents attributes have no underscore: request_id travels as requestid.
-                envelopes.append(row.envelope | {name.replace("_", ""): value for name, value in context.items()})
-            try:
+        try:
+            with ExitStack() as spans:
+                envelopes: list[dict[str, Any]] = []
+                for row in rows:
+                    sent = sending(self._message(row), row.carrier, COUNTERS, self.transport.operation)
+                    context = spans.enter_context(sent)
+                    # CloudEvents attributes have no underscore: request_id travels as requestid.
+                    envelopes.append(row.envelope | {name.replace("_", ""): value for name, value in context.items()})
                 return await self.transport.send(self.destination, envelopes)
-            except Exception as error:
-                raise Undelivered from error
+        except Exception as error:
+            raise Undelivered from error
 
     def _message(self, row: OutboxRow) -> Message:
         envelope = row.envelope

@@ -98,3 +98,10 @@ def test_the_causes_of_what_is_in_a_group_are_shown_however_deep_it_is():
         stack = describe(error)["stack"]
     assert "in the end" in stack
     assert "a member" in stack
+
+
+def test_a_secret_where_a_note_is_cut_is_hidden():
+    error = ValueError("no")
+    error.add_note("a" * 225 + " postgresql://app:hunter2-and-more@db:5432/auth")
+    assert "aaaa" in describe(error)["stack"]
+    assert "hunter2" not in describe(error)["stack"]

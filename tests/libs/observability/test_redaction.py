@@ -120,6 +120,12 @@ def test_an_ordinary_name_does_not(name):
         ("pushed with ghp_abcdefghij1234", "abcdefghij"),
         ("\u0130 password=hunter2", "hunter2"),
         ("name=password&value=hunter2", "hunter2"),
+        ('form-data; name="password"\r\n\r\naHVudGVyMg==\r\n', "aHVudGVyMg"),
+        ('form-data; name="password"\r\n\r\n)hunter2\r\n', "hunter2"),
+        ("['run', '--token', aHVudGVyMg==]", "aHVudGVyMg"),
+        ('{"name":"password","value":{"a":{"x":1},"b":"hunter2"}}', "hunter2"),
+        ('{"name":"password","value":["a)","hunter2"]}', "hunter2"),
+        ('{"password": [["a"], ["hunter2"]]}', "hunter2"),
         ("- name: DB_PASSWORD\n  value: hunter2\n", "hunter2"),
     ],
 )

@@ -14,6 +14,7 @@ from libs.service_kit.client import (
     ATTEMPTS,
     BREAKER_FAILURES,
     BREAKER_SECONDS,
+    LARGEST_ANSWER,
     OUTCOMES,
     Refused,
     ServiceClient,
@@ -89,6 +90,13 @@ async def test_a_refusal_without_a_document_is_one_too(client, peer, body):
     with pytest.raises(Refused) as refused:
         await client.get("/", as_it_is)
     assert (refused.value.status, refused.value.document) == (400, {})
+
+
+async def test_a_refusal_that_is_too_long_is_one_too(client, peer):
+    peer.script = [answer(404, "x" * (LARGEST_ANSWER + 1), "text/plain")]
+    with pytest.raises(Refused) as refused:
+        await client.get("/", as_it_is)
+    assert (refused.value.status, refused.value.document) == (404, {})
 
 
 HTML = answer(200, "<html>", "text/html")

@@ -62,7 +62,7 @@ async def test_a_database_that_does_not_answer_is_named_by_its_variable(settings
         "auth", bootstrap=BootstrapSettings(admin_email="a@b.example", admin_password=PASSWORD, service_secret=SECRET)
     )
     away = settings.database.model_copy(update={"url": SecretStr("postgresql+asyncpg://auth_app@127.0.0.1:1/auth")})
-    with pytest.raises(CannotBootstrap, match="DATABASE__URL: the database does not answer"):
+    with pytest.raises(CannotBootstrap, match="DATABASE__URL: the database cannot be used: "):
         await bootstrap(settings.model_copy(update={"database": away}))
 
 

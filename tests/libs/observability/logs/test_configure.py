@@ -8,6 +8,9 @@ import warnings
 
 def test_warnings_and_uvicorn_take_the_same_form(lines):
     logging.getLogger("uvicorn").handlers.append(logging.StreamHandler(io.StringIO()))
+    # pytest catches the warnings of each test, and an earlier test may have configured the logging already.
+    for catch in (False, True):
+        logging.captureWarnings(catch)
     warnings.resetwarnings()
     warnings.warn("old function", DeprecationWarning, stacklevel=1)
     logging.getLogger("uvicorn.error").info("Started [%d]", 5, extra={"color_message": "Started [\x1b[36m%d\x1b[0m]"})

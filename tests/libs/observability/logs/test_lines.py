@@ -11,10 +11,11 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from libs.observability import bind, get_logger
+from libs.observability import TelemetrySettings, bind, get_logger
 from libs.observability.context import working
 from libs.observability.instance import instance_id
 from libs.observability.logs.handler import LineHandler
+from libs.observability.logs.lines import LineFormatter
 from tests.libs.observability import hostile
 from tests.libs.observability.conftest import read_lines
 
@@ -219,3 +220,20 @@ def test_a_value_beside_the_name_of_a_secret_is_hidden_among_the_fields_of_a_lin
     log.info("header", name="authorization", value="hunter2")
     log.info("header", name="accept", value="*/*")
     assert [line["value"] for line in lines()] == ["[redacted]", "*/*"]
+
+
+@pytest.mark.parametrize("message", ["%s %s", "%s %s %d", "%s"])
+def test_an_argument_is_asked_once_for_its_string(message):
+    asked: list[object] = []
+
+    class Counted:
+        """Notes that it is shown."""
+
+        def __str__(self) -> str:
+            asked.append(self)
+            return "shown"
+
+    # Without a logger, since pytest shows what is logged too.
+    record = logging.LogRecord("x", logging.WARNING, __file__, 1, message, (Counted(), Counted()), None)
+    assert "shown" in LineFormatter(TelemetrySettings.for_service("test")).line_of(record).message
+    assert len(asked) == 2

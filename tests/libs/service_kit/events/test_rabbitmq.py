@@ -4,23 +4,18 @@ What a real broker does is in tests/docker/test_rabbitmq.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
-from libs.observability.traces.provider import Provider
 from libs.service_kit.events import rabbitmq
 from libs.service_kit.events.consumer import Consumer
 from libs.service_kit.events.rabbitmq import RabbitTransport, queue_arguments
@@ -88,15 +83,6 @@ class Queue:
         return "tag"
 
     async def cancel(self, tag: str) -> None: ...
-
-
-@pytest.fixture
-def spans(app_state: dict[str, Any]) -> Callable[[], Sequence[ReadableSpan]]:
-    """The spans that have ended in this test."""
-    provider, memory = trace.get_tracer_provider(), InMemorySpanExporter()
-    assert isinstance(provider, Provider)
-    provider.add_span_processor(SimpleSpanProcessor(memory))
-    return memory.get_finished_spans
 
 
 async def test_the_spans_of_both_ends_name_the_place_by_the_conventions(sessions, tenant_id, spans):

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from opentelemetry.trace import SpanKind
 from prometheus_client import REGISTRY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -226,6 +227,15 @@ async def test_a_destination_that_is_away_costs_no_attempt(happen, make_relay, p
     assert post.codes == ["a", "b"]
 
 
+async def test_the_span_of_an_event_that_could_not_be_sent_says_why(happen, make_relay, post, spans):
+    post.away = True
+    await happen("a")
+    with pytest.raises(Undelivered):
+        await make_relay().relay_batch()
+    [span] = [span for span in spans() if span.kind is SpanKind.PRODUCER]
+    assert (span.attributes["error.type"], span.status.description) == ("ConnectionError", "away")
+
+
 async def test_a_running_relay_goes_on_when_its_destination_is_back(happen, make_relay, post, monkeypatch, caplog):
     monkeypatch.setattr(kit, "LONGEST_PAUSE_SECONDS", 0.01)
     post.away = True
@@ -246,6 +256,27 @@ async def test_a_running_relay_goes_on_when_its_destination_is_back(happen, make
     assert not away.exc_info
     assert "a dependency does not answer" not in caplog.messages
     assert vars(away)["_fields"]["error"] == {"type": "ConnectionError", "message": "away"}
+
+
+async def test_a_database_that_is_back_is_no_end_of_trouble_with_the_destination(
+    happen, make_relay, post, monkeypatch, caplog
+):
+    monkeypatch.setattr(kit, "LONGEST_PAUSE_SECONDS", 0.001)
+    away = create_sessions(create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+    relay = make_relay()
+    asked: list[None] = []
+
+    class Sessions:
+        """Those of a database that is away at first."""
+
+        def begin(self) -> AbstractAsyncContextManager[Any]:
+            asked.append(None)
+            return (away if len(asked) <= 3 else relay.sessions).begin()
+
+    await happen("a")
+    async with working(dataclasses.replace(relay, sessions=Sessions())):
+        await sent(post, "a")
+    assert "events are sent again" not in caplog.messages
 
 
 async def test_a_database_that_is_away_is_told_once_and_counted(make_relay, monkeypatch, caplog):
