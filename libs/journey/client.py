@@ -159,7 +159,7 @@ class Api:
         trace_id = trace.format_trace_id(current.trace_id) if current.is_valid else secrets.token_hex(16)
         optional = {"authorization": f"Bearer {token}" if token else None, "idempotency-key": key, "if-match": if_match}
         headers = {name: value for name, value in optional.items() if value}
-        # Within a trace of the caller's own, the span of the call says this better.
+        # In a trace of the caller's own, the instrumentation of httpx replaces this header.
         headers["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         started = time.perf_counter()
         response = self._send(service, method, path, key is not None, headers=headers, json=json, params=params)
