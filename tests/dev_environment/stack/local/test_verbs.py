@@ -164,7 +164,9 @@ class TestRunbooks:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         command = shlex.split(runbooks.harmless(code, reader))
-        done = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*command, "--dry-run"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
         assert main(shlex.split(done.stdout.partition(" -m stack ")[2].replace("\\\n", ""))) == 0, (
             capfd.readouterr().err
         )
