@@ -24,8 +24,9 @@ from stack.settings import ROOT, Settings
 LONGEST_SOCKET_PATH = 80
 
 # PostgreSQL starts first. After a kill it refuses to start until the children of the killed server have ended, hence
-# its many tries. A service counts as started after ten seconds: on a slow machine, one that cannot start takes some to
-# fail. One that ends sooner is tried as often as PostgreSQL. All services are one group, so that they stop at the same time instead of one after another.
+# its many tries. A service counts as started after ten seconds, since on a slow machine one that cannot start takes some
+# to fail; one that ends sooner is tried as often as PostgreSQL. All services are one group, so that they stop at the same
+# time instead of one after another.
 CONFIGURATION = """\
 [unix_http_server]
 file={socket}
