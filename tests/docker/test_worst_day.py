@@ -36,6 +36,8 @@ pipeline = pytest.importorskip("tests.fixtures.pipeline", exc_type=ImportError)
 
 pytestmark = pytest.mark.timeout(900)
 
+SHELLS = ("PATH", "HOME", "DOCKER_", "BUILDX_", "COMPOSE_PARALLEL_LIMIT", "XDG_")
+"""The variables, by the beginning of their names, by which docker itself works."""
 AWAY_SECONDS = 6.0
 PAUSE_SECONDS = 0.2
 NAMES = [each.name for each in SERVICES]
@@ -79,8 +81,10 @@ class Stack:
     def compose(self, *arguments: str) -> str:
         """Run docker compose and return what it prints; the test fails with its errors."""
         ports = {name: value for name, value in self.settings.values.items() if name.endswith("_PORT")}
+        # Neither the caller's shell nor other tests, which switch tracing off, may say how the services run.
+        own = {name: value for name, value in os.environ.items() if name.startswith(SHELLS)}
         done = subprocess.run(
-            [*self._command, *arguments], cwd=ROOT, env=os.environ | ports, capture_output=True, text=True, check=False
+            [*self._command, *arguments], cwd=ROOT, env=own | ports, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
