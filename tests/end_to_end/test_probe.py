@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -261,10 +262,14 @@ def test_the_program_feeds_every_service_begins_the_trace_and_ends_at_once(own_s
     assert " 0.0" not in re.search(r"(?m)^probe_last_success_timestamp_seconds.*", page)[0]
     (line,) = [each for each in complete_lines(tmp_path / "logs/combined.log") if "can use every service" in each]
     trace_id = line.partition('"trace_id":')[2].split('"')[1]
-    asked = [span for span in own_stack.spans(trace_id) if span["kind"] == SERVER]
-    assert {span["service"] for span in asked} == FIVE
-    ours = [span for span in asked if span["attributes"]["user_agent.original"] == PROBES_USER_AGENT]
-    assert {span["service"] for span in ours} == FIVE
+
+    def asked_by_the_probe() -> list[dict[str, Any]]:
+        """The services' own spans, once they have written them, which they do once a second."""
+        spans = [span for span in own_stack.spans(trace_id) if span["kind"] == SERVER]
+        ours = [span for span in spans if span["attributes"]["user_agent.original"] == PROBES_USER_AGENT]
+        return ours if {span["service"] for span in ours} == FIVE else []
+
+    ours = eventually(asked_by_the_probe, 20, "not every service has a span that the probe has caused")
     made = [span for raw in complete_lines(tmp_path / "traces/spans.jsonl") for span in of_request(json.loads(raw))]
     known = {span.span_id: span for span in made if span.trace_id == trace_id}
     assert [span.name for span in known.values() if span.parent_id not in known] == ["round of the synthetic user"]
