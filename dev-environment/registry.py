@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +63,18 @@ class Entry:
     """Where it is emitted if not everywhere: `docker`, a stack with RabbitMQ; `linux`; or `probe`, the synthetic user."""
 
 
-def entries() -> list[Entry]:
+@cache
+def entries() -> tuple[Entry, ...]:
     """Everything that is registered."""
     document = yaml.safe_load((ROOT / "libs/telemetry.yml").read_text())
     declared = _declared()
-    return [
+    return tuple(
         entry
         for section, owners in document.items()
         for whose, names in owners.items()
         for name, given in names.items()
         for entry in _entries(section, whose, name, given, declared)
-    ]
+    )
 
 
 def _entries(section: str, whose: str, name: str, given: dict[str, str], declared: dict[str, str]) -> Iterator[Entry]:

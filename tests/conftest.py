@@ -16,6 +16,7 @@ from tests.fixtures.app import (
 from tests.fixtures.auth import jwks_url, make_token, signing_key, tenant_id, user_id
 from tests.fixtures.database import database_url, postgres_server, sessions, superuser, tenant_session
 from tests.fixtures.events import published
+from tests.fixtures.telemetry import configure_lines, lines, span_memory, spans
 
 __all__ = [
     "anonymous",
@@ -23,9 +24,11 @@ __all__ = [
     "app",
     "app_state",
     "client",
+    "configure_lines",
     "database_url",
     "in_process",
     "jwks_url",
+    "lines",
     "make_client",
     "make_token",
     "postgres_server",
@@ -35,6 +38,8 @@ __all__ = [
     "sessions",
     "settings_of",
     "signing_key",
+    "span_memory",
+    "spans",
     "superuser",
     "telemetry_environment",
     "tenant_id",

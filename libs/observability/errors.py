@@ -127,12 +127,9 @@ def _one(error: BaseException, message: str | None = None, most_frames: int = LA
     kind = type_name(error)
     notes: object = _own.__dict__["__dict__"].__get__(error).get("__notes__")
     some = cast("list[object]", notes)[:MOST_NOTES] if type(notes) is list else []
-    noted = (
-        [redact_string("\n".join([to_string(note)[: LONGEST_PART + OVERLAP] for note in some]), LONGEST_PART)]
-        if some
-        else []
-    )
-    return [*_frames(traceback_of(error), most_frames), f"{kind}: {text}" if text else kind, *noted]
+    noted = "\n".join([to_string(note)[: LONGEST_PART + OVERLAP] for note in some])
+    shown = [*_frames(traceback_of(error), most_frames), f"{kind}: {text}" if text else kind]
+    return [*shown, redact_string(noted, LONGEST_PART)] if some else shown
 
 
 def _frames(traceback: TracebackType | None, most: int) -> list[str]:

@@ -19,14 +19,13 @@ from services.personnel.departments.consumers import on_tenant_created
 from tests.docker.events import SECONDS, created
 from tests.fixtures import emitted
 from tests.fixtures.waiting import eventually_async
-from tests.libs.observability.conftest import configure_lines, lines, span_memory, spans  # noqa: F401
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def test_what_is_marked_is_emitted_by_a_service_with_a_broker(
-    spans, lines, transport, consuming, connection, sessions, tenant_id  # noqa: F811
-):  # fmt: skip
+    spans, lines, transport, consuming, connection, sessions, tenant_id
+):
     await consuming(on_tenant_created)
     outbox = Outbox("tenant-service", lambda _: ["broker"])
     async with transaction(create_sessions(sessions.kw["bind"], outbox), tenant_id) as session:

@@ -39,7 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         postgres.remove(own.server)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def own_stack(stack: Stack) -> Stack:
     """The stack, if the tests started it: its processes may be killed and its files read."""
     if stack.settings is None:

@@ -42,11 +42,9 @@ def probes_api(stack: Stack) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def user(stack: Stack, probes_api: Api) -> SyntheticUser:
+def user(own_stack: Stack, probes_api: Api) -> SyntheticUser:
     """The probe's user."""
-    if stack.settings is None:
-        pytest.skip("needs a stack that the tests start themselves")
-    return SyntheticUser(probes_api, stack.settings.values)
+    return SyntheticUser(probes_api, own_stack.settings.values)
 
 
 @pytest.fixture(scope="module")

@@ -1,39 +1,29 @@
 """What the tests of the shared layer use: ended spans, written lines, requests, programs with an environment of their own."""
 
-import json
-import logging
 import os
 import subprocess
 import sys
-import threading
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from libs.observability import TelemetrySettings
 from libs.observability.context import show_on_spans
 from libs.observability.http import RequestTelemetry
-from libs.observability.logs.configure import configure
-from libs.observability.logs.handler import LineHandler
 from libs.observability.metrics.http import HttpMetrics
 from libs.observability.recording import Recorder
 from libs.observability.traces.clients import instrument_clients
 from libs.observability.traces.exporters import DEFAULTS
-from libs.observability.traces.provider import Provider
 from libs.observability.variables import environment
+from tests.fixtures.telemetry import configure_lines, lines, span_memory, spans
 from tests.libs.observability.example import build
+
+__all__ = ["configure_lines", "lines", "span_memory", "spans"]
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,58 +34,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-def span_memory() -> InMemorySpanExporter:
-    """Every span that ends in this process; the global provider can be set only once, so the tests share it."""
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):
-        provider = Provider(Resource({"service.name": "test-service"}))
-        trace.set_tracer_provider(provider)
-    assert isinstance(provider, Provider)
-    memory = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(memory))
-    return memory
-
-
-@pytest.fixture
-def spans(span_memory: InMemorySpanExporter) -> Callable[[], list[ReadableSpan]]:
-    """The spans that have ended in this test, in the order of their ends: `spans()`."""
-    span_memory.clear()
-    return lambda: list(span_memory.get_finished_spans())
-
-
 @pytest.fixture
 def tenants_on_spans() -> None:
     """What a service with tenants says once, at its start."""
     show_on_spans({"tenant_id": "tenant.id"})
-
-
-@pytest.fixture
-def configure_lines(tmp_path: Path) -> Iterator[Callable[..., Callable[[], list[dict[str, Any]]]]]:
-    """Makes this process log as a service does: `read = configure_lines(log_level="debug")`, then `read()`."""
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level, sys.excepthook, threading.excepthook)
-    ours: list[LineHandler] = []
-
-    def make(**settings: Any) -> Callable[[], list[dict[str, Any]]]:
-        folder = tmp_path / "logs"
-        given = {"log_dir": folder, "service_name": "test-service", "service_version": "1.2.3", **settings}
-        ours.append(configure(TelemetrySettings(**given)))
-        return lambda: read_lines(folder)
-
-    yield make
-    for handler in ours:
-        handler.write_through()
-    root.handlers[:], level, sys.excepthook, threading.excepthook = before
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    warnings.resetwarnings()
-
-
-@pytest.fixture
-def lines(configure_lines: Callable[..., Callable[[], list[dict[str, Any]]]]) -> Callable[[], list[dict[str, Any]]]:
-    """The lines written so far, parsed."""
-    return configure_lines()
 
 
 @pytest.fixture
@@ -169,8 +111,3 @@ def run(variables: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.C
         )
 
     return execute
-
-
-def read_lines(folder: Path, name: str = "combined.log") -> list[dict[str, Any]]:
-    """The lines of a log file, each of which has to parse."""
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]

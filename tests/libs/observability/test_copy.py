@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 from stack.ports import free_port
 
+from tests.fixtures.telemetry import read_lines
 from tests.fixtures.waiting import eventually
-from tests.libs.observability.conftest import ROOT, read_lines
+from tests.libs.observability.conftest import ROOT
 from tests.libs.observability.receivers import decode_otlp, http_collector
 
 LAYER = ROOT / "libs" / "observability"

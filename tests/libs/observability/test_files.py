@@ -13,7 +13,8 @@ from prometheus_client import REGISTRY
 
 from libs.observability import get_logger
 from libs.observability.files import LineWriter, RotatingFile, Stream, rotated
-from tests.libs.observability.conftest import ROOT, read_lines
+from tests.fixtures.telemetry import read_lines
+from tests.libs.observability.conftest import ROOT
 
 
 def written(path: Path) -> list[str]:

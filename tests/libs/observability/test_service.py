@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from stack.ports import free_port
 
+from tests.fixtures.telemetry import read_lines
 from tests.fixtures.waiting import eventually
-from tests.libs.observability.conftest import ROOT, read_lines
+from tests.libs.observability.conftest import ROOT
 from tests.libs.observability.receivers import decode_packet, http_collector, udp_agent
 
 APP = """

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from libs.observability.fast import otlp
 from libs.observability.fast.sender import FastExporter, encode, proven
 from libs.observability.traces.provider import Provider
-from tests.libs.observability.conftest import read_lines
+from tests.fixtures.telemetry import read_lines
 from tests.libs.observability.fast.kept import Kept
 from tests.libs.observability.receivers import decode_otlp, http_collector
 

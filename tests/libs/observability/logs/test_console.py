@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from libs.observability.logs.console import columns, is_coloured
-from tests.libs.observability.conftest import read_lines
+from tests.fixtures.telemetry import read_lines
 
 
 class Terminal(io.StringIO):

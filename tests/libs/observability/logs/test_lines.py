@@ -16,8 +16,8 @@ from libs.observability.context import working
 from libs.observability.instance import instance_id
 from libs.observability.logs.handler import LineHandler
 from libs.observability.logs.lines import LineFormatter
+from tests.fixtures.telemetry import read_lines
 from tests.libs.observability import hostile
-from tests.libs.observability.conftest import read_lines
 
 log = get_logger("UserController")
 

@@ -8,7 +8,7 @@ import pytest
 
 from libs.observability import TelemetrySettings
 from libs.observability.traces.exporters import exporter_names
-from tests.libs.observability.conftest import read_lines
+from tests.fixtures.telemetry import read_lines
 from tests.libs.observability.receivers import decode_otlp, decode_packet, http_collector, udp_agent
 
 PROGRAM = """
