@@ -11,11 +11,11 @@ from typing import Any, TypedDict, cast
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from .redaction import LEFT_OUT, OVERLAP, redact_string, to_string
+from .redaction import LEFT_OUT, OVERLAP, Budget, redact_string, to_string
 
 LONGEST_MESSAGE, LONGEST_STACK = 1024, 8192
-LONGEST_PART = 256
-"""Of a stack: one message, the notes of one exception, one frame."""
+LONGEST_PART, LONGEST_TEXTS = 256, 768
+"""Of a stack: one message, the notes of one exception, one frame; and all messages and notes together."""
 MOST_EXCEPTIONS = 6
 """The exception, its nearest causes and the last ones, and members of its group."""
 FIRST_FRAMES, LAST_FRAMES, LAST_FRAMES_OF_OTHERS = 4, 20, 5
@@ -52,21 +52,25 @@ def traceback_of(error: BaseException) -> TracebackType | None:
     return _own.__traceback__.__get__(error)
 
 
-def describe(error: BaseException) -> ErrorFields:
-    """Costs some 100 microseconds, and ten times as much for what is long: not for refusals that a client can cause at will.
+def describe(error: BaseException, budget: Budget | None = None) -> ErrorFields:
+    """What a line or a span says of the exception, at most `LONGEST_MESSAGE` + `LONGEST_TEXTS` of the budget.
+
+    Costs some 100 microseconds, and ten times as much for what is long: not for refusals that a client can cause at will.
 
     Of long stacks the frames nearest to the failure are shown, of many exceptions the first and the last. A source file
     is read when a stack leads through it for the first time.
     """
-    message = redact_string(to_string(error), LONGEST_MESSAGE)
-    stack = "\n".join(_stack(error, message))
+    budget = budget or Budget()
+    message = budget.string(to_string(error), LONGEST_MESSAGE)
+    texts = budget.part(LONGEST_TEXTS)
+    stack = "\n".join(_stack(error, message, texts))
     if len(stack) > LONGEST_STACK:
         # The end of the stack shows where the exception was raised; the beginning is framework code.
         stack = LEFT_OUT + stack[1 - LONGEST_STACK :]
     return {"type": type_name(error), "message": message, "stack": stack}
 
 
-def _stack(error: BaseException, message: str) -> list[str]:
+def _stack(error: BaseException, message: str, texts: Budget) -> list[str]:
     """The stack as Python writes it, but for the marks below its lines: members of a group first, then causes, the rest last."""
     chain = _chain(error)
     shown: list[str] = []
@@ -77,9 +81,9 @@ def _stack(error: BaseException, message: str) -> list[str]:
         if causes:
             shown.append(f"In the group {type_name(group)}:")
         for each, link in reversed(causes):
-            shown += [*_one(each), link]
+            shown += [*_one(each, texts), link]
     for each, link in reversed(chain):
-        shown += _one(each) if each is not error else _one(error, message, FIRST_FRAMES + LAST_FRAMES)
+        shown += _one(each, texts) if each is not error else _one(error, texts, message, FIRST_FRAMES + LAST_FRAMES)
         shown += [link] if link else []
     return shown
 
@@ -121,15 +125,17 @@ def _members(error: BaseException) -> tuple[BaseException, ...]:
     return group.exceptions.__get__(error) if issubclass(type(error), BaseExceptionGroup) else ()
 
 
-def _one(error: BaseException, message: str | None = None, most_frames: int = LAST_FRAMES_OF_OTHERS) -> list[str]:
+def _one(
+    error: BaseException, texts: Budget, message: str | None = None, most_frames: int = LAST_FRAMES_OF_OTHERS
+) -> list[str]:
     """Frames, type, message and notes of one exception."""
-    text = redact_string(to_string(error), LONGEST_PART) if message is None else message[:LONGEST_PART]
+    text = texts.string(to_string(error), LONGEST_PART) if message is None else message[:LONGEST_PART]
     kind = type_name(error)
     notes: object = _own.__dict__["__dict__"].__get__(error).get("__notes__")
     some = cast("list[object]", notes)[:MOST_NOTES] if type(notes) is list else []
     noted = "\n".join([to_string(note)[: LONGEST_PART + OVERLAP] for note in some])
     shown = [*_frames(traceback_of(error), most_frames), f"{kind}: {text}" if text else kind]
-    return [*shown, redact_string(noted, LONGEST_PART)] if some else shown
+    return [*shown, texts.string(noted, LONGEST_PART)] if some else shown
 
 
 def _frames(traceback: TracebackType | None, most: int) -> list[str]:

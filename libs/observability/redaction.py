@@ -1,10 +1,9 @@
 """Turns any value into plain JSON that is safe to log: without secrets and resident registration numbers, and bounded.
 
 A secret is recognised by the name of its field, or by what it looks like (`patterns`). Nothing here raises, whatever a
-value does when it is read. One `Budget` bounds what is read and written of all the fields of a line, however deep their
-values are nested: 200 values and 4,096 characters, of which a key or a string takes 48 at least. What exceeds it is left
-out. Only the time that a value's own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is
-called once.
+value does when it is read. One `Budget` bounds what is read and written of a line, however deep its values are nested:
+200 values and 5,120 characters, of which a key or a string takes 64 at least. What exceeds it is left out. Only the time
+that a value's own `__str__`, `__repr__`, `isoformat` or iterator takes cannot be bounded; each is called once.
 """
 
 import re
@@ -38,8 +37,8 @@ LARGEST_INTEGER = 2**63 - 1
 # In bits. Writing the digits takes quadratic time, and Python refuses to write more than 4,300 of them.
 LONGEST_INTEGER = 4096
 LEFT_OUT = "…"
-LEAST_CHARGED = 48
-"""Characters of the budget that a key or a string takes at least: a short one costs a search too."""
+LEAST_CHARGED = 64
+"""Characters of the budget that a key or a string takes at least: a search costs something before it begins."""
 # A string is searched this much further than it is shown: of a secret that is cut, the rest may be what gives it away.
 OVERLAP = 128
 
@@ -60,9 +59,34 @@ class Budget:
 
     __slots__ = ("characters", "values")
 
-    def __init__(self, values: int = 200, characters: int = 4096) -> None:
+    def __init__(self, values: int = 200, characters: int = 5120) -> None:
         self.values = values
         self.characters = characters
+
+    def is_spent(self) -> bool:
+        return self.values <= 0 or self.characters <= 0
+
+    def part(self, characters: int) -> "Budget":
+        """A budget of so many characters, which are taken from this one at once: for what must not spend all of it."""
+        given = max(0, min(characters, self.characters))
+        self.characters -= given
+        return Budget(characters=given)
+
+    def key(self, key: object) -> str:
+        """The key as the name of a field (`plain_key`)."""
+        plain = plain_key(key)
+        self.characters -= max(len(plain), LEAST_CHARGED)
+        return plain
+
+    def string(self, string: str, longest: int = LONGEST_STRING) -> str:
+        """The string without secrets (`redact_string`), or `…` when nothing is left of the budget."""
+        if self.characters <= 0:
+            return LEFT_OUT
+        longest = min(longest, self.characters)
+        redacted = redact_string(string, longest)
+        searched = min(len(string), longest)  # what is hidden has been searched too
+        self.characters -= max(searched, len(redacted), LEAST_CHARGED)
+        return redacted
 
 
 def is_secret(name: str) -> bool:
@@ -160,17 +184,8 @@ def _redact(name: str, value: Any, budget: Budget, above: tuple[int, ...]) -> ob
     if budget.characters <= 0:
         return LEFT_OUT
     if kind is str:
-        return _redact_string(value, budget)
+        return budget.string(value)
     return _safely(_redact_object, value, name, kind, budget, above)
-
-
-def _redact_string(string: str, budget: Budget) -> str:
-    longest = min(LONGEST_STRING, budget.characters)
-    redacted = redact_string(string, longest)
-    # What is hidden has been searched too, and characters beyond ASCII take up to three bytes.
-    characters = max(min(len(string), longest), len(redacted)) * (1 if string.isascii() else 3)
-    budget.characters -= max(characters, LEAST_CHARGED)
-    return redacted
 
 
 # Types are compared by `type`, never by `isinstance`, which asks the value for its `__class__`.
@@ -180,29 +195,28 @@ def _redact_object(value: Any, name: str, kind: type, budget: Budget, above: tup
     if issubclass(kind, Enum):
         return LEFT_OUT if is_deep else _redact(name, value.value, budget, inner)
     if issubclass(kind, str):
-        return _redact_string(_exactly(value), budget)
+        return budget.string(_exactly(value))
     if issubclass(kind, int):
         number = int.__add__(value, 0)
         is_small = -LARGEST_INTEGER <= number <= LARGEST_INTEGER
-        return number if is_small else _redact_string(to_string(number), budget)
+        return number if is_small else budget.string(to_string(number))
     if issubclass(kind, float):
         return float.__add__(value, 0.0)
     if issubclass(kind, (date, time)):
-        return _redact_string(to_string(value.isoformat()), budget)
+        return budget.string(to_string(value.isoformat()))
     if (parts := parts_of_record(value)) is not None:
         return LEFT_OUT if is_deep else _record(value, parts, budget, inner)
     if issubclass(kind, Mapping):
         return LEFT_OUT if is_deep else _mapping(value, budget, inner)
     if issubclass(kind, (list, tuple, set, frozenset, deque)):
         return LEFT_OUT if is_deep else _sequence(name, value, budget, inner)
-    return _redact_string(to_string(value), budget)
+    return budget.string(to_string(value))
 
 
 def _mapping(value: Any, budget: Budget, above: tuple[int, ...]) -> dict[str, object]:
     redacted: dict[str, object] = {}
     for item in _readable(value.items, budget):
-        key = plain_key(item[0])
-        budget.characters -= max(len(key), LEAST_CHARGED)
+        key = budget.key(item[0])
         redacted[key] = _redact(key, item[1], budget, above)
     return without_paired(redacted, budget)
 
@@ -210,8 +224,8 @@ def _mapping(value: Any, budget: Budget, above: tuple[int, ...]) -> dict[str, ob
 def without_paired(fields: dict[str, object], budget: Budget) -> dict[str, object]:
     """The fields, with the value hidden that belongs to the name of a secret: `{"name": "cookie", "value": "[redacted]"}`."""
     names = [each for key, each in fields.items() if key.lower().endswith(NAMING)]
-    is_cut = budget.values <= 0 or budget.characters <= 0  # then the name may not have been read
-    if is_cut or any(_names_a_secret(_last(each)) for each in names):
+    # Of fields that were cut, the name may not have been read.
+    if budget.is_spent() or any(_names_a_secret(_last(each)) for each in names):
         return {key: HIDDEN if key.lower().endswith(PAIRED) else each for key, each in fields.items()}
     return fields
 
@@ -230,7 +244,7 @@ def _readable(read: Callable[[], Iterable[Any]], budget: Budget) -> Iterator[Any
     """The members of a collection, until the budget is spent or reading one raises; the collection may be endless."""
     with suppress(Exception):
         iterator = iter(read())
-        while budget.values > 0 and budget.characters > 0:
+        while not budget.is_spent():
             yield next(iterator)
 
 
@@ -258,7 +272,7 @@ def _record(value: object, parts: Iterable[tuple[str, object]], budget: Budget, 
     redacted: dict[str, object] = {}
     is_hidden = False
     for name, part in parts:
-        if budget.values <= 0 or budget.characters <= 0:
+        if budget.is_spent():
             break
         redacted[name] = HIDDEN if is_hidden else _redact(name, part, budget, above)
         is_hidden = issubclass(type(value), tuple) and _names_a_secret(redacted[name])

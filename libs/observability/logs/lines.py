@@ -4,7 +4,6 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from numbers import Number
 from typing import Any, Final, cast
 
@@ -17,13 +16,12 @@ from ..context import bound, ids_of, own_name
 from ..errors import describe
 from ..forks import in_child
 from ..instance import instance_id
-from ..redaction import HIDDEN, LEFT_OUT, Budget, is_secret, plain_key, redact, redact_string, to_string, without_paired
+from ..redaction import HIDDEN, LEFT_OUT, OVERLAP, Budget, is_secret, redact, to_string, without_paired
 from ..settings import LEVELS, TelemetrySettings
 
 # Attributes of a LogRecord that are not fields; uvicorn repeats its message with colours in it.
 NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
-MOST_FIELDS = 100
-LONGEST_CONTEXT, LONGEST_MESSAGE = 256, 2048
+LONGEST_CONTEXT, LONGEST_MESSAGE, LONGEST_ARGUMENTS = 256, 2048, 768
 LONGEST_FIELDS = 65_536
 """Bytes of all fields of a line: control characters and quotes take more of them than characters."""
 LONGEST_CACHED = 256
@@ -83,18 +81,24 @@ class LineFormatter(OrjsonFormatter):
             fields.update(ours)
         if record.stack_info is not None:
             fields["stack_info"] = record.stack_info
-        own: dict[str, object] = {}
+        # What matters most is the first to spend it: the message, the exception, then the fields.
         budget = Budget()
-        for each, value in islice(fields.items(), MOST_FIELDS):
-            key = plain_key(each)
+        named = values.get("_context")
+        context = budget.string(to_string(record.name if named is None else named), LONGEST_CONTEXT)
+        message = budget.string(_message(record, budget), LONGEST_MESSAGE)
+        error = record.exc_info[1] if record.exc_info else None
+        described = None if error is None else describe(error, budget)
+        own: dict[str, object] = {}
+        for each, value in fields.items():
+            if budget.is_spent():
+                break
+            key = budget.key(each)
             own[own_name(key)] = redact(key, value, budget)
         plain = ids_of(get_current_span()) | bound() | without_paired(own, budget)
         _keep_objects(plain)
-        if record.exc_info and record.exc_info[1] is not None:
-            plain["error"] = describe(record.exc_info[1])
-        named = values.get("_context")
-        context = redact_string(to_string(record.name if named is None else named), LONGEST_CONTEXT)
-        return Line(record.created, record.levelno, redact_string(_message(record), LONGEST_MESSAGE), context, plain)
+        if described is not None:
+            plain["error"] = described
+        return Line(record.created, record.levelno, message, context, plain)
 
     def encode(self, line: Line) -> bytes:
         """The line as JSON, with its newline."""
@@ -156,11 +160,11 @@ class _Argument:
     __repr__ = __str__
 
 
-def _message(record: logging.LogRecord) -> str:
+def _message(record: logging.LogRecord, budget: Budget) -> str:
     template, args = to_string(record.msg), cast("object", record.args)
     if not args:
         return template
-    budget = Budget(100, LONGEST_MESSAGE)  # of all arguments together
+    budget = budget.part(LONGEST_ARGUMENTS)
     if type(args) is dict:
         named = cast("dict[object, object]", args)
         shown: object = {
@@ -171,13 +175,13 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return template % shown
     except Exception:  # arguments that do not fit are a library's fault, and no reason to lose the line
-        return f"{template[:LONGEST_MESSAGE]} {redact('', shown, Budget(100, LONGEST_MESSAGE))}"
+        return f"{template[:LONGEST_MESSAGE]} {redact('', shown, budget)}"
 
 
 def _argument(value: object, budget: Budget) -> object:
-    """The argument itself if it is a number or a short string, which a place like `%d` may need to know."""
+    """Numbers and strings as they are, since places like `%d` and `%-10s` need them; anything else as an `_Argument`."""
     if type(value) is str:
-        return value if len(value) <= LONGEST_MESSAGE else _Argument(value, budget)
+        return value[: LONGEST_MESSAGE + OVERLAP]  # the message is searched as a whole
     return value if issubclass(type(value), Number) else _Argument(value, budget)
 
 
