@@ -252,8 +252,13 @@ def test_a_link_of_the_mail_leads_to_failed_traces_of_the_service(stack, failure
     for url in {each["url"] for each in found}:
         asked = searched(page.followed(url))
         assert asked["service"] == service
-        traces = eventually(lambda asked=asked: stack.get("JAEGER_UI_PORT", "/api/traces", **asked)["data"])
-        assert {each["traceID"] for each in traces} & failed_of(failures, service), asked
+        eventually(
+            lambda asked=asked: (
+                {each["traceID"] for each in stack.get("JAEGER_UI_PORT", "/api/traces", **asked)["data"]}
+                & failed_of(failures, service)
+            ),
+            failure=f"no failed trace is found by {asked}",
+        )
 
 
 def line_searches() -> dict[str, str]:
@@ -302,10 +307,11 @@ def test_a_link_from_the_failed_trace_finds_its_log_lines(stack, failures, index
     query = line_searches()[start].replace("<trace>", trace_id)
 
     def lines() -> list[dict[str, Any]]:
-        found = stack.get("ELASTICSEARCH_PORT", "/logs-*/_search", q=query, size=100)["hits"]["hits"]
-        return [each["_source"] for each in found]
+        hits = stack.get("ELASTICSEARCH_PORT", "/logs-*/_search", q=query, size=100)["hits"]["hits"]
+        found = [each["_source"] for each in hits]
+        return found if any(each["message"] == "request handled" for each in found) else []
 
-    found = eventually(lines, 60, f"no line is found by {query}")
+    found = eventually(lines, 60, f"no access line is found by {query}")
     assert {each["trace_id"] for each in found} == {trace_id}
     (access,) = [each for each in found if each["message"] == "request handled"]
     assert (access["service"], access["http"]["status_code"] >= 500) == (service, True)
