@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -241,8 +241,17 @@ async def test_the_docs_load_nothing_from_other_hosts(anonymous):
         assert (await anonymous.get(source)).status_code == 200, source
 
 
+@pytest.fixture
+def hangup() -> Generator[None]:
+    """SIGHUP ends the processes that a test starts, even under nohup, whose children inherit that it is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
 async def test_a_service_that_is_told_to_stop_answers_first(
+    hangup,
     told,
     database_url,
     jwks_url,

@@ -208,7 +208,7 @@ def test_a_named_argument_is_hidden_by_its_name(lines):
 
 
 @pytest.fixture
-def searched(monkeypatch) -> list[int]:
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The lengths of the strings in which secrets have been looked for."""
     lengths: list[int] = []
     monkeypatch.setattr(
