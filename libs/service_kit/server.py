@@ -1,0 +1,245 @@
+"""The server: uvicorn, and what a connection may cost before a request of it has reached the application.
+
+uvicorn's parser takes headers of any size and waits for them for ever; its `limit_concurrency` counts idle connections too
+and answers everybody alike, health checks first. What stands here bounds each connection, and how many there are: when
+there are too many, the one that has owed a request for the longest time makes room. Slow bodies are the matter of
+`limits`, which reads them.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import Counter
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from libs.service_kit.availability import Failures
+
+# Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
+GC_THRESHOLDS = (10_000, 20, 50)
+PIECE = 64 * 1024  # of what has been read: as much is parsed between two looks at the limits
+
+HEAD, SLOW, MALFORMED, PIPELINED, CROWDED = REASONS = ("head", "slow", "malformed", "pipelined", "connections")
+REFUSED = Counter(
+    "http_connections_refused_total",
+    "Connections that were ended before a request of theirs had reached the application, by reason",
+    ["reason"],
+)
+for _reason in REASONS:
+    REFUSED.labels(_reason)
+
+
+class Refusal(Exception):
+    """Why a connection is refused. One line a minute says so, with the number of those that were left out."""
+
+
+REFUSALS = Failures("a connection was refused", Refusal)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a connection may cost. The numbers fit a container of 256 MB, with up to 320 KiB for each connection."""
+
+    connections: int = 256
+    head_bytes: int = 64 * 1024
+    """Of the request line and the headers; of what stands between two pieces of a body, and after it, as well."""
+    head_lines: int = 100
+    head_seconds: float = 10.0
+    pipelined: int = 8
+    linger_bytes: int = 1024 * 1024
+    """How much is read of a body for which nobody waits, so that its sender reads the answer instead of a reset."""
+    linger_seconds: float = 2.0
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol for one connection, within `limits`."""
+
+    limits: ClassVar = Limits()
+    waiting: ClassVar[dict["LimitedProtocol", None]] = {}
+    """The connections that owe a request or a part of it, the longest first."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.unread = 0  # bytes since a request was whole, or a piece of its body
+        self.discarded: int | None = None  # bytes since the last answer of this connection, once that is sent
+        self.timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            longest = next(iter(self.waiting), self)
+            longest.refuse(503, CROWDED, f"There are more than {self.limits.connections} connections.")
+        if self.discarded is None:
+            self.waiting[self] = None
+            self._end_after(self.limits.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_served()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            if self.discarded is not None:
+                self.discarded += len(piece)
+                if self.discarded > self.limits.linger_bytes:
+                    self.transport.abort()
+                continue
+            super().data_received(piece)
+            if self in self.waiting and self.discarded is None:
+                self.unread += len(piece)
+                if self.unread > self.limits.head_bytes or len(self.headers or ()) > self.limits.head_lines:
+                    self._refuse_head()
+                elif self.timer is None and not self._is_answering():
+                    self._end_after(self.limits.head_seconds)
+
+    def send_400_response(self, msg: str) -> None:
+        if self.discarded is None:  # otherwise it is a refusal of ours that has stopped the parser
+            self.refuse(400, MALFORMED, msg)
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= self.limits.pipelined:
+            self._refuse_pipeline()
+        self.waiting[self] = None
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) if self.unread else 0
+        if size > self.limits.head_bytes or len(self.headers) > self.limits.head_lines:
+            self._refuse_head()
+            raise Refusal  # stops the parser
+        self._stop_timer()
+        super().on_headers_complete()
+        self.headers = []  # trailers go here, and not into the headers by which the request is judged
+
+    def on_body(self, body: bytes) -> None:
+        self.unread = 0
+        super().on_body(body)
+        if self.pipeline and len(self.cycle.body) > PIECE:
+            self._refuse_pipeline()
+
+    def on_message_complete(self) -> None:
+        self._is_served()
+        self.unread = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        is_last = not self.pipeline
+        super().on_response_complete()
+        if self.transport.is_closing() or not is_last:
+            return
+        if self.cycle.more_body:
+            self._linger()  # the answer came early: nobody will read the rest
+        else:
+            self.waiting[self] = None
+
+    def refuse(self, status: int, reason: str, detail: str) -> None:
+        """End the connection, with a problem document if it can be the answer to what was sent last."""
+        if self.transport.is_closing():
+            return
+        REFUSED.labels(reason).inc()
+        REFUSALS.tell(Refusal(detail))
+        is_answering, is_new = self._is_answering(), self.cycle is None
+        is_between = is_answering and (self.pipeline or self.cycle.response_started or not self.cycle.more_body)
+        if self.discarded is not None or is_between or not (is_answering or is_new or self.unread):
+            self.transport.abort()
+            return
+        if is_answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write(_answer(status, detail))
+        self._linger()
+
+    def _refuse_head(self) -> None:
+        most = f"{self.limits.head_lines} headers and {self.limits.head_bytes} bytes"
+        self.refuse(431, HEAD, f"A request line and its headers may have at most {most}.")
+
+    def _refuse_pipeline(self) -> None:
+        self.refuse(400, PIPELINED, "Too many requests have come before their answers.")
+        raise Refusal  # stops the parser
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_served(self) -> None:
+        """The client owes nothing more."""
+        self.waiting.pop(self, None)
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
+
+    def _end_after(self, seconds: float) -> None:
+        self._stop_timer()
+        self.timer = self.loop.call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        if self.discarded is None and self.unread:
+            self.refuse(408, SLOW, f"The headers have not come within {self.limits.head_seconds:g} seconds.")
+        else:
+            self.transport.abort()
+
+    def _linger(self) -> None:
+        """Close the connection after what has been written, but read on for a little while."""
+        self.discarded = 0
+        self.waiting[self] = None
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._end_after(self.limits.linger_seconds)
+
+
+def limited_by(limits: Limits) -> type[LimitedProtocol]:
+    """The protocol of a server with limits of its own."""
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "waiting": {}})
+
+
+def _answer(status: int, detail: str) -> bytes:
+    body = orjson.dumps({"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail})
+    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "content-type: application/problem+json"]
+    head += [f"content-length: {len(body)}", "connection: close", *(["retry-after: 1"] if status == 503 else [])]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+OPTIONS: dict[str, Any] = {
+    "http": LimitedProtocol,
+    "ws": "none",
+    # Who is believed about the address of a client: nobody, unless uvicorn's own variable names the proxies.
+    "proxy_headers": "FORWARDED_ALLOW_IPS" in os.environ,
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "timeout_keep_alive": 30,
+    "timeout_graceful_shutdown": 10,
+}
+
+
+def run(app: FastAPI, *, host: str, port: int) -> None:
+    """Run an app until a signal stops it."""
+    # Everything imported and built so far lives until the end, so the collector need not examine it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that closes; under nohup it is ignored
+        signal.signal(signal.SIGHUP, _terminate)
+    uvicorn.run(app, host=host, port=port, **OPTIONS)
+
+
+def _terminate(*_: object) -> None:
+    signal.raise_signal(signal.SIGTERM)
