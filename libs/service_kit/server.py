@@ -76,6 +76,7 @@ class LimitedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.unread = 0  # bytes since a request was whole, or a piece of its body
+        self.whole = self.headers  # of the last request that is whole; each one begins with a new list
         self.discarded: int | None = None  # bytes since the last answer of this connection, once that is sent
         self.timer: asyncio.TimerHandle | None = None
 
@@ -89,41 +90,36 @@ class LimitedProtocol(HttpToolsProtocol):
             self._end_after(self.limits.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_served()
+        self.waiting.pop(self, None)
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        for start in range(0, len(data), PIECE):
-            piece = data[start : start + PIECE]
-            if self.discarded is not None:
-                self.discarded += len(piece)
-                if self.discarded > self.limits.linger_bytes:
-                    self.transport.abort()
-                continue
-            super().data_received(piece)
-            if self in self.waiting and self.discarded is None:
-                self.unread += len(piece)
-                if self.unread > self.limits.head_bytes or len(self.headers or ()) > self.limits.head_lines:
-                    self._refuse_head()
-                elif self.timer is None and not self._is_answering():
-                    self._end_after(self.limits.head_seconds)
+        if len(data) > PIECE:
+            for start in range(0, len(data), PIECE):
+                self.data_received(data[start : start + PIECE])
+        elif self.discarded is not None:
+            self.discarded += len(data)
+            if self.discarded > self.limits.linger_bytes:
+                self.transport.abort()
+        else:
+            super().data_received(data)
+            if (self.headers is not self.whole or not self._is_answering()) and self.discarded is None:
+                self._has_read_a_part(len(data))
 
     def send_400_response(self, msg: str) -> None:
         if self.discarded is None:  # otherwise it is a refusal of ours that has stopped the parser
             self.refuse(400, MALFORMED, msg)
 
-    def on_message_begin(self) -> None:
+    def on_headers_complete(self) -> None:
         if len(self.pipeline) >= self.limits.pipelined:
             self._refuse_pipeline()
-        self.waiting[self] = None
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) if self.unread else 0
         if size > self.limits.head_bytes or len(self.headers) > self.limits.head_lines:
             self._refuse_head()
             raise Refusal  # stops the parser
-        self._stop_timer()
+        if self.timer:
+            self._stop_timer()
         super().on_headers_complete()
         self.headers = []  # trailers go here, and not into the headers by which the request is judged
 
@@ -134,9 +130,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse_pipeline()
 
     def on_message_complete(self) -> None:
-        self._is_served()
+        self.waiting.pop(self, None)
         self.unread = 0
         super().on_message_complete()
+        self.whole = self.headers
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
@@ -154,7 +151,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         REFUSED.labels(reason).inc()
         REFUSALS.tell(Refusal(detail))
-        is_answering, is_new = self._is_answering(), self.cycle is None
+        is_answering, is_new = self._is_answering(), not self.cycle
         is_between = is_answering and (self.pipeline or self.cycle.response_started or not self.cycle.more_body)
         if self.discarded is not None or is_between or not (is_answering or is_new or self.unread):
             self.transport.abort()
@@ -165,6 +162,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write(_answer(status, detail))
         self._linger()
 
+    def _has_read_a_part(self, size: int) -> None:
+        """Bound what has come of a request that is not whole, and how long its head may take."""
+        self.unread += size
+        if self.unread > self.limits.head_bytes or len(self.headers or ()) > self.limits.head_lines:
+            self._refuse_head()
+        elif self.timer is None and not self._is_answering():
+            self._end_after(self.limits.head_seconds)
+
     def _refuse_head(self) -> None:
         most = f"{self.limits.head_lines} headers and {self.limits.head_bytes} bytes"
         self.refuse(431, HEAD, f"A request line and its headers may have at most {most}.")
@@ -174,12 +179,7 @@ class LimitedProtocol(HttpToolsProtocol):
         raise Refusal  # stops the parser
 
     def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _is_served(self) -> None:
-        """The client owes nothing more."""
-        self.waiting.pop(self, None)
-        self._stop_timer()
+        return bool(self.cycle) and not self.cycle.response_complete
 
     def _stop_timer(self) -> None:
         if self.timer:
