@@ -23,9 +23,9 @@ from libs.service_kit.auth import Authenticated
 
 MAX_ANONYMOUS_BODY_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
-BYTES_PER_VALUE = 100
-"""A body may have one value for so many bytes of the limit: `[{},{}…` takes 27 times its size when it is parsed, and
-each field that is wrong a kilobyte."""
+MAX_ANONYMOUS_VALUES = 100
+MAX_VALUES = 2000
+"""Of a body: `[{},{}…` takes 27 times its size when it is parsed, and each field that is wrong 20 µs and a kilobyte."""
 MAX_DEPTH = 64
 SMALL_BODY_BYTES = 64 * 1024
 MAX_LARGE_BODIES_BYTES = 8 * 1024 * 1024
@@ -48,12 +48,14 @@ class LimitedRoute(APIRoute):
     """A route with limits for the bodies that it is sent."""
 
     max_body_bytes = MAX_BODY_BYTES
+    max_values = MAX_VALUES
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request: the checks, then FastAPI's own handler."""
         handle, has_use_for_body = super().get_route_handler(), self.body_field is not None
         guards = [each.call for each in _all(self.dependant) if isinstance(each.call, Authenticated)]
-        limit = self.max_body_bytes if guards else MAX_ANONYMOUS_BODY_BYTES
+        anonymous = MAX_ANONYMOUS_BODY_BYTES, MAX_ANONYMOUS_VALUES
+        limit, values = (self.max_body_bytes, self.max_values) if guards else anonymous
 
         async def limited(request: Request) -> Response:
             headers = dict(request.scope["headers"])
@@ -66,12 +68,14 @@ class LimitedRoute(APIRoute):
                 raise HTTPException(415, "The body must be application/json.")
             if length.isdigit() and int(length) > limit:
                 raise _too_large(limit)
-            return await (_with_body(request, limit, handle) if has_use_for_body else handle(request))
+            return await (_with_body(request, limit, values, handle) if has_use_for_body else handle(request))
 
         return limited
 
 
-async def _with_body(request: Request, limit: int, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+async def _with_body(
+    request: Request, limit: int, values: int, handle: Callable[[Request], Awaitable[Response]]
+) -> Response:
     """Read the body into the request, and have it handled. The memory of a large one is counted until then."""
     loop = asyncio.get_running_loop()
     receive, end, seen, counted = request.receive, loop.time() + BODY_SECONDS, 0, 0
@@ -94,7 +98,7 @@ async def _with_body(request: Request, limit: int, handle: Callable[[Request], A
 
     try:
         whole = Request(request.scope, next_part)
-        _check(await whole.body(), limit // BYTES_PER_VALUE)
+        _check(await whole.body(), values)
         return await handle(whole)
     finally:
         _Large.held -= counted

@@ -8,6 +8,7 @@ there are too many, the one that has owed a request for the longest time makes r
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Refusal(Exception):
 
 
 REFUSALS = Failures("a connection was refused", Refusal)
+ERRORS = logging.getLogger("uvicorn.error.connections")
+ERRORS.setLevel(logging.ERROR)  # below that, uvicorn has a line for each request that is no HTTP
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class LimitedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.logger = ERRORS
         self.unread = 0  # bytes since a request was whole, or a piece of its body
         self.whole = self.headers  # of the last request that is whole; each one begins with a new list
         self.discarded: int | None = None  # bytes since the last answer of this connection, once that is sent

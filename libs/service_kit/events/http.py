@@ -13,7 +13,7 @@ from libs.observability.traces.clients import quietly
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import Refused, ServiceClient
 from libs.service_kit.events.inbox import Handlers, consume
-from libs.service_kit.limits import MAX_BODY_BYTES, LimitedRoute
+from libs.service_kit.limits import MAX_BODY_BYTES, MAX_VALUES, LimitedRoute
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.service_account import ServiceAccount
 
@@ -24,6 +24,7 @@ class _BatchRoute(LimitedRoute):
     """A route for a batch, which may be larger than another body: only a service account may deliver events."""
 
     max_body_bytes = 4 * MAX_BODY_BYTES
+    max_values = 20 * MAX_VALUES
 
 
 class HttpTransport:
@@ -74,7 +75,7 @@ def events_router(service: str, handlers: Handlers) -> APIRouter:
     @router.post("")
     async def receive(
         request: Request,
-        batch: list[dict[str, Any]],
+        batch: list[Any],
         _: Annotated[Principal, Depends(requires("events:deliver"))],
     ) -> dict[str, list[str | None]]:
         # Each event is parsed on its own: a batch refused as a whole would be sent again for ever and block the queue.
@@ -90,7 +91,7 @@ def events_router(service: str, handlers: Handlers) -> APIRouter:
     return router
 
 
-def _read(document: dict[str, Any]) -> CloudEvent | str:
+def _read(document: object) -> CloudEvent | str:
     """The envelope, or why it is not one."""
     try:
         return CloudEvent.model_validate(document)
