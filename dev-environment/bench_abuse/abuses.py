@@ -106,7 +106,7 @@ ABUSES = {
         lambda token: whole(USERS, json.dumps({f"a{i}": "x" * 80 for i in range(10_000)}).encode(), token=token),
     ),
     "pipeline": Abuse(
-        "requests without an end", 8, lambda _: Sent(b"", lambda: itertools.repeat(GET + b"\r\n", 100_000))
+        "requests without an end", 8, lambda _: Sent(b"", lambda: itertools.repeat((GET + b"\r\n") * 1000, 2000))
     ),
     "many-connections": Abuse("connections that say nothing", CROWD, lambda _: Sent(b"")),
     "logins": Abuse("logins in parallel", 40, lambda _: whole(LOGIN, login())),

@@ -11,9 +11,9 @@ import pytest
 from prometheus_client import REGISTRY
 from starlette.types import Receive, Scope, Send
 
-from libs.service_kit import server
+from libs.service_kit import connections
 from libs.service_kit.availability import Failures
-from libs.service_kit.server import REASONS, Limits, limited_by
+from libs.service_kit.connections import REASONS, Limits, limited_by
 from tests.fixtures.app import serving
 from tests.fixtures.waiting import eventually_async
 
@@ -328,10 +328,12 @@ async def test_a_client_does_not_choose_its_address(serve):
 
 
 async def test_a_refusal_is_a_line_and_the_next_ones_are_counted(serve, lines, monkeypatch):
-    monkeypatch.setattr(server, "REFUSALS", Failures("a connection was refused", server.Refusal))
+    monkeypatch.setattr(connections, "REFUSALS", Failures("a connection was refused", connections.Refusal))
     async with serve(head_lines=1) as connect:
         for _ in range(3):
             async with connect(HALF + b"a: b\r\n\r\n") as stream:
                 await refused(stream, 431)
     told = [line for line in lines() if line["message"] == "a connection was refused"]
-    assert [(line["level"], line["error"]["type"]) for line in told] == [("warning", "libs.service_kit.server.Refusal")]
+    assert [(line["level"], line["error"]["type"]) for line in told] == [
+        ("warning", "libs.service_kit.connections.Refusal")
+    ]
