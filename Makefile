@@ -1,7 +1,7 @@
 # Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay psql demo load bench-telemetry bench-kit migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay psql demo load bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -73,6 +73,10 @@ bench-telemetry: ## measure what telemetry costs, against none and against that 
 bench-kit:  ## measure what the service kit costs per request, and events end to end [ARGS="--json --help"]
 	$(call need,runtime local)
 	@$(RUN) -m bench_kit $(ARGS)
+
+bench-abuse: ## send a service each kind of abuse: its memory, its liveness, what others notice [ARGS="--json --help"]
+	$(call need,runtime local)
+	@$(RUN) -m bench_abuse $(ARGS)
 
 migrate:    ## bring the databases up to date, of one service or of all [SERVICE=auth]
 	$(call need,runtime local)

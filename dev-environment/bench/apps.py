@@ -14,8 +14,8 @@ from fastapi import FastAPI, Request, Response
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from libs.service_kit.app import run
 from libs.service_kit.routing import NounRouter
+from libs.service_kit.server import run
 
 # As many as the client's, so that no request waits for a connection: that wait is not telemetry.
 CONNECTIONS = 16

@@ -128,15 +128,23 @@ def errors() -> Panels:
             "Requests refused or failed per second, by the type of the problem that the answer names.",
             "reqps",
             query(rate("http_problems_total", ROUTES, "type"), "{{type}}"),
-            width=12,
+            width=8,
             links=FOLLOW,
+        ),
+        graph(
+            "Refused connections",
+            "Connections per second that were ended before a request of theirs had reached the application, by reason. "
+            "They are in no other panel: no request of them was whole.",
+            "cps",
+            query(rate("http_connections_refused_total", PROCESS, "reason"), "{{reason}}"),
+            width=8,
         ),
         graph(
             "Unexpected exceptions",
             "Requests per second that ended with an exception that no handler expects, by its type. No data: there was none.",
             "reqps",
             query(rate("http_exceptions_total", PROCESS, "type"), "{{type}}"),
-            width=12,
+            width=8,
             links=FOLLOW,
         ),
     ]

@@ -1,14 +1,11 @@
 """The composition of a service: its middleware, routers, error handlers, health checks and lifetime, on one screen."""
 
-import gc
-import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import uvicorn
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,20 +25,18 @@ from libs.service_kit.events.metrics import begin_at_zero
 from libs.service_kit.events.outbox import Counts
 from libs.service_kit.health import health_router
 from libs.service_kit.idempotency import Replay
-from libs.service_kit.limits import RequestLimits
 from libs.service_kit.preconditions import describe_preconditions
+from libs.service_kit.routing import NounRouter
+from libs.service_kit.server import run
 from libs.service_kit.settings import Loaded, ServiceSettings, load
 from libs.service_kit.transactions import Sessions, create_sessions
-
-# Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
-GC_THRESHOLDS = (10_000, 20, 50)
 
 
 def create_app(
     settings: ServiceSettings,
     *,
     description: str,
-    routers: Sequence[APIRouter],
+    routers: Sequence[NounRouter],
     handlers: Handlers | None = None,
     counts: Counts | None = None,
     conflicts: Conflicts | None = None,
@@ -90,7 +85,6 @@ def create_app(
         # FastAPI's own spans, metrics and logs cost twice as much as the one middleware of observability.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.add_middleware(RequestLimits)
     for router in (*routers, events_by_http.events_router(settings.name, handlers or {}), health_router(settings.name)):
         app.include_router(router)
     add_error_handlers(app, conflicts or {})
@@ -106,30 +100,6 @@ def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
     """Run a service until a signal stops it: the whole of `python -m services.<name>.main`."""
     loaded = load(settings)
     run(create(loaded), host=loaded.host, port=loaded.port)
-
-
-def run(app: FastAPI, *, host: str, port: int) -> None:
-    """Run an app until a signal stops it."""
-    # Everything imported and built so far lives until the end, so the collector need not examine it.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that closes; under nohup it is ignored
-        signal.signal(signal.SIGHUP, _terminate)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=10,
-    )
-
-
-def _terminate(*_: object) -> None:
-    signal.raise_signal(signal.SIGTERM)
 
 
 @asynccontextmanager

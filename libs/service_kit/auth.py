@@ -155,7 +155,7 @@ async def identify(request: Request) -> Principal:
     return known
 
 
-class _Authenticated(HTTPBearer):
+class Authenticated(HTTPBearer):
     """A dependency that yields the caller, who must hold these permissions, and is the security scheme in OpenAPI.
 
     It has no sub-dependencies: FastAPI would resolve them in every place where this one is used.
@@ -172,12 +172,12 @@ class _Authenticated(HTTPBearer):
         return caller
 
 
-Caller = Annotated[Principal, Depends(_Authenticated())]
+Caller = Annotated[Principal, Depends(Authenticated())]
 
 
 def requires(*permissions: str) -> Callable[[Request], Awaitable[Principal]]:
     """A dependency that yields the caller, who must hold all these permissions; others are answered 403."""
-    return _Authenticated(*permissions)
+    return Authenticated(*permissions)
 
 
 def of_platform(permission: str, refusal: type[Forbidden]) -> Callable[[Principal], Awaitable[Principal]]:

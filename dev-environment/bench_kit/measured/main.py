@@ -4,11 +4,10 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
-import uvicorn
 from pydantic import Field
 
 from bench_kit.measured import notes, plain
-from libs.service_kit import app, migrations
+from libs.service_kit import app, migrations, server
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database, load
 
 migrations.SERVICES = Path(__file__).parents[1]
@@ -30,7 +29,7 @@ def main(kind: str) -> None:
     else:
         conflicts = {"uq_notes_tenant_id_code": notes.NoteCodeTaken}
         application = app.create_app(settings, description="", routers=[notes.router], conflicts=conflicts)
-    uvicorn.run(application, host=settings.host, port=settings.port, log_config=None, access_log=False)
+    server.run(application, host=settings.host, port=settings.port)
 
 
 if __name__ == "__main__":

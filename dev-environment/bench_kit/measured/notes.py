@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped
 
@@ -15,6 +15,7 @@ from libs.service_kit.errors import Conflict, problems
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import Code, Input, Money, Name, Output
 from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession
 
 
@@ -59,7 +60,7 @@ class NoteOut(Output):
     version: int
 
 
-router = APIRouter(prefix="/api/v1/notes")
+router = NounRouter(prefix="/api/v1/notes")
 
 
 @router.post("", status_code=201, response_model=NoteOut, responses=problems(NoteCodeTaken))

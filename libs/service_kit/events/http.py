@@ -13,10 +13,18 @@ from libs.observability.traces.clients import quietly
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import Refused, ServiceClient
 from libs.service_kit.events.inbox import Handlers, consume
+from libs.service_kit.limits import MAX_BODY_BYTES, MAX_VALUES, LimitedRoute
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.service_account import ServiceAccount
 
 PATH = "/internal/events"
+
+
+class _BatchRoute(LimitedRoute):
+    """A route for a batch, which may be larger than another body: only a service account may deliver events."""
+
+    max_body_bytes = 4 * MAX_BODY_BYTES
+    max_values = 20 * MAX_VALUES
 
 
 class HttpTransport:
@@ -49,7 +57,10 @@ class HttpTransport:
             except Refused as error:
                 if error.status == 401:
                     self._account.forget()
-                raise
+                if error.status != 413 or len(envelopes) == 1:
+                    raise
+        half = len(envelopes) // 2
+        return [*await self.send(destination, envelopes[:half]), *await self.send(destination, envelopes[half:])]
 
 
 def inbox_of(service: str, event_type: str) -> str:
@@ -59,12 +70,12 @@ def inbox_of(service: str, event_type: str) -> str:
 
 def events_router(service: str, handlers: Handlers) -> APIRouter:
     """The route to which `HttpTransport` posts."""
-    router = NounRouter(prefix=PATH, include_in_schema=False)
+    router = NounRouter(prefix=PATH, include_in_schema=False, route_class=_BatchRoute)
 
     @router.post("")
     async def receive(
         request: Request,
-        batch: list[dict[str, Any]],
+        batch: list[Any],
         _: Annotated[Principal, Depends(requires("events:deliver"))],
     ) -> dict[str, list[str | None]]:
         # Each event is parsed on its own: a batch refused as a whole would be sent again for ever and block the queue.
@@ -80,7 +91,7 @@ def events_router(service: str, handlers: Handlers) -> APIRouter:
     return router
 
 
-def _read(document: dict[str, Any]) -> CloudEvent | str:
+def _read(document: object) -> CloudEvent | str:
     """The envelope, or why it is not one."""
     try:
         return CloudEvent.model_validate(document)

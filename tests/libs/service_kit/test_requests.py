@@ -46,8 +46,8 @@ BODIES = {
     "a bare value": (b"1", 422),
     "no JSON": (b"{", 422),
     "not UTF-8": (b'{"text": "\xff"}', 400),
-    "deep nesting": (b"[" * 60_000, 400),
-    "deep nesting in a field": (raw(text="[" * 60_000 + "]" * 60_000), 400),
+    "deep nesting": (b"[" * 60_000, 413),
+    "deep nesting in a field": (raw(text="[" * 60_000 + "]" * 60_000), 413),
 }
 
 

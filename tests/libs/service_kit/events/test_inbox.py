@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.observability import messaging, start
-from libs.service_kit.client import ServiceClient
+from libs.service_kit.client import Refused, ServiceClient
 from libs.service_kit.database import create_engine
 from libs.service_kit.events.http import PATH, HttpTransport
 from libs.service_kit.events.inbox import Handlers, consume
@@ -336,6 +336,20 @@ async def test_from_outbox_to_inbox_over_http(
     await superuser.execute("update outbox set published_at = null where destination = $1", destination)
     await relay.relay_batch()
     assert await superuser.fetchval("select count(*) from notes where tenant_id = $1", tenant_id) == 2
+
+
+async def test_a_batch_that_is_too_large_for_its_receiver_comes_in_halves():
+    async with running_peer() as auth, running_peer() as peer:
+        auth.script = [answer(200, {"access_token": "t-1", "expires_in": 900})]
+        peer.script = [answer(413), answer(200, {"refusals": [None]}), answer(200, {"refusals": ["bad", None]})]
+        async with ServiceClient("peer", peer.url) as there, ServiceClient("auth", auth.url) as tokens:
+            transport = HttpTransport({"peer": there}, ServiceAccount(tokens, "probe", "secret"))
+            assert await transport.send("peer", [{"id": each} for each in "abc"]) == [None, "bad", None]
+            peer.script = [answer(413)]
+            with pytest.raises(Refused):
+                await transport.send("peer", [{"id": "d"}])
+        batches = [[each["id"] for each in body] for _, _, _, body in peer.requests]
+        assert batches == [["a", "b", "c"], ["a"], ["b", "c"], ["d"]]
 
 
 async def test_a_database_that_is_away_is_no_events_fault(outbox, tenant_id, free_tcp_port):

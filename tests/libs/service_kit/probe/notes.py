@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from sqlalchemy import CheckConstraint, UniqueConstraint, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -17,6 +17,7 @@ from libs.service_kit.fields import Code, Input, Money, Name, Output
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, with_etag
+from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession
 
 
@@ -74,7 +75,7 @@ class NoteOut(Output):
 
 CONFLICTS: Conflicts = {"uq_notes_tenant_id_code": NoteCodeTaken}
 Writer = Annotated[Principal, Depends(requires("budget:write"))]
-router = APIRouter(prefix="/api/v1/notes")
+router = NounRouter(prefix="/api/v1/notes")
 
 
 async def _find(session: DatabaseSession, note_id: UUID) -> Note:
