@@ -41,6 +41,7 @@ WITHOUT_TENANT_FIRST = {
     "ix_outbox_unsent": "the relay works across tenants",
 }
 WITHOUT_TENANT = {
+    ("auth", "guesses"): "a guess is counted before anybody knows whether there is such an account",
     ("auth", "signing_keys"): "one key signs the tokens of all tenants",
     ("auth", "tenants"): "the directory of tenants; each is a row",
 }
