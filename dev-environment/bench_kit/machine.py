@@ -35,11 +35,11 @@ class Signer:
         public = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         self.keys = {"keys": [public | {"kid": "bench", "use": "sig", "alg": ALGORITHM}]}
 
-    def token(self, tenant_id: str, *permissions: str) -> str:
+    def token(self, tenant_id: str, *permissions: str, **more: str) -> str:
         """A token that is valid for an hour."""
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(uuid4()), "tenant_id": tenant_id, "jti": str(uuid4())}
-        claims |= {"scope": " ".join(permissions)}
+        claims |= {"scope": " ".join(permissions), **more}
         return jwt.encode(
             {**claims, "iat": now, "exp": now + 3600}, self._key, ALGORITHM, {"typ": "at+jwt", "kid": "bench"}
         )
@@ -54,8 +54,8 @@ class Signer:
                 self._answer(signer.keys)
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                token = signer.token(str(uuid4()), "events:deliver")
+                asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                token = signer.token(str(uuid4()), "events:deliver", client_id=asked["client_id"])
                 self._answer({"access_token": token, "expires_in": 3600})
 
             def _answer(self, document: object) -> None:

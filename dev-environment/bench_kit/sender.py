@@ -22,7 +22,7 @@ from libs.service_kit.service_account import ServiceAccount
 from libs.service_kit.settings import load
 from libs.service_kit.transactions import Sessions, create_sessions, transaction
 
-DESTINATION = "system"
+SOURCE, DESTINATION = "budget-service", "system"
 TENANTS = 10
 EVENTS_A_TRANSACTION = 50
 
@@ -42,7 +42,7 @@ async def main(count: int) -> None:
     start(settings.telemetry)
     engine = create_engine(settings.database)
     waker = asyncio.Event()
-    sessions = create_sessions(engine, Outbox("measured-service", lambda _: [DESTINATION]))
+    sessions = create_sessions(engine, Outbox(SOURCE, lambda _: [DESTINATION]))
     begun = perf_counter()
     await commit(sessions, count)
     committed = perf_counter() - begun
@@ -52,9 +52,7 @@ async def main(count: int) -> None:
         ServiceClient("auth", settings.services.of("auth")) as auth,
         ServiceClient(DESTINATION, settings.services.of(DESTINATION), DEADLINE_SECONDS) as client,
     ):
-        transport = HttpTransport(
-            {DESTINATION: client}, ServiceAccount(auth, "measured-service", secret.get_secret_value())
-        )
+        transport = HttpTransport({DESTINATION: client}, ServiceAccount(auth, SOURCE, secret.get_secret_value()))
         relay = Relay(settings.name, DESTINATION, sessions, transport, settings.events, waker)
         begun = perf_counter()
         while await relay.relay_batch():

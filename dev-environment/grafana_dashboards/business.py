@@ -95,6 +95,14 @@ def logins() -> Panels:
             width=8,
             links=follow,
         ),
+        graph(
+            "Guesses refused",
+            "Logins and the like refused with 429 after wrong ones at the same account, or from the same address.",
+            "short",
+            query("sum by (limit) (increase(auth_guesses_refused_total[$__rate_interval]))", "{{limit}}"),
+            width=24,
+            links=follow,
+        ),
     ]
 
 

@@ -3,7 +3,7 @@
 from libs.contracts import auth, budget, personnel, provisioning, tenant
 from libs.contracts.events import EVENTS, CloudEvent, Event, read_event, trace_of
 from libs.contracts.permissions import PLATFORM_TENANT_ID
-from libs.contracts.services import SERVICES, SUBSCRIPTIONS, subscribers
+from libs.contracts.services import SERVICES, SUBSCRIPTIONS, is_own, owners, subscribers
 
 __all__ = [
     "EVENTS",
@@ -14,6 +14,8 @@ __all__ = [
     "Event",
     "auth",
     "budget",
+    "is_own",
+    "owners",
     "personnel",
     "provisioning",
     "read_event",

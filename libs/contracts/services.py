@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from libs.contracts.events import EVENTS
+from libs.contracts.events import EVENTS, Event
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
 from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated
 
@@ -40,3 +40,15 @@ PARTICIPANTS = tuple(sorted(service.name for service in SERVICES if service.prep
 def subscribers(event_type: str) -> list[str]:
     """The short names of the services that hear this type of event."""
     return [service.name for service in SERVICES if event_type in service.hears]
+
+
+def owners(event_type: str) -> tuple[str, ...]:
+    """The short names of the services that publish this type of event: the one of its module, or all of the saga's."""
+    module = EVENTS[event_type].__module__.rpartition(".")[2]
+    return PARTICIPANTS if module == "provisioning" else (module,)
+
+
+def is_own(event: Event, source: str) -> bool:
+    """Whether the event is one that its `source` publishes; in the saga, a service answers for itself."""
+    name = source.removesuffix("-service")
+    return source != name and name in owners(event.type) and getattr(event, "service", name) == name

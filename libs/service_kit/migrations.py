@@ -146,6 +146,13 @@ def create_kit_tables(op: ModuleType) -> None:
         op.execute(f"grant select, update, delete on {table} to {relay}")
 
 
+def key_inbox_by_tenant(op: ModuleType) -> None:
+    """Let the events of two tenants have the same id."""
+    op.execute(
+        "alter table inbox drop constraint inbox_pkey, add constraint inbox_pkey primary key (tenant_id, event_id)"
+    )
+
+
 def create_entity(op: ModuleType, table: str, *own: SchemaItem) -> None:
     """Create the table of an `Entity` with its columns, keys and row-level security. Never edit it: it is history."""
     op.create_table(

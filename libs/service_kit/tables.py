@@ -47,8 +47,8 @@ class InboxRow(KitBase):
     """An event whose effect is committed in this database."""
 
     __tablename__ = "inbox"
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
     event_id: Mapped[UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[UUID]
     received_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
 

@@ -16,6 +16,11 @@ HASH_DURATION = Histogram(
 HASH_WAIT = Histogram("password_hash_wait_seconds", "How long a password hash waited for a thread, in seconds")
 HASHES_WAITING = Gauge("password_hashes_waiting", "Password hashes that are waiting for a thread")
 HASHES_REFUSED = Counter("password_hashes_refused", "Password hashes refused with 429, since too many were waiting")
+GUESSES_REFUSED = Counter(
+    "auth_guesses_refused", "Logins and the like refused with 429 after wrong guesses, by what was counted", ["limit"]
+)
+for _limit in ("account", "address"):
+    GUESSES_REFUSED.labels(_limit)
 for _operation in ("hash", "verify"):
     HASH_DURATION.labels(_operation)
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
 
 from libs.contracts import CloudEvent
+from libs.observability import get_logger
 from libs.observability.traces.clients import quietly
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import Refused, ServiceClient
@@ -16,6 +17,8 @@ from libs.service_kit.events.inbox import Handlers, consume
 from libs.service_kit.limits import MAX_BODY_BYTES, MAX_VALUES, LimitedRoute
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.service_account import ServiceAccount
+
+log = get_logger(__name__)
 
 PATH = "/internal/events"
 
@@ -76,10 +79,10 @@ def events_router(service: str, handlers: Handlers) -> APIRouter:
     async def receive(
         request: Request,
         batch: list[Any],
-        _: Annotated[Principal, Depends(requires("events:deliver"))],
+        sender: Annotated[Principal, Depends(requires("events:deliver"))],
     ) -> dict[str, list[str | None]]:
         # Each event is parsed on its own: a batch refused as a whole would be sent again for ever and block the queue.
-        read = [_read(document) for document in batch]
+        read = [_read(document, sender.client_id) for document in batch]
         envelopes = [envelope for envelope in read if isinstance(envelope, CloudEvent)]
         # Shielded, so that the batch is also committed when the sender disconnects.
         consuming = consume(
@@ -91,10 +94,14 @@ def events_router(service: str, handlers: Handlers) -> APIRouter:
     return router
 
 
-def _read(document: object) -> CloudEvent | str:
-    """The envelope, or why it is not one."""
+def _read(document: object, sender: str | None) -> CloudEvent | str:
+    """The envelope, or why it is refused: it is none, or speaks for another service than its sender."""
     try:
-        return CloudEvent.model_validate(document)
+        envelope = CloudEvent.model_validate(document)
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
         return f"no CloudEvent: {wrong}"[:500]
+    if envelope.source == sender:
+        return envelope
+    log.warning("event in the name of another service refused", client_id=sender, event_type=envelope.type)
+    return "the source is not the sender"

@@ -1,4 +1,7 @@
-"""Receiving events: each is recorded in the inbox in the same transaction as its effect, so the effect happens once."""
+"""Receiving events: each is recorded in the inbox in the same transaction as its effect, so the effect happens once.
+
+An event is taken only from a service that publishes its type.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.contracts import CloudEvent, Event, read_event
+from libs.contracts import CloudEvent, Event, is_own, read_event
 from libs.observability.messaging import Message, processing
 from libs.observability.redaction import to_string
 from libs.service_kit import availability
@@ -19,6 +22,8 @@ from libs.service_kit.transactions import Sessions, after_commit, bind_tenant, c
 _CLAIM = """insert into inbox (tenant_id, event_id) select $1, unnest($2::uuid[])
 on conflict do nothing returning event_id"""
 
+Key = tuple[UUID, UUID]
+"""What tells events apart: the tenant and the id. An id that one tenant's event has used is free for any other's."""
 Handlers = Mapping[type[Event] | type[CloudEvent], Callable[[AsyncSession, Any], Awaitable[None]]]
 """The handler of each event class. A handler under `CloudEvent` gets the envelope of every event."""
 
@@ -50,8 +55,12 @@ class _Batch:
     session: AsyncSession
     handlers: Handlers
     described: Callable[[CloudEvent], Message]
-    new: set[UUID]
-    refused: dict[UUID, str] = field(default_factory=dict[UUID, str])
+    new: set[Key]
+    refused: dict[Key, str] = field(default_factory=dict[Key, str])
+
+
+class ForeignEvent(Exception):
+    """An event in the name of a service that does not publish its type."""
 
 
 def _message(system: str, destination: Callable[[str], str], more: Mapping[str, Any], envelope: CloudEvent) -> Message:
@@ -66,18 +75,19 @@ def _message(system: str, destination: Callable[[str], str], more: Mapping[str, 
     )
 
 
-async def _claim(session: AsyncSession, envelopes: Sequence[CloudEvent]) -> set[UUID]:
-    """Record the events in the inbox, with one statement per tenant. Returns the ids of those that are new."""
-    new: set[UUID] = set()
+async def _claim(session: AsyncSession, envelopes: Sequence[CloudEvent]) -> set[Key]:
+    """Record the events in the inbox, with one statement per tenant. Returns the keys of those that are new."""
+    new: set[Key] = set()
     for tenant_id in dict.fromkeys(envelope.tenantid for envelope in envelopes):
         await bind_tenant(session, tenant_id)
         ids = [envelope.id for envelope in envelopes if envelope.tenantid == tenant_id]
-        new.update(row["event_id"] for row in await execute(session, _CLAIM, tenant_id, ids))
+        new.update((tenant_id, row["event_id"]) for row in await execute(session, _CLAIM, tenant_id, ids))
     return new
 
 
 async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
-    if refusal := batch.refused.get(envelope.id):
+    key = (envelope.tenantid, envelope.id)
+    if refusal := batch.refused.get(key):
         return refusal
     session = batch.session
     context = {"traceparent": envelope.traceparent, "tracestate": envelope.tracestate, "request_id": envelope.requestid}
@@ -89,15 +99,15 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
             if commit_of(session).tenant_id != envelope.tenantid:
                 await bind_tenant(session, envelope.tenantid)
             commit_of(session).actor_id = envelope.actorid
-            if envelope.id in batch.new:
+            if key in batch.new:
                 async with session.begin_nested():
                     await _handle(session, batch.handlers, envelope)
-                batch.new.discard(envelope.id)
+                batch.new.discard(key)
     except Exception as error:
         if availability.is_passing(error):
             raise  # a transient error: the rest of the batch would probably fail as well
-        refusal = batch.refused[envelope.id] = f"{type(error).__name__}: {to_string(error)}"[:500]
-        if envelope.id in batch.new:  # otherwise its effect stands, and so does the claim
+        refusal = batch.refused[key] = f"{type(error).__name__}: {to_string(error)}"[:500]
+        if key in batch.new:  # otherwise its effect stands, and so does the claim
             await _release(session, envelope)
         return refusal
     finally:
@@ -108,11 +118,14 @@ async def _consume_one(batch: _Batch, envelope: CloudEvent) -> str | None:
 async def _release(session: AsyncSession, envelope: CloudEvent) -> None:
     """Remove the event from the inbox, so that it can be delivered again."""
     await bind_tenant(session, envelope.tenantid)  # its handler may have bound another
-    await execute(session, "delete from inbox where event_id = $1", envelope.id)
+    gone = "delete from inbox where tenant_id = $1 and event_id = $2"
+    await execute(session, gone, envelope.tenantid, envelope.id)
 
 
 async def _handle(session: AsyncSession, handlers: Handlers, envelope: CloudEvent) -> None:
     event = read_event(envelope)
+    if event and not is_own(event, envelope.source):
+        raise ForeignEvent(f"{envelope.source} publishes no such {envelope.type}")
     if event and (handler := handlers.get(type(event))):
         await handler(session, event)
     if handler := handlers.get(CloudEvent):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter, Histogram
 
-from libs.contracts import EVENTS, SUBSCRIPTIONS
+from libs.contracts import EVENTS, SUBSCRIPTIONS, owners
 from libs.observability.messaging import EventCounters
 
 AGES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -31,8 +31,8 @@ def begin_at_zero(service: str, destinations: Callable[[str], Iterable[str]]) ->
     for event_type in SUBSCRIPTIONS.get(service, ()):
         for metric in (COUNTERS.consumed, COUNTERS.failed, COUNTERS.age, COUNTERS.handling):
             metric.labels(event_type)
-    for event_type, event in EVENTS.items():
-        if event.__module__.rpartition(".")[2] in (service, "provisioning"):
+    for event_type in EVENTS:
+        if service in owners(event_type):
             COUNTERS.published.labels(event_type)
             for destination in destinations(event_type):
                 DEAD.labels(event_type, destination)

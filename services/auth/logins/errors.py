@@ -1,9 +1,10 @@
 """The refusals of logins."""
 
 from libs.service_kit.errors import Forbidden, Unauthorized
+from services.auth.guesses.errors import WrongGuess
 
 
-class InvalidCredentials(Unauthorized):
+class InvalidCredentials(Unauthorized, WrongGuess):
     detail = "The tenant, the e-mail or the password is wrong."
 
 

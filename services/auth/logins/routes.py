@@ -7,6 +7,8 @@ from fastapi import Depends, Response
 from libs.service_kit.errors import problems
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import Sessions, get_sessions
+from services.auth.guesses.callers import Address
+from services.auth.guesses.errors import TooManyGuesses
 from services.auth.logins import service
 from services.auth.logins.errors import InvalidCredentials, InvalidRefreshToken, TenantNotActive
 from services.auth.logins.schemas import Login, RefreshTokenIn, TokensOut
@@ -19,11 +21,14 @@ router = NounRouter(prefix="/api/v1/auth", tags=["logins"])
 OwnTransactions = Annotated[Sessions, Depends(get_sessions)]
 
 
-@router.post("/login", responses=problems(InvalidCredentials, TenantNotActive, PasswordChecksBusy))
-async def log_in(given: Login, sessions: OwnTransactions, response: Response) -> TokensOut:
-    """Log in. The access token is valid for fifteen minutes; the refresh token gets the next one."""
+@router.post("/login", responses=problems(InvalidCredentials, TenantNotActive, TooManyGuesses, PasswordChecksBusy))
+async def log_in(given: Login, sessions: OwnTransactions, address: Address, response: Response) -> TokensOut:
+    """Log in. The access token is valid for fifteen minutes; the refresh token gets the next one.
+
+    After ten wrong passwords each further one makes the next login wait, up to a quarter of an hour.
+    """
     with measured_login():
-        return _out(await service.log_in(sessions, given), response)
+        return _out(await service.log_in(sessions, given, address), response)
 
 
 @router.post("/refresh", responses=problems(InvalidRefreshToken))

@@ -13,6 +13,7 @@ from libs.service_kit.transactions import Sessions, after_commit, bind_tenant, t
 from services.auth import passwords
 from services.auth.directory import queries as directory
 from services.auth.directory.models import ACTIVE, Tenant
+from services.auth.guesses.service import at_user, guess
 from services.auth.keys import service as keys
 from services.auth.keys.service import AccessToken
 from services.auth.logins.errors import InvalidCredentials, InvalidRefreshToken, TenantNotActive
@@ -34,11 +35,16 @@ class Tokens:
     refresh_token: str
 
 
-async def log_in(sessions: Sessions, given: Login) -> Tokens:
-    """Begin a session. Raises `InvalidCredentials`, `TenantNotActive`, `PasswordChecksBusy`.
+async def log_in(sessions: Sessions, given: Login, address: str) -> Tokens:
+    """Begin a session. Raises `InvalidCredentials`, `TooManyGuesses`, `TenantNotActive`, `PasswordChecksBusy`.
 
     Whatever is wrong, the work and the answer are the same, so that nobody can find out which tenants and users exist.
     """
+    async with guess(sessions, address, at_user(given.tenant, given.email)):
+        return await _check(sessions, given)
+
+
+async def _check(sessions: Sessions, given: Login) -> Tokens:
     tenant, user = await _find(sessions, given)
     password, known_hash = (given.password.get_secret_value(), user.password_hash if user else None)
     is_right = await passwords.verify(password, known_hash)

@@ -21,3 +21,7 @@ class BuiltinRole(Conflict):
 
 class CannotGrant(Forbidden):
     detail = "Nobody can grant a permission that they do not have."
+
+
+class Outranked(Forbidden):
+    detail = "Nobody can change a role, or somebody, with a permission that they do not have themselves."

@@ -13,7 +13,7 @@ from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession
 from services.auth.roles import queries, service
-from services.auth.roles.errors import BuiltinRole, CannotGrant, RoleNameTaken, RoleNotFound
+from services.auth.roles.errors import BuiltinRole, CannotGrant, Outranked, RoleNameTaken, RoleNotFound
 from services.auth.roles.models import Role
 from services.auth.roles.schemas import RoleCreate, RoleOut, RoleUpdate
 
@@ -44,7 +44,7 @@ async def get_role(role_id: UUID, actor: Reader, session: DatabaseSession, respo
 @router.patch(
     "/{role_id}",
     response_model=RoleOut,
-    responses=problems(RoleNotFound, CannotGrant, BuiltinRole),
+    responses=problems(RoleNotFound, CannotGrant, Outranked, BuiltinRole),
 )
 async def update_role(
     role_id: UUID, wanted: RoleUpdate, actor: Writer, session: DatabaseSession, expected: IfMatch, response: Response

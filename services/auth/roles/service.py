@@ -12,8 +12,9 @@ from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.auth.roles import queries
-from services.auth.roles.errors import BuiltinRole, CannotGrant, RoleNotFound, UnknownRole
+from services.auth.roles.errors import BuiltinRole, RoleNotFound, UnknownRole
 from services.auth.roles.models import Role
+from services.auth.roles.power import acting, refuse_grant, refuse_outranked
 from services.auth.roles.schemas import RoleCreate, RoleUpdate
 
 ADMINISTRATOR = "administrator"
@@ -56,7 +57,7 @@ async def get(session: AsyncSession, actor: Principal, role_id: UUID) -> Role:
 
 async def create(session: AsyncSession, actor: Principal, wanted: RoleCreate) -> Role:
     """Create a role. Raises `CannotGrant` unless the actor has all its permissions."""
-    check_grant(actor, wanted.permissions)
+    refuse_grant(await acting(session, actor, "roles:write"), wanted.permissions)
     role = Role(tenant_id=actor.tenant_id, name=wanted.name, permissions=sorted(set(wanted.permissions)))
     session.add(role)
     await session.flush()
@@ -67,12 +68,15 @@ async def create(session: AsyncSession, actor: Principal, wanted: RoleCreate) ->
 async def update(
     session: AsyncSession, actor: Principal, role_id: UUID, expected: Expected, wanted: RoleUpdate
 ) -> Role:
-    """Replace the permissions of a role. The actor must have those that are added. Raises `CannotGrant`, `BuiltinRole`."""
+    """Replace the permissions of a role. Raises `BuiltinRole`, `Outranked`, `CannotGrant`."""
+    power = await acting(session, actor, "roles:write")
     role = await get(session, actor, role_id)
     expected.check(role)
     if role.is_builtin:
         raise BuiltinRole()
-    check_grant(actor, set(wanted.permissions) - set(role.permissions))
+    holders = await queries.permissions_of_holders(session, actor.tenant_id, role.id)
+    refuse_outranked(power, [*role.permissions, *holders])
+    refuse_grant(power, wanted.permissions)
     role.permissions = sorted(set(wanted.permissions))
     await session.flush()
     publish(session, RoleUpdated(role_id=role.id, name=role.name, permissions=role.permissions))
@@ -86,9 +90,3 @@ async def resolve(session: AsyncSession, tenant_id: UUID, names: Iterable[str]) 
     if unknown := wanted - {role.name for role in known}:
         raise UnknownRole(unknown=sorted(unknown))
     return list(known)
-
-
-def check_grant(actor: Principal, permissions: Iterable[str]) -> None:
-    """Raise `CannotGrant` unless the actor has all these permissions."""
-    if missing := set(permissions) - actor.permissions:
-        raise CannotGrant(missing=sorted(missing))

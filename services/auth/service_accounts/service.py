@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID, SERVICES
 from libs.observability import bind, get_logger
-from libs.service_kit.transactions import after_commit
+from libs.service_kit.transactions import Sessions, after_commit, transaction
+from services.auth.guesses.service import at_service, forget, guess
 from services.auth.keys import service as keys
 from services.auth.keys.service import AccessToken
 from services.auth.service_accounts.errors import InvalidClient
@@ -21,8 +22,14 @@ CLIENT_IDS = tuple(service.full_name for service in SERVICES)
 PERMISSIONS = ["events:deliver"]
 
 
-async def prove(session: AsyncSession, client_id: str, secret: str) -> AccessToken:
-    """A token for the account. The session must be bound to the tenant `platform`. Raises `InvalidClient`."""
+async def prove(sessions: Sessions, client_id: str, secret: str, address: str) -> AccessToken:
+    """A token for the account. Raises `InvalidClient`, `TooManyGuesses`."""
+    counted = guess(sessions, address, at_service(client_id, address))
+    async with counted, transaction(sessions, PLATFORM_TENANT_ID) as session:
+        return await _check(session, client_id, secret)
+
+
+async def _check(session: AsyncSession, client_id: str, secret: str) -> AccessToken:
     account = await _find(session, client_id)
     if not hmac.compare_digest(account.secret_hash if account else _hash(""), _hash(secret)) or account is None:
         log.warning("service account refused", client_id=client_id, reason="wrong_secret" if account else "unknown")
@@ -44,6 +51,7 @@ async def set_secret(session: AsyncSession, client_id: str, secret: str) -> bool
         return False
     account.secret_hash = _hash(secret)
     await session.flush()
+    await forget(session, at_service(client_id, address=""))
     return True
 
 

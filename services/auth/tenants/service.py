@@ -17,6 +17,7 @@ from services.auth.directory import queries as directory
 from services.auth.directory.models import ACTIVE, CLOSED, PREPARING, Tenant
 from services.auth.roles import service as roles
 from services.auth.roles.models import Role
+from services.auth.roles.power import acting
 from services.auth.sessions import service as user_sessions
 from services.auth.tenants.errors import TenantNotFound
 from services.auth.users import service as users
@@ -71,6 +72,7 @@ async def create_administrator(
     session: AsyncSession, actor: Principal, tenant_id: UUID, wanted: UserCreate, password_hash: str
 ) -> User:
     """Add an administrator to another tenant. Afterwards the session is bound to the actor's tenant again."""
+    await acting(session, actor, "tenants:write")
     await bind_tenant(session, tenant_id, actor.id)
     tenant = await directory.lock(session, tenant_id)
     if tenant is None or tenant.status == CLOSED or tenant.id == PLATFORM_TENANT_ID:

@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.auth.roles.models import Role
 from services.auth.roles.service import ADMINISTRATORS
-from services.auth.users.models import User, UserRole
+from services.auth.users.models import User
 
 
 def users(tenant_id: UUID) -> Select[User]:
@@ -32,17 +32,12 @@ async def lock_active(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> 
     )
 
 
-async def count_other_administrators(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> int:
-    """How many active administrators there are apart from this user.
-
-    The lock lets one transaction at a time count: two administrators who deactivate each other would both count the
-    other.
-    """
-    roles = select(Role.id).where(Role.tenant_id == tenant_id, Role.is_builtin, Role.name.in_(ADMINISTRATORS))
-    locked = (await session.scalars(roles.with_for_update())).all()
+async def has_other_administrator(session: AsyncSession, user: User) -> bool:
+    """Whether there is an active administrator apart from this user."""
     others = (
-        select(func.count(func.distinct(User.id)))
-        .join(UserRole, (UserRole.tenant_id == User.tenant_id) & (UserRole.user_id == User.id))
-        .where(User.tenant_id == tenant_id, User.id != user_id, User.is_active, UserRole.role_id.in_(locked))
+        select(User.id)
+        .join(User.roles)
+        .where(User.tenant_id == user.tenant_id, User.id != user.id, User.is_active)
+        .where(Role.is_builtin, Role.name.in_(ADMINISTRATORS))
     )
-    return (await session.execute(others)).scalar_one()
+    return await session.scalar(others.limit(1)) is not None

@@ -13,7 +13,7 @@ from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
-from services.auth.roles.errors import CannotGrant, UnknownRole
+from services.auth.roles.errors import CannotGrant, Outranked, UnknownRole
 from services.auth.users import queries, service
 from services.auth.users.errors import EmailTaken, LastAdministrator, UserNotFound
 from services.auth.users.models import User
@@ -62,10 +62,10 @@ async def get_user(user_id: UUID, actor: Reader, session: DatabaseSession, respo
 @router.patch(
     "/{user_id}",
     response_model=UserOut,
-    responses=problems(UserNotFound, CannotGrant, LastAdministrator, UnknownRole),
+    responses=problems(UserNotFound, CannotGrant, Outranked, LastAdministrator, UnknownRole),
 )
 async def update_user(
     user_id: UUID, wanted: UserUpdate, actor: Writer, session: DatabaseSession, expected: IfMatch, response: Response
 ) -> User:
-    """Rename a user, change their roles, or (de)activate them. Tokens follow when renewed, within fifteen minutes."""
+    """Rename a user, change their roles, or (de)activate them. Their tokens follow within fifteen minutes."""
     return with_etag(response, await service.update(session, actor, user_id, expected, wanted))

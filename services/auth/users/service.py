@@ -16,6 +16,7 @@ from services.auth import passwords
 from services.auth.directory import queries as directory
 from services.auth.roles import service as roles
 from services.auth.roles.models import Role
+from services.auth.roles.power import acting, refuse_grant, refuse_outranked
 from services.auth.sessions import service as user_sessions
 from services.auth.users import queries
 from services.auth.users.errors import LastAdministrator, UserNotFound
@@ -34,8 +35,9 @@ async def hash_new_password(sessions: Sessions, tenant_id: UUID, email: str, pas
 
 async def create(session: AsyncSession, actor: Principal, wanted: UserCreate, password_hash: str) -> User:
     """Create a user. Raises `CannotGrant` unless the actor has all permissions of the user's roles."""
+    power = await acting(session, actor, "users:write")
     given = await roles.resolve(session, actor.tenant_id, wanted.roles)
-    roles.check_grant(actor, _permissions(given))
+    refuse_grant(power, _permissions(given))
     return await add(session, actor.tenant_id, wanted, password_hash, given)
 
 
@@ -58,11 +60,17 @@ async def get(session: AsyncSession, actor: Principal, user_id: UUID) -> User:
 async def update(
     session: AsyncSession, actor: Principal, user_id: UUID, expected: Expected, wanted: UserUpdate
 ) -> User:
-    """Change the given fields. Deactivating a user ends all their sessions."""
+    """Change the given fields. Deactivating a user ends all their sessions.
+
+    Raises `Outranked`, `CannotGrant`, `LastAdministrator`, `UnknownRole`.
+    """
+    power = await acting(session, actor, "users:write")
     user = await get(session, actor, user_id)
     expected.check(user)
     given = user.roles if wanted.roles is None else await roles.resolve(session, actor.tenant_id, wanted.roles)
-    was_active, was_administrator, had = user.is_active, _is_administrator(user), user.permissions
+    refuse_outranked(power, user.permissions)
+    refuse_grant(power, _permissions(given))
+    was_active, was_administrator = user.is_active, _is_administrator(user)
     if wanted.name is not None:
         user.name = wanted.name
     if wanted.is_active is not None:
@@ -72,21 +80,14 @@ async def update(
         user.updated_at = (
             func.now()
         )  # roles are rows of another table, and changing them must raise the version of the user
-    # Activating a user again grants all the permissions of their roles.
-    roles.check_grant(actor, user.permissions - (had if was_active else set()) if user.is_active else set())
-    if was_active and was_administrator and not (user.is_active and _is_administrator(user)):
-        await _refuse_last_administrator(session, user)
+    stays = user.is_active and _is_administrator(user)
+    if was_active and was_administrator and not stays and not await queries.has_other_administrator(session, user):
+        raise LastAdministrator()
     await session.flush()
     publish(session, UserUpdated(user_id=user.id, roles=user.role_names, is_active=user.is_active))
     if was_active and not user.is_active:
         await _log_out_everywhere(session, user)
     return user
-
-
-async def _refuse_last_administrator(session: AsyncSession, user: User) -> None:
-    with session.no_autoflush:  # every request locks the roles before the user
-        if not await queries.count_other_administrators(session, user.tenant_id, user.id):
-            raise LastAdministrator()
 
 
 async def _log_out_everywhere(session: AsyncSession, user: User) -> None:

@@ -90,7 +90,7 @@ def destination() -> str:
 @pytest.fixture
 def outbox(destination: str) -> Outbox:
     """An outbox whose events all go to `destination`, with one relay that can be woken."""
-    return Outbox("probe-service", lambda _: [destination], {destination: asyncio.Event()})
+    return Outbox("budget-service", lambda _: [destination], {destination: asyncio.Event()})
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ INDEXES = """
 # What may stand without the tenant in front, and why nobody can learn anything of another tenant from it.
 WITHOUT_TENANT_FIRST = {
     "outbox_pkey": "an event's id is a random UUID of ours",
-    "inbox_pkey": "an event's id is a random UUID of its producer's",
     "ix_outbox_unsent": "the relay works across tenants",
 }
 WITHOUT_TENANT = {
+    ("auth", "guesses"): "a guess is counted before anybody knows whether there is such an account",
     ("auth", "signing_keys"): "one key signs the tokens of all tenants",
     ("auth", "tenants"): "the directory of tenants; each is a row",
 }

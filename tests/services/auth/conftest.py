@@ -1,8 +1,9 @@
 """The auth service under test. It trusts the key of the tests' tokens, as it would its own key of before."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -10,11 +11,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from libs.contracts.permissions import TENANT_PERMISSIONS
 from libs.contracts.tenant import TenantActivated, TenantCreated
-from libs.service_kit.transactions import transaction
+from libs.service_kit.transactions import Sessions, transaction
+from services.auth import passwords
 from services.auth.keys.service import newest_key
+from services.auth.roles.models import Role
 from services.auth.tenants.consumers import on_tenant_activated, on_tenant_created
+from services.auth.users.models import User
 from tests.fixtures.auth import KID
+from tests.services.commits import World
 
 PASSWORD = "correct battery staple"
 Make = Callable[..., Awaitable[dict[str, Any]]]
@@ -37,6 +43,58 @@ async def trusted_key(
         KID,
         pem,
     )
+
+
+async def add_actor(sessions: Sessions, tenant_id: UUID, user_id: UUID, permissions: tuple[str, ...]) -> None:
+    """A user with a role of exactly these permissions, neither of which anybody has told of."""
+    async with transaction(sessions, tenant_id) as session:
+        role = Role(tenant_id=tenant_id, name=f"actor {user_id}", permissions=sorted(permissions))
+        user = User(tenant_id=tenant_id, id=user_id, email=f"{user_id}@actors.example", name="An actor", roles=[role])
+        user.password_hash = passwords.NOBODYS_HASH
+        session.add(user)
+
+
+@pytest.fixture
+def make_client(
+    make_client: Callable[..., httpx.AsyncClient], sessions: Sessions, tenant_id: UUID, user_id: UUID
+) -> Callable[..., httpx.AsyncClient]:
+    """As that of all services; whoever asks has a row with the permissions of their token, as after a login."""
+    known: set[tuple[UUID, UUID]] = set()
+    one_at_a_time = asyncio.Lock()
+
+    def make(*permissions: str, tenant_id: UUID = tenant_id, user_id: UUID | None = None) -> httpx.AsyncClient:
+        who = (tenant_id, user_id or uuid4())
+
+        async def add(_: httpx.Request) -> None:
+            async with one_at_a_time:
+                if who not in known:
+                    known.add(who)
+                    await add_actor(sessions, *who, permissions or tuple(TENANT_PERMISSIONS))
+
+        client = make_client(*permissions, tenant_id=tenant_id, user_id=who[1])
+        client.event_hooks["request"].append(add)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def client(make_client: Callable[..., httpx.AsyncClient], user_id: UUID) -> httpx.AsyncClient:
+    """A client of this test's user, with all permissions that a tenant can have."""
+    return make_client(user_id=user_id)
+
+
+@pytest.fixture
+async def world(world: World) -> World:
+    """As that of all services; its actor has a row."""
+    await add_actor(world.sessions, world.actor.tenant_id, world.actor.id, tuple(TENANT_PERMISSIONS))
+    return world
+
+
+async def listed(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
+    """What a tenant has, apart from the actors of its tests."""
+    items = (await client.get(path)).json()["items"]
+    return [each for each in items if not each["name"].startswith(("actor ", "An actor"))]
 
 
 @pytest.fixture

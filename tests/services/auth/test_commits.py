@@ -48,7 +48,7 @@ async def make_user(world: World) -> User:
 
 
 async def log_in(world: World) -> logins.Tokens:
-    return await logins.log_in(world.sessions, Login(tenant=code(world), email=EMAIL, password=PASSWORD))
+    return await logins.log_in(world.sessions, Login(tenant=code(world), email=EMAIL, password=PASSWORD), "192.0.2.1")
 
 
 async def prepare(world: World) -> Act:
@@ -122,7 +122,7 @@ CASES = {
     "users.service.add UserCreated": create,
     "users.service.update UserUpdated": update,
     "users.service._log_out_everywhere UserSessionsRevoked": switch_off,
-    "logins.service.log_in UserLoggedIn": begin,
+    "logins.service._check UserLoggedIn": begin,
     "logins.service.log_out UserLoggedOut": end,
     "logins.service._rotate UserSessionsRevoked": use_twice,
 }

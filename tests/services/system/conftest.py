@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from libs.contracts import CloudEvent
+from libs.contracts import EVENTS, CloudEvent, owners
 from libs.service_kit.events.inbox import consume
 from libs.service_kit.transactions import Sessions
 from services.system.main import HANDLERS
@@ -24,10 +24,11 @@ def make_event(tenant_id: UUID) -> Callable[..., CloudEvent]:
 
     def make(event_type: str = "invoice.paid.v1", **given: Any) -> CloudEvent:
         entity = event_type.split(".")[0]
+        owner = owners(event_type)[0] if event_type in EVENTS else "sales"
         return CloudEvent(
             **{
                 "id": uuid4(),
-                "source": "sales-service",
+                "source": f"{owner}-service",
                 "type": event_type,
                 "subject": f"{entity}/{uuid4()}",
                 "time": datetime.now(UTC),

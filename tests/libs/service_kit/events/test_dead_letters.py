@@ -53,7 +53,9 @@ async def relay(
     """A relay by HTTP to a running probe that has this consumer; the second refusal is the last."""
     async with AsyncExitStack() as stack:
         auth = await stack.enter_async_context(running_peer())
-        auth.script = [answer(200, {"access_token": make_token("events:deliver"), "expires_in": 900})]
+        auth.script = [
+            answer(200, {"access_token": make_token("events:deliver", client_id="budget-service"), "expires_in": 900})
+        ]
         url = await stack.enter_async_context(run_probe({AccountOpened: consumer}))
         probe = await stack.enter_async_context(ServiceClient("probe", url))
         account = ServiceAccount(await stack.enter_async_context(ServiceClient("auth", auth.url)), "probe", "secret")
@@ -101,7 +103,7 @@ async def test_an_event_that_its_consumer_refused_is_listed_and_replayed_with_on
     events = await dead(writing, destination)
     assert [event.event_id for event in events] == [first, second]
     found = events[0]
-    assert (found.type, found.source, found.place) == ("account.opened.v1", "probe-service", "outbox of probe")
+    assert (found.type, found.source, found.place) == ("account.opened.v1", "budget-service", "outbox of probe")
     assert (found.attempts, found.reason) == (2, "RuntimeError: a handler failed")
     assert (found.tenant_id, found.trace_id) == (str(tenant_id), TRACE)
     assert found.happened_at

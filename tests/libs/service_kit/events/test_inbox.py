@@ -265,9 +265,10 @@ async def app(service_settings: Settings) -> FastAPI:
 
 
 @pytest.fixture
-def sender(make_client: Callable[..., httpx.AsyncClient]) -> httpx.AsyncClient:
-    """A client that may deliver events."""
-    return make_client("events:deliver")
+def sender(anonymous: httpx.AsyncClient, make_token: Callable[..., str]) -> httpx.AsyncClient:
+    """The account of the service whose events these are."""
+    anonymous.headers["authorization"] = f"Bearer {make_token('events:deliver', client_id='budget-service')}"
+    return anonymous
 
 
 def documents(events: Sequence[CloudEvent]) -> list[dict[str, Any]]:
@@ -293,6 +294,50 @@ async def test_what_is_no_event_is_refused_by_itself(sender, count_notes, tenant
     assert await count_notes() == 1
 
 
+@pytest.mark.parametrize("changed", [{"source": "tenant-service"}, {"source": "budget-service ", "type": "x.new.v1"}])
+async def test_nobody_speaks_for_another_service(sender, count_notes, tenant_id, changed):
+    received = await sender.post(PATH, json=documents([envelope(tenant_id, **changed), envelope(tenant_id)]))
+    assert received.json() == {"refusals": ["the source is not the sender", None]}
+    assert await count_notes() == 1
+
+
+@pytest.mark.parametrize("client_id", [None, "auth-service"])
+async def test_a_sender_has_to_be_the_source(anonymous, make_token, count_notes, tenant_id, client_id):
+    headers = {"authorization": f"Bearer {make_token('events:deliver', client_id=client_id)}"}
+    received = await anonymous.post(PATH, json=documents([envelope(tenant_id)]), headers=headers)
+    assert received.json() == {"refusals": ["the source is not the sender"]}
+    assert await count_notes() == 0
+
+
+async def test_an_event_is_taken_only_from_a_service_that_publishes_its_type(
+    deliver, count_notes, superuser, tenant_id
+):
+    foreign = envelope(tenant_id, source="personnel-service")
+    for _ in range(2):
+        assert await deliver(foreign) == ["ForeignEvent: personnel-service publishes no such account.opened.v1"]
+    assert (await count_notes(), await superuser.fetch("select 1 from inbox where event_id = $1", foreign.id)) == (
+        0,
+        [],
+    )
+
+
+async def test_an_id_that_one_tenant_has_used_is_free_for_another(deliver, superuser, tenant_id):
+    mine, other = envelope(tenant_id), uuid4()
+    theirs = mine.model_copy(update={"tenantid": other})
+    assert await deliver(theirs) == [None]
+    assert await deliver(mine, theirs) == [None, None]
+    notes = await superuser.fetch("select tenant_id from notes where tenant_id = any($1)", [tenant_id, other])
+    assert sorted(row["tenant_id"] for row in notes) == sorted([tenant_id, other])
+
+
+async def test_one_id_of_two_tenants_in_one_batch_is_two_events(deliver, superuser, tenant_id):
+    mine, other = envelope(tenant_id, "bad"), uuid4()
+    theirs = mine.model_copy(update={"tenantid": other, "data": mine.data | {"code": "good"}})
+    assert await deliver(mine, theirs) == ["RuntimeError: a handler failed", None]
+    kept = await superuser.fetch("select tenant_id from inbox where event_id = $1", mine.id)
+    assert [row["tenant_id"] for row in kept] == [other]
+
+
 async def test_the_door_is_for_service_accounts(client, anonymous):
     for caller, status in ((anonymous, 401), (client, 403)):
         assert (await caller.post(PATH, json=[])).status_code == status
@@ -305,7 +350,9 @@ async def transport(
     """The way to a running probe, with the token of a service account."""
     async with AsyncExitStack() as stack:
         auth = await stack.enter_async_context(running_peer())
-        auth.script = [answer(200, {"access_token": make_token("events:deliver"), "expires_in": 900})]
+        auth.script = [
+            answer(200, {"access_token": make_token("events:deliver", client_id="budget-service"), "expires_in": 900})
+        ]
         url = await stack.enter_async_context(run_probe(HANDLERS))
         probe = await stack.enter_async_context(ServiceClient("probe", url))
         account = ServiceAccount(await stack.enter_async_context(ServiceClient("auth", auth.url)), "probe", "secret")

@@ -44,7 +44,7 @@ async def test_an_event_is_committed_with_its_tenant_and_actor(writing, stored, 
     (row,) = await stored()
     envelope = CloudEvent.model_validate_json(row["envelope"])
     assert (row["tenant_id"], row["event_id"]) == (tenant_id, envelope.id)
-    assert (envelope.tenantid, envelope.actorid, envelope.source) == (tenant_id, user_id, "probe-service")
+    assert (envelope.tenantid, envelope.actorid, envelope.source) == (tenant_id, user_id, "budget-service")
     assert (envelope.type, envelope.subject) == ("account.opened.v1", f"account/{happened.account_id}")
     assert AccountOpened.model_validate(envelope.data) == happened
 

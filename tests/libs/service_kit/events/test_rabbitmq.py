@@ -35,7 +35,7 @@ class Message:
         data = AccountOpened(account_id=uuid4(), code="a", name="A").model_dump(mode="json")
         event = CloudEvent(
             id=uuid4(),
-            source="probe",
+            source="budget-service",
             subject="a",
             type=AccountOpened.type,
             time=datetime.now(UTC),

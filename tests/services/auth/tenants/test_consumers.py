@@ -95,10 +95,10 @@ async def test_closing_an_active_tenant_ends_its_sessions_and_keeps_its_people(
 ):
     await make_user()
     await log_in()
-    assert await count(superuser, tenant_id) == [3, 1, 1, 1, 1]
+    assert await count(superuser, tenant_id) == [4, 2, 2, 1, 1]  # with the actor, who has a role
     await hear(TenantClosed)
     assert await row() == (code, "closed")
-    assert await count(superuser, tenant_id) == [3, 1, 1, 0, 0]
+    assert await count(superuser, tenant_id) == [4, 2, 2, 0, 0]
 
 
 @pytest.mark.parametrize("late", [TenantCreated, TenantActivated])

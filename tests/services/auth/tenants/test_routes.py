@@ -54,6 +54,15 @@ async def test_only_the_platforms_people_may(make_client, tenant):
     assert slug(await reader.post(path, json=WANTED)) == (403, "/problems/forbidden")
 
 
+async def test_who_no_longer_runs_the_platform_makes_no_administrators(platform, tenant, superuser):
+    path = f"/api/v1/tenants/{tenant}/admins"
+    assert (await platform.post(path, json=WANTED)).status_code == 201
+    await superuser.execute(
+        "update users set is_active = false where tenant_id = $1 and name = 'An actor'", PLATFORM_TENANT_ID
+    )
+    assert slug(await platform.post(path, json={**WANTED, "email": "b@c.example"})) == (403, "/problems/forbidden")
+
+
 async def test_an_unknown_or_closed_tenant_gets_none(platform, tenant, tenant_session):
     missing = (404, "/problems/tenant-not-found")
     assert slug(await platform.post(f"/api/v1/tenants/{uuid4()}/admins", json=WANTED)) == missing

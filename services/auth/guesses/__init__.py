@@ -1,0 +1,1 @@
+"""Guesses: how often somebody may be wrong about a password or a secret."""
