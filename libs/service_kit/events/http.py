@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from libs.contracts import CloudEvent
 from libs.observability.traces.clients import quietly
+from libs.service_kit.answers import Refused
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.client import Refused, ServiceClient
+from libs.service_kit.client import ServiceClient
 from libs.service_kit.events.inbox import Handlers, consume
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.service_account import ServiceAccount
