@@ -31,6 +31,7 @@ from libs.service_kit.idempotency import Replay
 from libs.service_kit.limits import RequestLimits
 from libs.service_kit.preconditions import describe_preconditions
 from libs.service_kit.settings import Loaded, ServiceSettings, load
+from libs.service_kit.shedding import LoadShedding
 from libs.service_kit.transactions import Sessions, create_sessions
 
 # Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
@@ -91,6 +92,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(RequestLimits)
+    app.add_middleware(LoadShedding)
     for router in (*routers, events_by_http.events_router(settings.name, handlers or {}), health_router(settings.name)):
         app.include_router(router)
     add_error_handlers(app, conflicts or {})
