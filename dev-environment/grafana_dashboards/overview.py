@@ -245,7 +245,7 @@ def saturation() -> Panels:
 def events() -> Panels:
     """Events between the services, and where they are not sent."""
     handled, failed = rate("events_consumed_total", JOB, "job"), rate("events_failed_total", JOB, "job")
-    opened = f'max by (job, target) (circuit_breaker_state{{{JOB}, circuit_breaker_state="opened"}})'
+    opened = f'1 - min by (job, target) (circuit_breaker_state{{{JOB}, circuit_breaker_state="closed"}})'
     return [
         graph(
             "Events published",

@@ -92,6 +92,7 @@ def dependencies() -> Panels:
             "1 while a dependency answers, and 0 while it does not.",
             "short",
             query(f"min by (instance, dependency) (dependency_up{{{PROCESS}}})", "{{instance}} {{dependency}}"),
+            width=8,
             top=1,
             links=FOLLOW,
         ),
@@ -100,6 +101,15 @@ def dependencies() -> Panels:
             "Requests and attempts of background work per second that failed because the dependency did not answer.",
             "ops",
             query(refused, "{{dependency}}"),
+            width=8,
+            links=FOLLOW,
+        ),
+        graph(
+            "Refused before they waited too long",
+            "Requests per second answered 503 because too many were waiting already, by what they would have waited for.",
+            "reqps",
+            query(rate("requests_shed_total", PROCESS, "queue"), "{{queue}}"),
+            width=8,
             links=FOLLOW,
         ),
         graph(

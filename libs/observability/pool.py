@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode
@@ -16,6 +16,7 @@ from .traces.clients import is_traced
 from .traces.scope import get_tracer
 
 WAIT_SPAN = "db.client.connection wait"
+Waited = TypeVar("Waited")
 _tracer = get_tracer(__name__)
 # A pool's logger is named after its class; SQLAlchemy keeps the loggers of its own classes as quiet as this.
 logging.getLogger(__name__).setLevel(logging.WARNING)
@@ -37,15 +38,16 @@ class MeasuredPool(AsyncAdaptedQueuePool):
 
     def connect(self) -> PoolProxiedConnection:
         """A connection of the pool, as soon as one is free."""
-        return super().connect() if self.checkedout() < self._limit else self._wait(super().connect)
+        return super().connect() if self.checkedout() < self._limit else self.waiting(super().connect)
 
-    def _wait(self, connect: Callable[[], PoolProxiedConnection]) -> PoolProxiedConnection:
+    def waiting(self, wait: Callable[[], Waited], in_vain: type[Exception] = PoolTimeout) -> Waited:
+        """Show this wait; `in_vain` is the error of one that ends without a connection."""
         span, started = self._span(), perf_counter()
         self._waiting.inc()
         try:
-            return connect()
+            return wait()
         except BaseException as error:
-            if isinstance(error, PoolTimeout):
+            if isinstance(error, in_vain):
                 self._timeouts.inc()
             span.set_status(Status(StatusCode.ERROR))
             span.set_attribute("error.type", type_name(error))

@@ -29,6 +29,7 @@ from libs.service_kit.preconditions import describe_preconditions
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.server import run
 from libs.service_kit.settings import Loaded, ServiceSettings, load
+from libs.service_kit.shedding import LoadShedding
 from libs.service_kit.transactions import Sessions, create_sessions
 
 
@@ -85,6 +86,7 @@ def create_app(
         # FastAPI's own spans, metrics and logs cost twice as much as the one middleware of observability.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.add_middleware(LoadShedding)
     for router in (*routers, events_by_http.events_router(settings.name, handlers or {}), health_router(settings.name)):
         app.include_router(router)
     add_error_handlers(app, conflicts or {})

@@ -14,8 +14,9 @@ from fastapi.security import HTTPBearer
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.observability import bind
 from libs.service_kit import availability
-from libs.service_kit.client import Refused
+from libs.service_kit.answers import Refused
 from libs.service_kit.errors import Forbidden, ServiceError, Unauthorized, Unavailable
+from libs.service_kit.shares import TENANT
 
 ISSUER = "all-erp-auth"
 AUDIENCE = "all-erp"
@@ -152,6 +153,7 @@ async def identify(request: Request) -> Principal:
             raise Unauthorized("An access token is needed.", headers={"WWW-Authenticate": "Bearer"})
         known = request.scope[_CALLER] = await verify(token.strip(), request.state.keys)
         bind(tenant_id=str(known.tenant_id), user_id=str(known.id))
+        TENANT.set(known.tenant_id)
     return known
 
 

@@ -12,7 +12,6 @@ from asyncpg.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
 )
 from prometheus_client import Counter, Gauge
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from libs.observability import get_logger
 from libs.observability.errors import type_name
@@ -22,7 +21,7 @@ log = get_logger(__name__)
 
 REPEAT_SECONDS = 60.0
 SETTLED_SECONDS = 5.0
-"""How long nothing must have failed before a success counts: a full pool serves some requests and refuses others."""
+"""How long nothing must have failed before a success counts: a server that is full serves some and refuses others."""
 AWAY = ("08", "53300", "57P01", "57P02", "57P03")
 """SQLSTATEs of a server that does not let anybody in: connection, too many of them, shutdown or start."""
 REFUSED_NOW = ("40001", "40P01", "53", "55P03")
@@ -117,18 +116,16 @@ class Failures:
         self._said.clear()
 
 
-DATABASE, POOL = Dependency("database"), Dependency("database pool")
+DATABASE = Dependency("database")
 REFUSALS = Failures("the database refused the transaction")
 
 
 def note(error: BaseException) -> bool:
     """Report a transient error of the database; False if the error is of another kind.
 
-    A database that is away, a pool that is full and transactions that are refused are each a line, and then a count.
+    A database that is away and transactions that are refused are each a line, and then a count.
     """
-    if isinstance(error, PoolTimeout):
-        POOL.failed(error)
-    elif (isinstance(error, OSError) and error.filename is None) or _says(error, AWAY):
+    if (isinstance(error, OSError) and error.filename is None) or _says(error, AWAY):
         DATABASE.failed(error)
     elif is_passing(error):
         REFUSALS.tell(error)
@@ -157,7 +154,6 @@ def _says(error: BaseException, states: tuple[str, ...]) -> bool:
 def database_answered() -> None:
     """Report that the database has answered, on a connection of the pool."""
     DATABASE.answered()
-    POOL.answered()
 
 
 def brief(error: BaseException) -> dict[str, str]:

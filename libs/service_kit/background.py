@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.observability import get_logger
 from libs.service_kit import availability, migrations
+from libs.service_kit.errors import ServiceError
 from libs.service_kit.transactions import Sessions
 
 log = get_logger(__name__)
@@ -38,7 +39,7 @@ async def run_background(
 
 
 async def _until_migrated(service: str, engine: AsyncEngine) -> None:
-    failures, is_told = availability.Failures("waiting for the database"), False
+    failures, is_told = availability.Failures("waiting for the database", ServiceError), False
     while True:
         try:
             async with engine.connect() as connection:
@@ -56,7 +57,7 @@ async def _until_migrated(service: str, engine: AsyncEngine) -> None:
 
 
 async def _keep_running(name: str, run: Background, sessions: Sessions) -> None:
-    failures = availability.Failures("background work failed and starts again")
+    failures = availability.Failures("background work failed and starts again", ServiceError)
     while True:
         try:
             await run(sessions)

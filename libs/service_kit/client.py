@@ -2,39 +2,40 @@
 
 From the outside in: a place among the calls of this process, a deadline, the retries, the breaker, and one attempt with
 its own time-outs. httpx2 is the maintained fork of httpx with the same interface; with twenty concurrent calls the pool of
-httpx 0.28 uses three times as much CPU, because it examines every waiting call whenever one ends. Only this module imports
-it.
+httpx 0.28 uses three times as much CPU, because it examines every waiting call whenever one ends. Only this module and
+`answers` import it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import httpx2 as http
-import orjson
 import stamina
 from prometheus_client import Counter, Enum, Histogram
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, OpenedState
 
 from libs.observability import get_logger
 from libs.observability.traces.clients import URL_TEMPLATE
+from libs.service_kit.answers import RETRIED, Answer, Failed, Read, Refused, is_theirs, read_answer
+from libs.service_kit.breaker import CLOSED, HALF_OPENED, OPENED, Breaker, Opened
 from libs.service_kit.errors import Unavailable
+from libs.service_kit.lateness import Lateness
 from libs.service_kit.settings import ServiceUrls
+from libs.service_kit.shares import TENANT, Overloaded, Shares
 
 log = get_logger(__name__)
 # Its own line of a retry does not say which service was called.
 stamina.instrumentation.set_on_retry_hooks(())
 
 DEADLINE_SECONDS = 3.0
-# As many as the other service has database connections. Further calls would only wait there, and a call that waits too
-# long there counts for the breaker. A call that waits here, at most for its deadline, does not.
+# As many as the other service has database connections: further calls would only wait there, and be its failure. Here
+# each tenant's calls wait in a line of their own, for half of the deadline at most.
 CALLS_AT_ONCE = 10
 ATTEMPTS = 3
-BREAKER_FAILURES = 5
-BREAKER_SECONDS = 10.0
+LATE_SHARE = 0.5
+"""If the event loop was late for this share of an attempt, its time-out says nothing about the other side."""
 JSON = "application/json"
 # The longest answers are those to a batch of events.
 LARGEST_ANSWER = 4 * 1024 * 1024
@@ -47,8 +48,9 @@ BREAKER_STATE = Enum(
     ["target"],
     states=[CLOSED, HALF_OPENED, OPENED],
 )
-OUTCOMES = ("ok", "refused", "failed", "short_circuit", "cancelled")
-"""In this order: a usable answer; a 4xx; no usable answer in time; no call, since the breaker is open; the caller left."""
+OUTCOMES = ("ok", "refused", "failed", "short_circuit", "busy", "cancelled")
+"""In this order: a usable answer; a refusal; no usable answer in time; no call, since the breaker is open; no call,
+since too many wait to make one; the caller left."""
 CALLS = Histogram(
     "service_call_duration_seconds",
     "Duration of calls to another service by outcome, all attempts together, in seconds",
@@ -58,38 +60,12 @@ CALLS = Histogram(
 RETRIES = Counter("service_call_retries_total", "Attempts to call another service after one that failed", ["target"])
 
 
-class Refused(Exception):
-    """The other service answered 4xx: its status and its problem document."""
-
-    def __init__(self, status: int, document: dict[str, Any]) -> None:
-        super().__init__(f"{status} {document.get('type')}")
-        self.status = status
-        self.document = document
-
-
-class _Failed(Exception):
-    """An unusable answer, which counts for the breaker and is retried: 5xx, a redirect, or a success without its JSON."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-Answer = TypeVar("Answer")
-Read = Callable[[Any], Answer]
-"""Returns what a caller needs from the JSON of an answer, which counts as unusable if that is not in it."""
-
-
 class _Call(NamedTuple):
     method: str
     path: str
     route: str
     attempts: int
     read: Read[Any]
-
-
-# Whatever httpx raises for a request: no connection, a broken answer, a body that cannot be decoded.
-RETRIED = (http.RequestError, _Failed)
 
 
 class ServiceClient:
@@ -101,30 +77,30 @@ class ServiceClient:
         """`deadline`: the seconds that a call may take, all attempts included, once it has one of the places."""
         self.target = target
         self._deadline = deadline
-        self._places = asyncio.Semaphore(calls_at_once)
+        self._shares = Shares(target, calls_at_once, deadline / 2)
         self._http = http.AsyncClient(
             base_url=base_url,
-            timeout=http.Timeout(deadline * 2 / 3, connect=0.5, pool=0.5),
-            limits=http.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+            # Nobody waits for a connection there: whoever has a place gets one.
+            timeout=http.Timeout(deadline * 2 / 3, connect=0.5, pool=None),
+            limits=http.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS),
             # A TLS context takes 17 ms and 2 MB; plain HTTP needs none, and redirects are not followed.
             verify=base_url.startswith("https:"),
             # A proxy in the environment is for the web, and would get the caller's token.
             trust_env=False,
         )
-        self._breakers = AsyncCircuitBreakerFactory(default_threshold=BREAKER_FAILURES, default_ttl=BREAKER_SECONDS)
-        self._breakers.add_listener(self._show_state)
+        self._breaker = Breaker(self._show_state)
+        self._lateness = Lateness()
         BREAKER_STATE.labels(target).state(CLOSED)
         self._told = CLOSED
         RETRIES.labels(target)
         for outcome in OUTCOMES:
             CALLS.labels(target, outcome)
 
-    def _show_state(self, name: str, kind: str, event: Any) -> None:
-        if kind == "state_changed":
-            BREAKER_STATE.labels(self.target).state(event.state)
-            if event.state not in (HALF_OPENED, self._told):  # each trial that fails opens it once more
-                self._told = event.state
-                log.warning("circuit breaker changed", target=self.target, state=event.state)
+    def _show_state(self, state: str) -> None:
+        BREAKER_STATE.labels(self.target).state(state)
+        if state not in (HALF_OPENED, self._told):  # each trial that fails opens it once more
+            self._told = state
+            log.warning("circuit breaker changed", target=self.target, state=state)
 
     async def __aenter__(self) -> "ServiceClient":
         return self
@@ -146,18 +122,18 @@ class ServiceClient:
         headers = {"content-type": content_type}
         return await self._call(_Call("POST", path, path, 1, read), token, json=json, headers=headers)
 
-    async def _call(self, call: "_Call", token: str | None, **request: Any) -> Any:
+    async def _call(self, call: _Call, token: str | None, **request: Any) -> Any:
         """Count, time and, if it fails, log a call."""
         headers = {**request.pop("headers", {}), **({"authorization": f"Bearer {token}"} if token else {})}
         started, outcome, tried = perf_counter(), "failed", 0
         try:
-            async with self._place(), asyncio.timeout(self._deadline):
+            async with self._shares.place(TENANT.get()), asyncio.timeout(self._deadline) as deadline:
                 async for attempt in stamina.retry_context(
                     on=RETRIED, attempts=call.attempts, wait_initial=0.05, wait_max=0.5, wait_jitter=0.1
                 ):
                     tried = attempt.num
                     with attempt:
-                        answer = await self._attempt(call, tried, headers=headers, **request)
+                        answer = await self._attempt(call, tried, deadline, headers=headers, **request)
                         outcome = "ok"
                         return answer
         except Refused:
@@ -166,8 +142,11 @@ class ServiceClient:
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
-        except (*RETRIED, OpenedState, TimeoutError) as error:
-            if isinstance(error, OpenedState):
+        except Overloaded:
+            outcome = "busy"
+            raise
+        except (*RETRIED, Opened, TimeoutError) as error:
+            if isinstance(error, Opened):
                 outcome = "short_circuit"  # counted only: one line has said that the breaker opened
             else:
                 log.warning("call failed", **self._facts(call, tried, error))
@@ -178,32 +157,28 @@ class ServiceClient:
             CALLS.labels(self.target, outcome).observe(perf_counter() - started)
         raise AssertionError("an attempt returns or raises")
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncGenerator[None]:
-        async with asyncio.timeout(self._deadline):
-            await self._places.acquire()
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    async def _attempt(self, call: "_Call", number: int, **request: Any) -> Any:
+    async def _attempt(self, call: _Call, number: int, deadline: asyncio.Timeout, **request: Any) -> Any:
         if number > 1:
             RETRIES.labels(self.target).inc()
-        try:
-            async with await self._breakers.get_breaker(self.target):
-                status, content = await self._exchange(call, **request)
-                if status < 400:
-                    return _read(call.read, status, content)
-                if status >= 500:
-                    raise _Failed(status)
-        except RETRIED as error:
-            if number < call.attempts:
-                log.warning("call is tried again", **self._facts(call, number, error))
-            raise
-        raise Refused(status, _problem(content))
+        is_trial, began = self._breaker.admit(), perf_counter()
+        with self._lateness.watched() as lost:
+            try:
+                answer = read_answer(call.read, *await self._exchange(call, **request))
+            except Refused:
+                self._breaker.answered()
+                raise
+            except BaseException as error:
+                if is_theirs(error, lost() > LATE_SHARE * (perf_counter() - began), deadline):
+                    self._breaker.failed(is_trial)
+                else:
+                    self._breaker.left(is_trial)
+                if isinstance(error, RETRIED) and number < call.attempts:
+                    log.warning("call is tried again", **self._facts(call, number, error))
+                raise
+        self._breaker.answered()
+        return answer
 
-    async def _exchange(self, call: "_Call", **request: Any) -> tuple[int, bytes]:
+    async def _exchange(self, call: _Call, **request: Any) -> tuple[int, bytes]:
         """The status and the body of the answer. Of a body that is too long, the beginning, which is no JSON."""
         content = bytearray()
         extensions = {URL_TEMPLATE: call.route}
@@ -214,9 +189,9 @@ class ServiceClient:
                     break
         return response.status_code, bytes(content)
 
-    def _facts(self, call: "_Call", tried: int, error: Exception) -> dict[str, Any]:
+    def _facts(self, call: _Call, tried: int, error: Exception) -> dict[str, Any]:
         facts = {"target": self.target, "method": call.method, "route": call.route, "attempt": tried}
-        if isinstance(error, _Failed):  # 200 is a success without the JSON that was asked for
+        if isinstance(error, Failed):  # 200 is a success without the JSON that was asked for
             return {**facts, "status_code": error.status}
         return {**facts, "reason": type(error).__name__}
 
@@ -230,21 +205,3 @@ async def open_clients(
         yield {
             name: await opened.enter_async_context(ServiceClient(name, urls.of(name), deadline)) for name in services
         }
-
-
-def _read(read: Read[Answer], status: int, content: bytes) -> Answer:
-    """What the caller needs of a success. A proxy in between may answer with something else."""
-    if not 200 <= status < 300:  # redirects are not followed
-        raise _Failed(status)
-    try:
-        return read(orjson.loads(content))
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise _Failed(status) from error
-
-
-def _problem(content: bytes) -> dict[str, Any]:
-    """The problem document of a refusal, empty if there is none."""
-    with suppress(ValueError):
-        if isinstance(document := orjson.loads(content), dict):
-            return cast("dict[str, Any]", document)
-    return {}

@@ -9,9 +9,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from libs.observability.pool import MeasuredPool
 from libs.observability.sql import instrument_engine, timed
 from libs.service_kit import tenancy
+from libs.service_kit.fair_pool import FairPool
 from libs.service_kit.settings import DatabaseSettings
 
 LOCK_TIMEOUT = "5s"
@@ -19,9 +19,9 @@ LOCK_TIMEOUT = "5s"
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """The pool of the requests. When all connections are in use, a request waits, and after the time-out gets a 503."""
+    """The pool of the requests, which tenants share fairly. Who would wait longer than the time-out gets a 503 at once."""
     name = make_url(settings.url.get_secret_value()).database
-    engine = create_pool(settings, settings.pool_size, poolclass=MeasuredPool, pool_logging_name=name)
+    engine = create_pool(settings, settings.pool_size, poolclass=FairPool, pool_logging_name=name)
     instrument_engine(engine, max_overflow=0)
     return engine
 

@@ -19,7 +19,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import RouteContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
@@ -166,7 +165,7 @@ def problem_types(route: RouteContext) -> list[str]:
 
 PROBLEM_TYPES = "x-problem-types"
 """The member of a documented response that names the types which it may have."""
-USUAL_TYPES = ("unauthorized", "forbidden", "invalid-input", "unavailable", "internal-server-error")
+USUAL_TYPES = ("unauthorized", "forbidden", "invalid-input", "unavailable", "overloaded", "internal-server-error")
 PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROBLEM_SCHEMA = {
     "type": "object",
@@ -230,7 +229,6 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
         return problem(known.status, known.slug(), detail=known.detail)
 
     @app.exception_handler(DBAPIError)
-    @app.exception_handler(PoolTimeout)
     @app.exception_handler(OSError)
     async def unavailable(_: Request, error: Exception) -> Response:
         if not availability.note(error):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from libs.contracts import CloudEvent
 from libs.observability import get_logger
 from libs.service_kit import availability
+from libs.service_kit.errors import ServiceError
 from libs.service_kit.events.inbox import Handlers, consume
 from libs.service_kit.transactions import Sessions
 
@@ -34,7 +35,7 @@ class Consumer:
         self._place = partial(_queue_place, service)
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
-        self._failures = availability.Failures("event could not be committed")
+        self._failures = availability.Failures("event could not be committed", ServiceError)
 
     async def run(self, queue: AbstractRobustQueue) -> None:
         """Consume until cancelled, then finish the events that have begun, so that none of them is redelivered."""

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from libs.contracts import CloudEvent
 from libs.observability import get_logger
 from libs.observability.traces.clients import quietly
+from libs.service_kit.answers import Refused
 from libs.service_kit.auth import Principal, requires
-from libs.service_kit.client import Refused, ServiceClient
+from libs.service_kit.client import ServiceClient
 from libs.service_kit.events.inbox import Handlers, consume
 from libs.service_kit.limits import MAX_BODY_BYTES, MAX_VALUES, LimitedRoute
 from libs.service_kit.routing import NounRouter

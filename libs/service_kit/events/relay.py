@@ -20,7 +20,7 @@ from sqlalchemy.sql import literal
 from libs.observability import get_logger
 from libs.observability.messaging import Message, sending
 from libs.service_kit import availability
-from libs.service_kit.client import Refused
+from libs.service_kit.answers import Refused
 from libs.service_kit.database import as_relay, execute
 from libs.service_kit.errors import ServiceError
 from libs.service_kit.events.metrics import COUNTERS, DEAD

@@ -5,8 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from libs.observability import get_logger
+from libs.service_kit.answers import Refused
 from libs.service_kit.auth import Principal
-from libs.service_kit.client import Refused, ServiceClient
+from libs.service_kit.client import ServiceClient
 from libs.service_kit.errors import Unavailable
 from services.budget.expenditures.errors import NotAnEmployee
 

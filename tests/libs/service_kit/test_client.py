@@ -2,25 +2,25 @@
 
 import asyncio
 import gzip
+import resource
+import time
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prometheus_client import REGISTRY
 from stack.ports import free_port
 
-from libs.service_kit import service_account
-from libs.service_kit.client import (
-    ATTEMPTS,
-    BREAKER_FAILURES,
-    BREAKER_SECONDS,
-    LARGEST_ANSWER,
-    OUTCOMES,
-    Refused,
-    ServiceClient,
-)
+from libs.service_kit import breaker, service_account
+from libs.service_kit.answers import Refused
+from libs.service_kit.breaker import FAILURES as BREAKER_FAILURES
+from libs.service_kit.breaker import LONGEST_PAUSE_SECONDS
+from libs.service_kit.client import ATTEMPTS, LARGEST_ANSWER, OUTCOMES, ServiceClient
 from libs.service_kit.errors import Unavailable
 from libs.service_kit.service_account import ServiceAccount
+from libs.service_kit.shares import TENANT, Overloaded
+from tests.fixtures.waiting import eventually_async
 from tests.libs.service_kit.sockets import DROP, HANG, Peer, answer, running_peer
 
 
@@ -179,7 +179,7 @@ async def test_a_service_that_is_not_there_is_unavailable():
 
 async def test_the_breaker_opens_and_spares_the_service_and_closes_again(client, peer, monkeypatch, caplog):
     now = 1000.0
-    monkeypatch.setattr("purgatory.domain.model.time", type("Clock", (), {"time": staticmethod(lambda: now)}))
+    monkeypatch.setattr(breaker, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
     assert state() == "closed"
     peer.script = [answer(500)] * BREAKER_FAILURES
     for _ in range(BREAKER_FAILURES):
@@ -191,13 +191,13 @@ async def test_the_breaker_opens_and_spares_the_service_and_closes_again(client,
             await call("/", as_it_is)
     assert len(peer.requests) == BREAKER_FAILURES
 
-    now += BREAKER_SECONDS + 1
+    now += LONGEST_PAUSE_SECONDS
     peer.script = [answer(500)]
     with pytest.raises(Unavailable):
         await client.post("/", as_it_is)
     assert state() == "opened"
 
-    now += BREAKER_SECONDS + 1
+    now += LONGEST_PAUSE_SECONDS
     assert await client.post("/", as_it_is) == {}
     assert state() == "closed"
     changes = [vars(each)["_fields"]["state"] for each in caplog.records if each.msg == "circuit breaker changed"]
@@ -205,19 +205,89 @@ async def test_the_breaker_opens_and_spares_the_service_and_closes_again(client,
 
 
 async def test_calls_beyond_the_limit_wait_for_a_place(peer):
-    async with ServiceClient("peer", peer.url, calls_at_once=3) as client:
+    async with ServiceClient("peer", peer.url, calls_at_once=6) as client:
         assert await asyncio.gather(*(client.get("/", as_it_is) for _ in range(30))) == [{}] * 30
     assert (len(peer.requests), peer.connections) == (30, 3)
 
 
 async def test_a_call_that_has_waited_in_vain_is_no_failure_of_the_service(peer):
     peer.script = [HANG] * ATTEMPTS
+    before = calls("busy", "peer") or 0
     async with ServiceClient("peer", peer.url, deadline=0.5, calls_at_once=1) as client:
-        calls = (client.get("/", as_it_is) for _ in range(3 * BREAKER_FAILURES))
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-    assert Unavailable in {type(each) for each in answers}
-    assert len(peer.requests) < BREAKER_FAILURES
+        waiting = (client.get("/", as_it_is) for _ in range(3 * BREAKER_FAILURES))
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+    busy = [each for each in answers if isinstance(each, Overloaded)]
+    assert len(peer.requests) < BREAKER_FAILURES < len(busy) == (calls("busy", "peer") or 0) - before
+    assert busy[0].headers["Retry-After"]
     assert state() == "closed"
+
+
+async def test_calls_of_a_busy_tenant_hold_up_no_other(peer):
+    async def of_tenant(tenant: UUID) -> object:
+        TENANT.set(tenant)
+        return await client.get("/", as_it_is)
+
+    peer.script = [HANG] * 100
+    async with ServiceClient("peer", peer.url, calls_at_once=4) as client, asyncio.TaskGroup() as group:
+        flood = [group.create_task(of_tenant(UUID(int=1))) for _ in range(20)]
+        await eventually_async(peer.asked, 10)
+        peer.script = []
+        assert await asyncio.create_task(of_tenant(UUID(int=2))) == {}
+        for call in flood:
+            call.cancel()
+    assert len(peer.requests) == 4 // 2 + 1
+
+
+async def test_calls_that_their_callers_leave_open_no_breaker(client, peer):
+    peer.script = [HANG] * (2 * BREAKER_FAILURES)
+    for number in range(2 * BREAKER_FAILURES):
+        call = asyncio.create_task(client.get("/", as_it_is))
+
+        async def has_come(most: int = number) -> bool:
+            return len(peer.requests) > most
+
+        await eventually_async(has_come, 10)
+        call.cancel()
+        await asyncio.wait([call])
+    assert state() == "closed"
+
+
+async def test_time_outs_while_our_own_loop_is_busy_open_no_breaker(peer):
+    """The answers are there in time, but nobody has time to read them."""
+    async with ServiceClient("peer", peer.url, deadline=0.15) as client, asyncio.TaskGroup() as group:
+        busy = group.create_task(hog())
+        posts = (client.post("/", as_it_is) for _ in range(2 * BREAKER_FAILURES))
+        answers = await asyncio.gather(*posts, return_exceptions=True)
+        busy.cancel()
+    assert sum(isinstance(each, Unavailable) for each in answers) >= BREAKER_FAILURES
+    assert state() == "closed"
+
+
+async def hog() -> None:
+    """Leave the loop hardly any time for others."""
+    while True:
+        time.sleep(0.1)
+        await asyncio.sleep(0)
+
+
+async def test_a_lack_of_our_own_file_descriptors_opens_no_breaker(client):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        posts = (client.post("/", as_it_is) for _ in range(2 * BREAKER_FAILURES))
+        answers = await asyncio.gather(*posts, return_exceptions=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert {type(each) for each in answers} == {Unavailable}
+    assert state() == "closed"
+
+
+async def test_a_service_that_says_it_has_too_much_to_do_is_left_alone_and_has_not_failed(client, peer):
+    peer.script = [answer(503, {"type": "/problems/overloaded"})] * (2 * BREAKER_FAILURES)
+    for _ in range(2 * BREAKER_FAILURES):
+        with pytest.raises(Refused):
+            await client.get("/", as_it_is)
+    assert (len(peer.requests), state()) == (2 * BREAKER_FAILURES, "closed")
 
 
 async def test_refusals_open_no_breaker(client, peer):
@@ -255,7 +325,7 @@ async def test_calls_are_counted_by_their_outcome_from_the_start(peer):
         for _ in range(BREAKER_FAILURES + 1):
             with pytest.raises(Unavailable):
                 await client.post("/", as_it_is)
-    assert [calls(outcome, "counted") for outcome in OUTCOMES] == [1, 1, BREAKER_FAILURES, 1, 0]
+    assert [calls(outcome, "counted") for outcome in OUTCOMES] == [1, 1, BREAKER_FAILURES, 1, 0, 0]
     assert REGISTRY.get_sample_value("service_call_retries_total", {"target": "counted"}) == 1
 
 

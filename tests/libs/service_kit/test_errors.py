@@ -188,7 +188,7 @@ async def test_a_pool_without_a_free_connection_is_503(
             await superuser.execute("lock table notes")
             first = asyncio.create_task(client.get(NOTES))
             await until_somebody_waits(superuser)
-            assert_problem(await client.get(NOTES), 503, "unavailable")
+            assert_problem(await client.get(NOTES), 503, "overloaded")
             # A full pool is no database that is away: other replicas would get this one's requests, and be full too.
             assert (await client.get("/health/ready")).json() == {"status": "ready"}
         assert (await first).status_code == 200
@@ -388,7 +388,7 @@ async def test_the_wrong_fields_are_named_in_the_line_without_what_they_hold(cli
 
 
 async def test_the_problems_that_a_route_documents_are_counted_from_0(client):
-    for code in ("note-code-taken", "unauthorized", "forbidden", "invalid-input", "unavailable"):
+    for code in ("note-code-taken", "unauthorized", "forbidden", "invalid-input", "unavailable", "overloaded"):
         assert REGISTRY.get_sample_value("http_problems_total", {"handler": NOTES, "type": code}) is not None
     for handler in ("/health/ready", "/docs"):
         assert REGISTRY.get_sample_value("http_problems_total", {"handler": handler, "type": "unavailable"}) is None

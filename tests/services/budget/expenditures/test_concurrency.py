@@ -1,11 +1,13 @@
-"""Two hundred approvals at once, through the real services and the real database, never overspend."""
+"""Many approvals at once, through the real services and the real database, never overspend and hold up no other tenant."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import httpx
+from prometheus_client import REGISTRY
 
 from libs.contracts.budget import ExpenditureApproved
 
@@ -37,3 +39,16 @@ async def test_two_hundred_approvals_at_once_never_overspend(
     approved = "select sum(amount) from expenditures where tenant_id = $1 and status = 'approved'"
     assert await superuser.fetchval(approved, tenant_id) == 994
     assert len(await published(ExpenditureApproved)) == 142
+
+
+async def test_one_tenants_approvals_at_once_refuse_no_other_tenant(manager, make_request, make_client, approve):
+    """Personnel has not failed, however many wait to ask it."""
+    requested = [await make_request("1.00") for _ in range(200)]
+    other = make_client(tenant_id=uuid4())
+    approvals = [asyncio.create_task(approve(manager, each)) for each in requested]
+    while not all(task.done() for task in approvals):
+        assert (await other.get("/api/v1/allocations")).status_code == 200
+    refused = {task.result().json()["type"] for task in approvals if task.result().status_code != 200}
+    assert refused <= {"/problems/overloaded"}
+    labels = {"target": "personnel", "circuit_breaker_state": "closed"}
+    assert REGISTRY.get_sample_value("circuit_breaker_state", labels) == 1
