@@ -192,7 +192,15 @@ def people() -> Panels:
             decimals=0,
             height=8,
         ),
-        graph("Hires", "People hired per second.", "ops", query(rate("personnel_hires_total"), "Hires"), width=8),
+        graph(
+            "Hires, transfers, departures",
+            "People per second who are hired, go to another department, or get a last day.",
+            "ops",
+            query(rate("personnel_hires_total"), "Hires"),
+            query(rate("personnel_transfers_total"), "Transfers"),
+            query(rate("personnel_departures_total"), "Departures"),
+            width=8,
+        ),
         graph(
             "Audit trail",
             "Entries per second, by type of event, from all services.",

@@ -107,6 +107,22 @@ def hire(admin: Actor, number: str, person: Person, department_id: str, user_id:
     return admin.create("personnel", "/api/v1/employees", wanted | ({"user_id": user_id} if user_id else {}))
 
 
+def transfer(admin: Actor, hired: Answer, department_id: str) -> Answer:
+    """An administrator transfers an employee, as hired, to another department from today on."""
+    wanted = {"department_id": department_id, "starts_on": today()}
+    return _move(admin, hired, "transfer", wanted)
+
+
+def leave(admin: Actor, hired: Answer) -> Answer:
+    """An administrator makes today the last day of an employee, as hired."""
+    return _move(admin, hired, "leave", {"ends_on": today()})
+
+
+def _move(admin: Actor, hired: Answer, verb: str, wanted: dict[str, str]) -> Answer:
+    path = f"/api/v1/employees/{hired.body['id']}/{verb}"
+    return admin.call("personnel", "POST", path, json=wanted, if_match=hired.etag, expect=200)
+
+
 def open_fiscal_year(admin: Actor) -> Answer:
     """An administrator opens the current calendar year as a fiscal year."""
     year = this_year()
@@ -189,3 +205,8 @@ def until(service: str, look: Callable[[], Found | None], seconds: float, failur
 def this_year() -> int:
     """The current year in UTC."""
     return datetime.now(UTC).year
+
+
+def today() -> str:
+    """Today in UTC, the date by which personnel decides who is employed."""
+    return datetime.now(UTC).date().isoformat()

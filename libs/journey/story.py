@@ -58,7 +58,8 @@ def play(api: Api, platform: Actor, company: Company, report: Report = quiet) ->
         departments=_build_departments(admin, company, noted),
         traces=traces,
     )
-    _hire_everybody(tenant, {company.manager: manager_id, company.member: member_id}, noted)
+    staff = _hire_everybody(tenant, {company.manager: manager_id, company.member: member_id}, noted)
+    _move_people(tenant, staff, noted)
     _plan_budget(tenant, noted)
     _refuse_what_must_be_refused(tenant, noted)
     spend(tenant, Random(company.code), noted)
@@ -114,12 +115,22 @@ def _build_departments(admin: Actor, company: Company, noted: Callable[..., Answ
     return ids
 
 
-def _hire_everybody(tenant: Tenant, logins: dict[Person, str], noted: Callable[..., Answer]) -> None:
+def _hire_everybody(tenant: Tenant, logins: dict[Person, str], noted: Callable[..., Answer]) -> list[Answer]:
+    hired: list[Answer] = []
     everybody = (tenant.company.manager, tenant.company.member, *tenant.company.staff)
     for number, person in enumerate(everybody, start=1):
         department_id = tenant.departments[person.department]
         answer = steps.hire(tenant.admin, f"E{number:04}", person, department_id, logins.get(person))
-        noted(tenant.admin.name, f"hires {person.name} as {person.title.lower()}", answer)
+        hired.append(noted(tenant.admin.name, f"hires {person.name} as {person.title.lower()}", answer))
+    return hired[-len(tenant.company.staff) :]
+
+
+def _move_people(tenant: Tenant, staff: list[Answer], noted: Callable[..., Answer]) -> None:
+    admin, moved, leaver = tenant.admin, staff[0], staff[-1]
+    home = moved.body["appointments"][0]["department_id"]
+    elsewhere = next(each for each in tenant.departments.values() if each != home)
+    noted(admin.name, f"transfers {moved.body['name']}", steps.transfer(admin, moved, elsewhere))
+    noted(admin.name, f"lets {leaver.body['name']} go: today is the last day", steps.leave(admin, leaver))
 
 
 def _plan_budget(tenant: Tenant, noted: Callable[..., Answer]) -> None:
