@@ -150,6 +150,7 @@ def budget() -> Panels:
             "Expenditures per second, by decision. A rule refuses them, for example when too little money is left.",
             "ops",
             query(rate("budget_expenditures_total", "", "decision"), "{{decision}}"),
+            width=8,
             links=follow,
         ),
         number(
@@ -175,6 +176,14 @@ def budget() -> Panels:
             "Expenditures approved in the selected time range.",
             "short",
             total("budget_expenditures_total", 'decision="approved"'),
+            decimals=0,
+            height=8,
+        ),
+        number(
+            "Transfers",
+            "Transfers between allocations in the selected time range.",
+            "short",
+            total("budget_transfers_total"),
             decimals=0,
             height=8,
         ),

@@ -141,6 +141,12 @@ def allocate(admin: Actor, fiscal_year_id: str, account_id: str, amount: str) ->
     return admin.create("budget", "/api/v1/allocations", wanted)
 
 
+def transfer_money(admin: Actor, from_id: str, to_id: str, amount: str, reason: str) -> Answer:
+    """An administrator moves money from one allocation to another."""
+    wanted = {"from_allocation_id": from_id, "to_allocation_id": to_id, "amount": amount, "reason": reason}
+    return admin.create("budget", "/api/v1/transfers", wanted)
+
+
 def request_expenditure(member: Actor, allocation_id: str, amount: str, purpose: str) -> Answer:
     """An employee requests an expenditure."""
     wanted = {"allocation_id": allocation_id, "amount": amount, "purpose": purpose}

@@ -141,6 +141,9 @@ def _plan_budget(tenant: Tenant, noted: Callable[..., Answer]) -> None:
         allocation = steps.allocate(admin, year.body["id"], account.body["id"], amount)
         tenant.allocations[code] = allocation.body["id"]
         noted(admin.name, f"allocates {amount} to it", allocation)
+    giving, taking = list(tenant.allocations.values())[-2:]
+    moved = steps.transfer_money(admin, giving, taking, "1000.00", "More people to train than machines to buy")
+    noted(admin.name, "moves 1000.00 from the second account to the third", moved)
 
 
 def _refuse_what_must_be_refused(tenant: Tenant, noted: Callable[..., Answer]) -> None:
