@@ -137,6 +137,14 @@ def tenants() -> Panels:
             width=8,
             links=follow,
         ),
+        graph(
+            "Suspended and resumed",
+            "Tenants that were suspended, and those that go on, in each interval.",
+            "short",
+            query("sum by (turn) (increase(tenants_turned_total[$__rate_interval]))", "{{turn}}"),
+            width=24,
+            links=follow,
+        ),
     ]
 
 

@@ -71,6 +71,29 @@ def wait_until_active(platform: Actor, tenant_id: str) -> Answer:
     return answer
 
 
+def suspend(platform: Actor, tenant_id: str, reason: str) -> Answer:
+    """The platform's administrator suspends a tenant."""
+    path = f"/api/v1/tenants/{tenant_id}/suspend"
+    return platform.call("tenant", "POST", path, json={"reason": reason}, if_match="*", expect=200)
+
+
+def resume(platform: Actor, tenant_id: str) -> Answer:
+    """The platform's administrator lets a suspended tenant go on."""
+    return platform.call("tenant", "POST", f"/api/v1/tenants/{tenant_id}/resume", if_match="*", expect=200)
+
+
+def wait_until_answered(person: Actor, service: str, path: str, status: int) -> Answer:
+    """Ask until a service answers with this status: 403 once it has heard of a suspension, 200 of its end."""
+
+    def asked() -> Answer | None:
+        try:
+            return person.get(service, path, expect=status)
+        except UnexpectedAnswer:
+            return None
+
+    return until(service, asked, HEARD_WITHIN_SECONDS, f"{service} does not answer {status}")
+
+
 def create_first_admin(platform: Actor, tenant_id: str, person: Person) -> Answer:
     """The platform's administrator creates the first administrator of a tenant."""
     wanted = {"email": person.email, "name": person.name, "password": person.password}

@@ -12,6 +12,14 @@ from libs.journey.people import Company, Person
 Report = Callable[[str, str, Answer], object]
 """Called after every step with who did it, what happened, and the answer."""
 
+LISTS = {
+    "auth": "/api/v1/users",
+    "budget": "/api/v1/accounts",
+    "personnel": "/api/v1/departments",
+    "system": "/api/v1/audit-entries",
+}
+"""What an administrator can list in each service that holds something of a tenant."""
+
 
 @dataclass
 class Tenant:
@@ -76,6 +84,24 @@ def spend(tenant: Tenant, random: Random, report: Report = quiet) -> Answer:
     approved = steps.approve(tenant.manager, requested)
     report(tenant.manager.name, f"approves it; personnel confirms that both are employed ({account})", approved)
     return approved
+
+
+def interrupt(platform: Actor, tenant: Tenant, report: Report = quiet) -> None:
+    """The tenant is suspended, every service refuses its people, and it goes on where it was."""
+    admin = tenant.admin
+    suspended = steps.suspend(platform, tenant.tenant_id, "The bill is not paid")
+    report(platform.name, f"suspends {tenant.company.name}", suspended)
+    for service, path in LISTS.items():
+        refused = steps.wait_until_answered(admin, service, path, 403)
+        report(admin.name, f"is refused by {service}", refused)
+    person = tenant.company.member
+    wanted = {"tenant": tenant.company.code, "email": person.email, "password": person.password}
+    report(person.name, "cannot log in", admin.api.call("auth", "POST", "/api/v1/auth/login", json=wanted, expect=403))
+    resumed = steps.resume(platform, tenant.tenant_id)
+    report(platform.name, "lets it go on", resumed)
+    answers = [steps.wait_until_answered(admin, service, path, 200) for service, path in LISTS.items()]
+    report(admin.name, "is still logged in", answers[-1])
+    tenant.traces += [suspended.trace_id, resumed.trace_id]
 
 
 def _open(api: Api, platform: Actor, company: Company, noted: Callable[..., Answer]) -> tuple[str, Actor]:
