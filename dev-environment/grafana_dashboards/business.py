@@ -145,6 +145,14 @@ def tenants() -> Panels:
             width=8,
             links=follow,
         ),
+        graph(
+            "Suspended and resumed",
+            "Tenants that were suspended, and those that go on, in each interval.",
+            "short",
+            query("sum by (turn) (increase(tenants_turned_total[$__rate_interval]))", "{{turn}}"),
+            width=24,
+            links=follow,
+        ),
     ]
 
 
@@ -158,6 +166,7 @@ def budget() -> Panels:
             "Expenditures per second, by decision. A rule refuses them, for example when too little money is left.",
             "ops",
             query(rate("budget_expenditures_total", "", "decision"), "{{decision}}"),
+            width=8,
             links=follow,
         ),
         number(
@@ -186,6 +195,14 @@ def budget() -> Panels:
             decimals=0,
             height=8,
         ),
+        number(
+            "Transfers",
+            "Transfers between allocations in the selected time range.",
+            "short",
+            total("budget_transfers_total"),
+            decimals=0,
+            height=8,
+        ),
     ]
 
 
@@ -200,7 +217,15 @@ def people() -> Panels:
             decimals=0,
             height=8,
         ),
-        graph("Hires", "People hired per second.", "ops", query(rate("personnel_hires_total"), "Hires"), width=8),
+        graph(
+            "Hires, transfers, departures",
+            "People per second who are hired, go to another department, or get a last day.",
+            "ops",
+            query(rate("personnel_hires_total"), "Hires"),
+            query(rate("personnel_transfers_total"), "Transfers"),
+            query(rate("personnel_departures_total"), "Departures"),
+            width=8,
+        ),
         graph(
             "Audit trail",
             "Entries per second, by type of event, from all services.",

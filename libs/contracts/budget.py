@@ -55,6 +55,17 @@ class AllocationChanged(Event):
     amount: Amount
 
 
+class TransferMade(Event):
+    """Money was moved from one allocation to another."""
+
+    type: ClassVar[str] = "transfer.made.v1"
+    transfer_id: UUID
+    from_allocation_id: UUID
+    to_allocation_id: UUID
+    amount: Amount
+    reason: str = Field(repr=False)
+
+
 class ExpenditureRequested(Event):
     """An employee requested to spend from an allocation."""
 

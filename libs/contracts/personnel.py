@@ -43,6 +43,25 @@ class EmployeeUpdated(Event):
     employee_id: UUID
 
 
+class EmployeeTransferred(Event):
+    """An employee works in another department from a day on."""
+
+    type: ClassVar[str] = "employee.transferred.v1"
+    employee_id: UUID
+    appointment_id: UUID
+    department_id: UUID
+    starts_on: date
+    ends_on: date | None
+
+
+class EmployeeLeft(Event):
+    """An employee has a last day, after which no appointment remains."""
+
+    type: ClassVar[str] = "employee.left.v1"
+    employee_id: UUID
+    ends_on: date
+
+
 class EmployeeAppointed(Event):
     """An employee has a further appointment: hired again, or for another term."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from libs.contracts.events import EVENTS, Event
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
-from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated
+from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated, TenantResumed, TenantSuspended
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,15 @@ class Service:
         return f"{self.name}-service"
 
 
+# Heard by every service, since each refuses the people of a stopped tenant.
+STOPPING = (TenantSuspended.type, TenantResumed.type, TenantClosed.type)
+
 SERVICES = (
-    Service("auth", 3001, (TenantCreated.type, TenantActivated.type, TenantClosed.type), prepares_tenants=True),
-    Service("tenant", 3002, (TenantPrepared.type, TenantPreparationFailed.type), prepares_tenants=False),
+    Service("auth", 3001, (TenantCreated.type, TenantActivated.type, *STOPPING), prepares_tenants=True),
+    Service("tenant", 3002, (TenantPrepared.type, TenantPreparationFailed.type, *STOPPING), prepares_tenants=False),
     Service("system", 3003, tuple(EVENTS), prepares_tenants=True),
-    Service("budget", 3010, (TenantCreated.type, TenantClosed.type), prepares_tenants=True),
-    Service("personnel", 3020, (TenantCreated.type, TenantClosed.type), prepares_tenants=True),
+    Service("budget", 3010, (TenantCreated.type, *STOPPING), prepares_tenants=True),
+    Service("personnel", 3020, (TenantCreated.type, *STOPPING), prepares_tenants=True),
 )
 PORTS = {service.name: service.port for service in SERVICES}
 SUBSCRIPTIONS = {service.name: service.hears for service in SERVICES}

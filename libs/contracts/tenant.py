@@ -3,6 +3,8 @@
 from typing import ClassVar
 from uuid import UUID
 
+from pydantic import Field
+
 from libs.contracts.events import Event
 
 
@@ -28,6 +30,25 @@ class TenantActivated(Event):
 
     type: ClassVar[str] = "tenant.activated.v1"
     tenant_id: UUID
+
+
+class TenantSuspended(Event):
+    """A tenant is stopped until it is resumed: every service refuses its people."""
+
+    type: ClassVar[str] = "tenant.suspended.v1"
+    is_trouble: ClassVar[bool] = True
+    tenant_id: UUID
+    reason: str = Field(repr=False)
+    number: int = Field(repr=False)
+    """Which suspension or resumption of the tenant it is. Whoever hears a lower number than the last ignores it."""
+
+
+class TenantResumed(Event):
+    """A suspended tenant goes on."""
+
+    type: ClassVar[str] = "tenant.resumed.v1"
+    tenant_id: UUID
+    number: int = Field(repr=False)
 
 
 class TenantClosed(Event):

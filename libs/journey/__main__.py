@@ -54,6 +54,8 @@ def demonstrate(api: Api, count: int, seed: int) -> None:
         allocation = next(iter(mine.allocations.values()))
         stranger = other.manager.get("budget", f"/api/v1/allocations/{allocation}", expect=404)
         line(other.manager.name, f"asks for an allocation of {mine.company.name}", stranger)
+    print("\nA suspension")
+    story.interrupt(platform, tenants[-1], line)
     print("\nThe audit trail")
     for each in tenants:
         trail = steps.wait_for_audit(each.admin, each.traces)

@@ -71,6 +71,29 @@ def wait_until_active(platform: Actor, tenant_id: str) -> Answer:
     return answer
 
 
+def suspend(platform: Actor, tenant_id: str, reason: str) -> Answer:
+    """The platform's administrator suspends a tenant."""
+    path = f"/api/v1/tenants/{tenant_id}/suspend"
+    return platform.call("tenant", "POST", path, json={"reason": reason}, if_match="*", expect=200)
+
+
+def resume(platform: Actor, tenant_id: str) -> Answer:
+    """The platform's administrator lets a suspended tenant go on."""
+    return platform.call("tenant", "POST", f"/api/v1/tenants/{tenant_id}/resume", if_match="*", expect=200)
+
+
+def wait_until_answered(person: Actor, service: str, path: str, status: int) -> Answer:
+    """Ask until a service answers with this status: 403 once it has heard of a suspension, 200 of its end."""
+
+    def asked() -> Answer | None:
+        try:
+            return person.get(service, path, expect=status)
+        except UnexpectedAnswer:
+            return None
+
+    return until(service, asked, HEARD_WITHIN_SECONDS, f"{service} does not answer {status}")
+
+
 def create_first_admin(platform: Actor, tenant_id: str, person: Person) -> Answer:
     """The platform's administrator creates the first administrator of a tenant."""
     wanted = {"email": person.email, "name": person.name, "password": person.password}
@@ -107,6 +130,22 @@ def hire(admin: Actor, number: str, person: Person, department_id: str, user_id:
     return admin.create("personnel", "/api/v1/employees", wanted | ({"user_id": user_id} if user_id else {}))
 
 
+def transfer(admin: Actor, hired: Answer, department_id: str) -> Answer:
+    """An administrator transfers an employee, as hired, to another department from today on."""
+    wanted = {"department_id": department_id, "starts_on": today()}
+    return _move(admin, hired, "transfer", wanted)
+
+
+def leave(admin: Actor, hired: Answer) -> Answer:
+    """An administrator makes today the last day of an employee, as hired."""
+    return _move(admin, hired, "leave", {"ends_on": today()})
+
+
+def _move(admin: Actor, hired: Answer, verb: str, wanted: dict[str, str]) -> Answer:
+    path = f"/api/v1/employees/{hired.body['id']}/{verb}"
+    return admin.call("personnel", "POST", path, json=wanted, if_match=hired.etag, expect=200)
+
+
 def open_fiscal_year(admin: Actor) -> Answer:
     """An administrator opens the current calendar year as a fiscal year."""
     year = this_year()
@@ -123,6 +162,12 @@ def allocate(admin: Actor, fiscal_year_id: str, account_id: str, amount: str) ->
     """An administrator allocates money to an account."""
     wanted = {"fiscal_year_id": fiscal_year_id, "account_id": account_id, "amount": amount}
     return admin.create("budget", "/api/v1/allocations", wanted)
+
+
+def transfer_money(admin: Actor, from_id: str, to_id: str, amount: str, reason: str) -> Answer:
+    """An administrator moves money from one allocation to another."""
+    wanted = {"from_allocation_id": from_id, "to_allocation_id": to_id, "amount": amount, "reason": reason}
+    return admin.create("budget", "/api/v1/transfers", wanted)
 
 
 def request_expenditure(member: Actor, allocation_id: str, amount: str, purpose: str) -> Answer:
@@ -189,3 +234,8 @@ def until(service: str, look: Callable[[], Found | None], seconds: float, failur
 def this_year() -> int:
     """The current year in UTC."""
     return datetime.now(UTC).year
+
+
+def today() -> str:
+    """Today in UTC, the date by which personnel decides who is employed."""
+    return datetime.now(UTC).date().isoformat()

@@ -12,6 +12,14 @@ from libs.journey.people import Company, Person
 Report = Callable[[str, str, Answer], object]
 """Called after every step with who did it, what happened, and the answer."""
 
+LISTS = {
+    "auth": "/api/v1/users",
+    "budget": "/api/v1/accounts",
+    "personnel": "/api/v1/departments",
+    "system": "/api/v1/audit-entries",
+}
+"""What an administrator can list in each service that holds something of a tenant."""
+
 
 @dataclass
 class Tenant:
@@ -58,7 +66,8 @@ def play(api: Api, platform: Actor, company: Company, report: Report = quiet) ->
         departments=_build_departments(admin, company, noted),
         traces=traces,
     )
-    _hire_everybody(tenant, {company.manager: manager_id, company.member: member_id}, noted)
+    staff = _hire_everybody(tenant, {company.manager: manager_id, company.member: member_id}, noted)
+    _move_people(tenant, staff, noted)
     _plan_budget(tenant, noted)
     _refuse_what_must_be_refused(tenant, noted)
     spend(tenant, Random(company.code), noted)
@@ -75,6 +84,24 @@ def spend(tenant: Tenant, random: Random, report: Report = quiet) -> Answer:
     approved = steps.approve(tenant.manager, requested)
     report(tenant.manager.name, f"approves it; personnel confirms that both are employed ({account})", approved)
     return approved
+
+
+def interrupt(platform: Actor, tenant: Tenant, report: Report = quiet) -> None:
+    """The tenant is suspended, every service refuses its people, and it goes on where it was."""
+    admin = tenant.admin
+    suspended = steps.suspend(platform, tenant.tenant_id, "The bill is not paid")
+    report(platform.name, f"suspends {tenant.company.name}", suspended)
+    for service, path in LISTS.items():
+        refused = steps.wait_until_answered(admin, service, path, 403)
+        report(admin.name, f"is refused by {service}", refused)
+    person = tenant.company.member
+    wanted = {"tenant": tenant.company.code, "email": person.email, "password": person.password}
+    report(person.name, "cannot log in", admin.api.call("auth", "POST", "/api/v1/auth/login", json=wanted, expect=403))
+    resumed = steps.resume(platform, tenant.tenant_id)
+    report(platform.name, "lets it go on", resumed)
+    answers = [steps.wait_until_answered(admin, service, path, 200) for service, path in LISTS.items()]
+    report(admin.name, "is still logged in", answers[-1])
+    tenant.traces += [suspended.trace_id, resumed.trace_id]
 
 
 def _open(api: Api, platform: Actor, company: Company, noted: Callable[..., Answer]) -> tuple[str, Actor]:
@@ -114,12 +141,22 @@ def _build_departments(admin: Actor, company: Company, noted: Callable[..., Answ
     return ids
 
 
-def _hire_everybody(tenant: Tenant, logins: dict[Person, str], noted: Callable[..., Answer]) -> None:
+def _hire_everybody(tenant: Tenant, logins: dict[Person, str], noted: Callable[..., Answer]) -> list[Answer]:
+    hired: list[Answer] = []
     everybody = (tenant.company.manager, tenant.company.member, *tenant.company.staff)
     for number, person in enumerate(everybody, start=1):
         department_id = tenant.departments[person.department]
         answer = steps.hire(tenant.admin, f"E{number:04}", person, department_id, logins.get(person))
-        noted(tenant.admin.name, f"hires {person.name} as {person.title.lower()}", answer)
+        hired.append(noted(tenant.admin.name, f"hires {person.name} as {person.title.lower()}", answer))
+    return hired[-len(tenant.company.staff) :]
+
+
+def _move_people(tenant: Tenant, staff: list[Answer], noted: Callable[..., Answer]) -> None:
+    admin, moved, leaver = tenant.admin, staff[0], staff[-1]
+    home = moved.body["appointments"][0]["department_id"]
+    elsewhere = next(each for each in tenant.departments.values() if each != home)
+    noted(admin.name, f"transfers {moved.body['name']}", steps.transfer(admin, moved, elsewhere))
+    noted(admin.name, f"lets {leaver.body['name']} go: today is the last day", steps.leave(admin, leaver))
 
 
 def _plan_budget(tenant: Tenant, noted: Callable[..., Answer]) -> None:
@@ -130,6 +167,9 @@ def _plan_budget(tenant: Tenant, noted: Callable[..., Answer]) -> None:
         allocation = steps.allocate(admin, year.body["id"], account.body["id"], amount)
         tenant.allocations[code] = allocation.body["id"]
         noted(admin.name, f"allocates {amount} to it", allocation)
+    giving, taking = list(tenant.allocations.values())[-2:]
+    moved = steps.transfer_money(admin, giving, taking, "1000.00", "More people to train than machines to buy")
+    noted(admin.name, "moves 1000.00 from the second account to the third", moved)
 
 
 def _refuse_what_must_be_refused(tenant: Tenant, noted: Callable[..., Answer]) -> None:

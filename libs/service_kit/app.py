@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.observability import instrument
 from libs.observability.context import show_on_spans
 from libs.observability.http import QUIET
+from libs.service_kit import standing
 from libs.service_kit.auth import KeySet
 from libs.service_kit.background import Background, run_background
 from libs.service_kit.cleaning import clean
@@ -53,16 +55,19 @@ def create_app(
     `fetch_keys`: fetches the public keys of tokens; by default they come from the auth service.
     """
 
+    heard, stopped = standing.kept_by(handlers or {}), set[UUID]()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         outbox, link = create_outbox(settings, counts), Link()
         begin_at_zero(settings.name, outbox.destinations)
-        own = {**(background or {}), "clean": partial(clean, settings.name)}
+        watch = partial(standing.watch, stopped)
+        own = {**(background or {}), "tenant standings": watch, "clean": partial(clean, settings.name)}
         async with (
             _opened(create_engine(settings.database)) as engine,
             _opened(create_pool(settings.database, 1, pool_pre_ping=True)) as checking,
             open_clients(settings.services, {"auth", *calls}) as clients,
-            flow(settings, outbox, clients["auth"], handlers or {}, link) as relays,
+            flow(settings, outbox, clients["auth"], heard, link) as relays,
         ):
             sessions = create_sessions(engine, outbox)
             keys = KeySet(partial(fetch_keys, sessions) if fetch_keys else partial(_fetch_keys, clients["auth"]))
@@ -73,6 +78,7 @@ def create_app(
                     "sessions": sessions,
                     "clients": clients,
                     "keys": keys,
+                    "stopped": stopped,
                     "link": link,
                 }
 
@@ -87,7 +93,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(LoadShedding)
-    for router in (*routers, events_by_http.events_router(settings.name, handlers or {}), health_router(settings.name)):
+    for router in (*routers, events_by_http.events_router(settings.name, heard), health_router(settings.name)):
         app.include_router(router)
     add_error_handlers(app, conflicts or {})
     app.add_exception_handler(Replay, _replay)

@@ -28,6 +28,10 @@ MOST_PROOFS = 10_000
 _CALLER = "all-erp.caller"
 
 
+class TenantStopped(Forbidden):  # noqa: D101
+    detail = "The caller's tenant is suspended or closed."
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The caller, the tenant that they act for, and what they may do."""
@@ -145,7 +149,7 @@ async def verify(token: str, keys: KeySet) -> Principal:
 
 
 async def identify(request: Request) -> Principal:
-    """The caller, verified once per request and bound to its log lines. Raises `Unauthorized` without a valid token."""
+    """The caller, verified once per request and bound to its log lines. Raises `Unauthorized`, `TenantStopped`."""
     known: Principal | None = request.scope.get(_CALLER)
     if known is None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -154,6 +158,8 @@ async def identify(request: Request) -> Principal:
         known = request.scope[_CALLER] = await verify(token.strip(), request.state.keys)
         bind(tenant_id=str(known.tenant_id), user_id=str(known.id))
         TENANT.set(known.tenant_id)
+        if known.tenant_id in request.state.stopped:
+            raise TenantStopped()
     return known
 
 

@@ -18,6 +18,7 @@ Email = Annotated[
     str, StringConstraints(max_length=254, to_lower=True, pattern=r"^[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+$")
 ]
 
+MOST_MONEY = Decimal("999999999999.99")
 _MONEY = r"^\d{1,12}(\.\d{1,2})?$"
 
 

@@ -153,6 +153,19 @@ def key_inbox_by_tenant(op: ModuleType) -> None:
     )
 
 
+def create_tenant_standings(op: ModuleType) -> None:
+    """The kit's table of stopped tenants, which a request reads before its tenant is bound. Never edit it: it is history."""
+    op.execute(
+        """
+        create table tenant_standings (
+          tenant_id uuid not null, number integer not null, is_stopped boolean not null,
+          constraint tenant_standings_pkey primary key (tenant_id))
+        """
+    )
+    enable_tenancy(op, "tenant_standings")
+    op.execute("create policy anyone_reads on tenant_standings for select using (true)")
+
+
 def create_entity(op: ModuleType, table: str, *own: SchemaItem) -> None:
     """Create the table of an `Entity` with its columns, keys and row-level security. Never edit it: it is history."""
     op.create_table(

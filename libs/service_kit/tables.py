@@ -1,4 +1,4 @@
-"""The kit's own tables, the same in every service's database: outbox, inbox, idempotency keys."""
+"""The kit's own tables, the same in every service's database: outbox, inbox, idempotency keys, tenant standings."""
 
 from datetime import datetime
 from typing import Any
@@ -63,3 +63,13 @@ class IdempotencyKey(KitBase):
     headers: Mapped[dict[str, Any] | None]
     body: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class TenantStanding(KitBase):
+    """Whether a tenant is stopped. A tenant that never was has no row."""
+
+    __tablename__ = "tenant_standings"
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int]
+    """Which of the tenant's suspensions and resumptions said so."""
+    is_stopped: Mapped[bool]

@@ -1,4 +1,4 @@
-"""The budget service: fiscal years, accounts, allocations and expenditures."""
+"""The budget service: fiscal years, accounts, allocations, transfers and expenditures."""
 
 from fastapi import FastAPI
 
@@ -17,6 +17,7 @@ from services.budget.fiscal_years.errors import FiscalYearOverlap
 from services.budget.fiscal_years.routes import router as fiscal_years
 from services.budget.metrics import COUNTS
 from services.budget.settings import Settings
+from services.budget.transfers.routes import router as transfers
 
 HANDLERS: Handlers = {
     TenantCreated: consumers.on_tenant_created,
@@ -37,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app.create_app(
         settings,
         description="Money: planned by fiscal year and account, requested by employees, committed by approvals.",
-        routers=[fiscal_years, accounts, allocations, expenditures],
+        routers=[fiscal_years, accounts, allocations, transfers, expenditures],
         handlers=HANDLERS,
         counts=COUNTS,
         conflicts=CONFLICTS,

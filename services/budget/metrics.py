@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from prometheus_client import Counter
 
-from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected, ExpenditureRequested
+from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected, ExpenditureRequested, TransferMade
 from libs.service_kit.errors import Conflict, Forbidden
 from libs.service_kit.events.outbox import Counts
 
@@ -15,6 +15,7 @@ EXPENDITURES = Counter(
 REQUESTED, APPROVED, REJECTED, REFUSED = map(EXPENDITURES.labels, ("requested", "approved", "rejected", "refused"))
 
 COMMITTED_AMOUNT = Counter("budget_committed_amount_total", "Money committed by approvals, in units of the currency.")
+TRANSFERS = Counter("budget_transfers_total", "Transfers between allocations.")
 
 
 def _count_approval(event: ExpenditureApproved) -> None:
@@ -26,6 +27,7 @@ COUNTS: Counts = {
     ExpenditureRequested: lambda _: REQUESTED.inc(),
     ExpenditureApproved: _count_approval,
     ExpenditureRejected: lambda _: REJECTED.inc(),
+    TransferMade: lambda _: TRANSFERS.inc(),
 }
 
 

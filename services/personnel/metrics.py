@@ -2,8 +2,14 @@
 
 from prometheus_client import Counter
 
-from libs.contracts.personnel import EmployeeHired
+from libs.contracts.personnel import EmployeeHired, EmployeeLeft, EmployeeTransferred
 from libs.service_kit.events.outbox import Counts
 
 HIRES = Counter("personnel_hires_total", "People hired.")
-COUNTS: Counts = {EmployeeHired: lambda _: HIRES.inc()}
+TRANSFERS = Counter("personnel_transfers_total", "Transfers into another department.")
+DEPARTURES = Counter("personnel_departures_total", "Last days that were set.")
+COUNTS: Counts = {
+    EmployeeHired: lambda _: HIRES.inc(),
+    EmployeeTransferred: lambda _: TRANSFERS.inc(),
+    EmployeeLeft: lambda _: DEPARTURES.inc(),
+}

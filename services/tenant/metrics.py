@@ -2,12 +2,19 @@
 
 from prometheus_client import Counter, Histogram
 
-from libs.contracts.tenant import TenantActivated, TenantClosed
+from libs.contracts.tenant import TenantActivated, TenantClosed, TenantResumed, TenantSuspended
 from libs.service_kit.events.outbox import Counts
 
 PROVISIONED = Counter("tenants_provisioned_total", "Tenants whose provisioning has ended, by outcome.", ["outcome"])
 ACTIVE, CLOSED = map(PROVISIONED.labels, ("active", "closed"))
-COUNTS: Counts = {TenantActivated: lambda _: ACTIVE.inc(), TenantClosed: lambda _: CLOSED.inc()}
+TURNS = Counter("tenants_turned_total", "Tenants that were suspended or resumed.", ["turn"])
+SUSPENDED, RESUMED = map(TURNS.labels, ("suspended", "resumed"))
+COUNTS: Counts = {
+    TenantActivated: lambda _: ACTIVE.inc(),
+    TenantClosed: lambda _: CLOSED.inc(),
+    TenantSuspended: lambda _: SUSPENDED.inc(),
+    TenantResumed: lambda _: RESUMED.inc(),
+}
 
 # From what an idle stack needs up to the default time-out of two minutes.
 PROVISIONING_SECONDS = Histogram(

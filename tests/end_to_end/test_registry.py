@@ -2,16 +2,18 @@
 
 import asyncio
 
+from libs.journey import story
 from tests.end_to_end import troubles
 from tests.fixtures import emitted
 from tests.fixtures.waiting import eventually
 
 
-async def test_everything_that_the_registry_names_is_emitted(own_stack, platform, tenant):
+async def test_everything_that_the_registry_names_is_emitted(own_stack, platform, tenant, other):
     with troubles.misled_replica(own_stack) as replica:
         async with asyncio.TaskGroup() as group:
             group.create_task(troubles.lose_database(own_stack, tenant.admin))
-            await asyncio.to_thread(troubles.change_everything, platform, tenant)
+            changing = asyncio.to_thread(troubles.change_everything, platform, tenant)
+            await asyncio.gather(changing, asyncio.to_thread(story.interrupt, platform, other))
             group.create_task(troubles.fail_to_open_tenants(own_stack, platform))
             group.create_task(troubles.send_wrong_events(own_stack, tenant))
             group.create_task(troubles.overload(own_stack, tenant, replica))

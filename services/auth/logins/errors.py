@@ -9,7 +9,7 @@ class InvalidCredentials(Unauthorized, WrongGuess):
 
 
 class TenantNotActive(Forbidden):
-    detail = "The password is right, but the tenant is not active."
+    detail = "The tenant is not active, so nobody logs in or stays logged in."
 
 
 class InvalidRefreshToken(Unauthorized):

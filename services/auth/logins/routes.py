@@ -31,7 +31,7 @@ async def log_in(given: Login, sessions: OwnTransactions, address: Address, resp
         return _out(await service.log_in(sessions, given, address), response)
 
 
-@router.post("/refresh", responses=problems(InvalidRefreshToken))
+@router.post("/refresh", responses=problems(InvalidRefreshToken, TenantNotActive))
 async def refresh(given: RefreshTokenIn, sessions: OwnTransactions, response: Response) -> TokensOut:
     """Exchange a refresh token for new tokens. Using a refresh token twice ends its session."""
     return _out(await service.refresh(sessions, given.refresh_token.get_secret_value()), response)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import UserLoggedIn, UserLoggedOut, UserSessionsRevoked
 from libs.observability import bind, get_logger
+from libs.service_kit import standing
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.transactions import Sessions, after_commit, bind_tenant, transaction
 from services.auth import passwords
@@ -56,6 +57,9 @@ async def _check(sessions: Sessions, given: Login) -> Tokens:
         raise TenantNotActive()
     new_hash = await passwords.hash_password(password) if passwords.needs_rehash(user.password_hash) else None
     async with transaction(sessions, tenant.id, user.id) as session:
+        if await standing.is_stopped(session, tenant.id):
+            _log_refusal(given, "tenant_stopped", user)
+            raise TenantNotActive()
         # The user may have been deactivated or changed while the password was checked.
         current = await users.lock_active(session, tenant.id, user.id)
         if current is None or current.password_hash != known_hash:
@@ -69,10 +73,16 @@ async def _check(sessions: Sessions, given: Login) -> Tokens:
 
 
 async def refresh(sessions: Sessions, token: str) -> Tokens:
-    """Exchange a refresh token for new tokens, with the user's current permissions. Raises `InvalidRefreshToken`."""
+    """Exchange a refresh token for new tokens, with the user's current permissions.
+
+    Raises `InvalidRefreshToken`, and `TenantNotActive` for as long as the tenant is stopped.
+    """
     tokens = None
     if tenant_id := user_sessions.tenant_of(token):
         async with transaction(sessions, tenant_id) as session:
+            if await standing.is_stopped(session, tenant_id):  # the token is not used up, and works again afterwards
+                log.info("refresh refused", reason="tenant_stopped")
+                raise TenantNotActive()
             tokens = await _rotate(session, tenant_id, token)
     if tokens is None:  # raised after the transaction, which may have ended the session and must be committed
         raise InvalidRefreshToken()

@@ -6,6 +6,8 @@ from services.budget.allocations import models as allocations
 from services.budget.database import Base
 from services.budget.expenditures import models as expenditures
 from services.budget.fiscal_years import models as fiscal_years
+from services.budget.transfers import models as transfers
 
-assert accounts and allocations and expenditures and fiscal_years  # imported for the tables that they add
+# Imported for the tables that they add.
+assert accounts and allocations and expenditures and fiscal_years and transfers
 run_env(Base.metadata)

@@ -23,5 +23,17 @@ class AppointmentOverlap(Conflict):
     detail = "The employee has another appointment that overlaps this period."
 
 
+class NotEmployedThen(Conflict):
+    detail = "The employee has no appointment on this day."
+
+
+class AppointmentBegun(Conflict):
+    detail = "An appointment after this day has already begun, so it cannot be cancelled."
+
+
+class NothingTransferred(Conflict):
+    detail = "A transfer leads into another department, and not on the first day of the appointment that it ends."
+
+
 class UnknownDepartment(Invalid):
     detail = "There is no department with this `department_id`."

@@ -31,10 +31,14 @@ class Employee(Entity, Base):
     """The user of the auth service that this person logs in as."""
     appointments: Mapped[list["Appointment"]] = relationship(lazy="raise", order_by="Appointment.starts_on")
 
+    def on(self, day: date) -> "Appointment | None":
+        """The appointment that covers this day."""
+        return next((each for each in self.appointments if each.covers(day)), None)
+
     @property
     def is_employed(self) -> bool:
         """Whether an appointment covers today."""
-        return any(each.starts_on <= today() <= (each.ends_on or date.max) for each in self.appointments)
+        return self.on(today()) is not None
 
 
 class Appointment(Entity, Base, is_listed=False):
@@ -60,3 +64,7 @@ class Appointment(Entity, Base, is_listed=False):
     starts_on: Mapped[date]
     ends_on: Mapped[date | None]
     """The last day; None while no end is known."""
+
+    def covers(self, day: date) -> bool:
+        """Whether it has begun by this day, and has not ended before it."""
+        return self.starts_on <= day <= (self.ends_on or date.max)

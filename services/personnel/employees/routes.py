@@ -14,15 +14,25 @@ from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession
 from services.personnel.employees import queries, service
 from services.personnel.employees.errors import (
+    AppointmentBegun,
     AppointmentOverlap,
     EmployeeNotFound,
     EmployeeNumberTaken,
     EmployeeUserTaken,
     NotAnEmployee,
+    NotEmployedThen,
+    NothingTransferred,
     UnknownDepartment,
 )
 from services.personnel.employees.models import Employee
-from services.personnel.employees.schemas import AppointmentCreate, EmployeeCreate, EmployeeOut, EmployeeUpdate
+from services.personnel.employees.schemas import (
+    AppointmentCreate,
+    EmployeeCreate,
+    EmployeeOut,
+    EmployeeUpdate,
+    Leave,
+    Transfer,
+)
 
 router = NounRouter(prefix="/api/v1/employees", tags=["employees"])
 Reader = Annotated[Principal, Depends(requires("personnel:read"))]
@@ -98,3 +108,37 @@ async def appoint_employee(
     employee = await service.appoint(session, actor, employee_id, wanted)
     location = f"/api/v1/employees/{employee.id}"
     return await once.created(EmployeeOut.of(employee), location=location, version=employee.version)
+
+
+@router.post(
+    "/{employee_id}/transfer",
+    response_model=EmployeeOut,
+    responses=problems(EmployeeNotFound, NotEmployedThen, NothingTransferred, UnknownDepartment),
+)
+async def transfer_employee(
+    employee_id: UUID,
+    wanted: Transfer,
+    actor: Writer,
+    session: DatabaseSession,
+    expected: IfMatch,
+    response: Response,
+) -> Employee:
+    """Let an employee work in another department from a day on; the appointment before ends the day before."""
+    return with_etag(response, await service.transfer(session, actor, employee_id, expected, wanted))
+
+
+@router.post(
+    "/{employee_id}/leave",
+    response_model=EmployeeOut,
+    responses=problems(EmployeeNotFound, NotEmployedThen, AppointmentBegun),
+)
+async def end_employment(
+    employee_id: UUID,
+    wanted: Leave,
+    actor: Writer,
+    session: DatabaseSession,
+    expected: IfMatch,
+    response: Response,
+) -> Employee:
+    """Give an employee a last day. Appointments that would begin after it are cancelled; a new one hires them again."""
+    return with_etag(response, await service.leave(session, actor, employee_id, expected, wanted))

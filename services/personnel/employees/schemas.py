@@ -26,6 +26,20 @@ class AppointmentCreate(Input):
         return self
 
 
+class Transfer(Input):
+    """A move into another department; the present appointment ends the day before."""
+
+    department_id: UUID
+    title: Name | None = Field(default=None, description="The new title; null for no change")
+    starts_on: Day = Field(description="The first day in the other department")
+
+
+class Leave(Input):
+    """The end of an employment."""
+
+    ends_on: Day = Field(description="The last day")
+
+
 class EmployeeCreate(Input):
     """A hire: a person and their first appointment."""
 

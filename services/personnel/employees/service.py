@@ -1,19 +1,37 @@
-"""The rules of employees: hiring them, appointing them again, changing their data."""
+"""The rules of employees: hiring, appointing, transferring and dismissing them, changing their data."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.contracts.personnel import EmployeeAppointed, EmployeeHired, EmployeeUpdated
+from libs.contracts.personnel import (
+    EmployeeAppointed,
+    EmployeeHired,
+    EmployeeLeft,
+    EmployeeTransferred,
+    EmployeeUpdated,
+)
 from libs.service_kit.auth import Principal
 from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from services.personnel.employees import queries
-from services.personnel.employees.errors import EmployeeNotFound, NotAnEmployee
-from services.personnel.employees.models import Appointment, Employee
-from services.personnel.employees.schemas import AppointmentCreate, EmployeeCreate, EmployeeUpdate
+from services.personnel.employees.errors import (
+    AppointmentBegun,
+    EmployeeNotFound,
+    NotAnEmployee,
+    NotEmployedThen,
+    NothingTransferred,
+)
+from services.personnel.employees.models import Appointment, Employee, today
+from services.personnel.employees.schemas import (
+    AppointmentCreate,
+    EmployeeCreate,
+    EmployeeUpdate,
+    Leave,
+    Transfer,
+)
 
 
 async def get(session: AsyncSession, actor: Principal, employee_id: UUID) -> Employee:
@@ -50,13 +68,10 @@ async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) 
 
 async def appoint(session: AsyncSession, actor: Principal, employee_id: UUID, wanted: AppointmentCreate) -> Employee:
     """Give an employee a further appointment, which overlaps no other."""
-    employee = found(await queries.lock(session, actor.tenant_id, employee_id), EmployeeNotFound, employee_id)
+    employee = await _lock(session, actor, employee_id)
     appointment = Appointment(tenant_id=actor.tenant_id, employee_id=employee.id, **wanted.model_dump())
     session.add(appointment)
-    # Clients see the appointments as part of the employee, so a new one must change the employee's version.
-    employee.updated_at = datetime.now(UTC)
-    await session.flush()
-    await session.refresh(employee, ["appointments"])
+    await _flush(session, employee)
     publish(
         session,
         EmployeeAppointed(
@@ -67,6 +82,63 @@ async def appoint(session: AsyncSession, actor: Principal, employee_id: UUID, wa
             ends_on=appointment.ends_on,
         ),
     )
+    return employee
+
+
+async def transfer(
+    session: AsyncSession, actor: Principal, employee_id: UUID, expected: Expected, wanted: Transfer
+) -> Employee:
+    """End the appointment of that time the day before, and let its remaining term pass in another department."""
+    employee = await _lock(session, actor, employee_id)
+    expected.check(employee)
+    present = employee.on(wanted.starts_on)
+    if present is None:
+        raise NotEmployedThen()
+    if present.department_id == wanted.department_id or present.starts_on == wanted.starts_on:
+        raise NothingTransferred()
+    following = Appointment(
+        tenant_id=actor.tenant_id,
+        employee_id=employee.id,
+        department_id=wanted.department_id,
+        title=wanted.title or present.title,
+        starts_on=wanted.starts_on,
+        ends_on=present.ends_on,
+    )
+    present.ends_on = wanted.starts_on - timedelta(days=1)
+    await session.flush()  # before the next one is inserted: at no time may the two overlap
+    session.add(following)
+    await _flush(session, employee)
+    publish(
+        session,
+        EmployeeTransferred(
+            employee_id=employee.id,
+            appointment_id=following.id,
+            department_id=following.department_id,
+            starts_on=following.starts_on,
+            ends_on=following.ends_on,
+        ),
+    )
+    return employee
+
+
+async def leave(
+    session: AsyncSession, actor: Principal, employee_id: UUID, expected: Expected, wanted: Leave
+) -> Employee:
+    """Let this day be the last one: end the appointment that covers it, and cancel those that would begin after it."""
+    employee = await _lock(session, actor, employee_id)
+    expected.check(employee)
+    present = employee.on(wanted.ends_on)
+    later = [each for each in employee.appointments if each.starts_on > wanted.ends_on]
+    if present is None and not later:
+        raise NotEmployedThen()
+    if any(each.starts_on <= today() for each in later):
+        raise AppointmentBegun()
+    for each in later:
+        await session.delete(each)
+    if present:
+        present.ends_on = wanted.ends_on
+    await _flush(session, employee)
+    publish(session, EmployeeLeft(employee_id=employee.id, ends_on=wanted.ends_on))
     return employee
 
 
@@ -84,3 +156,14 @@ async def update(
         await session.flush()
         publish(session, EmployeeUpdated(employee_id=employee.id))
     return employee
+
+
+async def _lock(session: AsyncSession, actor: Principal, employee_id: UUID) -> Employee:
+    return found(await queries.lock(session, actor.tenant_id, employee_id), EmployeeNotFound, employee_id)
+
+
+async def _flush(session: AsyncSession, employee: Employee) -> None:
+    """Write the changed appointments. Clients see them as part of the employee, so its version must change too."""
+    employee.updated_at = datetime.now(UTC)
+    await session.flush()
+    await session.refresh(employee, ["appointments"])

@@ -15,5 +15,13 @@ class TenantCodeTaken(Conflict):
     detail = "A tenant has or had this code; no code is used twice."
 
 
+class CannotSuspend(Conflict):
+    detail = "Only an active tenant can be suspended."
+
+
+class CannotResume(Conflict):
+    detail = "Only a suspended tenant can be resumed."
+
+
 class TenantIsClosed(Conflict):
     detail = "A closed tenant cannot be changed."

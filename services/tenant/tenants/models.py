@@ -27,7 +27,9 @@ class Tenant(Entity, Base):
     name: Mapped[str]
     status: Mapped[str]
     reason: Mapped[str | None]
-    """Why it is closed."""
+    """Why it is suspended or closed."""
+    turns: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often it was suspended or resumed."""
     provisioning: Mapped[list["ProvisioningStep"]] = relationship(lazy="raise", order_by="ProvisioningStep.service")
 
 

@@ -13,9 +13,16 @@ from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession
 from services.tenant.tenants import queries, service
-from services.tenant.tenants.errors import PlatformOnly, TenantCodeTaken, TenantIsClosed, TenantNotFound
+from services.tenant.tenants.errors import (
+    CannotResume,
+    CannotSuspend,
+    PlatformOnly,
+    TenantCodeTaken,
+    TenantIsClosed,
+    TenantNotFound,
+)
 from services.tenant.tenants.models import Tenant
-from services.tenant.tenants.schemas import TenantCreate, TenantOut, TenantUpdate
+from services.tenant.tenants.schemas import Suspension, TenantCreate, TenantOut, TenantUpdate
 
 router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
@@ -53,3 +60,27 @@ async def update_tenant(
 ) -> Tenant:
     """Rename a tenant."""
     return with_etag(response, await service.rename(session, tenant_id, expected, wanted))
+
+
+@router.post(
+    "/{tenant_id}/suspend",
+    response_model=TenantOut,
+    responses=problems(PlatformOnly, TenantNotFound, CannotSuspend),
+)
+async def suspend_tenant(
+    tenant_id: UUID, wanted: Suspension, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
+) -> Tenant:
+    """Stop a tenant: within seconds its people can neither log in nor use any service. Nothing is lost."""
+    return with_etag(response, await service.suspend(session, tenant_id, expected, wanted))
+
+
+@router.post(
+    "/{tenant_id}/resume",
+    response_model=TenantOut,
+    responses=problems(PlatformOnly, TenantNotFound, CannotResume),
+)
+async def resume_tenant(
+    tenant_id: UUID, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
+) -> Tenant:
+    """Let a suspended tenant go on; its people's sessions go on too."""
+    return with_etag(response, await service.resume(session, tenant_id, expected))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from libs.service_kit.fields import Code, Input, Name, Output
+from libs.service_kit.fields import Code, Input, Name, Output, Prose
 
 
 class TenantCreate(Input):
@@ -20,6 +20,12 @@ class TenantUpdate(Input):
     """The fields of a tenant that can change."""
 
     name: Name
+
+
+class Suspension(Input):
+    """Why a tenant is suspended."""
+
+    reason: Prose
 
 
 class ProvisioningStepOut(Output):
@@ -38,7 +44,7 @@ class TenantOut(Output):
     code: str
     name: str
     status: Literal["provisioning", "active", "suspended", "closed"]
-    reason: str | None = Field(description="Why it is closed")
+    reason: str | None = Field(description="Why it is suspended or closed")
     provisioning: list[ProvisioningStepOut]
     created_at: datetime
     updated_at: datetime

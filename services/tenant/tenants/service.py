@@ -1,4 +1,4 @@
-"""The rules of a tenant's life: created, prepared by every service and then active; or closed, if a service fails.
+"""The rules of a tenant's life: created, prepared by every service and then active, suspended and active again; or closed.
 
 The creation is a saga. `tenant.created.v1` asks every participant to prepare, and each answer is one step; the last one
 makes the tenant active. A refusal or the time-out closes it, and `tenant.closed.v1` asks all participants to undo what
@@ -12,7 +12,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.services import PARTICIPANTS
-from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated, TenantRenamed
+from libs.contracts.tenant import (
+    TenantActivated,
+    TenantClosed,
+    TenantCreated,
+    TenantRenamed,
+    TenantResumed,
+    TenantSuspended,
+)
 from libs.observability import get_logger
 from libs.service_kit.auth import Principal
 from libs.service_kit.errors import found
@@ -22,9 +29,15 @@ from libs.service_kit.transactions import after_commit
 from services.tenant.database import bound_to
 from services.tenant.metrics import PROVISIONING_SECONDS
 from services.tenant.tenants import queries
-from services.tenant.tenants.errors import TenantCodeTaken, TenantIsClosed, TenantNotFound
+from services.tenant.tenants.errors import (
+    CannotResume,
+    CannotSuspend,
+    TenantCodeTaken,
+    TenantIsClosed,
+    TenantNotFound,
+)
 from services.tenant.tenants.models import ProvisioningStep, Tenant
-from services.tenant.tenants.schemas import TenantCreate, TenantUpdate
+from services.tenant.tenants.schemas import Suspension, TenantCreate, TenantUpdate
 
 log = get_logger(__name__)
 
@@ -54,14 +67,35 @@ async def get(session: AsyncSession, tenant_id: UUID) -> Tenant:
 
 async def rename(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: TenantUpdate) -> Tenant:
     """Rename the tenant. Raises `TenantNotFound` and `TenantIsClosed`."""
-    tenant = found(await queries.lock(session, tenant_id), TenantNotFound, tenant_id)
-    expected.check(tenant)
+    tenant = await _lock(session, tenant_id, expected)
     if tenant.status == "closed":
         raise TenantIsClosed()
     if tenant.name != wanted.name:
         tenant.name = wanted.name
         async with bound_to(session, tenant.id):
             publish(session, TenantRenamed(tenant_id=tenant.id, name=tenant.name))
+    return tenant
+
+
+async def suspend(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: Suspension) -> Tenant:
+    """Stop an active tenant. Raises `CannotSuspend`."""
+    tenant = await _lock(session, tenant_id, expected)
+    if tenant.status != "active":
+        raise CannotSuspend()
+    tenant.status, tenant.reason, tenant.turns = "suspended", wanted.reason, tenant.turns + 1
+    async with bound_to(session, tenant.id):
+        publish(session, TenantSuspended(tenant_id=tenant.id, reason=wanted.reason, number=tenant.turns))
+    return tenant
+
+
+async def resume(session: AsyncSession, tenant_id: UUID, expected: Expected) -> Tenant:
+    """Let a suspended tenant go on. Raises `CannotResume`."""
+    tenant = await _lock(session, tenant_id, expected)
+    if tenant.status != "suspended":
+        raise CannotResume()
+    tenant.status, tenant.reason, tenant.turns = "active", None, tenant.turns + 1
+    async with bound_to(session, tenant.id):
+        publish(session, TenantResumed(tenant_id=tenant.id, number=tenant.turns))
     return tenant
 
 
@@ -90,6 +124,12 @@ async def give_up(session: AsyncSession, tenant: Tenant) -> None:
     """Close a locked tenant because a participant has not answered in time."""
     silent = [step.service for step in tenant.provisioning if step.status == "pending"]
     await _close(session, tenant, f"no answer in time from {', '.join(silent)}")
+
+
+async def _lock(session: AsyncSession, tenant_id: UUID, expected: Expected) -> Tenant:
+    tenant = found(await queries.lock(session, tenant_id), TenantNotFound, tenant_id)
+    expected.check(tenant)
+    return tenant
 
 
 async def _activate(session: AsyncSession, tenant: Tenant) -> None:

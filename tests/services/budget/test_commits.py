@@ -57,6 +57,15 @@ async def change_allocation(budget: Budget) -> Act:
     return lambda: answered(budget.client.patch(path, headers={"if-match": "*"}, json={"amount": "7.00"}))
 
 
+async def transfer(budget: Budget) -> Act:
+    giving = await budget.make_allocation()
+    account = (await budget.client.post("/api/v1/accounts", json={"code": "other", "name": "Other"})).json()
+    given = {"fiscal_year_id": giving["fiscal_year_id"], "account_id": account["id"], "amount": "5"}
+    taking = (await budget.client.post("/api/v1/allocations", json=given)).json()
+    ends = {"from_allocation_id": giving["id"], "to_allocation_id": taking["id"]}
+    return post(budget.client, "transfers", **ends, amount="1.00", reason="More trips")
+
+
 async def request(budget: Budget) -> Act:
     allocation, member = await budget.make_allocation(), await budget.hire("budget:request", "budget:read")
     return post(member.client, "expenditures", allocation_id=allocation["id"], amount="10.00", purpose="A trip")
@@ -83,6 +92,8 @@ CASES: dict[str, Callable[[Budget], Awaitable[Act]]] = {
     "accounts.service.rename AccountRenamed": rename_account,
     "allocations.service.allocate AllocationMade": allocate,
     "allocations.service.change AllocationChanged": change_allocation,
+    "transfers.service.transfer TransferMade": transfer,
+    "transfers.service.transfer AllocationChanged": transfer,
     "expenditures.service.request ExpenditureRequested": request,
     "expenditures.service._commit ExpenditureApproved": approve,
     "expenditures.service.reject ExpenditureRejected": reject,

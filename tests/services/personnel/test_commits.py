@@ -13,7 +13,13 @@ from services.personnel.departments.models import Department
 from services.personnel.departments.schemas import DepartmentCreate, DepartmentUpdate
 from services.personnel.employees import service as employees
 from services.personnel.employees.models import Employee
-from services.personnel.employees.schemas import AppointmentCreate, EmployeeCreate, EmployeeUpdate
+from services.personnel.employees.schemas import (
+    AppointmentCreate,
+    EmployeeCreate,
+    EmployeeUpdate,
+    Leave,
+    Transfer,
+)
 from tests.services.commits import ANY, Act, World, sites
 
 
@@ -65,6 +71,19 @@ async def appoint(world: World) -> Act:
     return lambda: run(world, employees.appoint, employee.id, second)
 
 
+async def transfer(world: World) -> Act:
+    employee, _ = await make_employee(world)
+    other = await run(world, departments.create, DepartmentCreate(code="other", name="Other"))
+    return lambda: run(
+        world, employees.transfer, employee.id, ANY, Transfer(department_id=other.id, starts_on="2020-06-01")
+    )
+
+
+async def leave(world: World) -> Act:
+    employee, _ = await make_employee(world)
+    return lambda: run(world, employees.leave, employee.id, ANY, Leave(ends_on="2020-06-30"))
+
+
 async def update(world: World) -> Act:
     employee, _ = await make_employee(world)
     return lambda: run(world, employees.update, employee.id, ANY, EmployeeUpdate(name="Other"))
@@ -76,6 +95,8 @@ CASES = {
     "departments.consumers.on_tenant_created TenantPrepared": prepare,
     "employees.service.hire EmployeeHired": hire,
     "employees.service.appoint EmployeeAppointed": appoint,
+    "employees.service.transfer EmployeeTransferred": transfer,
+    "employees.service.leave EmployeeLeft": leave,
     "employees.service.update EmployeeUpdated": update,
 }
 

@@ -12,7 +12,7 @@ from libs.contracts.services import PARTICIPANTS
 from libs.service_kit.transactions import transaction
 from services.tenant.tenants import service
 from services.tenant.tenants.models import Tenant
-from services.tenant.tenants.schemas import TenantCreate, TenantUpdate
+from services.tenant.tenants.schemas import Suspension, TenantCreate, TenantUpdate
 from tests.services.commits import ANY, Act, World, sites
 
 
@@ -43,6 +43,24 @@ async def activate(world: World) -> Act:
     return lambda: run(world, service.record_answer, tenant.id, last, None)
 
 
+async def make_active(world: World) -> Tenant:
+    tenant = await make(world)
+    for each in PARTICIPANTS:
+        await run(world, service.record_answer, tenant.id, each, None)
+    return tenant
+
+
+async def suspend(world: World) -> Act:
+    tenant = await make_active(world)
+    return lambda: run(world, service.suspend, tenant.id, ANY, Suspension(reason="Unpaid"))
+
+
+async def resume(world: World) -> Act:
+    tenant = await make_active(world)
+    await run(world, service.suspend, tenant.id, ANY, Suspension(reason="Unpaid"))
+    return lambda: run(world, service.resume, tenant.id, ANY)
+
+
 async def close(world: World) -> Act:
     tenant = await make(world)
     return lambda: run(world, service.record_answer, tenant.id, "auth", "the code is taken")
@@ -52,6 +70,8 @@ CASES = {
     "tenants.service.create TenantCreated": create,
     "tenants.service.rename TenantRenamed": rename,
     "tenants.service._activate TenantActivated": activate,
+    "tenants.service.suspend TenantSuspended": suspend,
+    "tenants.service.resume TenantResumed": resume,
     "tenants.service._close TenantClosed": close,
 }
 

@@ -1,11 +1,9 @@
 """The people and the money of the stories about expenditures."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
 import pytest
-from stack import postgres
 
 EXPENDITURES = "/api/v1/expenditures"
 
@@ -50,11 +48,3 @@ def approve() -> Callable[..., Any]:
         return await person.client.post(f"{EXPENDITURES}/{requested['id']}/approve", headers=headers)
 
     return call
-
-
-@pytest.fixture
-async def personnel_tables(postgres_server: postgres.Server) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to personnel's database that sees every tenant."""
-    connection = await asyncpg.connect(postgres.url(postgres_server, database="personnel"))
-    yield connection
-    await connection.close()

@@ -1,6 +1,7 @@
 """Deciding about an expenditure: four eyes, both employed, within what is left, once."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,14 @@ async def reject(
 ) -> httpx.Response:
     path = f"{EXPENDITURES}/{requested['id']}/reject"
     return await person.client.post(path, json={"reason": reason}, headers={"if-match": if_match})
+
+
+async def leave(personnel: httpx.AsyncClient, person: SimpleNamespace) -> None:
+    """Let the person leave, with yesterday as the last day."""
+    yesterday = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
+    path = f"/api/v1/employees/{person.employee_id}/leave"
+    left = await personnel.post(path, json={"ends_on": yesterday}, headers={"if-match": "*"})
+    assert left.status_code == 200, left.text
 
 
 async def test_an_approval_commits_the_money(client, manager, allocation, make_request, approve, published):
@@ -97,11 +106,16 @@ async def test_an_approver_must_be_employed(hire, make_client, make_request, app
         assert (answer.status_code, answer.json()["type"]) == (403, "/problems/not-an-employee")
 
 
-async def test_a_requester_must_still_be_employed(personnel_tables, manager, member, make_request, approve, published):
-    """No endpoint ends an appointment, so the day is set in personnel's own table."""
+async def test_an_approver_who_has_left_approves_no_more(personnel, manager, make_request, approve):
     requested = await make_request()
-    ended = "update appointments set ends_on = '2020-12-31' where employee_id = $1"
-    assert await personnel_tables.execute(ended, member.employee_id) == "UPDATE 1"
+    await leave(personnel, manager)
+    refused = await approve(manager, requested)
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-an-employee")
+
+
+async def test_a_requester_must_still_be_employed(personnel, manager, member, make_request, approve, published):
+    requested = await make_request()
+    await leave(personnel, member)
     refused = await approve(manager, requested)
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/requester-left")
     assert await published(ExpenditureApproved) == []

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from libs.service_kit.migrations import create_entity, create_kit_tables
+from libs.service_kit.migrations import create_entity, create_kit_tables, create_tenant_standings
 
 revision = "0001"
 down_revision = None
@@ -20,3 +20,4 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant_id", "code", name="uq_notes_tenant_id_code", deferrable=True, initially="DEFERRED"),
         sa.CheckConstraint("code <> 'unwanted'", name=op.f("ck_notes_code")),
     )
+    create_tenant_standings(op)
