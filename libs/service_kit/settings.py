@@ -5,29 +5,46 @@ import sys
 from functools import cached_property
 from typing import ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from yarl import URL
 
 from libs.contracts.services import PORTS
 from libs.observability import TelemetrySettings
 
+BROKER_OPTIONS = frozenset(("cafile", "capath", "certfile", "keyfile", "no_verify_ssl"))
+"""What the broker's URL may say behind `?`: how to trust its certificate."""
 NAMESPACE = "all-erp"
 """The `service.namespace` of the spans."""
 
 
 class DatabaseSettings(BaseModel):
-    """`DATABASE__…`: the service's own database; the URL names a role that row-level security binds."""
+    """`DATABASE__…`: the service's own database; the URL names a role that row-level security binds.
+
+    `password` may hold any characters; in the URL they would have to be quoted. `url` has it in the end.
+    """
 
     model_config = ConfigDict(frozen=True)
+    password: SecretStr | None = None
     url: SecretStr
     pool_size: int = Field(default=10, ge=1, le=200)
     pool_timeout_seconds: float = Field(default=5.0, gt=0)
 
     @field_validator("url")
     @classmethod
-    def _asyncpg(cls, url: SecretStr) -> SecretStr:
+    def _asyncpg(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
         try:
             parsed = make_url(url.get_secret_value())
         except ArgumentError:
@@ -35,6 +52,8 @@ class DatabaseSettings(BaseModel):
         has_port = parsed.port is None or 0 < parsed.port < 65536
         if parsed.get_backend_name() != "postgresql" or not parsed.database or not has_port:
             raise ValueError("must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        if password := info.data.get("password"):
+            parsed = parsed.set(password=password.get_secret_value())
         return SecretStr(parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
 
 
@@ -59,16 +78,39 @@ class ServiceUrls(BaseModel):
 
 
 class EventSettings(BaseModel):
-    """`EVENTS__…`: the transport of events, and what it needs: a service account for HTTP, a URL for the broker."""
+    """`EVENTS__…`: the transport of events, and what it needs: a service account for HTTP, a URL for the broker.
+
+    `broker_user` and `broker_password` may hold any characters; `broker_url` has them in the end.
+    """
 
     model_config = ConfigDict(frozen=True)
     transport: Literal["none", "http", "rabbitmq"] = "none"
     client_secret: SecretStr | None = None
+    broker_user: str | None = None
+    broker_password: SecretStr | None = None
     broker_url: SecretStr | None = None
     prefetch: int = Field(default=8, ge=1, le=200)
     batch_size: int = Field(default=100, ge=1, le=1000)
     max_attempts: int = Field(default=8, ge=1)
     retry_seconds: float = Field(default=1.0, gt=0)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _amqp(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if url is None:
+            return None
+        try:
+            parsed = URL(url.get_secret_value())
+        except ValueError:
+            raise ValueError("is not a broker URL") from None
+        is_amqp = parsed.scheme in ("amqp", "amqps") and parsed.host and parsed.port != 0
+        if not is_amqp or parsed.query.keys() - BROKER_OPTIONS:
+            raise ValueError("must be amqp://USER:PASSWORD@HOST:PORT/")
+        if user := info.data.get("broker_user"):
+            parsed = parsed.with_user(user)
+        if password := info.data.get("broker_password"):
+            parsed = parsed.with_password(password.get_secret_value())
+        return SecretStr(str(parsed))
 
     @model_validator(mode="after")
     def _what_the_transport_needs(self) -> "EventSettings":

@@ -80,5 +80,12 @@ def test_each_service_has_its_own_name_port_folder_and_database(service):
     assert container["build"]["args"] == {"SERVICE": service}
     assert (environment["SERVICE_NAME"], environment["PORT"]) == (f"{service}-service", port)
     assert environment["LOG_DIR"] == f"/var/log/app/{service}-service"
-    assert environment["DATABASE__URL"].startswith(f"postgresql://{service}_app:")
+    assert environment["DATABASE__URL"] == f"postgresql://{service}_app@postgres:5432/{service}"
     assert container["ports"] == [f"127.0.0.1:${{{service.upper()}_PORT:-{port}}}:{port}"]
+
+
+def test_no_user_and_no_password_is_pasted_into_a_url():
+    """Compose cannot quote: `/`, `#`, `?`, `@`, `%` and others would end the password or the URL."""
+    pasted = re.findall(r"://\S*\$\{\w*(?:USER|PASSWORD)\w*", BOTH_FILES)
+    assert pasted == []
+    assert "DATABASE__PASSWORD: ${POSTGRES_PASSWORD" in BOTH_FILES

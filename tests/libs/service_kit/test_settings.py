@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yarl
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
 from stack.ports import free_port
 
 from libs.service_kit import migrations
@@ -119,6 +121,28 @@ def test_what_is_given_is_read_and_the_rest_keeps_its_default(environment):
     assert settings.database.url.get_secret_value() == URL.replace("postgresql", "postgresql+asyncpg", 1)
     assert settings.database.pool_size == 10
     assert settings.telemetry.service_name == "probe-service"
+
+
+@pytest.mark.parametrize("odd", [*"/#?@%:$'\"\\ é+&{", "%41", "[1]", "null", "${X}", "a b", "😀"])
+def test_users_and_passwords_of_any_characters_have_variables_of_their_own(environment, odd):
+    environment(
+        DATABASE__URL="postgresql://probe_app@127.0.0.1:5432/probe",
+        DATABASE__PASSWORD=odd,
+        EVENTS__TRANSPORT="rabbitmq",
+        EVENTS__BROKER_URL="amqp://127.0.0.1:5672/",
+        EVENTS__BROKER_USER=odd,
+        EVENTS__BROKER_PASSWORD=odd,
+    )
+    settings = load(Settings)
+    assert settings.events.broker_url
+    database, broker = (each.get_secret_value() for each in (settings.database.url, settings.events.broker_url))
+    assert (make_url(database).password, make_url(database).host) == (odd, "127.0.0.1")
+    assert (yarl.URL(broker).user, yarl.URL(broker).password, yarl.URL(broker).host) == (odd, odd, "127.0.0.1")
+
+
+def test_a_password_of_its_own_wins_over_the_one_in_the_url(environment):
+    environment(DATABASE__PASSWORD="other")
+    assert make_url(load(Settings).database.url.get_secret_value()).password == "other"
 
 
 def test_settings_hide_their_secrets_and_stay_as_they_are(environment):
