@@ -33,6 +33,7 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
     return common | {
         "PORT": port,
         "DATABASE__URL": database_url(service.short, settings, role="app"),
+        "DATABASE__PASSWORD": settings.values["POSTGRES_PASSWORD"],
         "EVENTS__TRANSPORT": "http",
         # Without it glibc keeps the memory of a password check, 19 MB for each thread, until the process ends.
         "MALLOC_MMAP_THRESHOLD_": "1048576",

@@ -99,7 +99,7 @@ def create(server: Server) -> None:
     unfinished.mkdir(mode=0o700)
     password_file.unlink(missing_ok=True)
     password_file.touch(mode=0o600)
-    password_file.write_text(server.password)
+    password_file.write_text(server.password, encoding="utf-8")
     if owner:
         os.chown(unfinished, owner.pw_uid, owner.pw_gid)
         os.chown(password_file, owner.pw_uid, owner.pw_gid)

@@ -1,13 +1,15 @@
 """Bring the five databases up to date and give auth its first administrator: `python -m stack.prepare`.
 
 One process does all of it, since the imports take longer than the work. Safe to repeat. It reads the environment:
-`SUPERUSER_URL`, `MIGRATE_URL_TEMPLATE`, `POSTGRES_PASSWORD` for the roles, and what auth's bootstrap needs.
+`SUPERUSER_URL`, `MIGRATE_URL_TEMPLATE`, `POSTGRES_PASSWORD` for the roles, and what auth's bootstrap needs. In both URLs
+`{password}` stands for `POSTGRES_PASSWORD`.
 """
 
 import asyncio
 import os
 import sys
 import time
+from urllib.parse import quote
 
 import asyncpg
 
@@ -22,11 +24,19 @@ from stack.services import SERVICES
 async def prepare() -> None:
     """Create databases and roles, migrate, and bootstrap auth."""
     names = [service.short for service in SERVICES]
-    superuser = os.environ["SUPERUSER_URL"]
+    password = os.environ["POSTGRES_PASSWORD"]
+    superuser, migrate = (
+        with_password(os.environ[name], password) for name in ("SUPERUSER_URL", "MIGRATE_URL_TEMPLATE")
+    )
     await until_it_answers(superuser)
-    await databases.create(superuser, names, password=os.environ["POSTGRES_PASSWORD"])
-    await migrations.upgrade_all(names, os.environ["MIGRATE_URL_TEMPLATE"])
+    await databases.create(superuser, names, password=password)
+    await migrations.upgrade_all(names, migrate)
     await bootstrap.bootstrap(load(AuthSettings))
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with the password in place of `{password}`, quoted as compose cannot do it."""
+    return url.replace("{password}", quote(password, safe=""))
 
 
 async def until_it_answers(url: str, seconds: float = 20.0) -> None:

@@ -27,7 +27,8 @@ class _Console(Console):
 
 def console() -> Console:
     """Standard output; colours on a terminal only."""
-    return _Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
+    width = None if sys.stdout.isatty() else WIDE
+    return _Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def is_coloured() -> bool:

@@ -19,16 +19,23 @@ from libs.observability.traces.clients import URL_TEMPLATE
 TIMEOUT_SECONDS = 15.0
 ATTEMPTS = 8
 """With pauses that grow to two seconds, these take longer than the restart of a service that was killed."""
+BASE_URL = re.compile(r"https?://[^/?#@\s:]+(:\d{1,5})?")
 IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def urls(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The base URLs of the services: `SERVICES__AUTH` and so on, or the default ports of this machine."""
+    """The base URLs of the services: `SERVICES__AUTH` and so on, or the default ports of this machine.
+
+    Ends the program with one line that names the variable if its value is no base URL.
+    """
     given = os.environ if environment is None else environment
-    return {
-        name: given.get(f"SERVICES__{name.upper()}", f"http://127.0.0.1:{port}").rstrip("/")
-        for name, port in PORTS.items()
-    }
+    found: dict[str, str] = {}
+    for name, port in PORTS.items():
+        variable = f"SERVICES__{name.upper()}"
+        found[name] = given.get(variable, f"http://127.0.0.1:{port}").removesuffix("/")
+        if not BASE_URL.fullmatch(found[name]):
+            raise SystemExit(f"{variable}: must be http://HOST:PORT, without a path, a query or a user")
+    return found
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from libs.journey.client import Api, UnexpectedAnswer, Unreachable, urls
 from libs.journey.steps import StepFailed
 from libs.journey.synthetic import SyntheticUser
 from libs.observability import TelemetrySettings, get_logger, start
+from libs.observability.settings import in_words
 from libs.observability.traces.clients import quietly
 from libs.observability.traces.scope import get_tracer
 
@@ -209,7 +210,7 @@ def main() -> None:
     try:
         settings = Settings.for_service("probe", "all-erp")
     except ValidationError as error:
-        sys.exit("; ".join(f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()))
+        sys.exit(f"probe cannot start: {in_words(error)}")
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     start(settings)

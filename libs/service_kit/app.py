@@ -30,7 +30,7 @@ from libs.service_kit.idempotency import Replay
 from libs.service_kit.preconditions import describe_preconditions
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.server import run
-from libs.service_kit.settings import Loaded, ServiceSettings, load
+from libs.service_kit.settings import Loaded, ServiceSettings, check_address, load
 from libs.service_kit.shedding import LoadShedding
 from libs.service_kit.transactions import Sessions, create_sessions
 
@@ -107,6 +107,7 @@ def create_app(
 def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
     """Run a service until a signal stops it: the whole of `python -m services.<name>.main`."""
     loaded = load(settings)
+    check_address(loaded)
     run(create(loaded), host=loaded.host, port=loaded.port)
 
 

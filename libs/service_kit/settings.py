@@ -1,40 +1,80 @@
 """The settings of a service: read once from the environment, frozen; one line names all that are wrong."""
 
+import errno
 import re
+import socket
 import sys
 from functools import cached_property
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from yarl import URL
 
 from libs.contracts.services import PORTS
 from libs.observability import TelemetrySettings
+from libs.observability.settings import in_words
 
+BROKER_OPTIONS = frozenset(("cafile", "capath", "certfile", "keyfile", "no_verify_ssl"))
+"""What the broker's URL may say behind `?`: how to trust its certificate."""
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 NAMESPACE = "all-erp"
 """The `service.namespace` of the spans."""
 
 
+def _encodable(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not encoded in UTF-8") from None
+    return secret
+
+
+Secret = Annotated[SecretStr, Field(max_length=1000), AfterValidator(_encodable)]
+"""Any characters."""
+
+
 class DatabaseSettings(BaseModel):
-    """`DATABASE__…`: the service's own database; the URL names a role that row-level security binds."""
+    """`DATABASE__…`: the service's own database; the URL names a role that row-level security binds.
+
+    `password` may hold any characters; in the URL they would have to be quoted. `url` has it in the end.
+    """
 
     model_config = ConfigDict(frozen=True)
-    url: SecretStr
+    password: Secret | None = None
+    url: Secret
     pool_size: int = Field(default=10, ge=1, le=200)
-    pool_timeout_seconds: float = Field(default=5.0, gt=0)
+    pool_timeout_seconds: float = Field(default=5.0, gt=0, le=300)
 
     @field_validator("url")
     @classmethod
-    def _asyncpg(cls, url: SecretStr) -> SecretStr:
+    def _asyncpg(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
         try:
             parsed = make_url(url.get_secret_value())
         except ArgumentError:
             raise ValueError("is not a database URL") from None
         has_port = parsed.port is None or 0 < parsed.port < 65536
-        if parsed.get_backend_name() != "postgresql" or not parsed.database or not has_port:
-            raise ValueError("must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        is_whole = parsed.username and parsed.host and parsed.database and has_port
+        knows_options = not parsed.query.keys() - {"ssl"} and parsed.query.get("ssl", "prefer") in SSL_MODES
+        if parsed.get_backend_name() != "postgresql" or not is_whole or not knows_options:
+            raise ValueError(
+                f"must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and may end in ?ssl={SSL_MODES[-1]}"
+            )
+        if password := info.data.get("password"):
+            parsed = parsed.set(password=password.get_secret_value())
         return SecretStr(parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
 
 
@@ -43,15 +83,24 @@ def default_url(service: str) -> HttpUrl:
     return HttpUrl(f"http://{service}-service:{PORTS[service]}")
 
 
+def _base(url: HttpUrl) -> HttpUrl:
+    if not re.fullmatch(r"https?://[^/?#@]+/?", str(url)):
+        raise ValueError("must be http://HOST:PORT, without a path, a query or a user")
+    return url
+
+
+BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
+
+
 class ServiceUrls(BaseModel):
     """`SERVICES__…`: the base URLs of the five services."""
 
     model_config = ConfigDict(frozen=True)
-    auth: HttpUrl = default_url("auth")
-    tenant: HttpUrl = default_url("tenant")
-    system: HttpUrl = default_url("system")
-    budget: HttpUrl = default_url("budget")
-    personnel: HttpUrl = default_url("personnel")
+    auth: BaseUrl = default_url("auth")
+    tenant: BaseUrl = default_url("tenant")
+    system: BaseUrl = default_url("system")
+    budget: BaseUrl = default_url("budget")
+    personnel: BaseUrl = default_url("personnel")
 
     def of(self, service: str) -> str:
         """The base URL of a service by its short name, without a slash at the end."""
@@ -59,24 +108,48 @@ class ServiceUrls(BaseModel):
 
 
 class EventSettings(BaseModel):
-    """`EVENTS__…`: the transport of events, and what it needs: a service account for HTTP, a URL for the broker."""
+    """`EVENTS__…`: the transport of events, and what it needs: a service account for HTTP, a URL for the broker.
+
+    `broker_user` and `broker_password` may hold any characters; `broker_url` has them in the end.
+    """
 
     model_config = ConfigDict(frozen=True)
     transport: Literal["none", "http", "rabbitmq"] = "none"
-    client_secret: SecretStr | None = None
-    broker_url: SecretStr | None = None
+    client_secret: Secret | None = Field(default=None, validate_default=True)
+    broker_user: Secret | None = None
+    broker_password: Secret | None = None
+    broker_url: Secret | None = Field(default=None, validate_default=True)
     prefetch: int = Field(default=8, ge=1, le=200)
     batch_size: int = Field(default=100, ge=1, le=1000)
-    max_attempts: int = Field(default=8, ge=1)
-    retry_seconds: float = Field(default=1.0, gt=0)
+    max_attempts: int = Field(default=8, ge=1, le=1000)
+    retry_seconds: float = Field(default=1.0, gt=0, le=3600)
 
-    @model_validator(mode="after")
-    def _what_the_transport_needs(self) -> "EventSettings":
-        if self.transport == "http" and not self.client_secret:
-            raise ValueError("EVENTS__CLIENT_SECRET is required when EVENTS__TRANSPORT is http")
-        if self.transport == "rabbitmq" and not self.broker_url:
-            raise ValueError("EVENTS__BROKER_URL is required when EVENTS__TRANSPORT is rabbitmq")
-        return self
+    @field_validator("client_secret")
+    @classmethod
+    def _for_http(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if info.data.get("transport") == "http" and not secret:
+            raise ValueError("is required when EVENTS__TRANSPORT is http")
+        return secret
+
+    @field_validator("broker_url")
+    @classmethod
+    def _amqp(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if not url:
+            if info.data.get("transport") == "rabbitmq":
+                raise ValueError("is required when EVENTS__TRANSPORT is rabbitmq")
+            return None
+        try:
+            parsed = URL(url.get_secret_value())
+        except ValueError:
+            raise ValueError("is not a broker URL") from None
+        is_amqp = parsed.scheme in ("amqp", "amqps") and parsed.host and parsed.port != 0
+        if not is_amqp or parsed.query.keys() - BROKER_OPTIONS:
+            raise ValueError("must be amqp://USER:PASSWORD@HOST:PORT/")
+        if user := info.data.get("broker_user"):
+            parsed = parsed.with_user(user.get_secret_value())
+        if password := info.data.get("broker_password"):
+            parsed = parsed.with_password(password.get_secret_value())
+        return SecretStr(str(parsed))
 
 
 class ServiceSettings(BaseSettings):
@@ -88,12 +161,19 @@ class ServiceSettings(BaseSettings):
     name: ClassVar[str]
     """The short name: of the folder, the database, the roles and the event subscriber."""
 
-    host: str = Field(default="127.0.0.1", min_length=1)
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     """Never empty, since an empty host means every address of the machine."""
     port: int = Field(ge=1, le=65535)
     database: DatabaseSettings
     services: ServiceUrls = ServiceUrls()
     events: EventSettings = EventSettings()
+
+    @model_validator(mode="after")
+    def _a_connection_for_each_event(self) -> Self:
+        prefetch, pool_size = self.events.prefetch, self.database.pool_size
+        if self.events.transport == "rabbitmq" and prefetch > pool_size:
+            raise ValueError(f"EVENTS__PREFETCH: {prefetch} is more than DATABASE__POOL_SIZE, which is {pool_size}")
+        return self
 
     @cached_property
     def telemetry(self) -> TelemetrySettings:
@@ -120,10 +200,29 @@ def load(settings: type[Loaded]) -> Loaded:
         loaded = settings()  # pyright: ignore[reportCallIssue]  # the environment gives what has no default
         _ = loaded.telemetry
     except ValidationError as error:
-        wrong = "; ".join(f"{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        _end(settings, in_words(error))
     except SettingsError as error:  # a group such as EVENTS has a value of its own, and it is not JSON
-        wrong = re.sub(r'"(\w+)"', lambda name: name[1].upper(), str(error), count=1)
-    else:
-        return loaded
+        group = re.findall(r'"(\w+)"', str(error))[0].upper()
+        _end(settings, f"{group}: set its members, {group}__…, each by itself")
+    return loaded
+
+
+def check_address(settings: ServiceSettings) -> None:
+    """Exit with one line that names `HOST` or `PORT`, unless the service can listen there."""
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                trial.bind(address)
+                trial.listen(1)
+    except UnicodeError:
+        _end(type(settings), "HOST: is not a name of a host")
+    except OSError as error:
+        name = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
+        where = f"{settings.host!r}, port {settings.port}"
+        _end(type(settings), f"{name}: cannot listen on {where}: {error.strerror or error}")
+
+
+def _end(settings: type[ServiceSettings], wrong: str) -> NoReturn:
     print(f"{settings.name}-service cannot start: {wrong}", file=sys.stderr)
     raise SystemExit(2)

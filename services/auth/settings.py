@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.contracts.services import PORTS
 from libs.service_kit.fields import Email
-from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
+from libs.service_kit.settings import DatabaseSettings, Secret, ServiceSettings, default_database
 from services.auth.fields import NewPassword
 
 
@@ -16,7 +16,7 @@ class BootstrapSettings(BaseModel):
     model_config = ConfigDict(frozen=True)
     admin_email: Email | None = None
     admin_password: NewPassword | None = None
-    service_secret: SecretStr | None = Field(default=None, min_length=16, max_length=200)
+    service_secret: Secret | None = Field(default=None, min_length=16, max_length=200)
     """The secret of the five service accounts. Outside development it must be random: `openssl rand -hex 32`."""
 
 

@@ -1,19 +1,27 @@
 """The compose files describe pinned containers with bounded memory and few privileges, reachable from this machine only."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from stack import services as stack_services
 from stack import settings as stack_settings
+from stack.environment import decided
 
+from libs.observability import TelemetrySettings
+from libs.observability.traces.exporters import DEFAULTS as DEFAULTS_OF_OTEL
+from libs.observability.variables import AT_IMPORT, AT_START
 from tests.fixtures.database import SERVICES
+from tests.fixtures.environment import variables
 
 ROOT = Path(__file__).parents[2]
 FILES = [(ROOT / name).read_text() for name in ("docker-compose.dev.yml", "docker-compose.devops.yml")]
 BOTH_FILES = "\n".join(FILES)
 MODELS = [yaml.safe_load(text) for text in FILES]
 CONTAINERS = MODELS[0]["services"] | MODELS[1]["services"]
+DEFAULT_SETTINGS = stack_settings.read({}, ROOT / "no such file")
 ONE_SHOTS = {name for name, each in CONTAINERS.items() if each["restart"] == "no"}
 
 
@@ -72,6 +80,30 @@ def test_every_variable_has_the_default_that_env_example_shows():
     assert re.findall(r"\$\{\w+\}", BOTH_FILES) == []
 
 
+# What a service reads and the stack decides; `environment.decided` is what local mode decides.
+DECIDED = {"METRICS_HOST", "METRICS_PORT", "JAEGER_AGENT_PORT", *decided(stack_services.AUTH, DEFAULT_SETTINGS)} | {
+    f"EVENTS__BROKER_{each}" for each in ("URL", "USER", "PASSWORD")
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_setting_of_a_service_reaches_it_from_the_env_file_unless_the_stack_decides_it(service):
+    """Compose fills a name without a value, and `${NAME:-default}`, from `.env` or the shell."""
+    settings = importlib.import_module(f"services.{service}.settings").Settings
+    read = {name for each in (settings, TelemetrySettings) for name, _ in variables(each)}
+    read |= {*AT_IMPORT, *AT_START, *DEFAULTS_OF_OTEL} - {
+        "PROMETHEUS_MULTIPROC_DIR",  # for servers of several processes
+        "OTEL_METRICS_EXPORTER",  # services have neither
+        "OTEL_LOGS_EXPORTER",
+    }
+    given = CONTAINERS[f"{service}-service"]["environment"]
+    passed = {name for name, value in given.items() if value is None or str(value).startswith(f"${{{name}:-")}
+    assert passed & DECIDED == set()
+    assert {name for name in read if not name.startswith("BOOTSTRAP__")} - passed <= DECIDED
+    bootstrap = {name for name in read if name.startswith("BOOTSTRAP__")}
+    assert bootstrap <= CONTAINERS["prepare"]["environment"].keys()
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_has_its_own_name_port_folder_and_database(service):
     container = CONTAINERS[f"{service}-service"]
@@ -80,5 +112,12 @@ def test_each_service_has_its_own_name_port_folder_and_database(service):
     assert container["build"]["args"] == {"SERVICE": service}
     assert (environment["SERVICE_NAME"], environment["PORT"]) == (f"{service}-service", port)
     assert environment["LOG_DIR"] == f"/var/log/app/{service}-service"
-    assert environment["DATABASE__URL"].startswith(f"postgresql://{service}_app:")
+    assert environment["DATABASE__URL"] == f"postgresql://{service}_app@postgres:5432/{service}"
     assert container["ports"] == [f"127.0.0.1:${{{service.upper()}_PORT:-{port}}}:{port}"]
+
+
+def test_no_user_and_no_password_is_pasted_into_a_url():
+    """Compose cannot quote: `/`, `#`, `?`, `@`, `%` and others would end the password or the URL."""
+    pasted = re.findall(r"://\S*\$\{\w*(?:USER|PASSWORD)\w*", BOTH_FILES)
+    assert pasted == []
+    assert "DATABASE__PASSWORD: ${POSTGRES_PASSWORD" in BOTH_FILES

@@ -5,29 +5,15 @@ import re
 from pathlib import Path
 
 import pytest
-from pydantic import AliasChoices, BaseModel
+from pydantic import BaseModel
 from stack import settings as stack_settings
 from stack.services import PROGRAMS
 
 from libs.observability import TelemetrySettings
 from tests.fixtures.database import SERVICES
+from tests.fixtures.environment import variables
 
 ROOT = Path(__file__).parents[2]
-
-
-def variables(settings: type[BaseModel], prefix: str = "") -> set[str]:
-    """The environment variables that a settings class reads; of several aliases, the first."""
-    found: set[str] = set()
-    for name, field in settings.model_fields.items():
-        alias = field.validation_alias
-        first = alias.choices[0] if isinstance(alias, AliasChoices) else alias
-        variable = f"{prefix}{(first or name)!s}".upper()
-        nested = field.annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            found |= variables(nested, f"{variable}__")
-        else:
-            found.add(variable)
-    return found
 
 
 def rows(readme: Path) -> set[str]:
@@ -41,13 +27,13 @@ def settings_of(service: str) -> type[BaseModel]:
 
 
 def test_the_readme_names_every_variable_of_the_services_and_no_other():
-    read = set().union(*(variables(settings_of(service)) for service in SERVICES))
+    read = {name for service in SERVICES for name, _ in variables(settings_of(service))}
     assert rows(ROOT / "README.md") == read
 
 
 def test_the_shared_layers_readme_names_every_variable_of_its_own_and_no_other():
     named = rows(ROOT / "libs/observability/README.md") - {"NO_COLOR"}
-    assert named == variables(TelemetrySettings)
+    assert named == {name for name, _ in variables(TelemetrySettings)}
 
 
 def test_env_example_holds_the_defaults_of_the_local_stack():

@@ -15,12 +15,26 @@ DEV, DEVOPS = "docker-compose.dev.yml", "docker-compose.devops.yml"
 @pytest.fixture(scope="module", params=[(DEV,), (DEVOPS,), (DEV, DEVOPS), (DEVOPS, DEV)], ids="+".join)
 def model(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The rendered configuration, without .env and with none of our variables in the environment."""
-    files = [part for file in request.param for part in ("--file", file)]
-    command = ["docker", "compose", "--env-file", os.devnull, *files, "config", "--format", "json"]
+    return rendered(request.param)
+
+
+def rendered(names: tuple[str, ...], env_file: Path = Path(os.devnull), **shell: str) -> dict[str, Any]:
+    files = [part for file in names for part in ("--file", file)]
+    command = ["docker", "compose", "--env-file", str(env_file), *files, "config", "--format", "json"]
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=kept | shell, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
+
+
+def of_containers(model: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """The environment that each container gets: `config` writes $$ for a dollar sign."""
+    return {
+        name: {
+            key: value.replace("$$", "$") for key, value in (each.get("environment") or {}).items() if value is not None
+        }
+        for name, each in model["services"].items()
+    }
 
 
 def test_project_network_and_log_volume_have_the_same_names(model):
@@ -49,3 +63,44 @@ def test_what_we_build_cannot_write_to_itself_and_stays_the_user_of_its_dockerfi
     for name, each in model["services"].items():
         if "build" in each:
             assert (each["read_only"], each["cap_drop"], each.get("user")) == (True, ["ALL"], None), name
+
+
+def test_the_settings_of_the_env_file_and_of_the_shell_reach_each_service(tmp_path):
+    (tmp_path / ".env").write_text(
+        "DATABASE__POOL_SIZE=3\nEVENTS__PREFETCH=2\nOTEL_TRACES_SAMPLER=always_off\nHOST=x\n"
+    )
+    given = of_containers(rendered((DEV,), tmp_path / ".env", EVENTS__PREFETCH="1", LOG_FILES_KEPT="9"))
+    names = ("DATABASE__POOL_SIZE", "EVENTS__PREFETCH", "OTEL_TRACES_SAMPLER", "LOG_FILES_KEPT", "HOST")
+    services = [name for name in given if name.endswith("-service")]
+    assert {tuple(given[name].get(each) for each in names) for name in services} == {
+        ("3", "1", "always_off", "9", None)
+    }
+    assert "DATABASE__POOL_SIZE" not in of_containers(rendered((DEV,)))["auth-service"]
+
+
+def test_users_and_passwords_reach_the_containers_as_they_are(tmp_path):
+    odd = '/#?@%41:$X${X}"\\ &+;é :x:'
+    names = (
+        "POSTGRES_PASSWORD",
+        "RABBITMQ_USER",
+        "RABBITMQ_PASSWORD",
+        "BOOTSTRAP__ADMIN_PASSWORD",
+        "BOOTSTRAP__SERVICE_SECRET",
+    )
+    (tmp_path / ".env").write_text("".join(f"{name}='{odd} {name}'\n" for name in names))
+    postgres, user, password, admin, secret = (f"{odd} {name}" for name in names)
+    given = of_containers(rendered((DEV, DEVOPS), tmp_path / ".env"))
+    pasted = {key for each in given.values() for key, value in each.items() if odd in value and "://" in value}
+    assert pasted == set()
+    assert given["postgres"]["POSTGRES_PASSWORD"] == given["prepare"]["POSTGRES_PASSWORD"] == postgres
+    assert given["postgres-exporter"]["DATA_SOURCE_PASS"] == given["auth-service"]["DATABASE__PASSWORD"] == postgres
+    assert given["rabbitmq"]["RABBITMQ_DEFAULT_USER"] == given["auth-service"]["EVENTS__BROKER_USER"] == user
+    assert given["rabbitmq"]["RABBITMQ_DEFAULT_PASS"] == given["auth-service"]["EVENTS__BROKER_PASSWORD"] == password
+    assert given["prepare"]["BOOTSTRAP__ADMIN_PASSWORD"] == given["probe"]["BOOTSTRAP__ADMIN_PASSWORD"] == admin
+    assert given["prepare"]["BOOTSTRAP__SERVICE_SECRET"] == secret
+
+
+def test_what_the_shell_says_of_other_servers_reaches_no_container():
+    names = ("http_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "PGHOST", "PGSSLMODE", "PGPASSWORD", "SSL_CERT_FILE")
+    given = of_containers(rendered((DEV, DEVOPS), **dict.fromkeys(names, "elsewhere")))
+    assert [name for name, each in given.items() if each.keys() & {*names} or "elsewhere" in each.values()] == []

@@ -84,6 +84,8 @@ def test_the_environment_as_asked_for_starts_a_service(tmp_path, agent):
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
         ({"PORT": "-1"}, "PORT"),
         ({"METRICS_PORT": "x"}, "METRICS_PORT"),
+        ({"HOST": "nohost.invalid"}, "HOST"),
+        ({"EVENTS__TRANSPORT": "rabbitmq", "EVENTS__BROKER_URL": "http://h/"}, "EVENTS__BROKER_URL"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_the_end(tmp_path, variables, named):

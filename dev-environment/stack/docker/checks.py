@@ -5,7 +5,6 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from stack import doctor
 from stack.docker import engine, parts
@@ -37,7 +36,6 @@ def findings(settings: Settings, names: Sequence[str], model: Mapping[str, Any])
     if "elasticsearch" in names:
         yield from maps(Path("/proc/sys/vm/max_map_count"))
     yield from _ports(settings, names, model)
-    yield from passwords(settings)
     yield readable(names, model)
 
 
@@ -80,14 +78,6 @@ def readable(names: Sequence[str], model: Mapping[str, Any]) -> Finding:
             cure = "chmod -R o+rX dev-environment"
             return Finding("error", f"{file} is closed to other users, and containers must read it", cure)
     return Finding("ok", "The containers can read their configuration")
-
-
-def passwords(settings: Settings) -> Iterator[Finding]:
-    """Whether what compose writes into URLs can stand there: it cannot quote."""
-    for name in ("POSTGRES_PASSWORD", "RABBITMQ_USER", "RABBITMQ_PASSWORD"):
-        if quote(settings.values[name], safe="") != settings.values[name]:
-            what = f"{name} has a character that a URL cannot hold, and in Docker mode it stands in URLs"
-            yield Finding("error", what, f"Use letters, digits and the characters - . _ ~ in {name}.")
 
 
 def _room(folder: Path, *, needs_images: bool) -> Iterator[Finding]:

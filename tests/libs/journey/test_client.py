@@ -161,3 +161,11 @@ def test_a_stack_that_is_not_up_is_said_in_words():
 def test_urls_come_from_the_environment():
     assert urls({})["budget"] == "http://127.0.0.1:3010"
     assert urls({"SERVICES__BUDGET": "http://budget:1/"})["budget"] == "http://budget:1"
+
+
+@pytest.mark.parametrize(
+    "url", ["", " ", "x", "ftp://h", "http://h/a", "http://h?q", "http://u:p@h", "http://h:x", "http://"]
+)
+def test_a_wrong_url_ends_the_program_with_one_line_that_names_the_variable(url):
+    with pytest.raises(SystemExit, match=r"^SERVICES__BUDGET: must be http://HOST:PORT[^\n]*$"):
+        urls({"SERVICES__BUDGET": url})

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yarl
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
 from stack.ports import free_port
 
 from libs.service_kit import migrations
-from libs.service_kit.settings import load
+from libs.service_kit.settings import check_address, load
 from tests.libs.service_kit.probe.main import Settings
 
 ROOT = Path(migrations.__file__).parents[2]
@@ -23,12 +25,21 @@ WRONG = {
     "PORT": ["-1", "0", "65536", "x"],
     "HOST": [""],
     "DATABASE__URL": ["", "nonsense", "mysql://h/db", "postgresql://h:5432", f"postgresql://u:{SECRET}@h:x/d"]
-    + [f"postgresql://u:{SECRET}@h:70000/d"],
+    + [f"postgresql://u:{SECRET}@h:70000/d", f"postgresql://u:{SECRET}@h/d?sslmode=bogus", "postgresql://h/d"]
+    + ["postgresql://u@h/d?ssl=bogus", "postgresql:///d"],
     "DATABASE__POOL_SIZE": ["0", "x"],
     "DATABASE__POOL_TIMEOUT_SECONDS": ["0"],
     "SERVICES__AUTH": ["nonsense", "ftp://auth"],
     "EVENTS__TRANSPORT": ["pigeon"],
     "EVENTS__CLIENT_SECRET": [""],
+    "EVENTS__BROKER_URL": [
+        "x",
+        f"http://u:{SECRET}@h/",
+        "amqp://",
+        "amqp://h:0/",
+        "amqp://h:x/",
+        "amqp://h/?heartbeat=x",
+    ],
     "EVENTS__MAX_ATTEMPTS": ["0"],
     "EVENTS": ["nonsense"],
     "LOG_LEVEL": ["loud"],
@@ -59,8 +70,51 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(environment, capsys, 
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("probe-service cannot start: ")
-    assert name in line
+    assert f": {name}: " in line
     assert SECRET not in line
+
+
+def test_a_service_prefetches_no_more_events_than_it_has_connections(environment, capsys):
+    by_broker = {"EVENTS__TRANSPORT": "rabbitmq", "EVENTS__BROKER_URL": "amqp://h/"}
+    environment(**by_broker, DATABASE__POOL_SIZE="3", EVENTS__PREFETCH="3")
+    assert load(Settings).events.prefetch == 3
+    environment(**by_broker, DATABASE__POOL_SIZE="2", EVENTS__PREFETCH="3")
+    with pytest.raises(SystemExit):
+        load(Settings)
+    said = "probe-service cannot start: EVENTS__PREFETCH: 3 is more than DATABASE__POOL_SIZE, which is 2\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("transport", ["http", "rabbitmq"])
+def test_what_a_transport_needs_is_named(environment, capsys, transport):
+    environment(EVENTS__TRANSPORT=transport)
+    with pytest.raises(SystemExit):
+        load(Settings)
+    needed = {"http": "EVENTS__CLIENT_SECRET", "rabbitmq": "EVENTS__BROKER_URL"}[transport]
+    said = f"probe-service cannot start: {needed}: is required when EVENTS__TRANSPORT is {transport}\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("host", [" ", "nohost.invalid", "1.2.3.4", "127.0.0.1:80", "a" * 200, "é" * 200, "http://h"])
+def test_an_address_that_is_not_this_machines_is_one_line_that_names_host(environment, capsys, host):
+    environment(HOST=host, METRICS_HOST="127.0.0.1")
+    with pytest.raises(SystemExit) as end:
+        check_address(load(Settings))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (end.value.code, line.startswith("probe-service cannot start: HOST: ")) == (2, True), line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_taken_port_is_one_line_that_names_port(environment, capsys, host):
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        environment(HOST=host, PORT=str(squatter.getsockname()[1]))
+        with pytest.raises(SystemExit) as end:
+            check_address(load(Settings))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (end.value.code, line.startswith("probe-service cannot start: PORT: ")) == (2, True), line
+    check_address(load(Settings))
 
 
 def test_every_wrong_variable_is_named(environment, capsys):
@@ -84,9 +138,7 @@ def test_a_process_with_a_wrong_setting_ends_before_its_port_opens():
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.splitlines() == [
-        "probe-service cannot start: DATABASE__URL: Value error, is not a database URL"
-    ]
+    assert ended.stderr.splitlines() == ["probe-service cannot start: DATABASE__URL: is not a database URL"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
 
@@ -119,6 +171,28 @@ def test_what_is_given_is_read_and_the_rest_keeps_its_default(environment):
     assert settings.database.url.get_secret_value() == URL.replace("postgresql", "postgresql+asyncpg", 1)
     assert settings.database.pool_size == 10
     assert settings.telemetry.service_name == "probe-service"
+
+
+@pytest.mark.parametrize("odd", [*"/#?@%:$'\"\\ é+&{", "%41", "[1]", "null", "${X}", "a b", "😀"])
+def test_users_and_passwords_of_any_characters_have_variables_of_their_own(environment, odd):
+    environment(
+        DATABASE__URL="postgresql://probe_app@127.0.0.1:5432/probe",
+        DATABASE__PASSWORD=odd,
+        EVENTS__TRANSPORT="rabbitmq",
+        EVENTS__BROKER_URL="amqp://127.0.0.1:5672/",
+        EVENTS__BROKER_USER=odd,
+        EVENTS__BROKER_PASSWORD=odd,
+    )
+    settings = load(Settings)
+    assert settings.events.broker_url
+    database, broker = (each.get_secret_value() for each in (settings.database.url, settings.events.broker_url))
+    assert (make_url(database).password, make_url(database).host) == (odd, "127.0.0.1")
+    assert (yarl.URL(broker).user, yarl.URL(broker).password, yarl.URL(broker).host) == (odd, odd, "127.0.0.1")
+
+
+def test_a_password_of_its_own_wins_over_the_one_in_the_url(environment):
+    environment(DATABASE__PASSWORD="other")
+    assert make_url(load(Settings).database.url.get_secret_value()).password == "other"
 
 
 def test_settings_hide_their_secrets_and_stay_as_they_are(environment):

@@ -26,6 +26,20 @@ from libs.journey.client import Api
 from tests.fixtures import runbooks
 from tests.fixtures.waiting import eventually
 
+# What a generator of passwords may make, and more: nothing may paste it into a URL, a command or a pattern.
+ODD = "/#?@%41:$X${X}'\"\\ &+;é :x: [red]"
+SECRETS = ("POSTGRES_PASSWORD", "BOOTSTRAP__ADMIN_PASSWORD", "BOOTSTRAP__SERVICE_SECRET")
+# What a caller's shell may say of other servers. A call that heeded it would fail.
+ELSEWHERE = {
+    **dict.fromkeys(("http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:1"),
+    **dict.fromkeys(("PGHOST", "PGUSER", "PGPASSWORD", "PGSERVICE", "PGDATABASE"), "elsewhere"),
+    "PGPORT": "1",
+    "PGOPTIONS": "-c none=1",
+    "PGSSLMODE": "verify-full",
+    "NO_PROXY": "",
+    **dict.fromkeys(("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "/nowhere"),
+}
+
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
@@ -34,7 +48,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     # A .env of the developer's may say otherwise.
     paths = {"MODE": "local", "STATE_DIR": str(state), "PYTHONPATH": f"{ROOT}:{ROOT / 'dev-environment'}"}
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    environment = kept | moved | paths
+    environment = kept | moved | paths | ELSEWHERE | {name: f"{ODD} of {name}" for name in SECRETS}
     yield environment
     verb(environment, "clean")
 
@@ -173,7 +187,8 @@ class TestRunbooks:
 
     @pytest.mark.parametrize("code", runbooks.of("host"), ids=lambda code: code.text)
     def test_a_command_does_what_it_says(self, environment, reader, code):
-        runbooks.run(runbooks.harmless(code, reader), environment)
+        own = {name: value for name, value in environment.items() if name not in ELSEWHERE}  # curl is the reader's
+        runbooks.run(runbooks.harmless(code, reader), own)
 
 
 def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
