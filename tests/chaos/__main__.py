@@ -41,7 +41,7 @@ LAST_ATTEMPTS = 500
 def main() -> int:
     """Run and print; returns the exit code."""
     given = parser().parse_args()
-    for each in (signal.SIGTERM, signal.SIGHUP):
+    for each in faults.ENDS:
         signal.signal(each, _interrupt)
     try:
         made = Run(read(), given)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 READY_WITHIN_SECONDS = 15.0
+WORKS_WITHIN_SECONDS = 30.0
+"""A circuit breaker and a client's own pauses come after it."""
 MOST_MEMORY_BYTES = 200 * 1024 * 1024
 """Of each service; the limit of its container is 256 MiB."""
 MOST_LOG_BYTES_PER_SECOND = 200_000
@@ -64,7 +66,7 @@ class Row:
         if self.ready_after is None or self.ready_after > READY_WITHIN_SECONDS:
             after = "at all" if self.ready_after is None else f"before {self.ready_after:.1f} s"
             found.append(f"not every service was ready again {after}")
-        if self.works_after > READY_WITHIN_SECONDS:
+        if self.works_after > WORKS_WITHIN_SECONDS:
             found.append(f"requests still failed {self.works_after:.1f} s after the part's return")
         if self.log_bytes > (self.ended - self.began) * MOST_LOG_BYTES_PER_SECOND:
             found.append(f"{self.log_bytes:,} bytes were logged in {self.ended - self.began:.0f} s")
