@@ -29,10 +29,11 @@ from tests.chaos.watching import Alert, Watch, log_bytes, wait
 
 BACK_WITHIN_SECONDS = 90.0
 """A part that answers no sooner is given up."""
-QUIET_SECONDS, QUIET_WITHIN_SECONDS = 3.0, 45.0
+QUIET_SECONDS, QUIET_WITHIN_SECONDS = 2.0, 45.0
 """A fault is over when for so long nothing has failed; the next one waits for that, but no longer."""
 FIRES_WITHIN_SECONDS = 300.0
-ENDS_WITHIN_SECONDS = 240.0
+ENDS_WITHIN_SECONDS = 800.0
+"""That something was lost is said for more than ten minutes."""
 CLOCK_SECONDS = 2.0
 """By so much the time at which the same process has started may seem to differ."""
 LAST_ATTEMPTS = 500
@@ -75,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "--only", nargs="+", default=[], choices=names, metavar="NAME",
         help=f"only these parts, or these faults: {', '.join(names)}",
     )  # fmt: skip
-    options.add_argument("--seconds", type=float, help="how long a fault lasts (20; short: 6)")
+    options.add_argument("--seconds", type=float, help="how long a fault lasts (15; short: 4)")
     options.add_argument("--tenants", type=int, default=2, help="how many tenants work (2)")
     options.add_argument("--writers", type=int, default=6, help="how many people work at the same time (6)")
     options.add_argument("--json", action="store_true", help="one JSON object and nothing else on standard output")
@@ -95,7 +96,7 @@ class Run:
         if not parts.ready(settings):
             raise StackError("The services are not ready: `make up` starts them, `make status` shows them.")
         self.is_short = given.short
-        self.seconds = given.seconds or (6.0 if given.short else 20.0)
+        self.seconds = given.seconds or (4.0 if given.short else 15.0)
         say(f"Mode: {self.mode}; {len(self.plan)} faults. The writers' tenants are created.")
         urls = {each.short: environment.url(each, settings) for each in SERVICES}
         self.load = Load(urls, settings.values, given.tenants, given.writers)
@@ -129,12 +130,12 @@ class Run:
     def _one(self, part: Part, row: Row) -> None:
         self.watch.look()
         started, logged = dict(self.watch.started), log_bytes(self.settings, self.mode)
-        alert = (part.alert, part.name)
+        alert = (part.alert, part.about or part.name)
         try:
             with faults.broken(self.settings, faults.MEANS[self.mode], part.name, row.fault):
                 if row.fault != "kill":  # which whoever keeps the part alive ends
                     time.sleep(self.seconds)
-                if row.fault == "stop" and part.alert and self.mode == "docker":
+                if row.fault in ("stop", parts.TAKE_AWAY) and part.alert and self.mode == "docker":
                     row.alert = self._alert(part, alert, row)
         except StackError as error:
             row.problems.append(str(error))

@@ -28,6 +28,8 @@ class Part:
     is_telemetry: bool = False
     alert: str = ""
     """The alert that fires when it has stopped."""
+    about: str = ""
+    """The alert's label `service`, where it is not the part's name."""
     watcher: str = "prometheus"
     """The container without which that alert cannot fire."""
 
@@ -75,7 +77,7 @@ NONE, TAKE_AWAY = "none", "take-away"
 LOGS = "log-files"
 """The folders of the services' log files, in whose place there is something else."""
 WATCHERS = (
-    Part(LOGS, lambda _: True, is_telemetry=True),
+    Part(LOGS, lambda _: True, is_telemetry=True, alert="TelemetryLost", about="budget-service"),
     _watcher("jaeger", backends.JAEGER, "WatcherDown"),
     _watcher("alertmanager", backends.ALERTMANAGER, "WatcherDown"),
     _watcher("elasticsearch", backends.ELASTICSEARCH, "ElasticsearchDown", "elasticsearch-exporter"),
