@@ -2,6 +2,7 @@
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
 .PHONY: help setup up doctor down status restart logs trace events-dead events-replay psql demo load bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay psql demo load chaos bench-telemetry bench-kit migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -65,6 +66,10 @@ load:       ## send realistic traffic until Ctrl-C [USERS=8] [RATE=1] [DURATION=
 	$(call need,runtime local load)
 	@$(STACK) run -- python -m locust -f dev-environment/load/locustfile.py --headless --only-summary \
 	    -u $(or $(USERS),8) -r 2 $(if $(DURATION),-t $(DURATION))
+
+chaos:      ## break each part of the running stack under load, and check the books [SHORT=1] [ONLY="postgres kill"] [ARGS="--json --help"]
+	$(call need,runtime local test)
+	@$(RUN) -m tests.chaos $(if $(filter 1,$(SHORT)),--short) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 bench-telemetry: ## measure what telemetry costs, against none and against that of tutorials [ARGS="--json --help"]
 	$(call need,runtime local bench)

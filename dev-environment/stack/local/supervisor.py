@@ -131,8 +131,17 @@ def states(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def start_service(settings: Settings, service: Service) -> None:
     """Start a service that does not run; does not wait until it is up."""
+    _start(settings, f"services:{service.name}")
+
+
+def start_postgres(settings: Settings) -> None:
+    """Start PostgreSQL, if it was stopped by its own means; does not wait until it answers."""
+    _start(settings, "postgres")
+
+
+def _start(settings: Settings, program: str) -> None:
     try:
-        _call(settings, "startProcess", f"services:{service.name}", False)
+        _call(settings, "startProcess", program, False)
     except Fault as fault:
         if "ALREADY_STARTED" not in fault.faultString:
             raise

@@ -1,0 +1,124 @@
+"""The parts that are broken, how one sees that a part answers, and which faults a run makes."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import asyncpg
+import httpx
+from stack import environment
+from stack.local import readiness
+from stack.services import SERVICES
+from stack.settings import Settings
+
+from tests.stack import backends
+
+ANSWER_SECONDS = 3.0
+AMQP = b"AMQP\x00\x00\x09\x01"
+"""What a client says first."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the stack: its name, as the compose file has it."""
+
+    name: str
+    answers: Callable[[Settings], bool]
+    is_telemetry: bool = False
+    alert: str = ""
+    """The alert that fires when it has stopped."""
+    about: str = ""
+    """The alert's label `service`, where it is not the part's name."""
+    watcher: str = "prometheus"
+    """The container without which that alert cannot fire."""
+
+
+def _database_answers(settings: Settings) -> bool:
+    async def ask() -> bool:
+        connection = await asyncpg.connect(environment.superuser_url(settings), timeout=ANSWER_SECONDS)
+        try:
+            return await connection.fetchval("select true", timeout=ANSWER_SECONDS)
+        finally:
+            connection.terminate()
+
+    try:
+        return asyncio.run(ask())
+    except (OSError, asyncpg.PostgresError, TimeoutError, asyncpg.InterfaceError):
+        return False
+
+
+def _broker_answers(settings: Settings) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", settings.port("RABBITMQ_PORT")), ANSWER_SECONDS) as connection:
+            connection.sendall(AMQP)
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
+def _watcher(name: str, back_end: backends.BackEnd, alert: str = "", watcher: str = "prometheus") -> Part:
+    def answers(settings: Settings) -> bool:
+        try:
+            return httpx.get(back_end.url(settings) + back_end.health, timeout=ANSWER_SECONDS).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    return Part(name, answers, is_telemetry=True, alert=alert, watcher=watcher)
+
+
+def ready(settings: Settings) -> bool:
+    """Whether every service is ready."""
+    return not readiness.not_ready(settings, SERVICES)
+
+
+FAULTS = ("kill", "stop", "pause", "cut-off")
+NONE, TAKE_AWAY = "none", "take-away"
+LOGS = "log-files"
+"""The folders of the services' log files, in whose place there is something else."""
+WATCHERS = (
+    Part(LOGS, lambda _: True, is_telemetry=True, alert="TelemetryLost", about="budget-service"),
+    _watcher("jaeger", backends.JAEGER, "WatcherDown"),
+    _watcher("alertmanager", backends.ALERTMANAGER, "WatcherDown"),
+    _watcher("elasticsearch", backends.ELASTICSEARCH, "ElasticsearchDown", "elasticsearch-exporter"),
+    _watcher("prometheus", backends.PROMETHEUS),
+)
+PARTS = (
+    *WATCHERS,
+    Part("postgres", _database_answers, alert="PostgresDown", watcher="postgres-exporter"),
+    Part("rabbitmq", _broker_answers, alert="RabbitmqDown"),
+    # That a service is ready is what is measured.
+    *(Part(each.name, lambda _: True, alert="ServiceDown") for each in SERVICES),
+)
+# One fault of each part: every kind of part and every kind of fault is in it, and every part.
+SHORT = {
+    LOGS: TAKE_AWAY,
+    "jaeger": "pause",
+    "alertmanager": "stop",
+    "elasticsearch": "kill",
+    "prometheus": "cut-off",
+    "postgres": "kill",
+    "rabbitmq": "pause",
+    "auth-service": "stop",
+    "tenant-service": "cut-off",
+    "system-service": "kill",
+    "budget-service": "pause",
+    "personnel-service": "kill",
+}
+
+
+def plan(
+    running: Collection[str], faults: Collection[str], only: Collection[str], *, is_short: bool
+) -> list[tuple[Part, str]]:
+    """The faults to make, in order: of the parts that run, and that `only` names, if it names any; so of faults."""
+    some_parts = {part.name for part in PARTS} & {*only}
+    some_faults = {*only} - some_parts
+    found: list[tuple[Part, str]] = []
+    for part in PARTS:
+        if part.name not in {*running, LOGS} or (some_parts and part.name not in some_parts):
+            continue
+        possible = [each for each in faults if (each == TAKE_AWAY) == (part.name == LOGS) and each != NONE]
+        if is_short:  # another one takes its place where there is none like it, as in local mode
+            possible = [SHORT[part.name] if SHORT[part.name] in possible else possible[0]]
+        found += [(part, fault) for fault in possible if not some_faults or fault in some_faults]
+    return found if running else []
