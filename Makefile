@@ -1,8 +1,7 @@
 # Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay psql demo load bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay psql demo load chaos bench-telemetry bench-kit migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay psql demo load chaos bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
