@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 
 from libs.service_kit.availability import Failures
 
-PIECE = 64 * 1024  # of what has been read: as much is parsed between two looks at the limits
+PIECE = 16 * 1024  # of what has been read: as much is parsed between two looks at the limits
 
 HEAD, SLOW, MALFORMED, PIPELINED, CROWDED = REASONS = ("head", "slow", "malformed", "pipelined", "connections")
 REFUSED = Counter(
@@ -123,7 +123,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self.unread = 0
         super().on_body(body)
-        if self.pipeline and len(self.cycle.body) > PIECE:
+        if self.pipeline and len(self.cycle.body) > self.limits.head_bytes:
             self._refuse_pipeline()
 
     def on_message_complete(self) -> None:
