@@ -49,6 +49,22 @@ class UserSessionsRevoked(Event):
     reason: str
 
 
+class UserPasswordChanged(Event):
+    """A user has another password; their sessions have ended."""
+
+    type: ClassVar[str] = "user.password_changed.v1"
+    user_id: UUID
+    by: str
+    """`owner`, or `reset` by a one-time token, or `bootstrap`."""
+
+
+class UserPasswordReset(Event):
+    """An administrator has ended a user's password and sessions, and has a one-time token for the next."""
+
+    type: ClassVar[str] = "user.password_reset.v1"
+    user_id: UUID
+
+
 class RoleCreated(Event):
     """A role exists and can be given to users."""
 

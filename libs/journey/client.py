@@ -222,18 +222,20 @@ class Actor:
         self.name = name
         self.login = login
         """The answer to the login."""
-        self._take(login)
+        self.take(login)
 
-    def _take(self, answer: Answer) -> None:
+    def take(self, answer: Answer) -> Answer:
+        """Go on with the tokens of this answer, and return it."""
         self.token: str = answer.body["access_token"]
         self.refresh_token: str = answer.body["refresh_token"]
         self._renew_at = time.monotonic() + answer.body["expires_in"] * 0.8
+        return answer
 
     def renew(self) -> Answer:
         """Trade the refresh token for new tokens; the old one must not be used again."""
-        answer = self.api.call("auth", "POST", "/api/v1/auth/refresh", json={"refresh_token": self.refresh_token})
-        self._take(answer)
-        return answer
+        return self.take(
+            self.api.call("auth", "POST", "/api/v1/auth/refresh", json={"refresh_token": self.refresh_token})
+        )
 
     def fresh_token(self) -> str:
         """The access token, renewed if most of its life is over."""

@@ -106,6 +106,12 @@ def create_user(admin: Actor, person: Person, role: str) -> Answer:
     return admin.create("auth", "/api/v1/users", wanted)
 
 
+def change_password(user: Actor, current: str, wanted: str) -> Answer:
+    """A user replaces the password that somebody else has chosen; they stay logged in."""
+    given = {"current_password": current, "new_password": wanted}
+    return user.take(user.call("auth", "POST", "/api/v1/passwords", json=given))
+
+
 def create_department(admin: Actor, code: str, name: str, parent_id: str | None = None) -> Answer:
     """An administrator creates a department, below another one if `parent_id` is given."""
     parent = {"parent_id": parent_id} if parent_id else {}

@@ -1,7 +1,7 @@
 """The story of one tenant, from its creation to the first money spent, for everybody who plays it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 
@@ -120,14 +120,21 @@ def _open(api: Api, platform: Actor, company: Company, noted: Callable[..., Answ
     return tenant_id, actor
 
 
+def _with_first_password(person: Person) -> Person:
+    return replace(person, password=f"first-{person.password}")
+
+
 def _log_in(api: Api, company: Company, person: Person, noted: Callable[..., Answer]) -> Actor:
-    actor = steps.log_in(api, company.code, person)
+    first = _with_first_password(person)
+    actor = steps.log_in(api, company.code, first)
     noted(person.name, "logs in", actor.login)
+    changed = steps.change_password(actor, first.password, person.password)
+    noted(person.name, "chooses a password that the administrator does not know", changed)
     return actor
 
 
 def _create_user(admin: Actor, person: Person, role: str, noted: Callable[..., Answer]) -> str:
-    answer = steps.create_user(admin, person, role)
+    answer = steps.create_user(admin, _with_first_password(person), role)
     noted(admin.name, f"lets {person.name} in as {role}", answer)
     return answer.body["id"]
 

@@ -10,6 +10,7 @@ from services.auth.guesses.service import clean as clean_guesses
 from services.auth.keys.routes import router as keys
 from services.auth.keys.service import public_keys
 from services.auth.logins.routes import router as logins
+from services.auth.password_changes.routes import router as password_changes
 from services.auth.roles.errors import RoleNameTaken
 from services.auth.roles.routes import router as roles
 from services.auth.service_accounts.routes import router as service_accounts
@@ -32,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app.create_app(
         settings,
         description="Logins, users and roles of every tenant, the keys that verify tokens, and service accounts.",
-        routers=[logins, users, roles, tenants, service_accounts, keys],
+        routers=[logins, password_changes, users, roles, tenants, service_accounts, keys],
         handlers=HANDLERS,
         conflicts=CONFLICTS,
         fetch_keys=public_keys,

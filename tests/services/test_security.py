@@ -21,6 +21,7 @@ WITHOUT_A_TOKEN = {
         "POST /api/v1/auth/logout",
         "POST /api/v1/auth/refresh",
         "POST /api/v1/auth/token",
+        "POST /api/v1/passwords/resets/use",
         "GET /.well-known/jwks.json",
     }
 }

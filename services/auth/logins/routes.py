@@ -28,13 +28,13 @@ async def log_in(given: Login, sessions: OwnTransactions, address: Address, resp
     After ten wrong passwords each further one makes the next login wait, up to a quarter of an hour.
     """
     with measured_login():
-        return _out(await service.log_in(sessions, given, address), response)
+        return answer(await service.log_in(sessions, given, address), response)
 
 
 @router.post("/refresh", responses=problems(InvalidRefreshToken, TenantNotActive))
 async def refresh(given: RefreshTokenIn, sessions: OwnTransactions, response: Response) -> TokensOut:
     """Exchange a refresh token for new tokens. Using a refresh token twice ends its session."""
-    return _out(await service.refresh(sessions, given.refresh_token.get_secret_value()), response)
+    return answer(await service.refresh(sessions, given.refresh_token.get_secret_value()), response)
 
 
 @router.post("/logout", status_code=204)
@@ -43,7 +43,8 @@ async def log_out(given: RefreshTokenIn, sessions: OwnTransactions) -> None:
     await service.log_out(sessions, given.refresh_token.get_secret_value())
 
 
-def _out(tokens: Tokens, response: Response) -> TokensOut:
+def answer(tokens: Tokens, response: Response) -> TokensOut:
+    """The answer with new tokens, which nobody may keep on the way."""
     response.headers["cache-control"] = "no-store"
     return TokensOut(
         access_token=tokens.access.encoded, expires_in=tokens.access.expires_in, refresh_token=tokens.refresh_token

@@ -20,6 +20,7 @@ from services.auth.keys.service import AccessToken
 from services.auth.logins.errors import InvalidCredentials, InvalidRefreshToken, TenantNotActive
 from services.auth.logins.schemas import Login
 from services.auth.sessions import service as user_sessions
+from services.auth.tokens import tenant_of
 from services.auth.users import queries as users
 from services.auth.users.models import User
 
@@ -67,9 +68,14 @@ async def _check(sessions: Sessions, given: Login) -> Tokens:
         if new_hash:
             current.password_hash = new_hash
         bind(tenant_id=str(tenant.id), user_id=str(user.id))
-        token = await user_sessions.start(session, tenant.id, user.id)
         publish(session, UserLoggedIn(user_id=user.id))
-        return Tokens(await _sign(session, current), token)
+        return await begin_session(session, current)
+
+
+async def begin_session(session: AsyncSession, user: User) -> Tokens:
+    """Begin a session of somebody who has proved to be this user."""
+    token = await user_sessions.start(session, user.tenant_id, user.id)
+    return Tokens(await _sign(session, user), token)
 
 
 async def refresh(sessions: Sessions, token: str) -> Tokens:
@@ -78,7 +84,7 @@ async def refresh(sessions: Sessions, token: str) -> Tokens:
     Raises `InvalidRefreshToken`, and `TenantNotActive` for as long as the tenant is stopped.
     """
     tokens = None
-    if tenant_id := user_sessions.tenant_of(token):
+    if tenant_id := tenant_of(token):
         async with transaction(sessions, tenant_id) as session:
             if await standing.is_stopped(session, tenant_id):  # the token is not used up, and works again afterwards
                 log.info("refresh refused", reason="tenant_stopped")
@@ -91,7 +97,7 @@ async def refresh(sessions: Sessions, token: str) -> Tokens:
 
 async def log_out(sessions: Sessions, token: str) -> None:
     """End the session of the refresh token, if it has not ended already."""
-    if tenant_id := user_sessions.tenant_of(token):
+    if tenant_id := tenant_of(token):
         async with transaction(sessions, tenant_id) as session:
             if user_id := await user_sessions.end(session, tenant_id, token):
                 await bind_tenant(session, tenant_id, user_id)

@@ -1,10 +1,5 @@
-"""The rules of sessions: a login starts one, rotating refresh tokens keep it alive, and deleting its row ends it.
+"""The rules of sessions: a login starts one, rotating refresh tokens keep it alive, and deleting its row ends it."""
 
-A refresh token is `<tenant in hex>.<random>`: the tenant is needed to read any row. Only the token's hash is stored.
-"""
-
-import hashlib
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -15,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.service_kit.transactions import after_commit
 from services.auth.metrics import SESSIONS_REVOKED
 from services.auth.sessions.models import RefreshToken, UserSession
+from services.auth.tokens import hash_of, new_token
 
 LIFETIME = timedelta(days=14)
 """How long a session lasts without being used."""
@@ -27,14 +23,6 @@ class Rotation:
     user_id: UUID
     session_id: UUID
     token: str | None
-
-
-def tenant_of(token: str) -> UUID | None:
-    """The tenant in a refresh token, or None when the token is malformed."""
-    try:
-        return UUID(hex=token.partition(".")[0])
-    except ValueError:
-        return None
 
 
 async def start(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> str:
@@ -91,10 +79,10 @@ def _count(session: AsyncSession, ended: int) -> None:
 
 
 def _give_token(session: AsyncSession, owner: UserSession) -> str:
-    token = f"{owner.tenant_id.hex}.{secrets.token_urlsafe(32)}"
+    token = new_token(owner.tenant_id)
     session.add(
         RefreshToken(
-            tenant_id=owner.tenant_id, token_hash=_hash(token), session_id=owner.id, expires_at=owner.expires_at
+            tenant_id=owner.tenant_id, token_hash=hash_of(token), session_id=owner.id, expires_at=owner.expires_at
         )
     )
     return token
@@ -104,7 +92,7 @@ async def _lock(session: AsyncSession, tenant_id: UUID, token: str) -> tuple[Use
     """Lock the session of a token, then read the token, which a concurrent request may have used meanwhile."""
     this = (
         RefreshToken.tenant_id == tenant_id,
-        RefreshToken.token_hash == _hash(token),
+        RefreshToken.token_hash == hash_of(token),
         RefreshToken.expires_at > datetime.now(UTC),
     )
     its_session = select(RefreshToken.session_id).where(*this).scalar_subquery()
@@ -121,7 +109,3 @@ async def _delete(session: AsyncSession, tenant_id: UUID, *which: ColumnElement[
         delete(UserSession).where(UserSession.tenant_id == tenant_id, *which).returning(UserSession.id)
     )
     return len(ended.all())
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -45,6 +45,12 @@ async def trusted_key(
     )
 
 
+@pytest.fixture(autouse=True)
+async def nothing_is_counted(superuser: asyncpg.Connection) -> None:
+    """Guesses that tests before have made from the one address of all tests."""
+    await superuser.execute("delete from guesses")
+
+
 async def add_actor(sessions: Sessions, tenant_id: UUID, user_id: UUID, permissions: tuple[str, ...]) -> None:
     """A user with a role of exactly these permissions, neither of which anybody has told of."""
     async with transaction(sessions, tenant_id) as session:

@@ -13,6 +13,8 @@ from libs.service_kit.transactions import transaction
 from services.auth.logins import service as logins
 from services.auth.logins.errors import InvalidRefreshToken
 from services.auth.logins.schemas import Login
+from services.auth.password_changes import service as password_changes
+from services.auth.password_changes.schemas import PasswordChange
 from services.auth.roles import service as roles
 from services.auth.roles.schemas import RoleCreate, RoleUpdate
 from services.auth.tenants import consumers
@@ -113,6 +115,19 @@ async def update_role(world: World) -> Act:
     return lambda: run(world, roles.update, role.id, ANY, RoleUpdate(permissions=["roles:read"]))
 
 
+async def change_password(world: World) -> Act:
+    await make_tenant(world)
+    user = await make_user(world)
+    given = PasswordChange(current_password=PASSWORD, new_password=f"{PASSWORD} 2")
+    return lambda: password_changes.change(world.sessions, replace(world.actor, id=user.id), given, "192.0.2.1")
+
+
+async def reset_password(world: World) -> Act:
+    await make_tenant(world)
+    user = await make_user(world)
+    return lambda: run(world, password_changes.issue_reset, user.id)
+
+
 CASES = {
     "tenants.service.prepare TenantPrepared": prepare,
     "tenants.service.prepare TenantPreparationFailed": refuse,
@@ -124,6 +139,8 @@ CASES = {
     "users.service._log_out_everywhere UserSessionsRevoked": switch_off,
     "logins.service._check UserLoggedIn": begin,
     "logins.service.log_out UserLoggedOut": end,
+    "password_changes.service.replace UserPasswordChanged": change_password,
+    "password_changes.service.issue_reset UserPasswordReset": reset_password,
     "logins.service._rotate UserSessionsRevoked": use_twice,
 }
 

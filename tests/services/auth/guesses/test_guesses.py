@@ -30,11 +30,6 @@ def slug(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["type"]
 
 
-@pytest.fixture(autouse=True)
-async def nothing_is_counted(superuser: asyncpg.Connection) -> None:
-    await superuser.execute("delete from guesses")
-
-
 @pytest.fixture
 def at(app: Any, app_state: dict[str, Any]) -> Callable[[str], httpx.AsyncClient]:
     """A client at this address."""
