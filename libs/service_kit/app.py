@@ -16,6 +16,7 @@ from libs.observability.http import QUIET
 from libs.service_kit import standing
 from libs.service_kit.auth import KeySet
 from libs.service_kit.background import Background, run_background
+from libs.service_kit.capacity import bound_threads, capacity
 from libs.service_kit.cleaning import clean
 from libs.service_kit.client import ServiceClient, open_clients
 from libs.service_kit.database import create_engine, create_pool
@@ -59,6 +60,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
+        bound_threads(capacity())
         outbox, link = create_outbox(settings, counts), Link()
         begin_at_zero(settings.name, outbox.destinations)
         watch = partial(standing.watch, stopped)

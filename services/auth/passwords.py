@@ -1,6 +1,5 @@
-"""Passwords: which are too weak, and hashing with argon2id on as many threads as there are cores."""
+"""Passwords: which are too weak, and hashing with argon2id, as many at a time as this container has room for."""
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from libs.observability.traces.scope import get_tracer
+from libs.service_kit.capacity import capacity
 from libs.service_kit.errors import Invalid, TooManyRequests
 from services.auth import metrics
 
@@ -25,11 +25,11 @@ HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 # A hash that no password matches, with the same parameters: verifying against it takes as long as against a real one.
 NOBODYS_HASH = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 
-CORES = os.cpu_count() or 1
-WAITING_LIMIT = 50 * CORES
+AT_ONCE = capacity().at_once(HASHER.memory_cost * 1024)
+WAITING_LIMIT = 50 * AT_ONCE
 """The checks that may wait: about a second of work. Further ones are refused at once."""
 
-_limiter = CapacityLimiter(CORES)
+_limiter = CapacityLimiter(AT_ONCE)
 metrics.HASHES_WAITING.set_function(lambda: _limiter.statistics().tasks_waiting)
 _tracer = get_tracer(__name__)
 Result = TypeVar("Result")

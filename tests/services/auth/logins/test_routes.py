@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -141,6 +143,15 @@ async def test_too_many_waiting_logins_are_told_to_come_back(log_in, monkeypatch
     assert slug(response) == (429, "/problems/password-checks-busy")
     assert response.headers["retry-after"] == "1"
     assert REGISTRY.get_sample_value("password_hashes_refused_total") == refused + 1
+
+
+async def test_no_more_hashes_run_at_a_time_than_the_process_has_processors():
+    found = "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); from services.auth import passwords as made"
+    shown = subprocess.run(
+        [sys.executable, "-c", f"import os; {found}; print(made.AT_ONCE, made.WAITING_LIMIT)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stdout.split() == ["1", "50"]
 
 
 async def test_hashing_and_waiting_for_it_are_timed():
