@@ -146,8 +146,8 @@ def tenants() -> Panels:
             links=follow,
         ),
         graph(
-            "Suspended and resumed",
-            "Tenants that were suspended, and those that go on, in each interval.",
+            "Suspended, resumed, closed",
+            "Tenants that were suspended, that go on, and that were closed for good, in each interval.",
             "short",
             query("sum by (turn) (increase(tenants_turned_total[$__rate_interval]))", "{{turn}}"),
             width=24,

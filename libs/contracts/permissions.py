@@ -16,6 +16,7 @@ TENANT_PERMISSIONS = {
     "budget:write": "open years and accounts, allocate money",
     "budget:request": "request an expenditure",
     "budget:approve": "approve or reject an expenditure",
+    "tenant:export": "export everything that the services hold of the tenant",
     "audit:read": "search the audit trail",
 }
 

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 from libs.contracts.events import EVENTS, Event
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
-from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated, TenantResumed, TenantSuspended
+from libs.contracts.tenant import (
+    TenantActivated,
+    TenantClosed,
+    TenantCreated,
+    TenantExported,
+    TenantResumed,
+    TenantSuspended,
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,12 @@ STOPPING = (TenantSuspended.type, TenantResumed.type, TenantClosed.type)
 
 SERVICES = (
     Service("auth", 3001, (TenantCreated.type, TenantActivated.type, *STOPPING), prepares_tenants=True),
-    Service("tenant", 3002, (TenantPrepared.type, TenantPreparationFailed.type, *STOPPING), prepares_tenants=False),
+    Service(
+        "tenant",
+        3002,
+        (TenantPrepared.type, TenantPreparationFailed.type, TenantExported.type, *STOPPING),
+        prepares_tenants=False,
+    ),
     Service("system", 3003, tuple(EVENTS), prepares_tenants=True),
     Service("budget", 3010, (TenantCreated.type, *STOPPING), prepares_tenants=True),
     Service("personnel", 3020, (TenantCreated.type, *STOPPING), prepares_tenants=True),

@@ -87,7 +87,7 @@ def spend(tenant: Tenant, random: Random, report: Report = quiet) -> Answer:
 
 
 def interrupt(platform: Actor, tenant: Tenant, report: Report = quiet) -> None:
-    """The tenant is suspended, every service refuses its people, and it goes on where it was."""
+    """The tenant is suspended, every service refuses its people, and it goes on where it was, with an export of its data."""
     admin = tenant.admin
     suspended = steps.suspend(platform, tenant.tenant_id, "The bill is not paid")
     report(platform.name, f"suspends {tenant.company.name}", suspended)
@@ -101,6 +101,9 @@ def interrupt(platform: Actor, tenant: Tenant, report: Report = quiet) -> None:
     report(platform.name, "lets it go on", resumed)
     answers = [steps.wait_until_answered(admin, service, path, 200) for service, path in LISTS.items()]
     report(admin.name, "is still logged in", answers[-1])
+    for service in LISTS:
+        lines, last = steps.export(admin, service, tenant.tenant_id)
+        report(admin.name, f"exports what {service} holds: {len(lines)} rows", last)
     tenant.traces += [suspended.trace_id, resumed.trace_id]
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
+from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.observability import instrument
@@ -26,6 +27,7 @@ from libs.service_kit.events.flow import Link, create_outbox, flow
 from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.events.metrics import begin_at_zero
 from libs.service_kit.events.outbox import Counts
+from libs.service_kit.export import export_router
 from libs.service_kit.health import health_router
 from libs.service_kit.idempotency import Replay
 from libs.service_kit.preconditions import describe_preconditions
@@ -45,6 +47,7 @@ def create_app(
     counts: Counts | None = None,
     conflicts: Conflicts | None = None,
     calls: Sequence[str] = (),
+    exports: MetaData | None = None,
     background: Mapping[str, Background] | None = None,
     fetch_keys: Callable[[Sessions], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> FastAPI:
@@ -52,7 +55,8 @@ def create_app(
 
     `handlers`: the functions that handle the events it hears. `counts`: the functions that count the events it
     publishes. `conflicts`: the refusal that each constraint of its database stands for. `calls`: the services it calls;
-    their clients are in `request.state.clients` by name. `background`: further work that runs as long as the service.
+    their clients are in `request.state.clients` by name. `exports`: the
+    tables that a tenant's export consists of. `background`: further work that runs as long as the service.
     `fetch_keys`: fetches the public keys of tokens; by default they come from the auth service.
     """
 
@@ -95,7 +99,13 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(LoadShedding)
-    for router in (*routers, events_by_http.events_router(settings.name, heard), health_router(settings.name)):
+    exported = [export_router(settings.name, exports)] if exports else []
+    for router in (
+        *routers,
+        *exported,
+        events_by_http.events_router(settings.name, heard),
+        health_router(settings.name),
+    ):
         app.include_router(router)
     add_error_handlers(app, conflicts or {})
     app.add_exception_handler(Replay, _replay)

@@ -25,7 +25,7 @@ FINAL = 2**31 - 1
 _KEEP = """insert into tenant_standings (tenant_id, number, is_stopped) values ($1, $2, $3)
 on conflict (tenant_id) do update set number = excluded.number, is_stopped = excluded.is_stopped
 where tenant_standings.number < excluded.number"""
-_STOPPED = "select tenant_id from tenant_standings where is_stopped"
+_STOPPED = "select tenant_id, number from tenant_standings where is_stopped"
 
 Handler = Callable[[AsyncSession, Any], Awaitable[None]]
 
@@ -67,9 +67,15 @@ async def watch(stopped: set[UUID], sessions: Sessions) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
+async def stopped_by(session: AsyncSession, tenant_id: UUID) -> int:
+    """The number of the suspension or closing that holds now, 0 if there is none."""
+    rows = await execute(session, f"{_STOPPED} and tenant_id = $1", tenant_id)
+    return rows[0]["number"] if rows else 0
+
+
 async def is_stopped(session: AsyncSession, tenant_id: UUID) -> bool:
     """Whether the tenant is stopped now, for a request that has no token yet."""
-    return bool(await execute(session, f"{_STOPPED} and tenant_id = $1", tenant_id))
+    return await stopped_by(session, tenant_id) > 0
 
 
 def _both(keep: Handler, own: Handler | None) -> Handler:

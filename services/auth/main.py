@@ -6,6 +6,7 @@ from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers
+from services.auth.database import Base
 from services.auth.guesses.service import clean as clean_guesses
 from services.auth.keys.routes import router as keys
 from services.auth.keys.service import public_keys
@@ -35,6 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Logins, users and roles of every tenant, the keys that verify tokens, and service accounts.",
         routers=[logins, password_changes, users, roles, tenants, service_accounts, keys],
         handlers=HANDLERS,
+        exports=Base.metadata,
         conflicts=CONFLICTS,
         fetch_keys=public_keys,
         background={"clean guesses": clean_guesses},

@@ -10,6 +10,7 @@ from services.budget.accounts.errors import AccountCodeTaken
 from services.budget.accounts.routes import router as accounts
 from services.budget.allocations.errors import AllocationExists, UnknownAccount, UnknownFiscalYear
 from services.budget.allocations.routes import router as allocations
+from services.budget.database import Base
 from services.budget.expenditures.errors import UnknownAllocation
 from services.budget.expenditures.routes import router as expenditures
 from services.budget.fiscal_years import consumers
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Money: planned by fiscal year and account, requested by employees, committed by approvals.",
         routers=[fiscal_years, accounts, allocations, transfers, expenditures],
         handlers=HANDLERS,
+        exports=Base.metadata,
         counts=COUNTS,
         conflicts=CONFLICTS,
         calls=["personnel"],

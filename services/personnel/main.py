@@ -6,6 +6,7 @@ from libs.contracts.tenant import TenantClosed, TenantCreated
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers
+from services.personnel.database import Base
 from services.personnel.departments import consumers
 from services.personnel.departments.errors import DepartmentCodeTaken, UnknownParent
 from services.personnel.departments.routes import router as departments
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Departments, employees and their appointments.",
         routers=[departments, employees],
         handlers=HANDLERS,
+        exports=Base.metadata,
         counts=COUNTS,
         conflicts=CONFLICTS,
     )

@@ -7,6 +7,7 @@ from libs.contracts.tenant import TenantCreated
 from libs.service_kit import app
 from libs.service_kit.events.inbox import Handlers
 from services.system.audit import consumers, routes
+from services.system.database import Base
 from services.system.settings import Settings
 
 HANDLERS: Handlers = {
@@ -22,6 +23,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="The audit trail: what happened in all services, who did it, and in which request.",
         routers=[routes.router],
         handlers=HANDLERS,
+        exports=Base.metadata,
     )
 
 

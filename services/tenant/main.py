@@ -5,6 +5,7 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
+from libs.contracts.tenant import TenantExported
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers
@@ -16,6 +17,7 @@ from services.tenant.tenants.errors import TenantCodeTaken
 HANDLERS: Handlers = {
     TenantPrepared: consumers.on_tenant_prepared,
     TenantPreparationFailed: consumers.on_tenant_preparation_failed,
+    TenantExported: consumers.on_tenant_exported,
 }
 CONFLICTS: Conflicts = {"uq_tenants_tenant_id_code": TenantCodeTaken}
 

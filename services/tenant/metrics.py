@@ -7,11 +7,11 @@ from libs.service_kit.events.outbox import Counts
 
 PROVISIONED = Counter("tenants_provisioned_total", "Tenants whose provisioning has ended, by outcome.", ["outcome"])
 ACTIVE, CLOSED = map(PROVISIONED.labels, ("active", "closed"))
-TURNS = Counter("tenants_turned_total", "Tenants that were suspended or resumed.", ["turn"])
-SUSPENDED, RESUMED = map(TURNS.labels, ("suspended", "resumed"))
+TURNS = Counter("tenants_turned_total", "Tenants that were suspended, resumed or closed.", ["turn"])
+SUSPENDED, RESUMED, LEFT = map(TURNS.labels, ("suspended", "resumed", "closed"))
 COUNTS: Counts = {
     TenantActivated: lambda _: ACTIVE.inc(),
-    TenantClosed: lambda _: CLOSED.inc(),
+    TenantClosed: lambda event: (LEFT if event.was_active else CLOSED).inc(),
     TenantSuspended: lambda _: SUSPENDED.inc(),
     TenantResumed: lambda _: RESUMED.inc(),
 }

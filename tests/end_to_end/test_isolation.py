@@ -35,6 +35,7 @@ VALUES: dict[str, Any] = {
     "starts_on": "2031-01-01",
     "ends_on": "2031-12-31",
     "is_active": False,
+    "without_export": True,
     "permissions": ["budget:read"],
     "refresh_token": "no-token-at-all",
     "client_secret": "no-secret-at-all",

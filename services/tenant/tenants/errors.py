@@ -23,5 +23,13 @@ class CannotResume(Conflict):
     detail = "Only a suspended tenant can be resumed."
 
 
+class CannotClose(Conflict):
+    detail = "Only a suspended tenant can be closed."
+
+
+class NotExported(Conflict):
+    detail = "Some services have not exported the tenant since it was suspended."
+
+
 class TenantIsClosed(Conflict):
     detail = "A closed tenant cannot be changed."

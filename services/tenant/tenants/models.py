@@ -50,3 +50,5 @@ class ProvisioningStep(Base):
     """Why it failed."""
     at: Mapped[datetime | None]
     """When the service answered."""
+    exported_at: Mapped[datetime | None]
+    """When the service had given everything that it holds of the tenant, since its present suspension."""

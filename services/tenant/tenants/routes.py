@@ -14,15 +14,17 @@ from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession
 from services.tenant.tenants import queries, service
 from services.tenant.tenants.errors import (
+    CannotClose,
     CannotResume,
     CannotSuspend,
+    NotExported,
     PlatformOnly,
     TenantCodeTaken,
     TenantIsClosed,
     TenantNotFound,
 )
 from services.tenant.tenants.models import Tenant
-from services.tenant.tenants.schemas import Suspension, TenantCreate, TenantOut, TenantUpdate
+from services.tenant.tenants.schemas import Closing, Suspension, TenantCreate, TenantOut, TenantUpdate
 
 router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
@@ -84,3 +86,15 @@ async def resume_tenant(
 ) -> Tenant:
     """Let a suspended tenant go on; its people's sessions go on too."""
     return with_etag(response, await service.resume(session, tenant_id, expected))
+
+
+@router.post(
+    "/{tenant_id}/close",
+    response_model=TenantOut,
+    responses=problems(PlatformOnly, TenantNotFound, CannotClose, NotExported),
+)
+async def close_tenant(
+    tenant_id: UUID, wanted: Closing, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
+) -> Tenant:
+    """Close a suspended tenant for good, once every service has exported it."""
+    return with_etag(response, await service.close(session, tenant_id, expected, wanted))

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from libs.service_kit.fields import Code, Input, Name, Output, Prose
 
@@ -28,6 +28,13 @@ class Suspension(Input):
     reason: Prose
 
 
+class Closing(Input):
+    """Why a tenant is closed, and whether its data may be left where nobody can reach it."""
+
+    reason: Prose
+    without_export: StrictBool = False
+
+
 class ProvisioningStepOut(Output):
     """One service's step in the provisioning of a tenant."""
 
@@ -35,6 +42,7 @@ class ProvisioningStepOut(Output):
     status: Literal["pending", "prepared", "failed"]
     reason: str | None = Field(description="Why it failed")
     at: datetime | None = Field(description="When it answered")
+    exported_at: datetime | None = Field(description="When it had given its part, since the present suspension")
 
 
 class TenantOut(Output):

@@ -30,14 +30,16 @@ from services.tenant.database import bound_to
 from services.tenant.metrics import PROVISIONING_SECONDS
 from services.tenant.tenants import queries
 from services.tenant.tenants.errors import (
+    CannotClose,
     CannotResume,
     CannotSuspend,
+    NotExported,
     TenantCodeTaken,
     TenantIsClosed,
     TenantNotFound,
 )
 from services.tenant.tenants.models import ProvisioningStep, Tenant
-from services.tenant.tenants.schemas import Suspension, TenantCreate, TenantUpdate
+from services.tenant.tenants.schemas import Closing, Suspension, TenantCreate, TenantUpdate
 
 log = get_logger(__name__)
 
@@ -83,6 +85,8 @@ async def suspend(session: AsyncSession, tenant_id: UUID, expected: Expected, wa
     if tenant.status != "active":
         raise CannotSuspend()
     tenant.status, tenant.reason, tenant.turns = "suspended", wanted.reason, tenant.turns + 1
+    for step in tenant.provisioning:
+        step.exported_at = None
     async with bound_to(session, tenant.id):
         publish(session, TenantSuspended(tenant_id=tenant.id, reason=wanted.reason, number=tenant.turns))
     return tenant
@@ -96,6 +100,28 @@ async def resume(session: AsyncSession, tenant_id: UUID, expected: Expected) -> 
     tenant.status, tenant.reason, tenant.turns = "active", None, tenant.turns + 1
     async with bound_to(session, tenant.id):
         publish(session, TenantResumed(tenant_id=tenant.id, number=tenant.turns))
+    return tenant
+
+
+async def record_export(session: AsyncSession, tenant_id: UUID, service: str, number: int) -> None:
+    """Record that a service has given its part, if the tenant was stopped by its present suspension all the time."""
+    tenant = await queries.lock(session, tenant_id)
+    if tenant and tenant.status == "suspended" and number == tenant.turns:
+        for step in tenant.provisioning:
+            step.exported_at = datetime.now(UTC) if step.service == service else step.exported_at
+
+
+async def close(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: Closing) -> Tenant:
+    """Close a suspended tenant for good. Raises `CannotClose`, and `NotExported` unless that is wanted."""
+    tenant = await _lock(session, tenant_id, expected)
+    if tenant.status != "suspended":
+        raise CannotClose()
+    missing = [step.service for step in tenant.provisioning if step.exported_at is None]
+    if missing and not wanted.without_export:
+        raise NotExported(f"These services have not exported the tenant since it was suspended: {', '.join(missing)}.")
+    tenant.status, tenant.reason = "closed", wanted.reason
+    async with bound_to(session, tenant.id):
+        publish(session, TenantClosed(tenant_id=tenant.id, reason=wanted.reason, was_active=True))
     return tenant
 
 

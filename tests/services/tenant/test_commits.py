@@ -12,7 +12,7 @@ from libs.contracts.services import PARTICIPANTS
 from libs.service_kit.transactions import transaction
 from services.tenant.tenants import service
 from services.tenant.tenants.models import Tenant
-from services.tenant.tenants.schemas import Suspension, TenantCreate, TenantUpdate
+from services.tenant.tenants.schemas import Closing, Suspension, TenantCreate, TenantUpdate
 from tests.services.commits import ANY, Act, World, sites
 
 
@@ -61,6 +61,12 @@ async def resume(world: World) -> Act:
     return lambda: run(world, service.resume, tenant.id, ANY)
 
 
+async def close_for_good(world: World) -> Act:
+    tenant = await make_active(world)
+    await run(world, service.suspend, tenant.id, ANY, Suspension(reason="Unpaid"))
+    return lambda: run(world, service.close, tenant.id, ANY, Closing(reason="Unpaid", without_export=True))
+
+
 async def close(world: World) -> Act:
     tenant = await make(world)
     return lambda: run(world, service.record_answer, tenant.id, "auth", "the code is taken")
@@ -72,6 +78,7 @@ CASES = {
     "tenants.service._activate TenantActivated": activate,
     "tenants.service.suspend TenantSuspended": suspend,
     "tenants.service.resume TenantResumed": resume,
+    "tenants.service.close TenantClosed": close_for_good,
     "tenants.service._close TenantClosed": close,
 }
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from libs.service_kit import app, migrations
 from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
-from tests.libs.service_kit.probe.notes import CONFLICTS, router
+from tests.libs.service_kit.probe.notes import CONFLICTS, Base, router
 
 
 class Settings(ServiceSettings):
@@ -23,7 +23,12 @@ class Settings(ServiceSettings):
 def create_app(settings: Settings, handlers: Handlers | None = None) -> FastAPI:
     """Build the probe."""
     return app.create_app(
-        settings, description="A probe of the kit.", routers=[router], handlers=handlers, conflicts=CONFLICTS
+        settings,
+        description="A probe of the kit.",
+        routers=[router],
+        handlers=handlers,
+        conflicts=CONFLICTS,
+        exports=Base.metadata,
     )
 
 

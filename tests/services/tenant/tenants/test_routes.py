@@ -28,7 +28,7 @@ async def test_a_new_tenant_is_in_provisioning_by_every_service(platform, new_co
         None,
     )
     assert tenant["provisioning"] == [
-        {"service": service, "status": "pending", "reason": None, "at": None}
+        {"service": service, "status": "pending", "reason": None, "at": None, "exported_at": None}
         for service in ("auth", "budget", "personnel", "system")
     ]
     assert response.headers["location"] == f"{TENANTS}/{tenant['id']}"

@@ -1,0 +1,21 @@
+"""What auth exports of a tenant says who may do what, and holds no secret."""
+
+import json
+from uuid import UUID
+
+
+async def test_the_export_has_the_users_and_their_roles_and_no_secret(client, make_user, log_in, tenant, superuser):
+    user = await make_user()
+    tokens = (await log_in()).json()
+    text, cursor = "", ""
+    while cursor is not None:
+        answer = await client.get(f"/api/v1/tenants/{tenant}/export", params={"cursor": cursor} if cursor else {})
+        assert answer.status_code == 200, answer.text
+        text, cursor = text + answer.text, answer.headers.get("next-cursor")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert {line["table"] for line in lines} == {"roles", "users", "user_roles", "sessions"}
+    [row] = [line["row"] for line in lines if line["table"] == "users"]
+    assert (row["id"], row["email"]) == (user["id"], "ada@example.com")
+    known = await superuser.fetchval("select password_hash from users where id = $1", UUID(user["id"]))
+    hashes = await superuser.fetch("select token_hash from refresh_tokens where tenant_id = $1", tenant)
+    assert [secret for secret in (known, hashes[0][0], tokens["refresh_token"]) if secret in text] == []
