@@ -11,6 +11,7 @@ from stack import environment, mode, postgres
 from stack.docker import verbs as docker
 from stack.errors import SettingError, StackError
 from stack.local import verbs as local
+from stack.lock import alone
 from stack.postgres import PostgresError
 from stack.report import say
 from stack.services import Service, services_named
@@ -108,17 +109,18 @@ def up(settings: Settings, given: argparse.Namespace) -> int:
     if last != chosen and BACKENDS[last].is_running(settings):
         raise StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
     if chosen == "docker":
-        docker.check(chosen_parts)
-    mode.remember(settings, chosen, chosen_parts)
-    try:
-        BACKENDS[chosen].up(settings)
-    except docker.PullError as error:
-        if is_settled:
-            raise
-        say(f"\n{error}\n\nMode: local for now")
-        mode.forget(settings)
-        mode.remember(settings, "local")
-        local.up(settings)
+        docker.check(settings, chosen_parts)
+    with alone(settings, "up"):
+        mode.remember(settings, chosen, chosen_parts)
+        try:
+            BACKENDS[chosen].up(settings)
+        except docker.PullError as error:
+            if is_settled:
+                raise
+            say(f"\n{error}\n\nMode: local for now")
+            mode.forget(settings)
+            mode.remember(settings, "local")
+            local.up(settings)
     return 0
 
 
@@ -130,7 +132,8 @@ def doctor(settings: Settings, given: argparse.Namespace) -> int:
 
 def down(settings: Settings, given: argparse.Namespace) -> int:
     """Stop the stack."""
-    _backend(settings).down(settings)
+    with alone(settings, "down"):
+        _backend(settings).down(settings)
     return 0
 
 
@@ -141,25 +144,28 @@ def status(settings: Settings, given: argparse.Namespace) -> int:
 
 def restart(settings: Settings, given: argparse.Namespace) -> int:
     """Restart the named services, or all."""
-    _backend(settings).restart(settings, services_named(given.service, settings.programs))
+    with alone(settings, "restart"):
+        _backend(settings).restart(settings, services_named(given.service, settings.programs))
     return 0
 
 
 def migrate(settings: Settings, given: argparse.Namespace) -> int:
     """Migrate the named services' databases, or all."""
-    _backend(settings).migrate(settings, services_named(given.service))
+    with alone(settings, "migrate"):
+        _backend(settings).migrate(settings, services_named(given.service))
     return 0
 
 
 def clean(settings: Settings, given: argparse.Namespace) -> int:
     """Remove the data of every mode that has been used."""
     problems: list[str] = []
-    for used in mode.used(settings):
-        try:
-            BACKENDS[used].clean(settings)
-            mode.forget(settings, [used])
-        except StackError as error:  # the other mode is cleaned all the same
-            problems.append(str(error))
+    with alone(settings, "clean"):
+        for used in mode.used(settings):
+            try:
+                BACKENDS[used].clean(settings)
+                mode.forget(settings, [used])
+            except StackError as error:  # the other mode is cleaned all the same
+                problems.append(str(error))
     if problems:
         raise StackError("\n".join(problems))
     return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from stack.errors import StackError
-from stack.ports import holder, is_free
+from stack.ports import holder, is_free, stack_at
 
 GIGABYTE = 1_000_000_000
 
@@ -52,10 +52,12 @@ def ports(wanted: Mapping[str, tuple[int, str]], kind: socket.SocketKind) -> Ite
     taken = {variable: each for variable, each in wanted.items() if not is_free(each[0], kind)}
     for variable, (port, what) in taken.items():
         airplay = " On macOS that may be AirPlay: System Settings, General, AirDrop & Handoff, AirPlay Receiver."
+        other = stack_at(port)
+        stop = f"It is the stack of {other}: `make down` in its checkout" if other else "Stop that"
         yield Finding(
             "error",
             f"Port {port}, wanted for {what}, is used by {holder(port, kind)}",
-            f"Stop that, or set {variable} in .env to a free port."
+            f"{stop}, or set {variable} in .env to a free port."
             + (airplay if sys.platform == "darwin" and port in (5000, 7000) else ""),
         )
     if wanted and not taken:

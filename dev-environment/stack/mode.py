@@ -35,7 +35,9 @@ def remember(settings: Settings, mode: str, parts: str = "") -> None:
     """Keep the mode, and which parts of it run, for later verbs."""
     settings.make_state()
     used = sorted({*_kept(settings)["used"], mode})
-    _file(settings).write_text(json.dumps({"mode": mode, "parts": parts, "used": used}))
+    unfinished = _file(settings).with_suffix(".new")  # so that nobody reads a half, whenever this process is killed
+    unfinished.write_text(json.dumps({"mode": mode, "parts": parts, "used": used}))
+    unfinished.replace(_file(settings))
 
 
 def remembered(settings: Settings) -> str:
@@ -52,6 +54,11 @@ def used(settings: Settings) -> list[str]:
     """The modes that `make clean` has to clean up after."""
     kept = _kept(settings)
     return kept["used"] or [kept["mode"]]
+
+
+def has_used(settings: Settings, mode: str) -> bool:
+    """Whether this checkout has started a stack in a mode, and not removed it since."""
+    return mode in _kept(settings)["used"]
 
 
 def forget(settings: Settings, modes: Sequence[str] = MODES) -> None:

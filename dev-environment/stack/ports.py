@@ -1,8 +1,10 @@
 """Ports of this machine: a free one for the server of a test or a bench, and who holds one that is taken."""
 
+import contextlib
 import random
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -54,10 +56,24 @@ def _answers(port: int) -> bool:
 
 def holder(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
     """The processes that listen on a port, as far as this user can see them: `nginx (process 812)`."""
-    found = {process.pid: process for process in psutil.process_iter() if _listens(process, port, kind)}
-    return ", ".join(f"{_command(process)} (process {pid})" for pid, process in found.items()) or (
+    found = _holders(port, kind)
+    return ", ".join(f"{_command(process)} (process {process.pid})" for process in found) or (
         "a process that only root can see"
     )
+
+
+def stack_at(port: int) -> str:
+    """The state folder of the stack that listens on a port: of this checkout or, if that does not run, of another one."""
+    for process in _holders(port, socket.SOCK_STREAM):
+        with contextlib.suppress(psutil.Error):
+            for argument in (each for parent in process.parents() for each in parent.cmdline()):
+                if argument.endswith("/run/supervisord.conf"):
+                    return str(Path(argument).parents[1])
+    return ""
+
+
+def _holders(port: int, kind: socket.SocketKind) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _listens(process, port, kind)]
 
 
 def _listens(process: psutil.Process, port: int, kind: socket.SocketKind) -> bool:

@@ -93,9 +93,11 @@ def create(server: Server) -> None:
             f"{server.data} belongs to {owner}: start as that user or as root, or remove it."
         ) from error
     owner = account(server.data)
-    unfinished = server.folder / "unfinished"
+    # Of a call that was killed, initdb may still be at work in its folder.
+    for left in server.folder.glob("unfinished-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    unfinished = server.folder / f"unfinished-{os.getpid()}"
     password_file = server.folder / "password"
-    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     password_file.unlink(missing_ok=True)
     password_file.touch(mode=0o600)

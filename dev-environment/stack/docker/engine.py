@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from stack.errors import StackError
@@ -59,10 +60,14 @@ def answer(*arguments: str) -> str:
     return done.stdout
 
 
-@functools.cache
 def model() -> dict[str, Any]:
     """The services of both files, by name, as compose resolves them."""
-    return json.loads(answer("config", "--format", "json"))["services"]
+    return _project()["services"]
+
+
+@functools.cache
+def _project() -> dict[str, Any]:
+    return json.loads(answer("config", "--format", "json"))
 
 
 def lines(*arguments: str) -> Iterator[str]:
@@ -89,6 +94,19 @@ def running() -> set[str]:
 def containers() -> list[dict[str, Any]]:
     """All containers of the stack, running or not, with `Service`, `State` and `Health`."""
     return [json.loads(line) for line in answer("ps", "--all", "--format", "json").splitlines()]
+
+
+def other_checkouts() -> list[str]:
+    """The other folders from which containers of this project were started, as compose's labels have them."""
+    label = re.compile(r"com\.docker\.compose\.project\.working_dir=([^,]*)")
+    folders = {folder for each in containers() for folder in label.findall(each["Labels"])}
+    return sorted(folder for folder in folders if Path(folder).resolve() != ROOT)
+
+
+def has_data() -> bool:
+    """Whether the engine holds volumes of this project, whichever checkout has made them."""
+    ours = f"label=com.docker.compose.project={_project()['name']}"
+    return bool(_output("docker", "volume", "ls", "--quiet", "--filter", ours).stdout)
 
 
 def info() -> dict[str, Any]:

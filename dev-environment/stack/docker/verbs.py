@@ -18,10 +18,15 @@ class PullError(engine.EngineError):
     """An image cannot be pulled now; nothing has been started."""
 
 
-def check(chosen_parts: str) -> None:
+def check(settings: Settings, chosen_parts: str) -> None:
     """`StackError` says why a stack of these parts cannot be started here."""
-    _must_answer()
+    _must_be_ours()
     parts.chosen(chosen_parts, engine.model())
+    if not mode.has_used(settings, "docker") and engine.has_data():
+        say(
+            "Warning: the engine has data of another checkout's stack, or of one before this checkout. This stack "
+            "continues with it, and `make clean` will remove it."
+        )
 
 
 def up(settings: Settings) -> None:
@@ -62,7 +67,7 @@ def diagnose(settings: Settings, chosen_parts: str) -> bool:
 
 def down(settings: Settings) -> None:
     """Stop and remove the containers; data stays in its volumes."""
-    _must_answer()
+    _must_be_ours()
     engine.compose("down", "--remove-orphans")
     say("The stack has stopped; its data stays")
 
@@ -78,7 +83,7 @@ def status(settings: Settings) -> bool:
 
 def restart(settings: Settings, services: Sequence[Service]) -> None:
     """Start services again with their present settings and code; of several, those that PARTS has not left out."""
-    _must_answer()
+    _must_be_ours()
     chosen = parts.chosen(mode.parts(settings), engine.model())
     names = [each.name for each in services if each.name in chosen or len(services) == 1]
     how = ("--detach", "--build", "--force-recreate", "--no-deps", "--wait")
@@ -87,13 +92,13 @@ def restart(settings: Settings, services: Sequence[Service]) -> None:
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
     """Bring all databases to their newest revision, whichever are named: an up-to-date one costs nothing."""
-    _must_answer()
+    _must_be_ours()
     engine.compose("run", "--rm", "--build", "prepare")
 
 
 def clean(settings: Settings) -> None:
     """Remove the containers, their data and the images that were built, and say so."""
-    _must_answer()
+    _must_be_ours()
     engine.compose("down", "--volumes", "--remove-orphans")
     engine.remove_images(each["image"] for each in engine.model().values() if "build" in each)
     say("Removed the containers, their volumes and the images that were built here")
@@ -122,6 +127,15 @@ def trace(settings: Settings, trace_id: str | None) -> None:
 def _must_answer() -> None:
     if reason := engine.why_unavailable():
         raise engine.EngineError(f"MODE=docker: {reason}. `make up MODE=local` runs without Docker.")
+
+
+def _must_be_ours() -> None:
+    _must_answer()
+    if others := engine.other_checkouts():
+        raise engine.EngineError(
+            f"The containers of this engine's stack were started from {', '.join(others)}: `make down` there, since two "
+            "checkouts share them and their data. `make up MODE=local` runs this checkout beside them."
+        )
 
 
 def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> None:

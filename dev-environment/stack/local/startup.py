@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -101,8 +102,20 @@ def stop(settings: Settings) -> None:
 
 
 def is_current(settings: Settings) -> bool:
-    """Whether the running stack was started with these settings."""
-    return _fingerprint_file(settings).read_text() == _fingerprint(settings)
+    """Whether the running stack was started with these settings, and nobody killed the command that started it."""
+    file = _fingerprint_file(settings)
+    return file.exists() and file.read_text() == _fingerprint(settings)
+
+
+def remove(folder: Path) -> bool:
+    """Remove a folder; returns whether there was one. Who is killed meanwhile leaves no half of it under its name."""
+    going = folder.with_name(f"{folder.name}.removed")
+    there = [path for path in (going, folder) if path.exists()]
+    for path in there:
+        if path == folder:
+            folder.rename(going)
+        shutil.rmtree(going)
+    return bool(there)
 
 
 def _server(settings: Settings) -> postgres.Server:

@@ -1,11 +1,9 @@
 """The verbs of local mode: the same ones as Docker mode has, done by supervisord."""
 
 import contextlib
-import fcntl
-import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from stack import doctor, environment, postgres, report
@@ -20,19 +18,18 @@ from stack.watch import logs as log_lines
 
 def up(settings: Settings) -> None:
     """Start what does not run, wait until all of it is ready, and print where it is. A second run changes nothing."""
-    with _alone(settings):
-        if supervisor.is_running(settings) and not startup.is_current(settings):
-            say("The settings have changed since the stack was started: it is restarted")
-            startup.stop(settings)
-        if not supervisor.is_running(settings):
-            startup.start_supervisor(settings)
-        elif not readiness.not_ready(settings, SERVICES) and _all_run(settings):
-            say("The stack is running already")
-            report.summary(settings)
-            return
-        startup.prepare_databases(settings)
-        startup.start(settings, settings.programs)
+    if supervisor.is_running(settings) and not startup.is_current(settings):
+        say("The settings have changed since the stack was started: it is restarted")
+        startup.stop(settings)
+    if not supervisor.is_running(settings):
+        startup.start_supervisor(settings)
+    elif not readiness.not_ready(settings, SERVICES) and _all_run(settings):
+        say("The stack is running already")
         report.summary(settings)
+        return
+    startup.prepare_databases(settings)
+    startup.start(settings, settings.programs)
+    report.summary(settings)
 
 
 def is_running(settings: Settings) -> bool:
@@ -50,9 +47,8 @@ def diagnose(settings: Settings, chosen_parts: str) -> bool:
 
 def down(settings: Settings) -> None:
     """Stop all processes, the services first; data, logs and traces stay."""
-    with _alone(settings):
-        was_running = supervisor.is_running(settings)
-        startup.stop(settings)
+    was_running = supervisor.is_running(settings)
+    startup.stop(settings)
     say("The stack has stopped; its data stays" if was_running else "The stack was not running")
 
 
@@ -68,15 +64,14 @@ def status(settings: Settings) -> bool:
 
 def restart(settings: Settings, services: Sequence[Service]) -> None:
     """Stop services, start them again with their present settings, and wait until they are ready."""
-    with _alone(settings):
-        _must_run(settings)
-        known = supervisor.states(settings)  # without the probe, if it was switched off at the start
-        there = [each for each in services if each.name in known]
-        if not there:
-            raise StackError("The probe was switched off by PROBE=0 when the stack was started. `make up` starts it.")
-        say(f"Stopping {', '.join(each.name for each in there)}")
-        supervisor.stop_services(settings, there)
-        startup.start(settings, there)
+    _must_run(settings)
+    known = supervisor.states(settings)  # without the probe, if it was switched off at the start
+    there = [each for each in services if each.name in known]
+    if not there:
+        raise StackError("The probe was switched off by PROBE=0 when the stack was started. `make up` starts it.")
+    say(f"Stopping {', '.join(each.name for each in there)}")
+    supervisor.stop_services(settings, there)
+    startup.start(settings, there)
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
@@ -89,15 +84,13 @@ def migrate(settings: Settings, services: Sequence[Service]) -> None:
 
 def clean(settings: Settings) -> None:
     """Stop the stack, remove its data, logs and traces, and print what was removed."""
-    with _alone(settings):
-        startup.stop(settings)
+    startup.stop(settings)
     folders = [settings.state / name for name in ("postgres", "logs", "traces", "run")]
     with contextlib.suppress(postgres.PostgresError):
         folders.append(postgres.home(settings.state / "postgres"))
     folders.append(supervisor.socket(settings).parent)
-    removed = [path for path in dict.fromkeys(folders) if path.exists()]
+    removed = [path for path in dict.fromkeys(folders) if startup.remove(path)]
     for path in removed:
-        shutil.rmtree(path)
         say(f"Removed {path}")
     if not removed:
         say("There was nothing to remove")
@@ -137,19 +130,3 @@ def _all_run(settings: Settings) -> bool:
 def _must_run(settings: Settings) -> None:
     if not supervisor.is_running(settings):
         raise StackError("The stack is not running. `make up` starts it.")
-
-
-@contextlib.contextmanager
-def _alone(settings: Settings) -> Generator[None]:
-    """Keep two terminals from starting, stopping or removing the same stack at the same time: the second one waits."""
-    try:
-        settings.make_state()
-        with (settings.state / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-    except PermissionError as error:
-        owner = Path(error.filename).parent.owner()
-        raise StackError(
-            f"{error.filename} cannot be written: it belongs to {owner}. Continue as {owner}, or remove "
-            f"{settings.state} as {owner} or root (`make clean`)."
-        ) from error

@@ -62,11 +62,11 @@ def test_databases_and_roles_are_created_once_with_few_rights(tmp_path):
 
 def test_a_creation_that_was_interrupted_starts_over(tmp_path):
     server = postgres.at(tmp_path / "postgres", port=free_port(), password="right")
-    (server.folder / "unfinished").mkdir()
-    (server.folder / "unfinished" / "half").write_text("")
+    (server.folder / "unfinished-1").mkdir()
+    (server.folder / "unfinished-1" / "half").write_text("")
     postgres.create(server)
     assert (server.data / "PG_VERSION").exists()
-    assert not (server.folder / "unfinished").exists()
+    assert not (server.folder / "unfinished-1").exists()
     postgres.remove(server)
 
 

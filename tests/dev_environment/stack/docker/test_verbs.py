@@ -32,6 +32,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     monkeypatch.setattr(engine, "why_unavailable", lambda: "")
     monkeypatch.setattr(engine, "running", set)
     monkeypatch.setattr(engine, "model", lambda: MODEL)
+    monkeypatch.setattr(engine, "containers", list)
+    monkeypatch.setattr(engine, "has_data", lambda: False)
     monkeypatch.setattr(engine, "has_image", lambda _: True)
     monkeypatch.setattr(engine, "remove_images", lambda _: None)
     monkeypatch.setattr(engine, "compose", lambda *asked, environment=None: calls.append((asked, environment or {})))
@@ -136,6 +138,29 @@ def test_logs_are_of_any_container_and_unknown_names_are_refused(settings, asked
     assert set(asked[1][0]) == {"logs", "probe", *NAMES}
     assert command_line.main(["logs", "--service", "kibanna"]) == 1
     assert "There is no container kibanna" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "restart", "migrate", "clean"])
+def test_a_stack_of_another_checkout_is_left_alone(settings, asked, monkeypatch, capsys, verb):
+    mode.remember(settings, "docker")
+    labels = "com.docker.compose.project=all-erp,com.docker.compose.project.working_dir={},com.docker.compose.version=2"
+    started_from = ["/other/checkout", str(engine.ROOT)]
+    monkeypatch.setattr(engine, "containers", lambda: [{"Labels": labels.format(each)} for each in started_from])
+    assert command_line.main([verb]) == 1
+    said = capsys.readouterr().err
+    assert "started from /other/checkout: `make down` there" in said
+    assert (asked, mode.has_used(settings, "docker")) == ([], True)
+    started_from.remove("/other/checkout")
+    assert command_line.main([verb]) == 0
+    assert asked != []
+
+
+def test_data_that_this_checkout_has_not_made_is_told(settings, asked, monkeypatch, capsys):
+    monkeypatch.setattr(engine, "has_data", lambda: True)
+    assert command_line.main(["up", "--mode", "docker"]) == 0
+    assert "the engine has data of another checkout's stack" in capsys.readouterr().out
+    assert command_line.main(["up"]) == 0
+    assert "another checkout" not in capsys.readouterr().out
 
 
 def test_clean_goes_on_when_one_mode_cannot(settings, monkeypatch, capsys):

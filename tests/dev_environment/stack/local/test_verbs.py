@@ -7,7 +7,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,31 +23,13 @@ from stack.settings import ROOT, Settings
 from libs.journey import people, steps
 from libs.journey.client import Api
 from tests.fixtures import runbooks
+from tests.fixtures.local_stack import ELSEWHERE, environment_of, verb
 from tests.fixtures.waiting import eventually
-
-# What a generator of passwords may make, and more: nothing may paste it into a URL, a command or a pattern.
-ODD = "/#?@%41:$X${X}'\"\\ &+;é :x: [red]"
-SECRETS = ("POSTGRES_PASSWORD", "BOOTSTRAP__ADMIN_PASSWORD", "BOOTSTRAP__SERVICE_SECRET")
-# What a caller's shell may say of other servers. A call that heeded it would fail.
-ELSEWHERE = {
-    **dict.fromkeys(("http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:1"),
-    **dict.fromkeys(("PGHOST", "PGUSER", "PGPASSWORD", "PGSERVICE", "PGDATABASE"), "elsewhere"),
-    "PGPORT": "1",
-    "PGOPTIONS": "-c none=1",
-    "PGSSLMODE": "verify-full",
-    "NO_PROXY": "",
-    **dict.fromkeys(("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "/nowhere"),
-}
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    moved = {name: str(free_port()) for name in settings.DEFAULTS if name.endswith("_PORT")}
-    state = tmp_path_factory.mktemp("stack")
-    # A .env of the developer's may say otherwise.
-    paths = {"MODE": "local", "STATE_DIR": str(state), "PYTHONPATH": f"{ROOT}:{ROOT / 'dev-environment'}"}
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    environment = kept | moved | paths | ELSEWHERE | {name: f"{ODD} of {name}" for name in SECRETS}
+    environment = environment_of(tmp_path_factory.mktemp("stack"))
     yield environment
     verb(environment, "clean")
 
@@ -58,11 +39,6 @@ def stack(environment: dict[str, str]) -> Settings:
     done = verb(environment, "up", "--mode", "local")
     assert done.returncode == 0, done.stdout + done.stderr
     return settings.read(environment, Path(os.devnull))
-
-
-def verb(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stack", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_a_second_up_changes_nothing(environment, stack):
@@ -128,6 +104,7 @@ def test_a_taken_port_is_named_with_its_variable(environment, stack, tmp_path):
     assert done.returncode == 1
     assert f"Port {environment['AUTH_PORT']}, wanted for auth-service" in done.stderr
     assert "AUTH_PORT in .env" in done.stderr
+    assert f"It is the stack of {stack.state}: `make down` in its checkout" in done.stderr
     assert not processes.of_stack(tmp_path)
 
 
