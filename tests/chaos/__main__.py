@@ -131,12 +131,13 @@ class Run:
         self.watch.look()
         started, logged = dict(self.watch.started), log_bytes(self.settings, self.mode)
         alert = (part.alert, part.about or part.name)
+        fired_before = alert in self.watch.firing
         try:
             with faults.broken(self.settings, faults.MEANS[self.mode], part.name, row.fault):
                 if row.fault != "kill":  # which whoever keeps the part alive ends
                     time.sleep(self.seconds)
-                if row.fault in ("stop", parts.TAKE_AWAY) and part.alert and self.mode == "docker":
-                    row.alert = self._alert(part, alert, row)
+                if row.fault in part.alert_faults and part.alert and self.mode == "docker":
+                    row.alert = f"{part.alert} fired before" if fired_before else self._alert(part, alert, row)
         except StackError as error:
             row.problems.append(str(error))
         if wait(BACK_WITHIN_SECONDS, lambda: part.answers(self.settings)) is None:
