@@ -34,6 +34,8 @@ QUIET_SECONDS, QUIET_WITHIN_SECONDS = 2.0, 45.0
 FIRES_WITHIN_SECONDS = 300.0
 ENDS_WITHIN_SECONDS = 800.0
 """That something was lost is said for more than ten minutes."""
+SCRAPED_SECONDS = 45.0
+"""By then an alert has ended whose cause has."""
 CLOCK_SECONDS = 2.0
 """By so much the time at which the same process has started may seem to differ."""
 LAST_ATTEMPTS = 500
@@ -54,11 +56,8 @@ def main() -> int:
         say("\nInterrupted; what was broken has been brought back.")
         return 130
     if given.json:
-        print(
-            json.dumps(
-                {"rows": [dataclasses.asdict(each) for each in made.rows], **summary, "broken": broken}, indent=2
-            )
-        )
+        rows = [dataclasses.asdict(each) for each in made.rows]
+        print(json.dumps({"rows": rows, **summary, "broken": broken}, indent=2))
     else:
         print("\n".join((table(made.rows), "", *(f"{name}: {value}" for name, value in summary.items()))))
         print("\n".join(("", "Broken promises:", *broken) if broken else ("", "Every promise was kept.")))
@@ -102,7 +101,7 @@ class Run:
         self.load = Load(urls, settings.values, given.tenants, given.writers)
         self.watch = Watch(settings)
         self.rows: list[Row] = []
-        self.waited: dict[Alert, Row] = {}
+        self.waited: list[tuple[Alert, Row]] = []
 
     def make(self) -> tuple[dict[str, str], list[str]]:
         """Make all faults, then check the books. Returns the summary, and the broken promises."""
@@ -131,12 +130,14 @@ class Run:
         self.watch.look()
         started, logged = dict(self.watch.started), log_bytes(self.settings, self.mode)
         alert = (part.alert, part.about or part.name)
+        waits = row.fault in part.alert_faults and self.mode == "docker"
+        fires_before = waits and wait(SCRAPED_SECONDS, lambda: alert not in self.watch.firing) is None
         try:
             with faults.broken(self.settings, faults.MEANS[self.mode], part.name, row.fault):
                 if row.fault != "kill":  # which whoever keeps the part alive ends
                     time.sleep(self.seconds)
-                if row.fault in ("stop", parts.TAKE_AWAY) and part.alert and self.mode == "docker":
-                    row.alert = self._alert(part, alert, row)
+                if waits:
+                    row.alert = f"{part.alert} fired before" if fires_before else self._alert(part, alert, row)
         except StackError as error:
             row.problems.append(str(error))
         if wait(BACK_WITHIN_SECONDS, lambda: part.answers(self.settings)) is None:
@@ -159,7 +160,7 @@ class Run:
         if wait(FIRES_WITHIN_SECONDS, lambda: alert in self.watch.firing) is None:
             row.problems.append(f"{part.alert} has not fired")
             return f"{part.alert} not fired"
-        self.waited[alert] = row
+        self.waited.append((alert, row))
         return f"{part.alert} after {time.time() - row.began:.0f} s"
 
     def _is_quiet(self) -> bool:
@@ -168,11 +169,11 @@ class Run:
         return not failed and time.time() - self.rows[-1].returned > QUIET_SECONDS
 
     def _wait_for_the_end_of_alerts(self) -> None:
-        if not self.waited:
-            return
-        say(f"Waiting until the alerts have ended that were waited for: {', '.join(name for name, _ in self.waited)}")
-        wait(ENDS_WITHIN_SECONDS, lambda: not self.waited.keys() & self.watch.firing)
-        for alert, row in self.waited.items():
+        waited = {alert for alert, _ in self.waited}
+        if waited & self.watch.firing:
+            say(f"Waiting for the end of {', '.join(sorted(name for name, _ in waited & self.watch.firing))}")
+        wait(ENDS_WITHIN_SECONDS, lambda: not waited & self.watch.firing)
+        for alert, row in self.waited:
             if alert in self.watch.firing:
                 row.problems.append(f"{alert[0]} has not ended")
             else:

@@ -104,7 +104,7 @@ def unbalanced(found: Found) -> list[str]:
     approved: Counter[str] = Counter()
     for each in found.expenditures:
         if each["status"] == "approved":
-            approved[each["allocation_id"]] += Decimal(each["amount"])  # pyright: ignore[reportArgumentType]
+            approved[each["allocation_id"]] += Decimal(each["amount"])
     wrong: list[str] = []
     for each in found.allocations:
         committed, amount, spent = Decimal(each["committed"]), Decimal(each["amount"]), approved[each["id"]]

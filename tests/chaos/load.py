@@ -22,8 +22,7 @@ CLEAR_WITHIN_SECONDS = 60.0
 HEARD_WITHIN_SECONDS = 60.0
 WIDE, TIGHT = "10000000.00", "500.00"
 """The allocations of each tenant: one for all of the run, and one that is used up soon, at which approvals meet."""
-
-
+LOGIN = "/api/v1/auth/login"
 PLACES = {"expenditure": ("budget", "/api/v1/expenditures"), "employee": ("personnel", "/api/v1/employees")}
 
 
@@ -41,7 +40,7 @@ class Office:
 
 
 class Load:
-    """Writers that work until `stop`, each as one person does: one request after another."""
+    """Writers that work while it is `running`, each as one person does: one request after another."""
 
     def __init__(self, urls: Mapping[str, str], login: Mapping[str, str], tenants: int, writers: int) -> None:
         self.attempts: list[Attempt] = []
@@ -94,6 +93,9 @@ class Load:
                 writer.do_something()
             except GaveUp:
                 return
+            except Exception as error:
+                self.surprises.append(f"a writer has ended: {error!r}")
+                raise
 
     def attempt(self, token: str, service: str, method: str, path: str, **request: Any) -> Answer | None:
         """Send a request once, and note it. Returns the answer if it is a clear one."""
@@ -115,15 +117,14 @@ class Load:
         was_unclear = False
         while True:
             answer = self.attempt(person.token, service, method, path, **request)
-            if answer and answer.status == 401:
-                person.log_in(self)
-            elif answer:
+            if answer and (answer.status != 401 or path == LOGIN):
                 return answer, was_unclear
+            if answer:
+                person.log_in(self)
             else:
                 was_unclear = True
-                if self._given_up.is_set():
-                    raise GaveUp
-                time.sleep(RETRY_SECONDS)
+            if self._given_up.wait(RETRY_SECONDS):
+                raise GaveUp
 
     def found(self) -> dict[str, Found]:
         """What the services show of each tenant, as soon as the audit trail is complete, or after a minute."""
@@ -154,7 +155,7 @@ class Desk:
 
     def log_in(self, load: Load) -> None:
         """Begin a new session."""
-        answer, _ = load.until_clear(self, "auth", "POST", "/api/v1/auth/login", json=self._login)
+        answer, _ = load.until_clear(self, "auth", "POST", LOGIN, json=self._login)
         if answer.status == 200:
             self.token = answer.body["access_token"]
         else:

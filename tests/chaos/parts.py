@@ -27,11 +27,13 @@ class Part:
     answers: Callable[[Settings], bool]
     is_telemetry: bool = False
     alert: str = ""
-    """The alert that fires when it has stopped."""
+    """The alert that says so."""
     about: str = ""
     """The alert's label `service`, where it is not the part's name."""
     watcher: str = "prometheus"
     """The container without which that alert cannot fire."""
+    alert_faults: tuple[str, ...] = ("stop",)
+    """The faults that last until it fires."""
 
 
 def _database_answers(settings: Settings) -> bool:
@@ -77,7 +79,14 @@ NONE, TAKE_AWAY = "none", "take-away"
 LOGS = "log-files"
 """The folders of the services' log files, in whose place there is something else."""
 WATCHERS = (
-    Part(LOGS, lambda _: True, is_telemetry=True, alert="TelemetryLost", about="budget-service"),
+    Part(
+        LOGS,
+        lambda _: True,
+        is_telemetry=True,
+        alert="TelemetryLost",
+        about="budget-service",
+        alert_faults=(TAKE_AWAY,),
+    ),
     _watcher("jaeger", backends.JAEGER, "WatcherDown"),
     _watcher("alertmanager", backends.ALERTMANAGER, "WatcherDown"),
     _watcher("elasticsearch", backends.ELASTICSEARCH, "ElasticsearchDown", "elasticsearch-exporter"),
@@ -85,7 +94,9 @@ WATCHERS = (
 )
 PARTS = (
     *WATCHERS,
-    Part("postgres", _database_answers, alert="PostgresDown", watcher="postgres-exporter"),
+    Part(
+        "postgres", _database_answers, alert="PostgresDown", watcher="postgres-exporter", alert_faults=("stop", "pause")
+    ),
     Part("rabbitmq", _broker_answers, alert="RabbitmqDown"),
     # That a service is ready is what is measured.
     *(Part(each.name, lambda _: True, alert="ServiceDown") for each in SERVICES),
