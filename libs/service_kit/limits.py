@@ -8,7 +8,7 @@ middleware: without an access line or a problem document.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -17,7 +17,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.types import Message
+from starlette.types import Message, Receive
 
 from libs.service_kit.auth import Authenticated
 
@@ -52,7 +52,7 @@ class LimitedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request: the checks, then FastAPI's own handler."""
-        handle, has_use_for_body = super().get_route_handler(), self.body_field is not None
+        handle, is_read = super().get_route_handler(), self.body_field is not None
         guards = [each.call for each in _all(self.dependant) if isinstance(each.call, Authenticated)]
         anonymous = MAX_ANONYMOUS_BODY_BYTES, MAX_ANONYMOUS_VALUES
         limit, values = (self.max_body_bytes, self.max_values) if guards else anonymous
@@ -68,40 +68,44 @@ class LimitedRoute(APIRoute):
                 raise HTTPException(415, "The body must be application/json.")
             if length.isdigit() and int(length) > limit:
                 raise _too_large(limit)
-            return await (_with_body(request, limit, values, handle) if has_use_for_body else handle(request))
+            body = _Body(request.receive, limit)
+            try:
+                whole = Request(request.scope, body.receive)
+                if is_read:
+                    _check(await whole.body(), values)
+                return await handle(whole)
+            finally:
+                _Large.held -= body.counted
 
         return limited
 
 
-async def _with_body(
-    request: Request, limit: int, values: int, handle: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Read the body into the request, and have it handled. The memory of a large one is counted until then."""
-    loop = asyncio.get_running_loop()
-    receive, end, seen, counted = request.receive, loop.time() + BODY_SECONDS, 0, 0
+class _Body:
+    """A body that is bounded in size and time, while it is received. The memory of a large one is counted."""
 
-    async def next_part() -> Message:
-        nonlocal seen, counted
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._end = asyncio.get_running_loop().time() + BODY_SECONDS
+        self._seen = 0
+        self.counted = 0
+
+    async def receive(self) -> Message:
+        """The next part."""
+        soon = asyncio.get_running_loop().time() + PAUSE_SECONDS
         try:
-            async with asyncio.timeout_at(min(loop.time() + PAUSE_SECONDS, end)):
-                message = await receive()
+            async with asyncio.timeout_at(min(soon, self._end)):
+                message = await self._receive()
         except TimeoutError:
             raise HTTPException(408, "The body has not come in time.") from None
-        seen += len(message.get("body", b""))
-        if seen > limit:
-            raise _too_large(limit)
-        if seen > SMALL_BODY_BYTES:
-            _Large.held, counted = _Large.held + seen - counted, seen
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._limit:
+            raise _too_large(self._limit)
+        if self._seen > SMALL_BODY_BYTES:
+            _Large.held, self.counted = _Large.held + self._seen - self.counted, self._seen
             if _Large.held > MAX_LARGE_BODIES_BYTES:
                 raise HTTPException(503, "Too many large bodies are being read now.", {"Retry-After": "1"})
         return message
-
-    try:
-        whole = Request(request.scope, next_part)
-        _check(await whole.body(), values)
-        return await handle(whole)
-    finally:
-        _Large.held -= counted
 
 
 def _all(dependant: Dependant) -> Iterator[Dependant]:
