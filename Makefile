@@ -1,7 +1,7 @@
 # Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay psql demo load chaos bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
@@ -52,6 +52,10 @@ events-dead: ## list the events that have failed every attempt [JSON=1] [LIMIT=1
 events-replay: ## send dead events again: ID=event, SERVICE=budget (those that budget has not accepted) or ALL=1
 	$(call need,runtime local)
 	@$(STACK) events-replay $(if $(ID),--id "$(ID)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(filter 1,$(ALL)),--all)
+
+rotate-keys: ## publish a new key for access tokens, which signs once every service has it
+	$(call need,runtime local)
+	@$(STACK) rotate-keys
 
 psql:       ## open psql on the databases as their superuser [SERVICE=auth] [SQL="select 1"]
 	$(call need,runtime local)

@@ -50,7 +50,7 @@ def logins() -> Panels:
             none="none",
             limits=[(0.5, "orange"), (0.9, "green")],
             links=follow,
-            width=8,
+            width=6,
         ),
         number(
             "Login duration",
@@ -60,7 +60,7 @@ def logins() -> Panels:
             none="none",
             limits=[(1, "orange"), (2, "red")],
             links=follow,
-            width=8,
+            width=6,
         ),
         number(
             "Sessions ended early",
@@ -68,7 +68,15 @@ def logins() -> Panels:
             "short",
             total("auth_sessions_revoked_total"),
             decimals=0,
-            width=8,
+            width=6,
+        ),
+        number(
+            "Age of the signing key",
+            "For how long access tokens have been signed with the present key: `make rotate-keys` publishes the next.",
+            "s",
+            "time() - max(auth_signing_key_timestamp_seconds > 0)",
+            none="not used yet",
+            width=6,
         ),
         graph(
             "Duration of password hashes, 95 %",

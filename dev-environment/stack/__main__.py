@@ -14,8 +14,8 @@ from stack.local import verbs as local
 from stack.lock import alone
 from stack.postgres import PostgresError
 from stack.report import say
-from stack.services import Service, services_named
-from stack.settings import Settings, read
+from stack.services import AUTH, Service, services_named
+from stack.settings import ROOT, Settings, read
 
 
 class Backend(Protocol):
@@ -90,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("--id", help="the event with this id")
     again.add_argument("--service", help="those that this service has not accepted; with --id only of that event")
     again.add_argument("--all", action="store_true", help="all of them")
+    verb("rotate-keys", rotate_keys, "publish a new key for access tokens, which signs when every service has it")
     prompt = verb("psql", psql, "open psql on the database server as its superuser")
     prompt.add_argument("--service", help="in the database of this service")
     prompt.add_argument("--sql", help="run this and return")
@@ -209,6 +210,12 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     if command[:1] == ["python"]:
         command[0] = sys.executable
     return subprocess.run(command, env=environment.of_client(settings), check=False).returncode
+
+
+def rotate_keys(settings: Settings, given: argparse.Namespace) -> int:
+    """Publish the next key. Both modes publish the database on this machine."""
+    command = [sys.executable, "-m", "services.auth.rotate_keys"]
+    return subprocess.run(command, cwd=ROOT, env=environment.of_service(AUTH, settings), check=False).returncode
 
 
 def psql(settings: Settings, given: argparse.Namespace) -> int:

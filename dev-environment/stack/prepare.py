@@ -15,7 +15,7 @@ import asyncpg
 
 from libs.service_kit import migrations
 from libs.service_kit.settings import load
-from services.auth import bootstrap
+from services.auth import bootstrap, commands
 from services.auth.settings import Settings as AuthSettings
 from stack import databases
 from stack.services import SERVICES
@@ -55,7 +55,7 @@ async def until_it_answers(url: str, seconds: float = 20.0) -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(prepare())
-    except bootstrap.CannotBootstrap as error:
+    except commands.CannotRun as error:
         sys.exit(f"auth cannot be set up: {error}")
     except asyncpg.InvalidPasswordError:
         sys.exit("PostgreSQL refuses POSTGRES_PASSWORD: the data was created with another one. Set that one, or "

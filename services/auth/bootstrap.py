@@ -3,8 +3,6 @@
 python -m services.auth.bootstrap      (safe to repeat; connects as the service's own role, with DATABASE__URL)
 """
 
-import asyncio
-import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -12,13 +10,11 @@ from pydantic import SecretStr
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.contracts import PLATFORM_TENANT_ID, subscribers
-from libs.service_kit import availability
-from libs.service_kit.database import create_engine
-from libs.service_kit.events.outbox import Outbox
+from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.settings import load
-from libs.service_kit.transactions import Sessions, create_sessions, lock, transaction
+from libs.service_kit.transactions import Sessions, lock, transaction
 from services.auth import passwords
+from services.auth.commands import CannotRun, opened, run
 from services.auth.directory.models import ACTIVE, Tenant
 from services.auth.keys import service as keys
 from services.auth.roles import service as roles
@@ -33,38 +29,24 @@ PLATFORM_CODE = "platform"
 Say = Callable[[str], None]
 
 
-class CannotBootstrap(Exception):
-    """A variable is missing or cannot be used, or the database does not answer."""
-
-
 async def bootstrap(settings: Settings, say: Say = print) -> None:
     """Create what is missing. An existing administrator keeps their password; service accounts get the given secret.
 
-    Raises `CannotBootstrap`, whose message names the variable, when one is missing, the password is weak or the
+    Raises `CannotRun`, whose message names the variable, when one is missing, the password is weak or the
     database does not answer.
     """
     given = settings.bootstrap
     if not (given.admin_email and given.admin_password and given.service_secret):
         missing = [name for name in type(given).model_fields if getattr(given, name) is None]
-        raise CannotBootstrap(", ".join(f"BOOTSTRAP__{name.upper()}" for name in missing) + ": not set")
-    engine = create_engine(settings.database)
-    try:
-        sessions = create_sessions(engine, Outbox(f"{settings.name}-service", subscribers))
+        raise CannotRun(", ".join(f"BOOTSTRAP__{name.upper()}" for name in missing) + ": not set")
+    async with opened(settings.database) as sessions:
         await _prepare_platform(sessions, given.service_secret, say)
         await _prepare_administrator(sessions, given.admin_email, given.admin_password, say)
-    except Exception as error:
-        if not availability.note(error):
-            raise
-        raise CannotBootstrap(
-            f"DATABASE__URL: the database cannot be used: {availability.brief(error)['message']}"
-        ) from error
-    finally:
-        await engine.dispose()
 
 
 async def _prepare_platform(sessions: Sessions, secret: SecretStr, say: Say) -> None:
     async with _alone(sessions) as session:
-        await keys.newest_key(session)
+        await keys.signing_key(session)
         row = {"id": PLATFORM_TENANT_ID, "code": PLATFORM_CODE, "status": ACTIVE}
         inserted = insert(Tenant).values(row).on_conflict_do_nothing().returning(Tenant.id)
         if (await session.execute(inserted)).first():
@@ -93,7 +75,7 @@ async def _create_administrator(sessions: Sessions, email: str, password: Secret
     try:
         password_hash = await users.hash_new_password(sessions, PLATFORM_TENANT_ID, email, password.get_secret_value())
     except passwords.WeakPassword as error:
-        raise CannotBootstrap(f"BOOTSTRAP__ADMIN_PASSWORD: {error.detail}") from None
+        raise CannotRun(f"BOOTSTRAP__ADMIN_PASSWORD: {error.detail}") from None
     wanted = UserCreate(email=email, name="Platform administrator", password=password)
     async with _alone(sessions) as session:
         if existing := await users_queries.find_by_email(session, PLATFORM_TENANT_ID, email):
@@ -111,9 +93,9 @@ async def _alone(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
         yield session
 
 
+async def _main() -> None:
+    await bootstrap(load(Settings))
+
+
 if __name__ == "__main__":
-    try:
-        asyncio.run(bootstrap(load(Settings)))
-    except CannotBootstrap as error:
-        print(f"auth-service cannot be bootstrapped: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    run("auth-service cannot be bootstrapped", _main)

@@ -6,8 +6,8 @@ from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers
+from services.auth.cleaning import clean
 from services.auth.database import Base
-from services.auth.guesses.service import clean as clean_guesses
 from services.auth.keys.routes import router as keys
 from services.auth.keys.service import public_keys
 from services.auth.logins.routes import router as logins
@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         exports=Base.metadata,
         conflicts=CONFLICTS,
         fetch_keys=public_keys,
-        background={"clean guesses": clean_guesses},
+        background={"clean auth": clean},
     )
 
 

@@ -19,6 +19,10 @@ HASHES_REFUSED = Counter("password_hashes_refused", "Password hashes refused wit
 GUESSES_REFUSED = Counter(
     "auth_guesses_refused", "Logins and the like refused with 429 after wrong guesses, by what was counted", ["limit"]
 )
+SIGNING_KEY_SINCE = Gauge(
+    "auth_signing_key_timestamp_seconds",
+    "When the key that signs tokens began to, in seconds since 1970; 0: not used yet",
+)
 for _limit in ("account", "address"):
     GUESSES_REFUSED.labels(_limit)
 for _operation in ("hash", "verify"):

@@ -5,7 +5,6 @@ waits is refused without a look at the password, be it right or not, whether or 
 refused counts no further. Wrong guesses are forgotten one by one. All replicas count in the same rows.
 """
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,7 +14,6 @@ from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability import get_logger
-from libs.service_kit.cleaning import PAUSE_SECONDS
 from libs.service_kit.transactions import Sessions, transaction
 from services.auth.guesses.errors import TooManyGuesses, WrongGuess
 from services.auth.guesses.models import Guess
@@ -97,12 +95,9 @@ async def forget(session: AsyncSession, at: Limit) -> None:
     await session.execute(delete(Guess).where(Guess.account == at.account))
 
 
-async def clean(sessions: Sessions) -> None:
-    """Remove once an hour what has been forgotten, until cancelled."""
-    while True:
-        async with transaction(sessions) as session:
-            await session.execute(_REMOVE_OLD)
-        await asyncio.sleep(PAUSE_SECONDS)
+async def remove_forgotten(session: AsyncSession) -> None:
+    """Remove what has been forgotten altogether."""
+    await session.execute(_REMOVE_OLD)
 
 
 async def _count(session: AsyncSession, limit: Limit) -> None:

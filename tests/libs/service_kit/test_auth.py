@@ -173,6 +173,26 @@ async def test_a_new_key_is_found_when_its_first_token_comes(make_token, keys, s
     assert await verify(make_token(headers={"kid": "next"}), key_set)
 
 
+@pytest.mark.parametrize("is_attacked", [True, False])
+async def test_a_key_that_is_published_before_it_signs_is_known_whatever_anybody_sends(
+    make_token, keys, signing_key, clock, is_attacked
+):
+    async def attack() -> None:
+        with pytest.raises(Unauthorized, match="unknown key"):
+            await verify(make_token(headers={"kid": "forged"}), key_set)
+
+    key_set = KeySet(keys.fetch)
+    await verify(make_token(), key_set)
+    clock(auth.FORCED_REFRESH_SECONDS + 1)
+    await attack()
+    keys.keys.append(("next", signing_key))
+    for _ in range(auth.REFRESH_SECONDS + 1):
+        clock(1)
+        if is_attacked:
+            await attack()
+    assert await verify(make_token(headers={"kid": "next"}), key_set)
+
+
 async def test_a_withdrawn_key_is_forgotten_after_the_refresh(make_token, keys, signing_key, clock):
     key_set = KeySet(keys.fetch)
     await verify(make_token(), key_set)

@@ -9,13 +9,13 @@ import asyncpg
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from jwt.algorithms import ECAlgorithm
 
 from libs.contracts.permissions import TENANT_PERMISSIONS
 from libs.contracts.tenant import TenantActivated, TenantCreated
 from libs.service_kit.transactions import Sessions, transaction
 from services.auth import passwords
-from services.auth.keys.service import newest_key
+from services.auth.keys.service import signing_key as own_key
 from services.auth.roles.models import Role
 from services.auth.tenants.consumers import on_tenant_activated, on_tenant_created
 from services.auth.users.models import User
@@ -36,12 +36,11 @@ async def trusted_key(
     superuser: asyncpg.Connection, signing_key: ec.EllipticCurvePrivateKey, app_state: dict[str, Any]
 ) -> None:
     async with transaction(app_state["sessions"]) as session:
-        await newest_key(session)  # the service's own, which stays the one it signs with
-    pem = signing_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        await own_key(session)  # the service's own, which stays the one it signs with
     await superuser.execute(
-        "insert into signing_keys (kid, private_key, created_at) values ($1, $2, '2000-01-01') on conflict do nothing",
+        "insert into signing_keys (kid, public_key, signs_from) values ($1, $2, '2000-01-01') on conflict do nothing",
         KID,
-        pem,
+        ECAlgorithm.to_jwk(signing_key.public_key()),
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from libs.contracts import PLATFORM_TENANT_ID
-from services.auth.bootstrap import CannotBootstrap, bootstrap
+from services.auth.bootstrap import bootstrap
+from services.auth.commands import CannotRun
 from services.auth.settings import BootstrapSettings
 
 PASSWORD = "a platform of our own"
@@ -62,7 +63,7 @@ async def test_a_database_that_does_not_answer_is_named_by_its_variable(settings
         "auth", bootstrap=BootstrapSettings(admin_email="a@b.example", admin_password=PASSWORD, service_secret=SECRET)
     )
     away = settings.database.model_copy(update={"url": SecretStr("postgresql+asyncpg://auth_app@127.0.0.1:1/auth")})
-    with pytest.raises(CannotBootstrap, match="DATABASE__URL: the database cannot be used: "):
+    with pytest.raises(CannotRun, match="DATABASE__URL: the database cannot be used: "):
         await bootstrap(settings.model_copy(update={"database": away}))
 
 
@@ -96,7 +97,7 @@ async def test_two_at_once_do_not_meet(run, superuser, email):
 
 
 async def test_what_is_missing_or_weak_is_named(run):
-    with pytest.raises(CannotBootstrap, match=r"^BOOTSTRAP__ADMIN_EMAIL, BOOTSTRAP__SERVICE_SECRET: not set$"):
+    with pytest.raises(CannotRun, match=r"^BOOTSTRAP__ADMIN_EMAIL, BOOTSTRAP__SERVICE_SECRET: not set$"):
         await run(service_secret=None)
-    with pytest.raises(CannotBootstrap, match=r"^BOOTSTRAP__ADMIN_PASSWORD: "):
+    with pytest.raises(CannotRun, match=r"^BOOTSTRAP__ADMIN_PASSWORD: "):
         await run(admin_email="new@platform.example", admin_password="administrator")

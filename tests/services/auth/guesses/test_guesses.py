@@ -13,8 +13,7 @@ from prometheus_client import REGISTRY
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.transactions import transaction
-from services.auth import passwords
-from services.auth.guesses import service
+from services.auth import cleaning, passwords
 from services.auth.service_accounts import service as service_accounts
 from tests.fixtures.waiting import eventually_async
 from tests.services.auth.conftest import PASSWORD
@@ -200,7 +199,7 @@ async def test_old_rows_are_removed(sessions, superuser):
         await superuser.execute(
             f"insert into guesses values ($1, $2, 1, now() - interval '{age}')", account, uuid4().hex
         )
-    task = asyncio.create_task(service.clean(sessions))
+    task = asyncio.create_task(cleaning.clean(sessions))
 
     async def is_clean() -> bool:
         assert not task.done()
