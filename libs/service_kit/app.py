@@ -28,7 +28,7 @@ from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.events.metrics import begin_at_zero
 from libs.service_kit.events.outbox import Counts
 from libs.service_kit.health import health_router
-from libs.service_kit.idempotency import Replay
+from libs.service_kit.idempotency import Replay, fingerprint_secret
 from libs.service_kit.limits import RequestLimits
 from libs.service_kit.preconditions import describe_preconditions
 from libs.service_kit.settings import Loaded, ServiceSettings, load
@@ -72,6 +72,7 @@ def create_app(
             flow(settings, outbox, clients["auth"], handlers or {}, link) as relays,
         ):
             sessions = create_sessions(engine, outbox)
+            secret = fingerprint_secret(engine.url.password)
             keys = KeySet(partial(fetch_keys, sessions) if fetch_keys else partial(_fetch_keys, clients["auth"]))
             async with run_background(settings.name, engine, sessions, own | relays):
                 yield {
@@ -81,6 +82,7 @@ def create_app(
                     "clients": clients,
                     "keys": keys,
                     "link": link,
+                    "fingerprint_secret": secret,
                 }
 
     # FastAPI's own /docs loads its scripts from another host, so without a network the page is empty.

@@ -14,7 +14,7 @@ from libs.service_kit.entities import COLUMN_TYPES, Entity, new_metadata
 from libs.service_kit.errors import Conflict, problems
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import Code, Input, Money, Name, Output
-from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.idempotency import CreateOnce, OnceRoute
 from libs.service_kit.transactions import DatabaseSession
 
 
@@ -59,7 +59,7 @@ class NoteOut(Output):
     version: int
 
 
-router = APIRouter(prefix="/api/v1/notes")
+router = APIRouter(prefix="/api/v1/notes", route_class=OnceRoute)
 
 
 @router.post("", status_code=201, response_model=NoteOut, responses=problems(NoteCodeTaken))

@@ -14,7 +14,7 @@ from libs.service_kit.entities import COLUMN_TYPES, Entity, new_metadata
 from libs.service_kit.errors import Conflict, Conflicts, NotFound, found, problems
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.fields import Code, Input, Money, Name, Output
-from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.idempotency import CreateOnce, OnceRoute
 from libs.service_kit.pages import Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.transactions import DatabaseSession
@@ -74,7 +74,7 @@ class NoteOut(Output):
 
 CONFLICTS: Conflicts = {"uq_notes_tenant_id_code": NoteCodeTaken}
 Writer = Annotated[Principal, Depends(requires("budget:write"))]
-router = APIRouter(prefix="/api/v1/notes")
+router = APIRouter(prefix="/api/v1/notes", route_class=OnceRoute)
 
 
 async def _find(session: DatabaseSession, note_id: UUID) -> Note:
