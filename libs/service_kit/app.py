@@ -29,7 +29,7 @@ from libs.service_kit.events.metrics import begin_at_zero
 from libs.service_kit.events.outbox import Counts
 from libs.service_kit.export import export_router
 from libs.service_kit.health import health_router
-from libs.service_kit.idempotency import Replay
+from libs.service_kit.idempotency import Replay, fingerprint_secret
 from libs.service_kit.preconditions import describe_preconditions
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.server import run
@@ -76,6 +76,7 @@ def create_app(
             flow(settings, outbox, clients["auth"], heard, link) as relays,
         ):
             sessions = create_sessions(engine, outbox)
+            secret = fingerprint_secret(engine.url.password)
             keys = KeySet(partial(fetch_keys, sessions) if fetch_keys else partial(_fetch_keys, clients["auth"]))
             async with run_background(settings.name, engine, sessions, own | relays):
                 yield {
@@ -86,6 +87,7 @@ def create_app(
                     "keys": keys,
                     "stopped": stopped,
                     "link": link,
+                    "fingerprint_secret": secret,
                 }
 
     # FastAPI's own /docs loads its scripts from another host, so without a network the page is empty.

@@ -6,11 +6,16 @@ from fastapi import APIRouter
 from starlette.routing import Match
 from starlette.types import Scope
 
+from libs.service_kit.idempotency import OnceRoute
 from libs.service_kit.limits import LimitedRoute
 
 
+class Route(OnceRoute, LimitedRoute):
+    """A route of a service: with limits for its bodies, and one answer for each idempotency key."""
+
+
 class NounRouter(APIRouter):
-    """A router that is given its whole prefix, and by it rejects the paths of others at once; it has `LimitedRoute`s.
+    """A router that is given its whole prefix, and by it rejects the paths of others at once; it has `Route`s.
 
     FastAPI searches the routes of each included router in turn, and those of the router that matches twice: the last of
     forty routes in five routers costs 47 µs more than a single route, and 12 µs more with this class. Include it in the
@@ -18,7 +23,7 @@ class NounRouter(APIRouter):
     """
 
     def __init__(self, **given: Any) -> None:
-        given.setdefault("route_class", LimitedRoute)
+        given.setdefault("route_class", Route)
         super().__init__(**given)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

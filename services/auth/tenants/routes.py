@@ -7,7 +7,7 @@ from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, of_platform
 from libs.service_kit.errors import problems
-from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.idempotency import CreateOnce, ReplayFirst
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
@@ -27,6 +27,7 @@ async def hash_password(
     tenant_id: UUID,
     wanted: AdministratorCreate,
     _: PlatformWriter,
+    __: ReplayFirst,
     sessions: Annotated[Sessions, Depends(get_sessions)],
 ) -> str:
     """A dependency that yields the hash of the new password, made before the request's transaction begins."""

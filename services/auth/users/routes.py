@@ -7,7 +7,7 @@ from fastapi import Depends, Response
 
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.errors import problems
-from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.idempotency import CreateOnce, ReplayFirst
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
@@ -24,7 +24,9 @@ Reader = Annotated[Principal, Depends(requires("users:read"))]
 Writer = Annotated[Principal, Depends(requires("users:write"))]
 
 
-async def hash_password(wanted: UserCreate, actor: Writer, sessions: Annotated[Sessions, Depends(get_sessions)]) -> str:
+async def hash_password(
+    wanted: UserCreate, actor: Writer, _: ReplayFirst, sessions: Annotated[Sessions, Depends(get_sessions)]
+) -> str:
     """A dependency that yields the hash of the new user's password."""
     return await service.hash_new_password(sessions, actor.tenant_id, wanted.email, wanted.password.get_secret_value())
 

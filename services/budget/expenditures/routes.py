@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request, Response
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import ServiceClient
 from libs.service_kit.errors import Unavailable, problems
-from libs.service_kit.idempotency import CreateOnce
+from libs.service_kit.idempotency import CreateOnce, ReplayFirst
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
@@ -44,7 +44,7 @@ def get_personnel(request: Request) -> ServiceClient:
 Personnel = Annotated[ServiceClient, Depends(get_personnel)]
 
 
-async def require_employee(actor: Requester, personnel: Personnel) -> Employee:
+async def require_employee(actor: Requester, _: ReplayFirst, personnel: Personnel) -> Employee:
     """A dependency that yields the caller's own employee record; others are answered 403."""
     with metrics.counting_refusals():
         return await employees.require_own(personnel, actor)

@@ -11,6 +11,7 @@ import pytest
 
 from libs.contracts.budget import AccountOpened
 from libs.service_kit import database
+from libs.service_kit.idempotency import Once, fingerprint_secret
 
 NOTES = "/api/v1/notes"
 NOTE = {"code": "a", "text": "b", "amount": "3"}
@@ -57,6 +58,19 @@ async def test_a_key_serves_one_request_only(client, make_client, count_notes):
     ):
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/idempotency-key-reused")
     assert await count_notes() == 1
+
+
+async def test_the_fingerprint_needs_the_secret_of_the_service(client, app_state, superuser, tenant_id, monkeypatch):
+    """Who has the table alone cannot find out what was in the body."""
+    body = b'{"code":"a","text":"b"}'
+    sent = KEY | {"content-type": "application/json"}
+    assert (await client.post(NOTES, content=body, headers=sent)).status_code == 201
+    stored = "select fingerprint from idempotency_keys where tenant_id = $1"
+    fingerprint = await superuser.fetchval(stored, tenant_id)
+    monkeypatch.setitem(app_state, "fingerprint_secret", b"another")
+    assert (await client.post(NOTES, content=body, headers=sent)).status_code == 422
+    assert fingerprint_secret("one") != fingerprint_secret("two")
+    assert len(fingerprint) == 64
 
 
 async def test_the_keys_of_two_tenants_are_apart(client, make_client):
@@ -112,3 +126,18 @@ async def test_a_body_that_is_no_object_is_refused_with_a_key_as_without(client,
     answer = await client.post(NOTES, content=body, headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-input")
     assert await count_notes() == 0
+
+
+async def test_the_key_of_a_body_that_is_not_valid_is_not_claimed(client, superuser, tenant_id):
+    """While another request holds the key, this one is refused for its body and does not wait."""
+    async with superuser.transaction():
+        await superuser.execute("insert into idempotency_keys values ($1, 'k-1', 'another request')", tenant_id)
+        async with asyncio.timeout(3):
+            answer = await client.post(NOTES, json=NOTE | {"amount": "-1"}, headers=KEY)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-input")
+
+
+async def test_a_route_that_could_not_claim_the_key_is_found_out(app_state):
+    once = Once(app_state["sessions"](), None)
+    with pytest.raises(AssertionError, match="OnceRoute"):
+        await once.created({}, location="/")

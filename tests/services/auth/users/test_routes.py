@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from libs.contracts.auth import UserCreated, UserUpdated
+from services.auth import passwords
 from tests.services.auth.conftest import listed
 
 Make = Callable[..., Awaitable[dict[str, Any]]]
@@ -44,8 +45,18 @@ async def test_a_lost_answer_is_replayed(client, tenant):
     second = await client.post(**post, json=WANTED)
     assert (second.status_code, second.json()) == (201, first.json())
     assert second.headers["idempotent-replayed"] == "true"
-    assert slug(await client.post(**post, json={**WANTED, "name": "Bo"})) == (422, "/problems/idempotency-key-reused")
+    for other in ({"name": "Bo"}, {"password": "another battery staple"}):
+        assert slug(await client.post(**post, json=WANTED | other)) == (422, "/problems/idempotency-key-reused")
     assert len(await listed(client, "/api/v1/users")) == 1
+
+
+async def test_a_lost_answer_is_replayed_although_no_password_can_be_hashed_now(client, tenant, monkeypatch):
+    post = {"url": "/api/v1/users", "headers": {"idempotency-key": "one"}, "json": WANTED}
+    first = await client.post(**post)
+    monkeypatch.setattr(passwords, "WAITING_LIMIT", 0)
+    assert slug(await client.post("/api/v1/users", json=WANTED)) == (429, "/problems/password-checks-busy")
+    second = await client.post(**post)
+    assert (second.status_code, second.json()) == (201, first.json())
 
 
 async def test_an_email_is_taken_within_the_tenant_only(client, make_client, make_user):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -76,6 +77,16 @@ async def test_what_needs_no_answer_goes_on(people, make_request):
     path = f"{EXPENDITURES}/{requested['id']}/reject"
     rejected = await people.manager.client.post(path, json={"reason": "No"}, headers={"if-match": '"1"'})
     assert rejected.status_code == 200
+
+
+async def test_a_retry_is_answered_as_before(people, member, allocation):
+    asked = {
+        "json": {"allocation_id": allocation["id"], "amount": "1.00", "purpose": "A trip"},
+        "headers": {"idempotency-key": str(uuid4())},
+    }
+    first = await member.client.post(EXPENDITURES, **asked)
+    again = await people.member.client.post(EXPENDITURES, **asked)
+    assert (again.status_code, again.json()) == (201, first.json())
 
 
 async def test_the_breaker_opens_and_is_seen(people, make_request, approve):

@@ -1,7 +1,7 @@
 """Requesting an expenditure: who asks must be employed, and personnel tells who is."""
 
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prometheus_client import REGISTRY
@@ -86,6 +86,23 @@ async def test_the_same_key_requests_once(member, allocation, published):
     first = await member.client.post(EXPENDITURES, json=wanted, headers=key)
     again = await member.client.post(EXPENDITURES, json=wanted, headers=key)
     assert (again.status_code, again.json()) == (201, first.json())
+    assert len(await published(ExpenditureRequested)) == 1
+
+
+async def test_a_retry_is_answered_as_before_although_the_requester_has_been_unlinked(
+    member, make_client, allocation, personnel_tables, published
+):
+    asked = {
+        "json": {"allocation_id": allocation["id"], "amount": "1.00", "purpose": "A trip"},
+        "headers": {"idempotency-key": str(uuid4())},
+    }
+    first = await member.client.post(EXPENDITURES, **asked)
+    await personnel_tables.execute("update employees set user_id = null where id = $1", UUID(member.employee_id))
+    again = await member.client.post(EXPENDITURES, **asked)
+    assert (again.status_code, again.json(), again.headers["etag"]) == (201, first.json(), first.headers["etag"])
+    assert (await member.client.post(EXPENDITURES, json=asked["json"])).status_code == 403
+    demoted = make_client("budget:read", user_id=UUID(member.user_id))
+    assert (await demoted.post(EXPENDITURES, **asked)).json()["type"] == "/problems/forbidden"
     assert len(await published(ExpenditureRequested)) == 1
 
 
