@@ -43,6 +43,8 @@ class Principal:
     """The service account's name; None for a person."""
     token: str = field(repr=False)
     """The token itself, to call other services on the caller's behalf."""
+    set_up_by: UUID | None = None
+    """Who created the account with its password, as far as auth knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ async def verify(token: str, keys: KeySet) -> Principal:
             permissions=frozenset(str(claims["scope"]).split()),
             client_id=claims.get("client_id"),
             token=token,
+            set_up_by=UUID(maker) if (maker := claims.get("set_up_by")) else None,
         )
         keys.remember(Proof(header["kid"], claims["exp"], principal))
         return principal

@@ -44,7 +44,13 @@ class AccessToken:
 
 
 async def sign(
-    session: AsyncSession, *, subject: UUID, tenant_id: UUID, permissions: Iterable[str], client_id: str | None = None
+    session: AsyncSession,
+    *,
+    subject: UUID,
+    tenant_id: UUID,
+    permissions: Iterable[str],
+    set_up_by: UUID | None = None,
+    client_id: str | None = None,
 ) -> AccessToken:
     """An access token for a user, or for the service account that `client_id` names."""
     key = await signing_key(session)
@@ -61,6 +67,8 @@ async def sign(
         "exp": now + ACCESS_TOKEN_SECONDS,
         "jti": str(uuid4()),
     }
+    if set_up_by:
+        claims["set_up_by"] = str(set_up_by)
     if client_id:
         claims["client_id"] = client_id
     encoded = jwt.encode(claims, _load(key.private_key), ALGORITHM, {"typ": "at+jwt", "kid": key.kid})

@@ -133,7 +133,13 @@ async def _rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Tokens 
 
 
 async def _sign(session: AsyncSession, user: User) -> AccessToken:
-    return await keys.sign(session, subject=user.id, tenant_id=user.tenant_id, permissions=user.permissions)
+    return await keys.sign(
+        session,
+        subject=user.id,
+        tenant_id=user.tenant_id,
+        permissions=user.permissions,
+        set_up_by=user.set_up_by,
+    )
 
 
 def _refuse(given: Login, reason: str, user: User | None) -> InvalidCredentials:

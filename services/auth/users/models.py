@@ -32,6 +32,8 @@ class User(Entity, Base):
     email: Mapped[str]
     name: Mapped[str]
     password_hash: Mapped[str]
+    set_up_by: Mapped[UUID | None]
+    """The user who created this one, and so has known the password."""
     is_active: Mapped[bool] = mapped_column(default=True)
     roles: Mapped[list[Role]] = relationship(secondary="user_roles", lazy="selectin", order_by=Role.name)
 

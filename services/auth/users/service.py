@@ -11,7 +11,7 @@ from libs.service_kit.auth import Principal
 from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
-from libs.service_kit.transactions import Sessions, transaction
+from libs.service_kit.transactions import Sessions, bound_tenant, transaction
 from services.auth import passwords
 from services.auth.directory import queries as directory
 from services.auth.roles import service as roles
@@ -45,7 +45,14 @@ async def add(
     session: AsyncSession, tenant_id: UUID, wanted: UserCreate, password_hash: str, given: list[Role]
 ) -> User:
     """Add a user without checking the actor's permissions. The session must be bound to the tenant."""
-    user = User(tenant_id=tenant_id, email=wanted.email, name=wanted.name, password_hash=password_hash, roles=given)
+    user = User(
+        tenant_id=tenant_id,
+        email=wanted.email,
+        name=wanted.name,
+        password_hash=password_hash,
+        set_up_by=bound_tenant(session)[1],
+        roles=given,
+    )
     session.add(user)
     await session.flush()
     publish(session, UserCreated(user_id=user.id, email=user.email, roles=user.role_names))

@@ -20,6 +20,8 @@ class Employee:
 
     id: UUID
     is_employed: bool
+    linked_by: UUID | None
+    """The user who has linked the employee to a user."""
 
 
 async def find(personnel: ServiceClient, actor: Principal, employee_id: UUID) -> Employee | None:
@@ -33,6 +35,11 @@ async def require_own(personnel: ServiceClient, actor: Principal) -> Employee:
     if employee is None or not employee.is_employed:
         raise NotAnEmployee()
     return employee
+
+
+def set_up_by(actor: Principal, own: Employee) -> list[UUID]:
+    """Who else could act as the actor: who created the account, who linked it to the actor's own record."""
+    return [each for each in (actor.set_up_by, own.linked_by) if each and each != actor.id]
 
 
 async def _ask(personnel: ServiceClient, actor: Principal, who: str, route: str) -> Employee | None:
@@ -49,4 +56,5 @@ async def _ask(personnel: ServiceClient, actor: Principal, who: str, route: str)
 
 
 def _read(document: Any) -> Employee:
-    return Employee(id=UUID(document["id"]), is_employed=document["employed"])
+    linked_by = document["linked_by"]
+    return Employee(UUID(document["id"]), document["employed"], UUID(linked_by) if linked_by else None)

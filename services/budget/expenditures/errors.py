@@ -19,6 +19,12 @@ class OwnRequest(Forbidden):
     detail = "Nobody may approve their own expenditure."
 
 
+class NotIndependent(Forbidden):
+    detail = (
+        "The requester has set up the approver's account or its link to an employee, or the approver the requester's."
+    )
+
+
 class RequesterLeft(Conflict):
     detail = "The requester is no longer employed."
 

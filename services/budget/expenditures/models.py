@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Index, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.service_kit.entities import Entity
@@ -29,6 +29,8 @@ class Expenditure(Entity, Base):
     """The user who made the request."""
     employee_id: Mapped[UUID]
     """The employee that this user was at that time."""
+    requester_set_up_by: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()), server_default=text("'{}'"))
+    """Who had created this user, and who had linked it to the employee."""
     decided_by: Mapped[UUID | None]
     """The user who approved or rejected it."""
     decided_at: Mapped[datetime | None]

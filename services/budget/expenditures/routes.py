@@ -21,6 +21,7 @@ from services.budget.expenditures.errors import (
     BudgetExceeded,
     ExpenditureNotFound,
     NotAnEmployee,
+    NotIndependent,
     OwnRequest,
     RequesterLeft,
     UnknownAllocation,
@@ -97,6 +98,7 @@ async def get_expenditure(
     responses=problems(
         NotAnEmployee,
         OwnRequest,
+        NotIndependent,
         ExpenditureNotFound,
         AlreadyDecided,
         RequesterLeft,

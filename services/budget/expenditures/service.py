@@ -21,6 +21,7 @@ from services.budget.expenditures.errors import (
     AlreadyDecided,
     BudgetExceeded,
     ExpenditureNotFound,
+    NotIndependent,
     OwnRequest,
     RequesterLeft,
 )
@@ -38,7 +39,11 @@ async def request(
 ) -> Expenditure:
     """Request to spend from an allocation. The amount may exceed what is left, since only the approval decides."""
     expenditure = Expenditure(
-        tenant_id=actor.tenant_id, requester_id=actor.id, employee_id=employee.id, **wanted.model_dump()
+        tenant_id=actor.tenant_id,
+        requester_id=actor.id,
+        employee_id=employee.id,
+        requester_set_up_by=employees.set_up_by(actor, employee),
+        **wanted.model_dump(),
     )
     session.add(expenditure)
     await session.flush()
@@ -92,6 +97,9 @@ async def _check_people(personnel: ServiceClient, actor: Principal, asked: Expen
     # Compare the employee too: the same person may have had another user.
     if asked.requester_id == actor.id or asked.employee_id == approver.id:
         raise OwnRequest()
+    # Who makes an account can be both people, so neither may have made the other.
+    if actor.id in asked.requester_set_up_by or asked.requester_id in employees.set_up_by(actor, approver):
+        raise NotIndependent()
     requester = await employees.find(personnel, actor, asked.employee_id)
     if requester is None or not requester.is_employed:
         raise RequesterLeft()

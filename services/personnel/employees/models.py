@@ -29,6 +29,8 @@ class Employee(Entity, Base):
     email: Mapped[str]
     user_id: Mapped[UUID | None]
     """The user of the auth service that this person logs in as."""
+    linked_by: Mapped[UUID | None]
+    """The user who has said so."""
     appointments: Mapped[list["Appointment"]] = relationship(lazy="raise", order_by="Appointment.starts_on")
 
     def on(self, day: date) -> "Appointment | None":

@@ -76,6 +76,7 @@ class EmployeeOut(Output):
     name: str
     email: str
     user_id: UUID | None
+    linked_by: UUID | None = Field(description="The user who has linked or unlinked `user_id`")
     employed: bool = Field(validation_alias="is_employed", description="Whether an appointment covers today (UTC)")
     appointments: list[AppointmentOut]
     created_at: datetime

@@ -52,6 +52,7 @@ async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) 
     person = wanted.model_dump(exclude={"appointment"})
     first = Appointment(tenant_id=actor.tenant_id, **wanted.appointment.model_dump())
     employee = Employee(tenant_id=actor.tenant_id, **person, appointments=[first])
+    employee.linked_by = actor.id if employee.user_id else None
     session.add(employee)
     await session.flush()
     publish(
@@ -150,8 +151,8 @@ async def update(
     expected.check(employee)
     employee.name = wanted.name or employee.name
     employee.email = wanted.email or employee.email
-    if "user_id" in wanted.model_fields_set:
-        employee.user_id = wanted.user_id
+    if "user_id" in wanted.model_fields_set and wanted.user_id != employee.user_id:
+        employee.user_id, employee.linked_by = wanted.user_id, actor.id
     if session.is_modified(employee):
         await session.flush()
         publish(session, EmployeeUpdated(employee_id=employee.id))

@@ -179,3 +179,17 @@ async def test_each_route_asks_for_its_permission(make_client, make_employee):
     assert (await writer.get(path)).status_code == 403
     assert (await reader.patch(path, json={"name": "Jo"}, headers={"if-match": "*"})).status_code == 403
     assert (await reader.post(EMPLOYEES, json={})).status_code == 403
+
+
+async def test_a_link_names_who_made_it_and_only_a_new_link_does(client, make_client, make_employee, user_id):
+    mine = await make_employee(user_id=str(uuid4()))
+    unlinked = await make_employee("E-2")
+    assert (mine["linked_by"], unlinked["linked_by"]) == (str(user_id), None)
+    other = uuid4()
+    colleague, path = make_client(user_id=other), f"{EMPLOYEES}/{mine['id']}"
+
+    async def linked_by(wanted: dict[str, Any]) -> str:
+        return (await colleague.patch(path, json=wanted, headers={"if-match": "*"})).json()["linked_by"]
+
+    assert await linked_by({"name": "Jo", "user_id": mine["user_id"]}) == str(user_id)
+    assert await linked_by({"user_id": str(uuid4())}) == str(other)

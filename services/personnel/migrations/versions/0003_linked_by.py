@@ -1,0 +1,12 @@
+"""Who linked an employee to a user."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add the column, which says nothing about rows that exist."""
+    op.add_column("employees", sa.Column("linked_by", sa.Uuid()))
