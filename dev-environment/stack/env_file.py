@@ -15,10 +15,10 @@ from stack.errors import SettingError
 
 NAME = re.compile(r"[\w.\[\]-]+")
 # `$$`, `$NAME`, `${NAME}`, or `${NAME` with an operator and a word, as in `${NAME:-word}`; the word may hold
-# references without a word of their own. Any other `${` is an error; any other `$` is a dollar sign.
+# references, and their words others. Any other `${` is an error; any other `$` is a dollar sign.
 REFERENCE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<named>[A-Za-z_]\w*)"
-    r"|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<word>(?:\$\{[^{}]*\}|[^{}])*))?\}|\{)"
+    r"|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<word>(?:\$\{(?:\$\{[^{}]*\}|[^{}])*\}|[^{}])*))?\}|\{)"
 )
 
 
@@ -67,10 +67,13 @@ def expand(value: str, known: Mapping[str, str]) -> str:
 
 
 def _value(binding: Binding, unquoted: str, known: Mapping[str, str]) -> str:
-    quote = binding.original.string.partition("=")[2].lstrip()[:1]
-    if quote == "'":
-        return unquoted
-    return expand(unquoted.replace("\\$", "$$") if quote == '"' else unquoted, known)
+    raw = binding.original.string.partition("=")[2].strip()
+    if raw[:1] == "'":  # \' stands for a quote, and every other backslash for itself
+        (quoted,) = re.findall(r"(?s)^'((?:\\.|[^'\\])*)'", raw)
+        return re.sub(r"(?s)\\(.)", lambda escape: "'" if escape[1] == "'" else escape[0], quoted)
+    if raw[:1] == '"':
+        return expand(unquoted.replace("\\$", "$$"), known)
+    return expand(raw.partition(" #")[0].rstrip(), known)
 
 
 def _line_number(binding: Binding) -> int:

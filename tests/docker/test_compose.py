@@ -104,3 +104,19 @@ def test_what_the_shell_says_of_other_servers_reaches_no_container():
     names = ("http_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "PGHOST", "PGSSLMODE", "PGPASSWORD", "SSL_CERT_FILE")
     given = of_containers(rendered((DEV, DEVOPS), **dict.fromkeys(names, "elsewhere")))
     assert [name for name, each in given.items() if each.keys() & {*names} or "elsewhere" in each.values()] == []
+
+
+def test_the_golden_env_files_are_what_this_compose_reads(tmp_path):
+    file = ROOT / "tests/dev_environment/stack/golden_env_files.json"
+    golden = [(content, values) for content, values in json.loads(file.read_text())]
+    names = sorted({name for _, values in golden for name in values or ()} | {"A", "B", "Y"})
+    (tmp_path / "compose.yml").write_text(
+        json.dumps({"name": "x", "services": {"a": {"image": "i", "environment": names}}})
+    )
+    for content, values in golden:
+        (tmp_path / ".env").write_text(content, newline="")
+        command = ["docker", "compose", "config", "--format", "json"]
+        shell = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {"X": "x", "EMPTY": ""}
+        done = subprocess.run(command, cwd=tmp_path, env=shell, capture_output=True, text=True, check=False)
+        read = None if done.returncode else of_containers(json.loads(done.stdout))["a"]
+        assert read == values, (content, done.stderr)

@@ -1,5 +1,6 @@
 """The file `.env` means in local mode what docker compose reads in it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,22 @@ def read(tmp_path: Path, content: str, **environ: str) -> dict[str, str]:
     path = tmp_path / ".env"
     path.write_bytes(content.encode())
     return env_file.read(path, environ)
+
+
+# What docker compose 2.40 reads in a file, where the environment has X=x and an EMPTY one; null is a refusal.
+GOLDEN = json.loads((Path(__file__).parent / "golden_env_files.json").read_text())
+# What compose takes in its own way, and nobody means: a line that says so is better.
+REFUSED = ("A:1", "A: 1", "A:b=1", "=1", 'A="a"b', "A='a'b", 'A="x" B=2', "A=${N:-{}}")
+
+
+@pytest.mark.parametrize(("content", "values"), GOLDEN, ids=lambda each: ascii(each) if isinstance(each, str) else "")
+def test_a_file_means_what_compose_reads_in_it(tmp_path, content, values):
+    if values is None or content in REFUSED:
+        with pytest.raises(SettingError, match="line "):
+            read(tmp_path, content, X="x", EMPTY="")
+    else:
+        found = read(tmp_path, content, X="x", EMPTY="")
+        assert {name: value for name, value in found.items() if name != "X"} == values
 
 
 def test_a_file_may_quote_comment_and_export(tmp_path):
