@@ -4,8 +4,8 @@ from alembic import op
 
 from libs.service_kit.migrations import create_tenant_standings
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:

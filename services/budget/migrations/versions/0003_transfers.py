@@ -5,8 +5,8 @@ from alembic import op
 
 from libs.service_kit.migrations import create_entity
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 ENDS = ("from_allocation", "to_allocation")
 
