@@ -154,8 +154,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         if is_answering:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self.cycle.disconnected = True  # what the application says now would come after our answer
         self.transport.write(_answer(status, detail))
         self._linger()
 

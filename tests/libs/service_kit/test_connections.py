@@ -317,8 +317,10 @@ async def test_who_ends_its_connection_gives_its_place_back(serve):
         for piece in (HALF, GET, CHUNKED % b"read") * 2:
             async with connect(piece):
                 await asyncio.sleep(0.05)
-        async with connect(GET) as (reader, _):
-            assert (await answer_of(reader))[0] == 200
+        async with connect(GET) as (idle, _):
+            assert (await answer_of(idle))[0] == 200
+            async with connect(GET):
+                assert await idle.read() == b""  # and not somebody who has gone has made room
 
 
 async def test_a_client_does_not_choose_its_address(serve):
