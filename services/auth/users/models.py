@@ -33,6 +33,8 @@ class User(Entity, Base):
     name: Mapped[str]
     password_hash: Mapped[str]
     is_active: Mapped[bool] = mapped_column(default=True)
+    has_bootstrap_password: Mapped[bool] = mapped_column(default=False)
+    """Whether bootstrap has set the password, and nobody since."""
     roles: Mapped[list[Role]] = relationship(secondary="user_roles", lazy="selectin", order_by=Role.name)
 
     @property
