@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stack import environment
+from stack import administrator, environment
 from stack.services import AUTH, PROBE, PROGRAMS, SERVICES, Service
 from stack.settings import Settings
 
@@ -61,7 +61,13 @@ PAGES = (
 def summary(settings: Settings, *, containers: Sequence[str] = ()) -> None:
     """Print what runs where, who may log in, and what to try next; in Docker mode for these `containers`."""
     out = console()
-    out.print(_places(settings, containers))
+    has_password = administrator.has_password_of(settings)
+    out.print(_places(settings, containers, has_password=has_password))
+    if not has_password:
+        out.print(
+            "BOOTSTRAP__ADMIN_PASSWORD is not the administrator's password: another was chosen after the first start, "
+            "and stays.\nSet the variable to it in .env, since `make demo` and the probe log in with it.\n"
+        )
     out.print(
         "These passwords are for development: choose your own in .env before anybody else can reach this machine.\n"
     )
@@ -69,7 +75,7 @@ def summary(settings: Settings, *, containers: Sequence[str] = ()) -> None:
     out.print(f"Try next:\n{tries}")
 
 
-def _places(settings: Settings, containers: Sequence[str]) -> Table:
+def _places(settings: Settings, containers: Sequence[str], *, has_password: bool) -> Table:
     table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
     values, docker = settings.values, bool(containers)
     for each in settings.programs:
@@ -77,7 +83,7 @@ def _places(settings: Settings, containers: Sequence[str]) -> Table:
             page = "metrics" if each is PROBE else "docs"
             table.add_row(each.name, f"{environment.url(each, settings)}/{page}")
     table.add_row("platform administrator (tenant `platform`)", AUTH.name, values["BOOTSTRAP__ADMIN_EMAIL"],
-                  values["BOOTSTRAP__ADMIN_PASSWORD"])  # fmt: skip
+                  values["BOOTSTRAP__ADMIN_PASSWORD"] if has_password else "(another, chosen since)")  # fmt: skip
     table.add_row("PostgreSQL", f"127.0.0.1:{values['POSTGRES_PORT']}", "postgres", values["POSTGRES_PASSWORD"])
     if docker:
         where = f"127.0.0.1:{values['RABBITMQ_PORT']}"

@@ -133,6 +133,15 @@ def change_password(user: Actor, current: str, wanted: str) -> Answer:
     return user.take(user.call("auth", "POST", "/api/v1/passwords", json=given))
 
 
+def reset_password(admin: Actor, person: Person) -> Answer:
+    """An administrator resets the password of a user, who sets their own with the one-time token."""
+    users = pages(admin, "auth", "/api/v1/users")
+    user_id = next(user["id"] for user in users if user["email"] == person.email)
+    reset = admin.call("auth", "POST", "/api/v1/passwords/resets", json={"user_id": user_id}, expect=201)
+    chosen = {"token": reset.body["token"], "new_password": person.password}
+    return admin.api.call("auth", "POST", "/api/v1/passwords/resets/use", json=chosen, expect=204)
+
+
 def create_department(admin: Actor, code: str, name: str, parent_id: str | None = None) -> Answer:
     """An administrator creates a department, below another one if `parent_id` is given."""
     parent = {"parent_id": parent_id} if parent_id else {}

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -51,6 +51,7 @@ class SyntheticUser:
         self._api = api
         self._environment = environment
         self._tenant: dict[str, Any] | None = None
+        self._lost: set[str] = set()
         self._allocation_id: str | None = None
         self._logged_in_at = float("-inf")
 
@@ -64,7 +65,7 @@ class SyntheticUser:
         observer, user = (_person(self._environment, name) for name in ("Observer", "Synthetic user"))
         self.observer = _enter(self._api, "platform", observer, lambda: _admit_observer(platform(), observer))
         if self._tenant is None:
-            tenant = _find_tenant(self.observer) or _create_tenant(self._api, platform())
+            tenant = _find_tenant(self.observer, self._lost) or _create_tenant(self._api, platform())
             steps.wait_until_active(self.observer, tenant["id"])
             self._tenant, self._allocation_id = tenant, None
         code, tenant_id = self._tenant["code"], self._tenant["id"]
@@ -75,6 +76,8 @@ class SyntheticUser:
         except UnexpectedAnswer as error:
             if not error.is_passing:
                 self._tenant = None  # it may be closed: the next login looks for it again
+            if error.answer.status == 401:  # its user has a password that follows from another of the administrator's
+                self._lost.add(tenant_id)
             raise
         self._logged_in_at = time.monotonic()
 
@@ -142,12 +145,14 @@ def _enter(api: Api, tenant: str, person: Person, admit: Callable[[], object]) -
 def _admit_observer(platform: Actor, person: Person) -> None:
     role = {"name": "synthetic user", "permissions": ["tenants:read"]}
     _once(platform.create, "auth", "/api/v1/roles", role)
-    _once(steps.create_user, platform, person, role["name"])
+    if not _once(steps.create_user, platform, person, role["name"]):
+        steps.reset_password(platform, person)  # it follows from another password of the administrator's
 
 
-def _find_tenant(observer: Actor) -> dict[str, Any] | None:
-    """The tenant, if there is one that is not closed."""
-    return next((each for each in _tenants(observer) if each["status"] in ("provisioning", "active")), None)
+def _find_tenant(observer: Actor, lost: Collection[str]) -> dict[str, Any] | None:
+    """The newest tenant that is not closed, and whose user is known."""
+    usable = (each for each in _tenants(observer) if each["status"] in ("provisioning", "active"))
+    return next((each for each in usable if each["id"] not in lost), None)
 
 
 def _tenants(reader: Actor) -> list[dict[str, Any]]:
@@ -176,10 +181,12 @@ def _first(reader: Actor, service: str, path: str) -> Any:
     return next(iter(reader.get(service, path).body["items"]), None)
 
 
-def _once(create: Callable[..., Answer], *arguments: Any) -> None:
-    """Create what may be there already."""
+def _once(create: Callable[..., Answer], *arguments: Any) -> bool:
+    """Create what may be there already. Returns whether it was not."""
     try:
         create(*arguments)
     except UnexpectedAnswer as error:
         if error.answer.status != 409:
             raise
+        return False
+    return True

@@ -17,12 +17,12 @@ from services.auth import passwords
 from services.auth.commands import CannotRun, opened, run
 from services.auth.directory.models import ACTIVE, Tenant
 from services.auth.keys import service as keys
+from services.auth.password_changes import service as password_changes
 from services.auth.roles import service as roles
 from services.auth.service_accounts import service as service_accounts
 from services.auth.settings import Settings
 from services.auth.users import queries as users_queries
 from services.auth.users import service as users
-from services.auth.users.models import User
 from services.auth.users.schemas import UserCreate
 
 PLATFORM_CODE = "platform"
@@ -30,7 +30,8 @@ Say = Callable[[str], None]
 
 
 async def bootstrap(settings: Settings, say: Say = print) -> None:
-    """Create what is missing. An existing administrator keeps their password; service accounts get the given secret.
+    """Create what is missing. Service accounts get the given secret, and the administrator the given password, unless
+    they have chosen another since.
 
     Raises `CannotRun`, whose message names the variable, when one is missing, the password is weak or the
     database does not answer.
@@ -61,28 +62,32 @@ async def _prepare_platform(sessions: Sessions, secret: SecretStr, say: Say) -> 
 async def _prepare_administrator(sessions: Sessions, email: str, password: SecretStr, say: Say) -> None:
     async with transaction(sessions, PLATFORM_TENANT_ID) as session:
         existing = await users_queries.find_by_email(session, PLATFORM_TENANT_ID, email)
-    existing = existing or await _create_administrator(sessions, email, password)
-    if existing is None:
-        say(f"administrator {email}: created")
-    elif await passwords.verify(password.get_secret_value(), existing.password_hash):
+    if existing and await passwords.verify(password.get_secret_value(), existing.password_hash):
         say(f"administrator {email}: exists")
+    elif existing and not existing.has_bootstrap_password:
+        say(f"administrator {email}: exists, and keeps the password that somebody has chosen since")
     else:
-        say(f"administrator {email}: exists, and keeps another password than the one given")
+        say(f"administrator {email}: {await _set_password(sessions, email, password)}")
 
 
-async def _create_administrator(sessions: Sessions, email: str, password: SecretStr) -> User | None:
-    """Create the administrator and return None, or return the one that a concurrent run has just created."""
+async def _set_password(sessions: Sessions, email: str, password: SecretStr) -> str:
+    """Create the administrator, or replace the password that was set before. Returns what was done."""
     try:
-        password_hash = await users.hash_new_password(sessions, PLATFORM_TENANT_ID, email, password.get_secret_value())
+        new_hash = await users.hash_new_password(sessions, PLATFORM_TENANT_ID, email, password.get_secret_value())
     except passwords.WeakPassword as error:
         raise CannotRun(f"BOOTSTRAP__ADMIN_PASSWORD: {error.detail}") from None
-    wanted = UserCreate(email=email, name="Platform administrator", password=password)
     async with _alone(sessions) as session:
-        if existing := await users_queries.find_by_email(session, PLATFORM_TENANT_ID, email):
-            return existing
+        user = await users_queries.find_by_email(session, PLATFORM_TENANT_ID, email)
+        if user and not user.has_bootstrap_password:
+            return "exists"  # a concurrent run has created them, and they have been quick
+        if user:
+            await password_changes.replace(session, user, new_hash, by="bootstrap")
+            return "given the new password"
+        wanted = UserCreate(email=email, name="Platform administrator", password=password)
         given = await roles.resolve(session, PLATFORM_TENANT_ID, [roles.PLATFORM_ADMINISTRATOR])
-        await users.add(session, PLATFORM_TENANT_ID, wanted, password_hash, given)
-    return None
+        user = await users.add(session, PLATFORM_TENANT_ID, wanted, new_hash, given)
+        user.has_bootstrap_password = True
+        return "created"
 
 
 @asynccontextmanager

@@ -37,13 +37,13 @@ class Limit:
     forget_seconds: int
 
 
-_WAIT = """make_interval(secs => case when failures > :free
-then least(power(2, failures - :free), :longest) else 0 end)"""
+_WAIT = "make_interval(secs => least(power(2, {0}failures - :free), :longest))"
+# A free guess does not look at the time, since one that began a little later may have been counted already.
 _COUNT = text(f"""insert into guesses as known (account, address, failures, last_at)
 values (:account, :address, 1, now()) on conflict (account, address) do update set last_at = now(), failures = least(
 greatest(known.failures - extract(epoch from now() - known.last_at)::float8 / :forget_seconds, 0) + 1, :most)
-where known.last_at + {_WAIT.replace("failures", "known.failures")} <= now() returning true""")  # noqa: S608
-_LEFT = text(f"""select ceil(extract(epoch from last_at + {_WAIT} - now()))::int from guesses
+where known.failures <= :free or known.last_at + {_WAIT.format("known.")} <= now() returning true""")  # noqa: S608
+_LEFT = text(f"""select ceil(extract(epoch from last_at + {_WAIT.format("")} - now()))::int from guesses
 where account = :account and address = :address""")  # noqa: S608
 _TAKE_BACK = text("""update guesses set failures = greatest(failures - 1, 0)
 where account = :account and address = :address""")

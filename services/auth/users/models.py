@@ -35,6 +35,8 @@ class User(Entity, Base):
     set_up_by: Mapped[UUID | None]
     """The user who created this one, and so has known the password."""
     is_active: Mapped[bool] = mapped_column(default=True)
+    has_bootstrap_password: Mapped[bool] = mapped_column(default=False)
+    """Whether bootstrap has set the password, and nobody since."""
     roles: Mapped[list[Role]] = relationship(secondary="user_roles", lazy="selectin", order_by=Role.name)
 
     @property

@@ -67,13 +67,32 @@ async def test_a_database_that_does_not_answer_is_named_by_its_variable(settings
         await bootstrap(settings.model_copy(update={"database": away}))
 
 
-async def test_again_changes_nothing_and_says_that_a_password_was_not_taken(run, anonymous, email):
+async def test_again_changes_nothing(run, anonymous, email):
     await run(admin_email=email)
     assert await run(admin_email=email) == [f"administrator {email}: exists"]
-    said = await run(admin_email=email, admin_password="another good one")
-    assert said == [f"administrator {email}: exists, and keeps another password than the one given"]
     assert (await log_in(anonymous, email)).status_code == 200
+
+
+async def test_another_password_is_taken_and_ends_the_sessions_of_the_one_before(run, anonymous, email):
+    await run(admin_email=email)
+    token = (await log_in(anonymous, email)).json()["refresh_token"]
+    for password in ("another good one", "and yet another one"):
+        said = await run(admin_email=email, admin_password=password)
+        assert said == [f"administrator {email}: given the new password"]
+        assert (await log_in(anonymous, email, password)).status_code == 200
+    assert (await log_in(anonymous, email)).status_code == 401
+    assert (await anonymous.post("/api/v1/auth/refresh", json={"refresh_token": token})).status_code == 401
+
+
+async def test_a_password_that_somebody_has_chosen_since_stays(run, anonymous, email):
+    await run(admin_email=email)
+    headers = {"authorization": f"Bearer {(await log_in(anonymous, email)).json()['access_token']}"}
+    wanted = {"current_password": PASSWORD, "new_password": "chosen by a person"}
+    assert (await anonymous.post("/api/v1/passwords", json=wanted, headers=headers)).status_code == 200
+    said = await run(admin_email=email, admin_password="another good one")
+    assert said == [f"administrator {email}: exists, and keeps the password that somebody has chosen since"]
     assert (await log_in(anonymous, email, "another good one")).status_code == 401
+    assert (await log_in(anonymous, email, "chosen by a person")).status_code == 200
 
 
 async def test_another_service_secret_is_taken(run, anonymous, email):

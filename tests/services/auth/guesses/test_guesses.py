@@ -126,6 +126,13 @@ async def test_guesses_at_once_are_no_more_tries(make_user, log_in):
     assert sorted(answer.status_code for answer in answers) == [401] * (FREE + 1) + [429] * (59 - FREE)
 
 
+async def test_right_ones_at_once_are_all_let_in(make_user, log_in):
+    await make_user()
+    for _ in range(5):
+        answers = await asyncio.gather(*(log_in() for _ in range(8)))
+        assert [answer.status_code for answer in answers] == [200] * 8
+
+
 async def test_a_session_goes_on_while_its_account_waits(make_user, log_in, anonymous):
     await make_user()
     token = (await log_in()).json()["refresh_token"]
