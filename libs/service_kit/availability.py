@@ -26,6 +26,8 @@ AWAY = ("08", "53300", "57P01", "57P02", "57P03")
 """SQLSTATEs of a server that does not let anybody in: connection, too many of them, shutdown or start."""
 REFUSED_NOW = ("40001", "40P01", "53", "55P03")
 """SQLSTATEs of a transaction that is refused now: serialization, deadlock, resources, lock time-out."""
+ENDED = ("57014",)
+"""The SQLSTATE of a statement that took too long. A request may try it again; an event's would do so for ever."""
 
 UP = Gauge("dependency_up", "1 while the dependency answers; 0 until it has answered once", ["dependency"])
 REFUSED = Counter(
@@ -127,7 +129,7 @@ def note(error: BaseException) -> bool:
     """
     if (isinstance(error, OSError) and error.filename is None) or _says(error, AWAY):
         DATABASE.failed(error)
-    elif is_passing(error):
+    elif is_passing(error) or _says(error, ENDED):
         REFUSALS.tell(error)
     else:
         return False

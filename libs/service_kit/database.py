@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -14,8 +14,15 @@ from libs.service_kit import tenancy
 from libs.service_kit.fair_pool import FairPool
 from libs.service_kit.settings import DatabaseSettings
 
-LOCK_TIMEOUT = "5s"
+LOCK_TIMEOUT = "3s"
 """How long a statement waits for a lock; also the second of two concurrent requests with one idempotency key."""
+STATEMENT_TIMEOUT = "4s"
+"""How long a statement may take, waits for locks included, before the server ends it."""
+IDLE_TIMEOUT = "30s"
+"""How long a transaction may do nothing, and hold its locks: a relay waits fifteen seconds for its receiver."""
+COMMAND_SECONDS = 5.0
+"""How long the answer to a statement is awaited. Later than that, the server hangs, and the connection is dropped."""
+CONNECT_SECONDS = 3.0
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -37,13 +44,18 @@ def create_pool(settings: DatabaseSettings, size: int, **more: Any) -> AsyncEngi
             # A batch of a hundred events has as many savepoints, each with a name of its own.
             "prepared_statement_cache_size": 500,
             "connection_class": tenancy.TenantConnection,
-            "timeout": 5,
-            "command_timeout": 30,
-            "server_settings": {"lock_timeout": LOCK_TIMEOUT},
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": COMMAND_SECONDS,
+            "server_settings": {
+                "lock_timeout": LOCK_TIMEOUT,
+                "statement_timeout": STATEMENT_TIMEOUT,
+                "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
+            },
         },
         **more,
     )
     event.listen(engine.sync_engine, "connect", _refuse_unbound_role)
+    event.listen(engine.sync_engine, "handle_error", _drop_if_hung)
     tenancy.forget_on_return(engine)
     return engine
 
@@ -56,6 +68,18 @@ def _refuse_unbound_role(connection: Any, _: object) -> None:
         raise RuntimeError("DATABASE__URL: this role bypasses row-level security; use the service's own role")
     cursor.close()
     connection.rollback()  # ends the transaction that the query began: the first session sets its tenant with its own BEGIN
+
+
+def _drop_if_hung(context: ExceptionContext) -> None:
+    """Close a connection on which an answer has been awaited in vain, without the farewell that it would await as well."""
+    if isinstance(context.original_exception, TimeoutError) and context.connection:
+        context.is_disconnect = True
+        _hang_up(context.connection)
+
+
+def _hang_up(connection: Connection) -> None:
+    if not connection.invalidated:
+        cast("Any", connection.connection).driver_connection.terminate()
 
 
 async def execute(session: AsyncSession, statement: str, *given: Any) -> Sequence[Any]:
@@ -78,6 +102,10 @@ def execute_now(session: Session, statement: str, *given: Any) -> Sequence[Any]:
     try:
         timed(connection, statement, lambda: cursor.execute(statement, given))
         return cursor.fetchall() if cursor.description else ()
+    except TimeoutError as error:
+        _hang_up(connection)
+        connection.invalidate(error)
+        raise
     except dialect.dbapi.Error as error:
         is_lost: bool = dialect.is_disconnect(error, proxied.dbapi_connection, cursor)
         if is_lost:

@@ -1,5 +1,6 @@
 """The transport of a service's events, and the background work that it needs."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -91,13 +92,20 @@ async def _by_broker(
     from libs.service_kit.events import rabbitmq  # aio-pika takes 20 MB, so it is imported only with a broker
 
     link.note(False)
+    back = asyncio.Event()
+
+    def note(connected: bool) -> None:
+        link.note(connected)
+        if connected:
+            back.set()
+
     async with _relay_sessions(settings, outbox, 1) as sending:
 
         def relay(transport: rabbitmq.RabbitTransport) -> Relay:
-            return Relay(settings.name, BROKER, sending, transport, settings.events, outbox.waker(BROKER))
+            return Relay(settings.name, BROKER, sending, transport, settings.events, outbox.waker(BROKER), back)
 
         yield {
-            "broker": lambda sessions: rabbitmq.run(settings, sessions, handlers, relay, link.note),
+            "broker": lambda sessions: rabbitmq.run(settings, sessions, handlers, relay, note),
             "watch": lambda _: watch(settings.name, sending, outbox),
         }
 

@@ -7,8 +7,8 @@ own process, and by `watch`, which checks once a second, for all destinations, w
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ from libs.service_kit.transactions import Sessions, after_commit
 log = get_logger(__name__)
 
 POLL_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 5.0
 
 UNSENT = Gauge("outbox_unsent_rows", "Events waiting in the outbox", ["destination"])
 OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event waiting in the outbox", ["destination"])
@@ -78,9 +78,14 @@ class Relay:
     transport: Transport
     settings: EventSettings
     waker: asyncio.Event
+    back: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the destination can be reached again, by a transport that notices."""
 
     async def run(self) -> None:
-        """Relay until cancelled. A destination that does not answer is tried again after a growing pause."""
+        """Relay until cancelled. What does not answer is tried again after a growing pause, or at a sign that it is back.
+
+        A commit of this process, or a look of `watch`, is the sign of the database.
+        """
         failures = undelivered = 0
         told = availability.Failures("events could not be sent", ServiceError, Refused)
         while True:
@@ -95,10 +100,12 @@ class Relay:
                 failures += 1
                 # An `OSError` of the transport says nothing about the database.
                 cause = error.__cause__ if isinstance(error, Undelivered) else None
-                if cause or not availability.note(error):
+                is_database = not cause and availability.note(error)
+                if not is_database:
                     undelivered += 1
                     told.tell(cause or error, destination=self.destination)
-                await asyncio.sleep(min(2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS))
+                pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS)
+                await _sign_within(pause, self.waker if is_database else self.back)
                 continue
             if not full:
                 await self.waker.wait()
@@ -174,6 +181,14 @@ class Relay:
     def _report_death(self, **facts: Any) -> None:
         DEAD.labels(facts["event_type"], self.destination).inc()
         log.error("event given up", **facts)
+
+
+async def _sign_within(seconds: float, sign: asyncio.Event) -> None:
+    """Wait so long, or until the sign is given; one that was given earlier has been of no use."""
+    sign.clear()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await sign.wait()
 
 
 async def watch(service: str, sessions: Sessions, outbox: Outbox) -> None:

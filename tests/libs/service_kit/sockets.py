@@ -69,11 +69,13 @@ async def running_peer() -> AsyncIterator[Peer]:
 
 
 class Door:
-    """A port that leads to another one while it is open, and cuts everything off when it is shut or slammed."""
+    """A port that leads to another one while it is open; shut or slammed it cuts everything off, held it says nothing."""
 
     def __init__(self, port: int) -> None:
         self.port = 0
         self.slammed = False
+        self.flows = asyncio.Event()
+        self.flows.set()
         self._to = port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -104,13 +106,15 @@ class Door:
             return
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._to)
         self._writers |= {writer, inner_writer}
-        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer, self.flows))
         self._writers -= {writer, inner_writer}
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event | None = None) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(65536):
+            if flows:
+                await flows.wait()
             writer.write(data)
             await writer.drain()
     writer.close()

@@ -258,6 +258,47 @@ async def test_a_running_relay_goes_on_when_its_destination_is_back(happen, make
     assert vars(away)["_fields"]["error"] == {"type": "ConnectionError", "message": "away"}
 
 
+async def test_a_pause_ends_at_the_sign_that_the_destination_is_back(happen, make_relay, post, monkeypatch):
+    """An earlier sign is none, and neither is a commit: it says nothing about the destination."""
+    for name in ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"):
+        monkeypatch.setattr(kit, name, 3600)
+    relay = make_relay()
+    relay.back.set()
+    post.away = True
+    await happen("a")
+    async with working(relay):
+        await post.arrived.wait()
+        post.arrived.clear()
+        post.away = False
+        await happen("b")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await post.arrived.wait()
+        relay.back.set()
+        await sent(post, "a", "b")
+
+
+async def test_a_pause_ends_with_a_commit_if_it_was_the_database_that_was_away(happen, make_relay, post, monkeypatch):
+    for name in ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"):
+        monkeypatch.setattr(kit, name, 3600)
+    relay, tried = make_relay(), asyncio.Event()
+    away = create_sessions(create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+
+    class Sessions:
+        """Those of a database that is away at first."""
+
+        def begin(self) -> AbstractAsyncContextManager[Any]:
+            now = relay.sessions if tried.is_set() else away
+            tried.set()
+            return now.begin()
+
+    async with working(dataclasses.replace(relay, sessions=Sessions())):
+        await tried.wait()
+        await asyncio.sleep(0.1)  # the attempt fails
+        await happen("a")
+        await sent(post, "a")
+
+
 async def test_a_database_that_is_back_is_no_end_of_trouble_with_the_destination(
     happen, make_relay, post, monkeypatch, caplog
 ):
