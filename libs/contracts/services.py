@@ -9,6 +9,7 @@ from libs.contracts.tenant import (
     TenantClosed,
     TenantCreated,
     TenantExported,
+    TenantPlanChanged,
     TenantResumed,
     TenantSuspended,
 )
@@ -36,7 +37,12 @@ class Service:
 STOPPING = (TenantSuspended.type, TenantResumed.type, TenantClosed.type)
 
 SERVICES = (
-    Service("auth", 3001, (TenantCreated.type, TenantActivated.type, *STOPPING), prepares_tenants=True),
+    Service(
+        "auth",
+        3001,
+        (TenantCreated.type, TenantActivated.type, TenantPlanChanged.type, *STOPPING),
+        prepares_tenants=True,
+    ),
     Service(
         "tenant",
         3002,
@@ -45,7 +51,7 @@ SERVICES = (
     ),
     Service("system", 3003, tuple(EVENTS), prepares_tenants=True),
     Service("budget", 3010, (TenantCreated.type, *STOPPING), prepares_tenants=True),
-    Service("personnel", 3020, (TenantCreated.type, *STOPPING), prepares_tenants=True),
+    Service("personnel", 3020, (TenantCreated.type, TenantPlanChanged.type, *STOPPING), prepares_tenants=True),
 )
 PORTS = {service.name: service.port for service in SERVICES}
 SUBSCRIPTIONS = {service.name: service.hears for service in SERVICES}

@@ -32,6 +32,18 @@ class TenantActivated(Event):
     tenant_id: UUID
 
 
+class TenantPlanChanged(Event):
+    """A tenant has another plan, with these limits; None for no limit."""
+
+    type: ClassVar[str] = "tenant.plan_changed.v1"
+    tenant_id: UUID
+    plan: str
+    users: int | None = Field(repr=False)
+    employees: int | None = Field(repr=False)
+    number: int = Field(repr=False)
+    """Which change of the tenant's plan it is. Whoever hears a lower number than the last ignores it."""
+
+
 class TenantSuspended(Event):
     """A tenant is stopped until it is resumed: every service refuses its people."""
 

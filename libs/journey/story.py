@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 
-from libs.journey import people, steps
+from libs.journey import people, steps, tenants
 from libs.journey.client import Actor, Answer, Api
 from libs.journey.people import Company, Person
 
@@ -87,24 +87,26 @@ def spend(tenant: Tenant, random: Random, report: Report = quiet) -> Answer:
 
 
 def interrupt(platform: Actor, tenant: Tenant, report: Report = quiet) -> None:
-    """The tenant is suspended, every service refuses its people, and it goes on where it was, with an export of its data."""
+    """The tenant gets another plan and is suspended, every service refuses its people, and it goes on where it was, with an export of its data."""
     admin = tenant.admin
-    suspended = steps.suspend(platform, tenant.tenant_id, "The bill is not paid")
+    planned = tenants.change_plan(platform, tenant.tenant_id, "medium")
+    report(platform.name, f"gives {tenant.company.name} the plan medium", planned)
+    suspended = tenants.suspend(platform, tenant.tenant_id, "The bill is not paid")
     report(platform.name, f"suspends {tenant.company.name}", suspended)
     for service, path in LISTS.items():
-        refused = steps.wait_until_answered(admin, service, path, 403)
+        refused = tenants.wait_until_answered(admin, service, path, 403)
         report(admin.name, f"is refused by {service}", refused)
     person = tenant.company.member
     wanted = {"tenant": tenant.company.code, "email": person.email, "password": person.password}
     report(person.name, "cannot log in", admin.api.call("auth", "POST", "/api/v1/auth/login", json=wanted, expect=403))
-    resumed = steps.resume(platform, tenant.tenant_id)
+    resumed = tenants.resume(platform, tenant.tenant_id)
     report(platform.name, "lets it go on", resumed)
-    answers = [steps.wait_until_answered(admin, service, path, 200) for service, path in LISTS.items()]
+    answers = [tenants.wait_until_answered(admin, service, path, 200) for service, path in LISTS.items()]
     report(admin.name, "is still logged in", answers[-1])
     for service in LISTS:
-        lines, last = steps.export(admin, service, tenant.tenant_id)
+        lines, last = tenants.export(admin, service, tenant.tenant_id)
         report(admin.name, f"exports what {service} holds: {len(lines)} rows", last)
-    tenant.traces += [suspended.trace_id, resumed.trace_id]
+    tenant.traces += [planned.trace_id, suspended.trace_id, resumed.trace_id]
 
 
 def _open(api: Api, platform: Actor, company: Company, noted: Callable[..., Answer]) -> tuple[str, Actor]:

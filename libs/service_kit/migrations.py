@@ -166,6 +166,18 @@ def create_tenant_standings(op: ModuleType) -> None:
     op.execute("create policy anyone_reads on tenant_standings for select using (true)")
 
 
+def create_tenant_limits(op: ModuleType) -> None:
+    """The kit's table of the limits of tenants' plans. Never edit it: it is history."""
+    op.execute(
+        """
+        create table tenant_limits (
+          tenant_id uuid not null, number integer not null, users integer, employees integer,
+          constraint tenant_limits_pkey primary key (tenant_id))
+        """
+    )
+    enable_tenancy(op, "tenant_limits")
+
+
 def create_entity(op: ModuleType, table: str, *own: SchemaItem) -> None:
     """Create the table of an `Entity` with its columns, keys and row-level security. Never edit it: it is history."""
     op.create_table(

@@ -1,4 +1,4 @@
-"""The kit's own tables, the same in every service's database: outbox, inbox, idempotency keys, tenant standings."""
+"""The kit's own tables, the same in every service's database: outbox, inbox, idempotency keys, what is known of tenants."""
 
 from datetime import datetime
 from typing import Any
@@ -73,3 +73,14 @@ class TenantStanding(KitBase):
     number: Mapped[int]
     """Which of the tenant's suspensions and resumptions said so."""
     is_stopped: Mapped[bool]
+
+
+class TenantLimits(KitBase):
+    """The limits of a tenant's plan; null for none. A tenant whose plan never changed has no row."""
+
+    __tablename__ = "tenant_limits"
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int]
+    """Which of the changes of the tenant's plan set them."""
+    users: Mapped[int | None]
+    employees: Mapped[int | None]

@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated
-from libs.service_kit import app
+from libs.contracts.tenant import TenantActivated, TenantClosed, TenantCreated, TenantPlanChanged
+from libs.service_kit import app, plans
 from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers
 from services.auth.cleaning import clean
@@ -25,6 +25,7 @@ HANDLERS: Handlers = {
     TenantCreated: consumers.on_tenant_created,
     TenantActivated: consumers.on_tenant_activated,
     TenantClosed: consumers.on_tenant_closed,
+    TenantPlanChanged: plans.on_plan_changed,
 }
 CONFLICTS: Conflicts = {"uq_roles_tenant_id_name": RoleNameTaken, "uq_users_tenant_id_email": EmailTaken}
 

@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from libs.contracts.tenant import TenantClosed, TenantCreated
-from libs.service_kit import app
+from libs.contracts.tenant import TenantClosed, TenantCreated, TenantPlanChanged
+from libs.service_kit import app, plans
 from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers
 from services.personnel.database import Base
@@ -23,6 +23,7 @@ from services.personnel.settings import Settings
 HANDLERS: Handlers = {
     TenantCreated: consumers.on_tenant_created,
     TenantClosed: consumers.on_tenant_closed,
+    TenantPlanChanged: plans.on_plan_changed,
 }
 CONFLICTS: Conflicts = {
     "uq_departments_tenant_id_code": DepartmentCodeTaken,

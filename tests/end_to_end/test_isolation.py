@@ -36,6 +36,7 @@ VALUES: dict[str, Any] = {
     "ends_on": "2031-12-31",
     "is_active": False,
     "without_export": True,
+    "plan": "small",
     "permissions": ["budget:read"],
     "refresh_token": "no-token-at-all",
     "client_secret": "no-secret-at-all",

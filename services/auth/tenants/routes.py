@@ -8,6 +8,7 @@ from fastapi import Depends, Response
 from libs.service_kit.auth import Principal, of_platform
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce, ReplayFirst
+from libs.service_kit.plans import PlanLimitReached
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
@@ -38,7 +39,7 @@ async def hash_password(
     "/{tenant_id}/admins",
     status_code=201,
     response_model=UserOut,
-    responses=problems(TenantNotFound, PlatformOnly, EmailTaken, WeakPassword, PasswordChecksBusy),
+    responses=problems(TenantNotFound, PlatformOnly, EmailTaken, PlanLimitReached, WeakPassword, PasswordChecksBusy),
 )
 async def create_administrator(
     tenant_id: UUID,

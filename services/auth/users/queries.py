@@ -25,6 +25,11 @@ async def find_by_email(session: AsyncSession, tenant_id: UUID, email: str) -> U
     return await session.scalar(users(tenant_id).where(User.email == email))
 
 
+def count_active(tenant_id: UUID) -> Select[int]:
+    """How many active users the tenant has."""
+    return select(func.count()).select_from(User).where(User.tenant_id == tenant_id, User.is_active)
+
+
 async def lock_active(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> User | None:
     """The user, who cannot be deactivated until the transaction ends; None if they are not active."""
     return await session.scalar(

@@ -9,6 +9,7 @@ from libs.service_kit.auth import Principal, requires
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce, ReplayFirst
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
+from libs.service_kit.plans import PlanLimitReached
 from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
@@ -39,7 +40,7 @@ PasswordHash = Annotated[str, Depends(hash_password)]
     "",
     status_code=201,
     response_model=UserOut,
-    responses=problems(CannotGrant, EmailTaken, UnknownRole, WeakPassword, PasswordChecksBusy),
+    responses=problems(CannotGrant, EmailTaken, PlanLimitReached, UnknownRole, WeakPassword, PasswordChecksBusy),
 )
 async def create_user(
     wanted: UserCreate, actor: Writer, password_hash: PasswordHash, session: DatabaseSession, once: CreateOnce
@@ -64,7 +65,7 @@ async def get_user(user_id: UUID, actor: Reader, session: DatabaseSession, respo
 @router.patch(
     "/{user_id}",
     response_model=UserOut,
-    responses=problems(UserNotFound, CannotGrant, Outranked, LastAdministrator, UnknownRole),
+    responses=problems(UserNotFound, CannotGrant, Outranked, LastAdministrator, PlanLimitReached, UnknownRole),
 )
 async def update_user(
     user_id: UUID, wanted: UserUpdate, actor: Writer, session: DatabaseSession, expected: IfMatch, response: Response

@@ -7,6 +7,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import UserCreated, UserSessionsRevoked, UserUpdated
+from libs.service_kit import plans
 from libs.service_kit.auth import Principal
 from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
@@ -45,6 +46,7 @@ async def add(
     session: AsyncSession, tenant_id: UUID, wanted: UserCreate, password_hash: str, given: list[Role]
 ) -> User:
     """Add a user without checking the actor's permissions. The session must be bound to the tenant."""
+    await plans.make_room(session, tenant_id, "users", queries.count_active(tenant_id))
     user = User(
         tenant_id=tenant_id,
         email=wanted.email,
@@ -78,6 +80,8 @@ async def update(
     refuse_outranked(power, user.permissions)
     refuse_grant(power, _permissions(given))
     was_active, was_administrator = user.is_active, _is_administrator(user)
+    if wanted.is_active and not was_active:
+        await plans.make_room(session, actor.tenant_id, "users", queries.count_active(actor.tenant_id))
     if wanted.name is not None:
         user.name = wanted.name
     if wanted.is_active is not None:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -26,6 +26,13 @@ def employees(tenant_id: UUID, *, department_id: UUID | None = None, user_id: UU
     if user_id:
         query = query.where(Employee.user_id == user_id)
     return query
+
+
+def count_staff(tenant_id: UUID) -> Select[int]:
+    """How many people are employed, now or later."""
+    return select(func.count(Appointment.employee_id.distinct())).where(
+        Appointment.tenant_id == tenant_id, (Appointment.ends_on >= today()) | Appointment.ends_on.is_(None)
+    )
 
 
 async def find(session: AsyncSession, tenant_id: UUID, employee_id: UUID) -> Employee | None:

@@ -9,6 +9,7 @@ from libs.service_kit.auth import Caller, Principal, requires
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
+from libs.service_kit.plans import PlanLimitReached
 from libs.service_kit.preconditions import IfMatch, with_etag
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession
@@ -43,7 +44,7 @@ Writer = Annotated[Principal, Depends(requires("personnel:write"))]
     "",
     status_code=201,
     response_model=EmployeeOut,
-    responses=problems(EmployeeNumberTaken, EmployeeUserTaken, UnknownDepartment),
+    responses=problems(EmployeeNumberTaken, EmployeeUserTaken, PlanLimitReached, UnknownDepartment),
 )
 async def hire_employee(wanted: EmployeeCreate, actor: Writer, session: DatabaseSession, once: CreateOnce) -> Response:
     """Hire a person, with a first appointment."""
@@ -99,7 +100,7 @@ async def update_employee(
     "/{employee_id}/appointments",
     status_code=201,
     response_model=EmployeeOut,
-    responses=problems(EmployeeNotFound, AppointmentOverlap, UnknownDepartment),
+    responses=problems(EmployeeNotFound, AppointmentOverlap, PlanLimitReached, UnknownDepartment),
 )
 async def appoint_employee(
     employee_id: UUID, wanted: AppointmentCreate, actor: Writer, session: DatabaseSession, once: CreateOnce

@@ -12,6 +12,7 @@ from libs.contracts.personnel import (
     EmployeeTransferred,
     EmployeeUpdated,
 )
+from libs.service_kit import plans
 from libs.service_kit.auth import Principal
 from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
@@ -49,6 +50,7 @@ async def get_own(session: AsyncSession, actor: Principal) -> Employee:
 
 async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) -> Employee:
     """Hire a person, with a first appointment."""
+    await plans.make_room(session, actor.tenant_id, "employees", queries.count_staff(actor.tenant_id))
     person = wanted.model_dump(exclude={"appointment"})
     first = Appointment(tenant_id=actor.tenant_id, **wanted.appointment.model_dump())
     employee = Employee(tenant_id=actor.tenant_id, **person, appointments=[first])
@@ -70,6 +72,8 @@ async def hire(session: AsyncSession, actor: Principal, wanted: EmployeeCreate) 
 async def appoint(session: AsyncSession, actor: Principal, employee_id: UUID, wanted: AppointmentCreate) -> Employee:
     """Give an employee a further appointment, which overlaps no other."""
     employee = await _lock(session, actor, employee_id)
+    if not any(each.ends_on is None or each.ends_on >= today() for each in employee.appointments):
+        await plans.make_room(session, actor.tenant_id, "employees", queries.count_staff(actor.tenant_id))
     appointment = Appointment(tenant_id=actor.tenant_id, employee_id=employee.id, **wanted.model_dump())
     session.add(appointment)
     await _flush(session, employee)

@@ -28,6 +28,8 @@ class Tenant(Entity, Base):
     status: Mapped[str]
     reason: Mapped[str | None]
     """Why it is suspended or closed."""
+    plan: Mapped[str] = mapped_column(server_default=text("'unlimited'"))
+    plan_changes: Mapped[int] = mapped_column(server_default=text("0"))
     turns: Mapped[int] = mapped_column(server_default=text("0"))
     """How often it was suspended or resumed."""
     provisioning: Mapped[list["ProvisioningStep"]] = relationship(lazy="raise", order_by="ProvisioningStep.service")

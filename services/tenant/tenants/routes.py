@@ -24,7 +24,7 @@ from services.tenant.tenants.errors import (
     TenantNotFound,
 )
 from services.tenant.tenants.models import Tenant
-from services.tenant.tenants.schemas import Closing, Suspension, TenantCreate, TenantOut, TenantUpdate
+from services.tenant.tenants.schemas import Closing, PlanChange, Suspension, TenantCreate, TenantOut, TenantUpdate
 
 router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
@@ -62,6 +62,18 @@ async def update_tenant(
 ) -> Tenant:
     """Rename a tenant."""
     return with_etag(response, await service.rename(session, tenant_id, expected, wanted))
+
+
+@router.post(
+    "/{tenant_id}/plan",
+    response_model=TenantOut,
+    responses=problems(PlatformOnly, TenantNotFound, TenantIsClosed),
+)
+async def change_plan(
+    tenant_id: UUID, wanted: PlanChange, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
+) -> Tenant:
+    """Give a tenant another plan, which limits its users and employees; those that it has stay."""
+    return with_etag(response, await service.change_plan(session, tenant_id, expected, wanted))
 
 
 @router.post(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StrictBool
 
+from libs.contracts.plans import PlanName
 from libs.service_kit.fields import Code, Input, Name, Output, Prose
 
 
@@ -20,6 +21,12 @@ class TenantUpdate(Input):
     """The fields of a tenant that can change."""
 
     name: Name
+
+
+class PlanChange(Input):
+    """The plan of a tenant."""
+
+    plan: PlanName
 
 
 class Suspension(Input):
@@ -53,6 +60,7 @@ class TenantOut(Output):
     name: str
     status: Literal["provisioning", "active", "suspended", "closed"]
     reason: str | None = Field(description="Why it is suspended or closed")
+    plan: PlanName
     provisioning: list[ProvisioningStepOut]
     created_at: datetime
     updated_at: datetime

@@ -11,11 +11,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.contracts.plans import PLANS
 from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import (
     TenantActivated,
     TenantClosed,
     TenantCreated,
+    TenantPlanChanged,
     TenantRenamed,
     TenantResumed,
     TenantSuspended,
@@ -39,7 +41,7 @@ from services.tenant.tenants.errors import (
     TenantNotFound,
 )
 from services.tenant.tenants.models import ProvisioningStep, Tenant
-from services.tenant.tenants.schemas import Closing, Suspension, TenantCreate, TenantUpdate
+from services.tenant.tenants.schemas import Closing, PlanChange, Suspension, TenantCreate, TenantUpdate
 
 log = get_logger(__name__)
 
@@ -76,6 +78,25 @@ async def rename(session: AsyncSession, tenant_id: UUID, expected: Expected, wan
         tenant.name = wanted.name
         async with bound_to(session, tenant.id):
             publish(session, TenantRenamed(tenant_id=tenant.id, name=tenant.name))
+    return tenant
+
+
+async def change_plan(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: PlanChange) -> Tenant:
+    """Give a tenant another plan. What it has above the new limits stays. Raises `TenantIsClosed`."""
+    tenant = await _lock(session, tenant_id, expected)
+    if tenant.status == "closed":
+        raise TenantIsClosed()
+    if tenant.plan != wanted.plan:
+        tenant.plan, tenant.plan_changes = wanted.plan, tenant.plan_changes + 1
+        users, employees = PLANS[wanted.plan]
+        number = tenant.plan_changes
+        async with bound_to(session, tenant.id):
+            publish(
+                session,
+                TenantPlanChanged(
+                    tenant_id=tenant.id, plan=tenant.plan, users=users, employees=employees, number=number
+                ),
+            )
     return tenant
 
 

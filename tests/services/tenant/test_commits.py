@@ -12,7 +12,7 @@ from libs.contracts.services import PARTICIPANTS
 from libs.service_kit.transactions import transaction
 from services.tenant.tenants import service
 from services.tenant.tenants.models import Tenant
-from services.tenant.tenants.schemas import Closing, Suspension, TenantCreate, TenantUpdate
+from services.tenant.tenants.schemas import Closing, PlanChange, Suspension, TenantCreate, TenantUpdate
 from tests.services.commits import ANY, Act, World, sites
 
 
@@ -50,6 +50,11 @@ async def make_active(world: World) -> Tenant:
     return tenant
 
 
+async def change_plan(world: World) -> Act:
+    tenant = await make(world)
+    return lambda: run(world, service.change_plan, tenant.id, ANY, PlanChange(plan="small"))
+
+
 async def suspend(world: World) -> Act:
     tenant = await make_active(world)
     return lambda: run(world, service.suspend, tenant.id, ANY, Suspension(reason="Unpaid"))
@@ -76,6 +81,7 @@ CASES = {
     "tenants.service.create TenantCreated": create,
     "tenants.service.rename TenantRenamed": rename,
     "tenants.service._activate TenantActivated": activate,
+    "tenants.service.change_plan TenantPlanChanged": change_plan,
     "tenants.service.suspend TenantSuspended": suspend,
     "tenants.service.resume TenantResumed": resume,
     "tenants.service.close TenantClosed": close_for_good,

@@ -3,7 +3,12 @@
 import sqlalchemy as sa
 from alembic import op
 
-from libs.service_kit.migrations import create_entity, create_kit_tables, create_tenant_standings
+from libs.service_kit.migrations import (
+    create_entity,
+    create_kit_tables,
+    create_tenant_limits,
+    create_tenant_standings,
+)
 
 revision = "0001"
 down_revision = None
@@ -21,3 +26,4 @@ def upgrade() -> None:
         sa.CheckConstraint("code <> 'unwanted'", name=op.f("ck_notes_code")),
     )
     create_tenant_standings(op)
+    create_tenant_limits(op)
