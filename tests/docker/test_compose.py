@@ -93,7 +93,7 @@ def test_users_and_passwords_reach_the_containers_as_they_are(tmp_path):
     pasted = {key for each in given.values() for key, value in each.items() if odd in value and "://" in value}
     assert pasted == set()
     assert given["postgres"]["POSTGRES_PASSWORD"] == given["prepare"]["POSTGRES_PASSWORD"] == postgres
-    assert given["postgres-exporter"]["DATA_SOURCE_PASS"] == given["auth-service"]["DATABASE__PASSWORD"] == postgres
+    assert given["postgres-exporter"]["PGPASSWORD"] == given["auth-service"]["DATABASE__PASSWORD"] == postgres
     assert given["rabbitmq"]["RABBITMQ_DEFAULT_USER"] == given["auth-service"]["EVENTS__BROKER_USER"] == user
     assert given["rabbitmq"]["RABBITMQ_DEFAULT_PASS"] == given["auth-service"]["EVENTS__BROKER_PASSWORD"] == password
     assert given["prepare"]["BOOTSTRAP__ADMIN_PASSWORD"] == given["probe"]["BOOTSTRAP__ADMIN_PASSWORD"] == admin
