@@ -12,6 +12,7 @@ from stack.environment import decided
 
 from libs.observability import TelemetrySettings
 from libs.observability.traces.exporters import DEFAULTS as DEFAULTS_OF_OTEL
+from libs.observability.traces.queue import FLUSH_SECONDS
 from libs.observability.variables import AT_IMPORT, AT_START
 from tests.fixtures.database import SERVICES
 from tests.fixtures.environment import variables
@@ -40,6 +41,32 @@ def test_our_own_containers_have_a_read_only_file_system_and_no_privilege(name):
     assert CONTAINERS[name]["read_only"] is True
     assert CONTAINERS[name]["cap_drop"] == ["ALL"]
     assert re.search(r"(?m)^USER \d+:\d+$", (ROOT / "services/Dockerfile").read_text())
+
+
+# What these images declare as volumes: `docker image inspect -f '{{.Config.Volumes}}'`. tests/docker asks all of them.
+DECLARED = {"postgres": "/var/lib/postgresql", "rabbitmq": "/var/lib/rabbitmq", "jaegertracing/jaeger": "/tmp"}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_no_container_leaves_a_volume_without_a_name(name):
+    container = CONTAINERS[name]
+    declared = DECLARED.get(container["image"].partition(":")[0])
+    there = [*(each.split(":")[1] for each in container.get("volumes", ())), *container.get("tmpfs", ())]
+    assert declared in (None, *there)
+
+
+@pytest.mark.parametrize("name", [f"{service}-service" for service in SERVICES])
+def test_a_service_has_time_to_finish_its_requests_and_to_send_its_spans(name):
+    assert int(CONTAINERS[name]["stop_grace_period"].removesuffix("s")) > 10 + FLUSH_SECONDS
+
+
+@pytest.mark.parametrize("name", [name for name, each in CONTAINERS.items() if "build" in each])
+def test_an_image_of_ours_has_a_tag_so_that_nothing_takes_it_for_the_latest(name):
+    assert CONTAINERS[name]["image"].endswith(":dev")
+
+
+def test_the_broker_does_not_size_its_tables_by_what_an_engine_allows():
+    assert CONTAINERS["rabbitmq"]["ulimits"] == {"nofile": 16384}
 
 
 def test_ports_are_published_on_this_machine_only():

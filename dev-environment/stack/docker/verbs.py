@@ -44,7 +44,7 @@ def up(settings: Settings) -> None:
     engine.compose("build", *(["--quiet"] if engine.has_image(model[built[0]]["image"]) else []), *built)
     if left_out := sorted(engine.running() & model.keys() - set(names)):
         say(f"Stopping what is left out: {', '.join(left_out)}")
-        engine.compose("rm", "--stop", "--force", *left_out)
+        engine.compose("rm", "--stop", "--force", "--volumes", *left_out)
     say("Starting the containers and waiting until they are healthy")
     wait = ("--detach", "--remove-orphans", "--wait", "--wait-timeout", str(SECONDS_TO_BE_READY))
     engine.compose("up", *wait, *staying, environment=_environment(settings, names))

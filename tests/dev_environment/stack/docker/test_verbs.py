@@ -107,7 +107,7 @@ def test_containers_that_are_left_out_are_stopped_and_one_shots_are_run_by_thems
     verbs.up(settings)
     assert commands(asked) == ["build", "rm", "up", "run"]
     assert [what for what, _ in asked if what[0] in ("rm", "run")] == [
-        ("rm", "--stop", "--force", "jaeger"),
+        ("rm", "--stop", "--force", "--volumes", "jaeger"),
         ("run", "--rm", "--no-deps", "kibana-setup"),
     ]
     started = set(asked[2][0]) & MODEL.keys()
@@ -121,7 +121,7 @@ def test_a_probe_that_has_been_switched_off_is_stopped_and_not_built(settings, a
     monkeypatch.setattr(engine, "running", lambda: {"probe"})
     mode.remember(settings, "docker")
     verbs.up(settings)
-    assert [what for what, _ in asked if "probe" in what] == [("rm", "--stop", "--force", "probe")]
+    assert [what for what, _ in asked if "probe" in what] == [("rm", "--stop", "--force", "--volumes", "probe")]
 
 
 def test_restart_leaves_out_what_parts_leave_out(settings, asked):
