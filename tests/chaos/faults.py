@@ -21,6 +21,8 @@ from tests.chaos.parts import NONE, TAKE_AWAY
 
 BACK_WITHIN_SECONDS = 15.0
 """In this time Docker or supervisord must have started again what was killed."""
+FREEZE_TRIES = 5
+"""The kernel may not freeze many busy threads at once, and Docker gives up after two seconds."""
 LOG_FOLDERS = [each.name for each in SERVICES]
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -83,6 +85,16 @@ def _container_is_back(settings: Settings, part: str) -> None:
         time.sleep(0.1)
 
 
+def _pause_container(settings: Settings, part: str) -> None:
+    for left in reversed(range(FREEZE_TRIES)):
+        try:
+            _docker("pause", _container(part))
+            return
+        except StackError:
+            if not left:
+                raise
+
+
 def _unpause_container(settings: Settings, part: str) -> None:
     if _state(part, "Paused") == "true":
         _docker("unpause", _container(part))
@@ -122,7 +134,7 @@ DOCKER = {
     "stop": Fault(
         lambda _, part: _docker("stop", _container(part)), lambda _, part: _docker("start", _container(part))
     ),
-    "pause": Fault(lambda _, part: _docker("pause", _container(part)), _unpause_container),
+    "pause": Fault(_pause_container, _unpause_container),
     "cut-off": Fault(_cut_off, _connect),
     TAKE_AWAY: Fault(_take_logs_away, _give_logs_back),
 }
