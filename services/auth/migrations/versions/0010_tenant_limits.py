@@ -4,8 +4,8 @@ from alembic import op
 
 from libs.service_kit.migrations import create_tenant_limits
 
-revision = "0005"
-down_revision = "0004"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:

@@ -4,8 +4,8 @@ from alembic import op
 
 from libs.service_kit.migrations import create_tenant_limits
 
-revision = "0003"
-down_revision = "0002"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
