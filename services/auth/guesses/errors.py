@@ -1,9 +1,9 @@
 """The refusals of guesses."""
 
-from libs.service_kit.errors import ServiceError, TooManyRequests
+from libs.service_kit.errors import TooManyRequests
 
 
-class WrongGuess(ServiceError):
+class WrongGuess(Exception):
     """The base of every refusal that says that a password or a secret is wrong: it counts."""
 
 

@@ -47,7 +47,11 @@ WITHOUT_TENANT = {
 }
 KITS_TABLES = ("outbox", "inbox", "idempotency_keys")
 WITHOUT_CONDITION = {
-    ("auth", "tenants", "anyone_reads"): "a login finds its tenant by the code before any tenant can be bound"
+    ("auth", "tenants", "anyone_reads"): "a login finds its tenant by the code before any tenant can be bound",
+    **{
+        (service, "tenant_standings", "anyone_reads"): "each process asks which tenants are stopped, whoever they are"
+        for service in SERVICES
+    },
 }
 
 

@@ -15,7 +15,7 @@ from libs.service_kit import standing
 from libs.service_kit.events.inbox import consume
 from libs.service_kit.transactions import Sessions, transaction
 from tests.fixtures.waiting import eventually_async
-from tests.libs.service_kit.probe.main import Settings, create_app
+from tests.libs.service_kit.probe.main import create_app
 
 NOTES = "/api/v1/notes"
 Hear = Callable[..., Awaitable[None]]
@@ -68,9 +68,7 @@ async def test_a_suspended_tenant_is_refused_until_it_is_resumed_and_no_other_is
     await answered(client, 200)
 
 
-async def test_a_replica_that_did_not_get_the_event_refuses_too(
-    service_settings: Settings, make_token: Callable[..., str], hear: Hear
-):
+async def test_a_replica_that_did_not_get_the_event_refuses_too(service_settings, make_token, hear):
     await hear(TenantSuspended, 1)
     replica: FastAPI = create_app(service_settings)
     async with replica.router.lifespan_context(replica) as state:

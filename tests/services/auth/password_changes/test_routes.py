@@ -118,7 +118,8 @@ async def test_a_reset_ends_password_and_sessions_at_once_and_its_token_works_on
 async def test_of_two_uses_at_once_one_counts(ada, client, use):
     token = (await reset(client, ada)).json()["token"]
     answers = await asyncio.gather(*(use(token, f"{NEXT} {number}") for number in range(4)))
-    assert sorted(answer.status_code for answer in answers) == [204, 401, 401, 401]
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses[0] == 204 and set(statuses[1:]) <= {401, 429}  # the third wrong one may have to wait
 
 
 async def test_a_further_reset_replaces_the_token_and_a_changed_password_removes_it(ada, client, use, superuser):

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from prometheus_client import REGISTRY
@@ -106,9 +105,7 @@ async def test_a_reader_moves_nothing_and_a_stranger_sees_nothing(client, make_c
     assert (await stranger.get(f"{TRANSFERS}/{made['id']}")).status_code == 404
 
 
-async def test_transfers_in_both_directions_and_changes_at_once_lose_no_cent(
-    client: httpx.AsyncClient, allocate: Allocate, superuser: asyncpg.Connection
-):
+async def test_transfers_in_both_directions_and_changes_at_once_lose_no_cent(client, allocate, superuser):
     """Three allocations give to each other in a circle, both ways round, with more asked for than there is."""
     ids = [await allocate("100.00") for _ in range(3)]
     circle = [(ids[i], ids[(i + step) % 3]) for i in range(3) for step in (1, 2)]
