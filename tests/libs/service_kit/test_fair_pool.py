@@ -93,7 +93,7 @@ async def until_locked(superuser: asyncpg.Connection, count: int) -> None:
 async def test_while_a_tenant_floods_a_service_with_requests_that_hang_another_is_served(
     run_probe, make_token, database_url, superuser
 ):
-    database = DatabaseSettings(url=SecretStr(database_url("probe")), pool_size=SIZE, pool_timeout_seconds=0.5)
+    database = DatabaseSettings(url=SecretStr(database_url("probe")), pool_size=SIZE, pool_timeout_seconds=3)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(run_probe(database=database))
         flooding, other = [
