@@ -23,7 +23,7 @@ from libs.service_kit.client import ServiceClient, open_clients
 from libs.service_kit.database import create_engine, create_pool
 from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers, problem_types
 from libs.service_kit.events import http as events_by_http
-from libs.service_kit.events.flow import Link, create_outbox, flow
+from libs.service_kit.events.flow import create_outbox, flow
 from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.events.metrics import begin_at_zero
 from libs.service_kit.events.outbox import Counts
@@ -62,14 +62,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         bound_threads(capacity())
-        outbox, link = create_outbox(settings, counts), Link()
+        outbox = create_outbox(settings, counts)
         begin_at_zero(settings.name, outbox.destinations)
         own = {**(background or {}), "clean": partial(clean, settings.name)}
         async with (
             _opened(create_engine(settings.database)) as engine,
             _opened(create_pool(settings.database, 1, pool_pre_ping=True)) as checking,
             open_clients(settings.services, {"auth", *calls}) as clients,
-            flow(settings, outbox, clients["auth"], handlers or {}, link) as relays,
+            flow(settings, outbox, clients["auth"], handlers or {}) as relays,
         ):
             sessions = create_sessions(engine, outbox)
             secret = fingerprint_secret(engine.url.password)
@@ -81,7 +81,6 @@ def create_app(
                     "sessions": sessions,
                     "clients": clients,
                     "keys": keys,
-                    "link": link,
                     "fingerprint_secret": secret,
                 }
 
