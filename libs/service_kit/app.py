@@ -23,7 +23,7 @@ from libs.service_kit.client import ServiceClient, open_clients
 from libs.service_kit.database import create_engine, create_pool
 from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers, problem_types
 from libs.service_kit.events import http as events_by_http
-from libs.service_kit.events.flow import Link, create_outbox, flow
+from libs.service_kit.events.flow import create_outbox, flow
 from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.events.metrics import begin_at_zero
 from libs.service_kit.events.outbox import Counts
@@ -65,7 +65,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         bound_threads(capacity())
-        outbox, link = create_outbox(settings, counts), Link()
+        outbox = create_outbox(settings, counts)
         begin_at_zero(settings.name, outbox.destinations)
         watch = partial(standing.watch, stopped)
         own = {**(background or {}), "tenant standings": watch, "clean": partial(clean, settings.name)}
@@ -73,7 +73,7 @@ def create_app(
             _opened(create_engine(settings.database)) as engine,
             _opened(create_pool(settings.database, 1, pool_pre_ping=True)) as checking,
             open_clients(settings.services, {"auth", *calls}) as clients,
-            flow(settings, outbox, clients["auth"], heard, link) as relays,
+            flow(settings, outbox, clients["auth"], heard) as relays,
         ):
             sessions = create_sessions(engine, outbox)
             secret = fingerprint_secret(engine.url.password)
@@ -86,7 +86,6 @@ def create_app(
                     "clients": clients,
                     "keys": keys,
                     "stopped": stopped,
-                    "link": link,
                     "fingerprint_secret": secret,
                 }
 

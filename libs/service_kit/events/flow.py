@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from libs.contracts import SERVICES, subscribers
 from libs.observability import get_logger
@@ -25,17 +24,6 @@ DEADLINE_SECONDS = 15.0
 BROKER = "broker"
 
 
-@dataclass
-class Link:
-    """Whether the broker is connected. Without a broker it is always true, since each destination is tried on its own."""
-
-    connected: bool = True
-
-    def note(self, connected: bool) -> None:
-        """Store the state that the connection reports."""
-        self.connected = connected
-
-
 def create_outbox(settings: ServiceSettings, counts: Counts | None = None) -> Outbox:
     """The service's outbox: its events go to the broker, or without one to each service that hears them."""
     destinations = _to_broker if settings.events.transport == "rabbitmq" else subscribers
@@ -48,15 +36,15 @@ def _to_broker(_: str) -> list[str]:
 
 @asynccontextmanager
 async def flow(
-    settings: ServiceSettings, outbox: Outbox, auth: ServiceClient, handlers: Handlers, link: Link
+    settings: ServiceSettings, outbox: Outbox, auth: ServiceClient, handlers: Handlers
 ) -> AsyncGenerator[dict[str, Background]]:
-    """Yield the relays by name, and with a broker also the consumer; `link` follows the state of its connection."""
+    """Yield the relays by name, and with a broker also the consumer."""
     match settings.events.transport:
         case "http":
             async with _by_http(settings, outbox, auth) as work:
                 yield work
         case "rabbitmq":
-            async with _by_broker(settings, outbox, handlers, link) as work:
+            async with _by_broker(settings, outbox, handlers) as work:
                 yield work
         case "none":
             log.warning("events wait in the outbox: EVENTS__TRANSPORT is none")
@@ -86,26 +74,19 @@ async def _by_http(
 
 @asynccontextmanager
 async def _by_broker(
-    settings: ServiceSettings, outbox: Outbox, handlers: Handlers, link: Link
+    settings: ServiceSettings, outbox: Outbox, handlers: Handlers
 ) -> AsyncGenerator[dict[str, Background]]:
     """One relay to the broker, and the consumer of this service's queue, on one connection."""
     from libs.service_kit.events import rabbitmq  # aio-pika takes 20 MB, so it is imported only with a broker
 
-    link.note(False)
     back = asyncio.Event()
-
-    def note(connected: bool) -> None:
-        link.note(connected)
-        if connected:
-            back.set()
-
     async with _relay_sessions(settings, outbox, 1) as sending:
 
         def relay(transport: rabbitmq.RabbitTransport) -> Relay:
             return Relay(settings.name, BROKER, sending, transport, settings.events, outbox.waker(BROKER), back)
 
         yield {
-            "broker": lambda sessions: rabbitmq.run(settings, sessions, handlers, relay, note),
+            "broker": lambda sessions: rabbitmq.run(settings, sessions, handlers, relay, back.set),
             "watch": lambda _: watch(settings.name, sending, outbox),
         }
 

@@ -54,16 +54,16 @@ async def run(
     sessions: Sessions,
     handlers: Handlers,
     relay: Callable[["RabbitTransport"], Relay],
-    note: Callable[[bool], None],
+    restored: Callable[[], object],
 ) -> None:
-    """Run the relay and the consumer until cancelled; `note` is called as in `connect`.
+    """Run the relay and the consumer until cancelled; `restored` is called as in `connect`.
 
     Returns when the broker cannot be reached at first, and raises when it has these queues with other arguments.
     """
     url = settings.events.broker_url
     assert url
     try:
-        opened = await connect(url.get_secret_value(), note)
+        opened = await connect(url.get_secret_value(), restored)
     except (OSError, AMQPError) as error:
         BROKER.failed(error)
         return
@@ -74,7 +74,6 @@ async def run(
             exchange = await declare(await connection.channel(on_return_raises=True), settings.events)
             queue = await queue_of(incoming, settings.name, settings.events)
         except ChannelPreconditionFailed as error:
-            note(False)
             raise RuntimeError("a queue has other values of EVENTS__MAX_ATTEMPTS or EVENTS__RETRY_SECONDS") from error
         except (OSError, AMQPError) as error:
             BROKER.failed(error)
@@ -124,8 +123,8 @@ def _is_refusal(result: BaseException) -> bool:
     return isinstance(result, PublishError)
 
 
-async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> AbstractRobustConnection:
-    """A connection that restores itself and its consumers; `note` is called with True or False as it opens and closes.
+async def connect(url: str, restored: Callable[[], object] = lambda: None) -> AbstractRobustConnection:
+    """A connection that restores itself and its consumers; `restored` is called whenever it is open.
 
     Raises when the first attempt fails. A broker that hangs counts as away after three heartbeats.
     """
@@ -134,19 +133,18 @@ async def connect(url: str, note: Callable[[bool], None] = lambda _: None) -> Ab
     connection = await connect_robust(with_heartbeat, reconnect_interval=RECONNECT_SECONDS, timeout=CONNECT_SECONDS)
 
     def lost(_: object, error: BaseException | None) -> None:
-        note(False)
         if error is None or connection.close_called:
             BROKER.left()
         else:
             BROKER.failed(error)
 
-    def restored(_: object = None) -> None:
-        note(True)
+    def opened(_: object = None) -> None:
         BROKER.is_back()
+        restored()
 
-    restored()
+    opened()
     connection.close_callbacks.add(lost)
-    connection.reconnect_callbacks.add(restored)
+    connection.reconnect_callbacks.add(opened)
     return connection
 
 
