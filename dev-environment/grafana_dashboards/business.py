@@ -241,4 +241,11 @@ def people() -> Panels:
             query(rate("audit_entries_total", "", "event_type"), "{{event_type}}"),
             stacked=True,
         ),
+        graph(
+            "Codes and settings",
+            "Changes of common codes and of settings in each interval.",
+            "short",
+            query("sum by (what) (increase(system_changes_total[$__rate_interval]))", "{{what}}"),
+            width=24,
+        ),
     ]

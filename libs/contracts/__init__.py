@@ -1,6 +1,6 @@
 """What the services agree on: the events and who hears them, and the permissions that a token can carry."""
 
-from libs.contracts import auth, budget, personnel, provisioning, tenant
+from libs.contracts import auth, budget, personnel, provisioning, system, tenant
 from libs.contracts.events import EVENTS, CloudEvent, Event, read_event, trace_of
 from libs.contracts.permissions import PLATFORM_TENANT_ID
 from libs.contracts.services import SERVICES, SUBSCRIPTIONS, is_own, owners, subscribers
@@ -20,6 +20,7 @@ __all__ = [
     "provisioning",
     "read_event",
     "subscribers",
+    "system",
     "tenant",
     "trace_of",
 ]

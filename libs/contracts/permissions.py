@@ -17,6 +17,7 @@ TENANT_PERMISSIONS = {
     "budget:request": "request an expenditure",
     "budget:approve": "approve or reject an expenditure",
     "tenant:export": "export everything that the services hold of the tenant",
+    "system:write": "change common codes and settings",
     "audit:read": "search the audit trail",
 }
 

@@ -138,6 +138,22 @@ def _move(admin: Actor, hired: Answer, verb: str, wanted: dict[str, str]) -> Ans
     return admin.call("personnel", "POST", path, json=wanted, if_match=hired.etag, expect=200)
 
 
+def create_code_group(admin: Actor, code: str, name: str) -> Answer:
+    """An administrator adds a list to choose from."""
+    return admin.create("system", "/api/v1/code-groups", {"code": code, "name": name})
+
+
+def create_code(admin: Actor, code_group_id: str, code: str, name: str) -> Answer:
+    """An administrator adds a choice to a list."""
+    return admin.create("system", "/api/v1/codes", {"code_group_id": code_group_id, "code": code, "name": name})
+
+
+def change_setting(admin: Actor, name: str, value: str | int) -> Answer:
+    """An administrator changes a setting of the tenant."""
+    path = f"/api/v1/settings/{name}"
+    return admin.call("system", "PUT", path, json={"value": value}, if_match="*", expect=200)
+
+
 def open_fiscal_year(admin: Actor) -> Answer:
     """An administrator opens the current calendar year as a fiscal year."""
     year = this_year()

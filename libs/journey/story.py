@@ -68,6 +68,7 @@ def play(api: Api, platform: Actor, company: Company, report: Report = quiet) ->
     )
     staff = _hire_everybody(tenant, {company.manager: manager_id, company.member: member_id}, noted)
     _move_people(tenant, staff, noted)
+    _choose_codes(tenant, noted)
     _plan_budget(tenant, noted)
     _refuse_what_must_be_refused(tenant, noted)
     spend(tenant, Random(company.code), noted)
@@ -169,6 +170,13 @@ def _move_people(tenant: Tenant, staff: list[Answer], noted: Callable[..., Answe
     elsewhere = next(each for each in tenant.departments.values() if each != home)
     noted(admin.name, f"transfers {moved.body['name']}", steps.transfer(admin, moved, elsewhere))
     noted(admin.name, f"lets {leaver.body['name']} go: today is the last day", steps.leave(admin, leaver))
+
+
+def _choose_codes(tenant: Tenant, noted: Callable[..., Answer]) -> None:
+    admin = tenant.admin
+    units = noted(admin.name, "makes a list of units", steps.create_code_group(admin, "units", "Units of measure"))
+    noted(admin.name, "puts the kilogram on it", steps.create_code(admin, units.body["id"], "kg", "Kilogram"))
+    noted(admin.name, "counts money in euros", steps.change_setting(admin, "currency", "EUR"))
 
 
 def _plan_budget(tenant: Tenant, noted: Callable[..., Answer]) -> None:

@@ -95,6 +95,10 @@ def change_everything(platform: Actor, tenant: Tenant) -> None:
     assert httpx.request("PROPFIND", f"{api.urls['auth']}/api/v1/users").status_code == 405  # a method of WebDAV
     account = steps.open_account(admin, f"a-{new}", "New")
     change("budget", f"/api/v1/accounts/{account.body['id']}", {"name": "Renamed"})
+    group = steps.create_code_group(admin, f"g-{new}", "New")
+    change("system", f"/api/v1/code-groups/{group.body['id']}", {"name": "Renamed"})
+    code = steps.create_code(admin, group.body["id"], "c", "New")
+    change("system", f"/api/v1/codes/{code.body['id']}", {"is_active": False})
     spent = story.spend(tenant, Random(1)).body["allocation_id"]
     change("budget", f"/api/v1/allocations/{spent}", {"amount": "999999.00"})
     change("budget", f"/api/v1/allocations/{spent}", {"amount": "0.01"}, expect=409)

@@ -1,0 +1,1 @@
+"""Common codes: the values that a tenant's people choose from, in groups."""
