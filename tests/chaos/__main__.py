@@ -39,6 +39,7 @@ SCRAPED_SECONDS = 45.0
 CLOCK_SECONDS = 2.0
 """By so much the time at which the same process has started may seem to differ."""
 LAST_ATTEMPTS = 500
+MOST_SURPRISES = 20
 
 
 def main() -> int:
@@ -140,10 +141,15 @@ class Run:
                     row.alert = f"{part.alert} fired before" if fires_before else self._alert(part, alert, row)
         except StackError as error:
             row.problems.append(str(error))
+        row.returned = time.time()
         if wait(BACK_WITHIN_SECONDS, lambda: part.answers(self.settings)) is None:
             row.problems.append(f"it does not answer {BACK_WITHIN_SECONDS:.0f} s after it was brought back")
-        row.returned = time.time()
-        row.ready_after = wait(BACK_WITHIN_SECONDS, lambda: parts.ready(self.settings))
+        if part.is_service:
+            row.started_after = time.time() - row.returned
+        else:
+            row.returned = time.time()
+        if wait(BACK_WITHIN_SECONDS, lambda: parts.ready(self.settings)) is not None:
+            row.ready_after = time.time() - row.returned
         wait(QUIET_WITHIN_SECONDS, self._is_quiet)
         self.watch.look()
         ended = {part.name} if row.fault in ("kill", "stop") else set[str]()
@@ -197,7 +203,7 @@ class Run:
             *(each for row in self.rows for each in row.broken()),
             *judged.money,
             *(f"{name} has used {size / 2**20:.0f} MiB" for name, size in large.items()),
-            *dict.fromkeys(self.load.surprises),
+            *dict.fromkeys(self.load.surprises[:MOST_SURPRISES]),
         ]
 
 

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 from stack import environment
 from stack.local import readiness
-from stack.services import SERVICES
+from stack.services import SERVICES, Service
 from stack.settings import Settings
 
 from tests.stack import backends
@@ -26,6 +26,7 @@ class Part:
     name: str
     answers: Callable[[Settings], bool]
     is_telemetry: bool = False
+    is_service: bool = False
     alert: str = ""
     """The alert that says so."""
     about: str = ""
@@ -59,12 +60,20 @@ def _broker_answers(settings: Settings) -> bool:
         return False
 
 
+def _is_ok(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=ANSWER_SECONDS).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _is_alive(service: Service) -> Callable[[Settings], bool]:
+    return lambda settings: _is_ok(f"{environment.url(service, settings)}/health/live")
+
+
 def _watcher(name: str, back_end: backends.BackEnd, alert: str = "", watcher: str = "prometheus") -> Part:
     def answers(settings: Settings) -> bool:
-        try:
-            return httpx.get(back_end.url(settings) + back_end.health, timeout=ANSWER_SECONDS).status_code == 200
-        except httpx.TransportError:
-            return False
+        return _is_ok(back_end.url(settings) + back_end.health)
 
     return Part(name, answers, is_telemetry=True, alert=alert, watcher=watcher)
 
@@ -98,8 +107,7 @@ PARTS = (
         "postgres", _database_answers, alert="PostgresDown", watcher="postgres-exporter", alert_faults=("stop", "pause")
     ),
     Part("rabbitmq", _broker_answers, alert="RabbitmqDown"),
-    # That a service is ready is what is measured.
-    *(Part(each.name, lambda _: True, alert="ServiceDown") for each in SERVICES),
+    *(Part(each.name, _is_alive(each), is_service=True, alert="ServiceDown") for each in SERVICES),
 )
 # One fault of each part: every kind of part and every kind of fault is in it, and every part.
 SHORT = {

@@ -35,6 +35,8 @@ class Row:
     ended: float = 0.0
     ready_after: float | None = None
     """Seconds from the part's return until every service is ready; None if that took too long to wait for."""
+    started_after: float = 0.0
+    """Seconds that a service's own process has taken to start; no promise is made of them."""
     alert: str = "–"
     problems: list[str] = field(default_factory=list[str])
     log_bytes: int = 0
@@ -63,10 +65,10 @@ class Row:
         found = list(self.problems)
         if self.is_telemetry and self.failed:
             found.append(f"{self.failed} requests failed for telemetry's sake")
-        if self.ready_after is None or self.ready_after > READY_WITHIN_SECONDS:
+        if self.ready_after is None or self.ready_after > self.started_after + READY_WITHIN_SECONDS:
             after = "at all" if self.ready_after is None else f"before {self.ready_after:.1f} s"
             found.append(f"not every service was ready again {after}")
-        if self.works_after > WORKS_WITHIN_SECONDS:
+        if self.works_after > self.started_after + WORKS_WITHIN_SECONDS:
             found.append(f"requests still failed {self.works_after:.1f} s after the part's return")
         if self.log_bytes > (self.ended - self.began) * MOST_LOG_BYTES_PER_SECOND:
             found.append(f"{self.log_bytes:,} bytes were logged in {self.ended - self.began:.0f} s")

@@ -50,6 +50,11 @@ def test_a_request_that_fails_for_telemetrys_sake_breaks_a_promise(row):
 
 
 BROKEN = [
+    (
+        {"ready_after": 35.0, "started_after": 20.0},
+        {"ready_after": 35.1, "started_after": 20.0},
+        "ready again before 35.1 s",
+    ),
     ({"ready_after": READY_WITHIN_SECONDS}, {"ready_after": READY_WITHIN_SECONDS + 0.1}, "ready again before 15.1 s"),
     ({"ready_after": 1.0}, {"ready_after": None}, "ready again at all"),
     (
