@@ -6,8 +6,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from libs.service_kit.migrations import create_entity
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
