@@ -78,7 +78,7 @@ def _recent_raw_lines(folder: Path) -> Iterator[str]:
         if file.exists():
             with file.open("rb") as opened:
                 opened.seek(max(0, file.stat().st_size - RECENT_BYTES))
-                yield from opened.read().decode(errors="replace").splitlines()
+                yield from opened.read().decode(errors="replace").split("\n")
 
 
 def _spans(raw_lines: Iterable[str]) -> Iterator[Span]:
