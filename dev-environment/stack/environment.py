@@ -4,12 +4,14 @@ import os
 import re
 from collections.abc import Mapping
 
+from libs.contracts.services import account_secret
 from stack import postgres
 from stack.services import AUTH, PROBE, SERVICES, Service
 from stack.settings import Settings
 
-# Five processes on one host cannot share it; each service answers /metrics on its own port.
-NOT_FOR_SERVICES = ("METRICS_PORT",)
+# Five processes on one host cannot share METRICS_PORT; each service answers /metrics on its own port. The logins of
+# bootstrap are for it alone: from them every service could speak for every other.
+NOT_FOR_SERVICES = re.compile(r"METRICS_PORT|BOOTSTRAP__\w+")
 # What libraries read by themselves from the caller's shell, where it is meant for other servers: PostgreSQL's client,
 # proxies, prometheus_client, and warnings as errors. The local stack says all of it in its own addresses.
 NOT_FROM_SHELL = re.compile(
@@ -37,14 +39,15 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
         "EVENTS__TRANSPORT": "http",
         # Without it glibc keeps the memory of a password check, 19 MB for each thread, until the process ends.
         "MALLOC_MMAP_THRESHOLD_": "1048576",
-        "EVENTS__CLIENT_SECRET": settings.values["BOOTSTRAP__SERVICE_SECRET"],
+        "EVENTS__CLIENT_SECRET": account_secret(settings.values["BOOTSTRAP__SERVICE_SECRET"], service.name),
     }
 
 
 def of_service(service: Service, settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a service: `decided`, over the caller's environment, over the file .env."""
     given = {**settings.from_file, **from_shell(outer)}
-    return {name: value for name, value in given.items() if name not in NOT_FOR_SERVICES} | decided(service, settings)
+    kept = {name: value for name, value in given.items() if not NOT_FOR_SERVICES.fullmatch(name)}
+    return kept | decided(service, settings)
 
 
 def of_preparation(settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The table of the services: everything else that lists them reads it."""
 
+import hmac
 from dataclasses import dataclass
 
 from libs.contracts.events import EVENTS, Event
@@ -61,6 +62,11 @@ PARTICIPANTS = tuple(sorted(service.name for service in SERVICES if service.prep
 def subscribers(event_type: str) -> list[str]:
     """The short names of the services that hear this type of event."""
     return [service.name for service in SERVICES if event_type in service.hears]
+
+
+def account_secret(main_secret: str, client_id: str) -> str:
+    """The secret of one service's account. Whoever has it can derive neither the main one nor that of another service."""
+    return hmac.new(main_secret.encode(), client_id.encode(), "sha256").hexdigest()
 
 
 def owners(event_type: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID
+from libs.contracts.services import account_secret
 from libs.service_kit.settings import load
 from libs.service_kit.transactions import Sessions, lock, transaction
 from services.auth import passwords
@@ -55,7 +56,8 @@ async def _prepare_platform(sessions: Sessions, secret: SecretStr, say: Say) -> 
         for role in await roles.create_builtin(session, PLATFORM_TENANT_ID, roles.PLATFORM_ROLES):
             say(f"role {role.name}: created")
         for client_id in service_accounts.CLIENT_IDS:
-            if await service_accounts.set_secret(session, client_id, secret.get_secret_value()):
+            own = account_secret(secret.get_secret_value(), client_id)
+            if await service_accounts.set_secret(session, client_id, own):
                 say(f"service account {client_id}: given its secret")
 
 

@@ -17,7 +17,8 @@ class BootstrapSettings(BaseModel):
     admin_email: Email | None = None
     admin_password: NewPassword | None = None
     service_secret: Secret | None = Field(default=None, min_length=16, max_length=200)
-    """The secret of the five service accounts. Outside development it must be random: `openssl rand -hex 32`."""
+    """What the secrets of the five service accounts are derived from. Outside development it must be random:
+    `openssl rand -hex 32`."""
 
 
 class Settings(ServiceSettings):

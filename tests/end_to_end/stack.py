@@ -42,7 +42,11 @@ class Stack:
     def secrets(self) -> list[str]:
         """The configured secrets, which no file may contain."""
         names = ("POSTGRES_PASSWORD", "BOOTSTRAP__ADMIN_PASSWORD", "BOOTSTRAP__SERVICE_SECRET")
-        return [self.settings.values[name] for name in names]
+        return [*(self.settings.values[name] for name in names), *map(self.account_secret, self.urls)]
+
+    def account_secret(self, short: str) -> str:
+        """The secret of a service's own account."""
+        return environment.decided(service_named(short), self.settings)["EVENTS__CLIENT_SECRET"]
 
     def start(self, short: str) -> None:
         """Start a service; `wait_until_ready` waits for it."""

@@ -157,7 +157,7 @@ async def fail_to_open_tenants(stack: Stack, platform: Actor) -> None:
 async def send_wrong_events(stack: Stack, tenant: Tenant) -> None:
     """A service answers twice, then says nothing that anybody understands; another sends nonsense ten minutes late."""
     api = tenant.admin.api
-    account = {"client_id": "auth-service", "client_secret": stack.settings.values["BOOTSTRAP__SERVICE_SECRET"]}
+    account = {"client_id": "auth-service", "client_secret": stack.account_secret("auth")}
     token = api.call("auth", "POST", "/api/v1/auth/token", json=account).body["access_token"]
     api.call("auth", "POST", "/api/v1/auth/token", json=account | {"client_secret": "another"}, expect=401)
 

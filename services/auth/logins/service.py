@@ -114,6 +114,9 @@ async def _find(sessions: Sessions, given: Login) -> tuple[Tenant | None, User |
 
 
 async def _rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Tokens | None:
+    # The user before the session, as whoever ends a user's sessions does: the other order would deadlock with them.
+    owner = await user_sessions.owner_of(session, tenant_id, token)
+    user = await users.lock_active(session, tenant_id, owner) if owner else None
     rotation = await user_sessions.rotate(session, tenant_id, token)
     if rotation is None:
         log.info("refresh refused", reason="unknown_token")
@@ -123,7 +126,6 @@ async def _rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Tokens 
     if rotation.token is None:
         publish(session, UserSessionsRevoked(user_id=rotation.user_id, reason="refresh token reused"))
         return None
-    user = await users.lock_active(session, tenant_id, rotation.user_id)
     tenant = await directory.find(session, tenant_id)
     if user is None or tenant is None or tenant.status != ACTIVE:
         log.info("refresh refused", reason="inactive_user" if user is None else "tenant_not_active")

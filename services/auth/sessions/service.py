@@ -34,6 +34,16 @@ async def start(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> str:
     return _give_token(session, begun)
 
 
+async def owner_of(session: AsyncSession, tenant_id: UUID, token: str) -> UUID | None:
+    """The user whose session a token is of, used or unused."""
+    its_session = select(RefreshToken.session_id).where(
+        RefreshToken.tenant_id == tenant_id, RefreshToken.token_hash == hash_of(token)
+    )
+    return await session.scalar(
+        select(UserSession.user_id).where(UserSession.tenant_id == tenant_id, UserSession.id.in_(its_session))
+    )
+
+
 async def rotate(session: AsyncSession, tenant_id: UUID, token: str) -> Rotation | None:
     """Exchange a refresh token for the next one. Returns None when the token is unknown or has expired.
 

@@ -59,6 +59,15 @@ def test_the_probe_gets_the_login_the_urls_and_its_own_port_and_no_database(tmp_
     assert not {"DATABASE__URL", "EVENTS__CLIENT_SECRET", "PORT"} & made.keys()
 
 
+def test_no_service_gets_what_the_accounts_of_the_others_follow_from(tmp_path):
+    current = read(tmp_path, "BOOTSTRAP__SERVICE_SECRET=from-the-file\nBOOTSTRAP__ADMIN_PASSWORD=also\n")
+    outer = {"BOOTSTRAP__SERVICE_SECRET": "from-the-shell"}
+    made = [environment.of_service(service, current, outer) for service in SERVICES]
+    assert not [name for each in made for name in each if name.startswith("BOOTSTRAP__")]
+    assert len({each["EVENTS__CLIENT_SECRET"] for each in made}) == len(SERVICES)
+    assert environment.of_preparation(current, {})["BOOTSTRAP__SERVICE_SECRET"] == "from-the-file"
+
+
 def test_a_default_follows_the_variable_that_it_names(tmp_path):
     assert read(tmp_path).values["GRAFANA_URL"] == "http://localhost:3000"
     assert read(tmp_path, "GRAFANA_PORT=4000\n").values["GRAFANA_URL"] == "http://localhost:4000"

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from libs.contracts import PLATFORM_TENANT_ID
+from libs.contracts.services import account_secret
 from services.auth.bootstrap import bootstrap
 from services.auth.commands import CannotRun
 from services.auth.settings import BootstrapSettings
@@ -98,7 +99,7 @@ async def test_a_password_that_somebody_has_chosen_since_stays(run, anonymous, e
 async def test_another_service_secret_is_taken(run, anonymous, email):
     async def statuses(secret: str) -> set[int]:
         names = [f"{name}-service" for name in ("auth", "tenant", "system", "budget", "personnel")]
-        asked = [{"client_id": name, "client_secret": secret} for name in names]
+        asked = [{"client_id": name, "client_secret": account_secret(secret, name)} for name in names]
         return {(await anonymous.post("/api/v1/auth/token", json=each)).status_code for each in asked}
 
     await run(admin_email=email)
@@ -106,6 +107,13 @@ async def test_another_service_secret_is_taken(run, anonymous, email):
     said = await run(admin_email=email, service_secret="another-long-secret")
     assert sum("given its secret" in line for line in said) == 5
     assert (await statuses(SECRET), await statuses("another-long-secret")) == ({401}, {200})
+
+
+async def test_a_secret_is_one_services_only(run, anonymous, email):
+    await run(admin_email=email)
+    for secret in (SECRET, account_secret(SECRET, "auth-service")):
+        asked = {"client_id": "budget-service", "client_secret": secret}
+        assert (await anonymous.post("/api/v1/auth/token", json=asked)).status_code == 401
 
 
 async def test_two_at_once_do_not_meet(run, superuser, email):

@@ -18,6 +18,7 @@ from libs.contracts.auth import UserLoggedIn, UserLoggedOut, UserSessionsRevoked
 from libs.contracts.tenant import TenantClosed, TenantCreated
 from services.auth import passwords
 from services.auth.tenants.consumers import on_tenant_closed, on_tenant_created
+from tests.fixtures.waiting import until_somebody_waits
 
 LogIn = Callable[..., Awaitable[httpx.Response]]
 Make = Callable[..., Awaitable[dict[str, Any]]]
@@ -212,6 +213,19 @@ async def test_a_reused_token_ends_no_other_session(make_user, log_in, anonymous
     await refresh(anonymous, one)
     assert slug(await refresh(anonymous, one)) == OVER
     assert (await refresh(anonymous, other)).status_code == 200
+
+
+async def test_a_refresh_waits_for_whoever_ends_the_sessions_and_not_the_other_way_round(
+    make_user, log_in, anonymous, superuser
+):
+    user_id = UUID((await make_user())["id"])
+    token = (await log_in()).json()["refresh_token"]
+    async with superuser.transaction():
+        await superuser.execute("select from users where id = $1 for no key update", user_id)
+        waiting = asyncio.create_task(refresh(anonymous, token))
+        await until_somebody_waits(superuser)
+        await superuser.execute("delete from sessions where user_id = $1", user_id)
+    assert slug(await waiting) == OVER
 
 
 async def test_of_many_equal_refreshes_one_wins(make_user, log_in, anonymous):
