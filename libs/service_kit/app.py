@@ -37,6 +37,8 @@ from libs.service_kit.transactions import Sessions, create_sessions
 
 # Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
 GC_THRESHOLDS = (10_000, 20, 50)
+GRACEFUL_SECONDS = 10
+"""How long a service that stops lets its requests end; then it flushes its telemetry."""
 
 
 def create_app(
@@ -129,7 +131,7 @@ def run(app: FastAPI, *, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
 
 
