@@ -15,6 +15,9 @@ from libs.service_kit.connections import LimitedProtocol
 # Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
 GC_THRESHOLDS = (10_000, 20, 50)
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 1024 * 1024
+GRACEFUL_SECONDS = 10
+"""How long a service that stops lets its requests end; then it flushes its telemetry."""
+
 OPTIONS: dict[str, Any] = {
     "http": LimitedProtocol,
     "ws": "none",
@@ -24,7 +27,7 @@ OPTIONS: dict[str, Any] = {
     "access_log": False,
     "server_header": False,
     "timeout_keep_alive": 30,
-    "timeout_graceful_shutdown": 10,
+    "timeout_graceful_shutdown": GRACEFUL_SECONDS,
 }
 
 

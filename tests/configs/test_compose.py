@@ -12,7 +12,6 @@ from stack.environment import decided
 
 from libs.observability import TelemetrySettings
 from libs.observability.traces.exporters import DEFAULTS as DEFAULTS_OF_OTEL
-from libs.observability.traces.queue import FLUSH_SECONDS
 from libs.observability.variables import AT_IMPORT, AT_START
 from tests.fixtures.database import SERVICES
 from tests.fixtures.environment import variables
@@ -53,11 +52,6 @@ def test_no_container_leaves_a_volume_without_a_name(name):
     declared = DECLARED.get(container["image"].partition(":")[0])
     there = [*(each.split(":")[1] for each in container.get("volumes", ())), *container.get("tmpfs", ())]
     assert declared in (None, *there)
-
-
-@pytest.mark.parametrize("name", [f"{service}-service" for service in SERVICES])
-def test_a_service_has_time_to_finish_its_requests_and_to_send_its_spans(name):
-    assert int(CONTAINERS[name]["stop_grace_period"].removesuffix("s")) > 10 + FLUSH_SECONDS
 
 
 @pytest.mark.parametrize("name", [name for name, each in CONTAINERS.items() if "build" in each])

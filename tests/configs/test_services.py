@@ -9,6 +9,8 @@ import yaml
 from stack.services import PROBE
 
 from libs.contracts.services import PORTS, SERVICES, SUBSCRIPTIONS
+from libs.observability.traces.queue import FLUSH_SECONDS
+from libs.service_kit.server import GRACEFUL_SECONDS
 from libs.service_kit.settings import ServiceUrls
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +25,22 @@ def test_compose_runs_each_service_on_its_port(service):
     container = compose("docker-compose.dev.yml")[service.full_name]
     assert container["environment"]["PORT"] == str(service.port)
     assert container["ports"] == [f"127.0.0.1:${{{service.name.upper()}_PORT:-{service.port}}}:{service.port}"]
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_compose_lets_a_service_end_its_requests_and_flush_before_it_kills_it(service):
+    assert grace(compose("docker-compose.dev.yml")[service.full_name]) >= GRACEFUL_SECONDS + 2 * FLUSH_SECONDS
+
+
+def test_compose_lets_whatever_keeps_data_write_it():
+    keeping = compose("docker-compose.dev.yml") | compose("docker-compose.devops.yml")
+    for name in ("postgres", "rabbitmq", "elasticsearch", "prometheus", "jaeger", "logstash"):
+        assert grace(keeping[name]) >= 30, name
+
+
+def grace(container: dict[str, Any]) -> int:
+    """How many seconds compose waits between SIGTERM and SIGKILL; 10 unless it is told."""
+    return int(container.get("stop_grace_period", "10s").removesuffix("s"))
 
 
 def test_compose_runs_no_service_that_the_table_lacks():
