@@ -69,7 +69,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         outbox, link = create_outbox(settings, counts), Link()
         begin_at_zero(settings.name, outbox.destinations)
-        watch = partial(standing.watch, stopped)
+        watch = partial(standing.watch, settings.name, stopped)
         own = {**(background or {}), "tenant standings": watch, "clean": partial(clean, settings.name)}
         async with (
             _opened(create_engine(settings.database)) as engine,
