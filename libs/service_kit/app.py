@@ -67,7 +67,7 @@ def create_app(
         bound_threads(capacity())
         outbox = create_outbox(settings, counts)
         begin_at_zero(settings.name, outbox.destinations)
-        watch = partial(standing.watch, stopped)
+        watch = partial(standing.watch, settings.name, stopped)
         own = {**(background or {}), "tenant standings": watch, "clean": partial(clean, settings.name)}
         async with (
             _opened(create_engine(settings.database)) as engine,

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import Event
 from libs.contracts.tenant import TenantClosed, TenantResumed, TenantSuspended
-from libs.service_kit.database import execute
+from libs.service_kit.database import as_relay, execute
 from libs.service_kit.events.inbox import Handlers
 from libs.service_kit.transactions import Sessions
 
@@ -57,10 +57,11 @@ def kept_by(handlers: Handlers) -> Handlers:
     return {**handlers, **{event: _both(keep, handlers.get(event)) for event, keep in KEEPERS.items()}}
 
 
-async def watch(stopped: set[UUID], sessions: Sessions) -> None:
+async def watch(service: str, stopped: set[UUID], sessions: Sessions) -> None:
     """Keep the set of stopped tenants up to date, until cancelled."""
     while True:
         async with sessions.begin() as session:
+            await as_relay(session, service)  # the service's own role sees one tenant only
             current = {row["tenant_id"] for row in await execute(session, _STOPPED)}
         stopped.intersection_update(current)
         stopped.update(current)
@@ -68,13 +69,13 @@ async def watch(stopped: set[UUID], sessions: Sessions) -> None:
 
 
 async def stopped_by(session: AsyncSession, tenant_id: UUID) -> int:
-    """The number of the suspension or closing that holds now, 0 if there is none."""
+    """The number of the suspension or closing that holds now, 0 if there is none. The session must be bound to the tenant."""
     rows = await execute(session, f"{_STOPPED} and tenant_id = $1", tenant_id)
     return rows[0]["number"] if rows else 0
 
 
 async def is_stopped(session: AsyncSession, tenant_id: UUID) -> bool:
-    """Whether the tenant is stopped now, for a request that has no token yet."""
+    """Whether the tenant is stopped now, for a request that has no token yet. The session must be bound to the tenant."""
     return await stopped_by(session, tenant_id) > 0
 
 

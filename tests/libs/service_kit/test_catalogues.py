@@ -45,7 +45,7 @@ WITHOUT_TENANT = {
     ("auth", "signing_keys"): "one key signs the tokens of all tenants",
     ("auth", "tenants"): "the directory of tenants; each is a row",
 }
-KITS_TABLES = ("outbox", "inbox", "idempotency_keys")
+KITS_TABLES = ("outbox", "inbox", "idempotency_keys", "tenant_standings")
 WITHOUT_CONDITION = {
     ("auth", "tenants", "anyone_reads"): "a login finds its tenant by the code before any tenant can be bound",
     **{

@@ -53,7 +53,7 @@ async def answered(client: httpx.AsyncClient, status: int) -> httpx.Response:
 
 
 async def stopped(sessions: Sessions, tenant_id: UUID) -> bool:
-    async with transaction(sessions) as session:
+    async with transaction(sessions, tenant_id) as session:
         return await standing.is_stopped(session, tenant_id)
 
 
