@@ -106,18 +106,19 @@ class Run:
 
     def make(self) -> tuple[dict[str, str], list[str]]:
         """Make all faults, then check the books. Returns the summary, and the broken promises."""
-        with self.watch.running(), self.load.running():
-            for part, fault in ((Part("–", lambda _: True, is_telemetry=True), NONE), *self.plan):
-                row = Row(part.name, fault, part.is_telemetry, began=time.time())
-                self.rows.append(row)
-                self._one(part, row)
-                row.ended = time.time()
-                row.count(self.load.attempts, [], [])
-                say(table([row]).splitlines()[-1])
-                for each in row.broken():
-                    say(f"  BROKEN {each}")
+        with self.watch.running():
+            with self.load.running():
+                for part, fault in ((Part("–", lambda _: True, is_telemetry=True), NONE), *self.plan):
+                    row = Row(part.name, fault, part.is_telemetry, began=time.time())
+                    self.rows.append(row)
+                    self._one(part, row)
+                    row.ended = time.time()
+                    row.count(self.load.attempts, [], [])
+                    say(table([row]).splitlines()[-1])
+                    for each in row.broken():
+                        say(f"  BROKEN {each}")
+            self.rows[-1].ended = time.time()
             self._wait_for_the_end_of_alerts()
-        self.rows[-1].ended = time.time()
         say("Reading the books")
         judged = judge(self.load.ledger, self.load.found())
         moments = {each.key: each.at for each in self.load.ledger}
