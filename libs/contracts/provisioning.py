@@ -1,7 +1,9 @@
-"""The services' answers to `tenant.created.v1`: the steps of the provisioning saga."""
+"""What each service says of its part of a tenant: the steps of the provisioning saga, and of the closing."""
 
 from typing import ClassVar
 from uuid import UUID
+
+from pydantic import Field
 
 from libs.contracts.events import Event
 
@@ -22,3 +24,13 @@ class TenantPreparationFailed(Event):
     tenant_id: UUID
     service: str
     reason: str
+
+
+class TenantExported(Event):
+    """One service has given everything that it holds of the tenant."""
+
+    type: ClassVar[str] = "tenant.exported.v1"
+    tenant_id: UUID
+    service: str
+    number: int = Field(repr=False)
+    """The suspension that held all the time, so that nothing has changed; 0 if there was none."""

@@ -4,12 +4,11 @@ import hmac
 from dataclasses import dataclass
 
 from libs.contracts.events import EVENTS, Event
-from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
+from libs.contracts.provisioning import TenantExported, TenantPreparationFailed, TenantPrepared
 from libs.contracts.tenant import (
     TenantActivated,
     TenantClosed,
     TenantCreated,
-    TenantExported,
     TenantPlanChanged,
     TenantResumed,
     TenantSuspended,

@@ -63,16 +63,6 @@ class TenantResumed(Event):
     number: int = Field(repr=False)
 
 
-class TenantExported(Event):
-    """One service has given everything that it holds of the tenant."""
-
-    type: ClassVar[str] = "tenant.exported.v1"
-    tenant_id: UUID
-    service: str
-    number: int = Field(repr=False)
-    """The suspension that held all the time, so that nothing has changed; 0 if there was none."""
-
-
 class TenantClosed(Event):
     """Provisioning failed or the tenant has left: every service undoes what it prepared."""
 

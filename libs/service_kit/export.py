@@ -12,7 +12,7 @@ from sqlalchemy import MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.contracts.tenant import TenantExported
+from libs.contracts.provisioning import TenantExported
 from libs.observability.redaction import is_secret
 from libs.service_kit import standing
 from libs.service_kit.auth import Caller, Principal

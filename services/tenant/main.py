@@ -4,8 +4,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
-from libs.contracts.tenant import TenantExported
+from libs.contracts.provisioning import TenantExported, TenantPreparationFailed, TenantPrepared
 from libs.service_kit import app
 from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers

@@ -289,7 +289,7 @@ def _page_with_success(port: int) -> str:
 @pytest.mark.parametrize("seconds", ["9", "301", "often"])
 def test_a_setting_that_cannot_be_used_ends_the_program_and_is_named(monkeypatch, seconds):
     monkeypatch.setenv("PROBE_SECONDS", seconds)
-    with pytest.raises(SystemExit, match=r"^PROBE_SECONDS: Input should be "):
+    with pytest.raises(SystemExit, match=r"^probe cannot start: PROBE_SECONDS: Input should be "):
         main()
 
 

@@ -3,8 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
-from libs.contracts.tenant import TenantExported
+from libs.contracts.provisioning import TenantExported, TenantPreparationFailed, TenantPrepared
 from services.tenant.database import bound_to
 from services.tenant.tenants import service
 

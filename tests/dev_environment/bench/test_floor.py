@@ -13,7 +13,7 @@ from bench.processes import Cores, Stage
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-NOT_OF_THE_FLOOR = {"http_requests_inprogress"}
+NOT_OF_THE_FLOOR = {"http_requests_inprogress", "http_connections_refused_total"}
 OF_EACH_REQUEST = ("timestamp", "duration_ms", "instance_id", "trace_id", "span_id", "request_id")
 
 

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.contracts.tenant import TenantExported, TenantResumed, TenantSuspended
+from libs.contracts.provisioning import TenantExported
+from libs.contracts.tenant import TenantResumed, TenantSuspended
 from libs.service_kit import export, standing
 
 MakeClient = Callable[..., httpx.AsyncClient]

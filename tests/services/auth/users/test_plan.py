@@ -38,10 +38,10 @@ def slug(response: httpx.Response) -> tuple[int, str]:
 
 
 async def test_of_users_created_at_once_as_many_fit_as_the_plan_permits(client, permit, superuser, tenant):
-    await permit(3, number=1)
+    await permit(4, number=1)  # one of them is who creates the others
     answers = [slug(each) for each in await asyncio.gather(*(add(client, number) for number in range(6)))]
     assert sorted(answers) == [(201, "")] * 3 + [LIMIT] * 3
-    assert await superuser.fetchval("select count(*) from users where tenant_id = $1", tenant) == 3
+    assert await superuser.fetchval("select count(*) from users where tenant_id = $1", tenant) == 4
     await permit(9, number=0)  # a late event of before
     assert slug(await add(client, 7)) == LIMIT
     await permit(None, number=2)
@@ -49,7 +49,7 @@ async def test_of_users_created_at_once_as_many_fit_as_the_plan_permits(client, 
 
 
 async def test_who_is_switched_off_makes_room_and_needs_room_to_come_back(client, permit):
-    await permit(1, number=1)
+    await permit(2, number=1)
     first = (await add(client, 1)).json()
     path, headers = f"{USERS}/{first['id']}", {"if-match": "*"}
     await client.patch(path, json={"is_active": False}, headers=headers)

@@ -90,14 +90,16 @@ async def test_the_same_key_requests_once(member, allocation, published):
 
 
 async def test_a_retry_is_answered_as_before_although_the_requester_has_been_unlinked(
-    member, make_client, allocation, personnel_tables, published
+    member, make_client, allocation, personnel, published
 ):
     asked = {
         "json": {"allocation_id": allocation["id"], "amount": "1.00", "purpose": "A trip"},
         "headers": {"idempotency-key": str(uuid4())},
     }
     first = await member.client.post(EXPENDITURES, **asked)
-    await personnel_tables.execute("update employees set user_id = null where id = $1", UUID(member.employee_id))
+    path = f"/api/v1/employees/{member.employee_id}"
+    unlinked = await personnel.patch(path, json={"user_id": None}, headers={"if-match": "*"})
+    assert unlinked.status_code == 200, unlinked.text
     again = await member.client.post(EXPENDITURES, **asked)
     assert (again.status_code, again.json(), again.headers["etag"]) == (201, first.json(), first.headers["etag"])
     assert (await member.client.post(EXPENDITURES, json=asked["json"])).status_code == 403
