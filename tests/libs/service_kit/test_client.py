@@ -230,7 +230,11 @@ async def test_calls_of_a_busy_tenant_hold_up_no_other(peer):
     peer.script = [HANG] * 100
     async with ServiceClient("peer", peer.url, calls_at_once=4) as client, asyncio.TaskGroup() as group:
         flood = [group.create_task(of_tenant(UUID(int=1))) for _ in range(20)]
-        await eventually_async(peer.asked, 10)
+
+        async def is_full() -> bool:
+            return len(peer.requests) == 4 // 2
+
+        await eventually_async(is_full, 10)
         peer.script = []
         assert await asyncio.create_task(of_tenant(UUID(int=2))) == {}
         for call in flood:

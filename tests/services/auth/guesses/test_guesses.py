@@ -53,23 +53,29 @@ def later(superuser: asyncpg.Connection) -> Callable[[float], Awaitable[None]]:
     return pass_by
 
 
-async def test_after_ten_wrong_passwords_the_right_one_has_to_wait_as_well(make_user, log_in, later, superuser):
+async def test_after_ten_wrong_passwords_the_right_one_has_to_wait_as_well(
+    make_user, log_in, later, prolong, superuser
+):
     await make_user()
     for _ in range(FREE + 1):
         assert slug(await log_in(password=WRONG)) == REFUSED
+    await prolong()
     response = await log_in()
-    assert (slug(response), response.headers["retry-after"]) == (LOCKED, "2")
-    await later(2)
+    assert slug(response) == LOCKED
+    assert 2 <= int(response.headers["retry-after"]) <= 62
+    await later(62)
     assert (await log_in()).status_code == 200
     assert await superuser.fetchval("select count(*) from guesses where account <> ''") == 0
 
 
 @pytest.mark.parametrize("given", [{"email": "nobody@example.com"}, {"tenant": "no-such-tenant"}])
-async def test_who_does_not_exist_has_to_wait_in_the_same_way(make_user, log_in, given, monkeypatch):
+async def test_who_does_not_exist_has_to_wait_in_the_same_way(make_user, log_in, given, prolong, monkeypatch):
     async def answers(**given: Any) -> list[Any]:
-        answers = [await log_in(**given) for _ in range(FREE + 2)]
+        answers = [await log_in(**given) for _ in range(FREE + 1)]
+        await prolong()
+        answers.append(await log_in(**given))
         return [
-            ({**answer.json(), "trace_id": None}, answer.status_code, answer.headers.get("retry-after"))
+            ({**answer.json(), "trace_id": None}, answer.status_code, "retry-after" in answer.headers)
             for answer in answers
         ]
 
@@ -93,7 +99,7 @@ async def test_each_wrong_guess_makes_the_next_wait_twice_as_long_up_to_a_quarte
     log_in, superuser, failures, wait
 ):
     await log_in(password=WRONG)
-    await superuser.execute("update guesses set failures = $1 where account <> ''", float(failures))
+    await superuser.execute("update guesses set failures = $1, last_at = now() where account <> ''", float(failures))
     response = await log_in(password=WRONG)
     assert (response.status_code, response.headers.get("retry-after")) == (429 if wait else 401, wait)
 
@@ -111,9 +117,10 @@ async def test_an_attack_for_ever_is_forgotten_within_a_day(log_in, superuser, l
     )
 
 
-async def test_what_is_refused_counts_no_further(log_in, superuser):
+async def test_what_is_refused_counts_no_further(log_in, prolong, superuser):
     for _ in range(FREE + 1):
         await log_in(password=WRONG)
+    await prolong()
     before = await superuser.fetch("select * from guesses order by account")
     for _ in range(5):
         assert slug(await log_in(password=WRONG)) == LOCKED
@@ -123,7 +130,10 @@ async def test_what_is_refused_counts_no_further(log_in, superuser):
 async def test_guesses_at_once_are_no_more_tries(make_user, log_in):
     await make_user()
     answers = await asyncio.gather(*(log_in(password=WRONG) for _ in range(60)))
-    assert sorted(answer.status_code for answer in answers) == [401] * (FREE + 1) + [429] * (59 - FREE)
+    checked = [answer for answer in answers if answer.status_code == 401]
+    # A slow machine counts the last of them after the first wait, of two seconds.
+    assert len(checked) in (FREE + 1, FREE + 2)
+    assert {answer.status_code for answer in answers if answer not in checked} == {429}
 
 
 async def test_right_ones_at_once_are_all_let_in(make_user, log_in):
@@ -133,11 +143,12 @@ async def test_right_ones_at_once_are_all_let_in(make_user, log_in):
         assert [answer.status_code for answer in answers] == [200] * 8
 
 
-async def test_a_session_goes_on_while_its_account_waits(make_user, log_in, anonymous):
+async def test_a_session_goes_on_while_its_account_waits(make_user, log_in, prolong, anonymous):
     await make_user()
     token = (await log_in()).json()["refresh_token"]
     for _ in range(FREE + 1):
         await log_in(password=WRONG)
+    await prolong()
     assert slug(await log_in()) == LOCKED
     assert (await anonymous.post("/api/v1/auth/refresh", json={"refresh_token": token})).status_code == 200
 

@@ -67,10 +67,11 @@ async def test_a_changed_password_ends_every_session_and_begins_one(ada, log_in,
     assert events == [(UUID(ada["id"]), "owner")]
 
 
-async def test_the_current_password_is_needed_and_its_guesses_are_counted(ada, log_in, change):
+async def test_the_current_password_is_needed_and_its_guesses_are_counted(ada, log_in, change, prolong):
     tokens = await log_in()
     wrong = (403, "/problems/wrong-password")
     assert [slug(await change(tokens, "a wrong password")) for _ in range(11)] == [wrong] * 11
+    await prolong()
     assert slug(await change(tokens)) == (429, "/problems/too-many-guesses")
     assert slug(await log_in()) == (429, "/problems/too-many-guesses")
 
@@ -145,9 +146,10 @@ async def test_a_made_up_token_is_refused_and_counted(ada, tenant, use, superuse
     assert await superuser.fetchval("select failures from guesses where account = ''") == 1
 
 
-async def test_a_reset_ends_the_waiting_after_wrong_guesses(ada, log_in, client, use):
+async def test_a_reset_ends_the_waiting_after_wrong_guesses(ada, log_in, client, use, prolong):
     for _ in range(11):
         await log_in(password="a wrong password")
+    await prolong()
     assert (await log_in()).status_code == 429
     assert (await use((await reset(client, ada)).json()["token"])).status_code == 204
     assert (await log_in(password=NEXT)).status_code == 200
