@@ -158,11 +158,12 @@ async def identify(request: Request) -> Principal:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("An access token is needed.", headers={"WWW-Authenticate": "Bearer"})
-        known = request.scope[_CALLER] = await verify(token.strip(), request.state.keys)
+        known = await verify(token.strip(), request.state.keys)
         bind(tenant_id=str(known.tenant_id), user_id=str(known.id))
         TENANT.set(known.tenant_id)
         if known.tenant_id in request.state.stopped:
             raise TenantStopped()
+        request.scope[_CALLER] = known
     return known
 
 
