@@ -10,10 +10,12 @@ import asyncpg
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from starlette.requests import Request
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.service_kit.transactions import transaction
 from services.auth import cleaning, passwords
+from services.auth.guesses.callers import address_of
 from services.auth.service_accounts import service as service_accounts
 from tests.fixtures.waiting import eventually_async
 from tests.services.auth.conftest import PASSWORD
@@ -175,6 +177,20 @@ async def test_what_is_not_checked_is_no_guess(make_user, log_in, monkeypatch, s
             assert slug(await log_in()) == (429, "/problems/password-checks-busy")
     assert await superuser.fetchval("select max(failures) from guesses") == 0
     assert (await log_in()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("/run/a:b.sock", ""),
+    ],
+)
+async def test_an_address_counts_alike_however_it_is_written(host, counted):
+    assert address_of(Request({"type": "http", "client": (host, 1)})) == counted
 
 
 async def test_a_service_waits_at_the_address_of_the_guesses_until_it_is_given_another_secret(at, sessions):
