@@ -44,7 +44,7 @@ class Principal:
     token: str = field(repr=False)
     """The token itself, to call other services on the caller's behalf."""
     set_up_by: UUID | None = None
-    """Who created the account with its password, as far as auth knows."""
+    """Who created the account with its password, or was the last to reset it, as far as auth knows."""
 
 
 @dataclass(frozen=True, slots=True)

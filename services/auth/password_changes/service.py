@@ -68,6 +68,7 @@ async def issue_reset(session: AsyncSession, actor: Principal, user_id: UUID) ->
     refuse_outranked(power, user.permissions)
     token, expires_at = new_token(user.tenant_id), datetime.now(UTC) + VALID
     user.password_hash, user.has_bootstrap_password = passwords.NOBODYS_HASH, False
+    user.set_up_by = actor.id  # who gets the token can set the password
     await session.flush()
     await queries.store(session, user, token, expires_at)
     publish(session, UserPasswordReset(user_id=user.id))
