@@ -7,13 +7,13 @@ PLATFORM_TENANT_ID = UUID("00000000-0000-0000-0000-000000000001")
 
 TENANT_PERMISSIONS = {
     "users:read": "see users",
-    "users:write": "create users, change their roles, deactivate them",
+    "users:write": "create users, change their roles, deactivate them, reset their passwords",
     "roles:read": "see roles",
     "roles:write": "create and change roles",
     "personnel:read": "see departments and employees",
-    "personnel:write": "change departments, hire people",
+    "personnel:write": "change departments, hire, transfer and dismiss people",
     "budget:read": "see years, accounts, allocations, expenditures",
-    "budget:write": "open years and accounts, allocate money",
+    "budget:write": "open years and accounts, allocate and transfer money",
     "budget:request": "request an expenditure",
     "budget:approve": "approve or reject an expenditure",
     "tenant:export": "export everything that the services hold of the tenant",
@@ -23,6 +23,6 @@ TENANT_PERMISSIONS = {
 
 PLATFORM_PERMISSIONS = {
     "tenants:read": "see tenants and how far their provisioning is",
-    "tenants:write": "create tenants and their first administrator",
+    "tenants:write": "create tenants and their first administrator, suspend, close and export them, change plans",
     "events:deliver": "hand events to a service; for service accounts",
 }

@@ -44,7 +44,7 @@ class Principal:
     token: str = field(repr=False)
     """The token itself, to call other services on the caller's behalf."""
     set_up_by: UUID | None = None
-    """Who created the account with its password, as far as auth knows."""
+    """Who created the account with its password, or was the last to reset it, as far as auth knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +158,12 @@ async def identify(request: Request) -> Principal:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("An access token is needed.", headers={"WWW-Authenticate": "Bearer"})
-        known = request.scope[_CALLER] = await verify(token.strip(), request.state.keys)
+        known = await verify(token.strip(), request.state.keys)
         bind(tenant_id=str(known.tenant_id), user_id=str(known.id))
         TENANT.set(known.tenant_id)
         if known.tenant_id in request.state.stopped:
             raise TenantStopped()
+        request.scope[_CALLER] = known
     return known
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.observability import get_logger
 from libs.service_kit import availability, migrations
 from libs.service_kit.errors import ServiceError
+from libs.service_kit.shares import OWN_WORK, TENANT
 from libs.service_kit.transactions import Sessions
 
 log = get_logger(__name__)
@@ -25,6 +26,7 @@ async def run_background(
     """Run the work during the block, once the database is migrated. Work that returns or fails is started again."""
 
     async def begin() -> None:
+        TENANT.set(OWN_WORK)
         await _until_migrated(service, engine)
         async with asyncio.TaskGroup() as group:  # unlike `gather`, it waits for all tasks when it is cancelled
             for name, run in work.items():

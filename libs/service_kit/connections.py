@@ -18,6 +18,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from libs.service_kit.answers import OVERLOADED
 from libs.service_kit.availability import Failures
 
 PIECE = 16 * 1024  # of what has been read: as much is parsed between two looks at the limits
@@ -207,7 +208,8 @@ def limited_by(limits: Limits) -> type[LimitedProtocol]:
 
 
 def _answer(status: int, detail: str) -> bytes:
-    body = orjson.dumps({"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail})
+    kind, title = (OVERLOADED, "Overloaded") if status == 503 else ("about:blank", HTTPStatus(status).phrase)
+    body = orjson.dumps({"type": kind, "title": title, "status": status, "detail": detail})
     head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "content-type: application/problem+json"]
     head += [f"content-length: {len(body)}", "connection: close", *(["retry-after: 1"] if status == 503 else [])]
     return "\r\n".join([*head, "", ""]).encode() + body

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
 from libs.service_kit.auth import Authenticated
+from libs.service_kit.shares import SHED, shed
 
 MAX_ANONYMOUS_BODY_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
@@ -32,6 +33,9 @@ MAX_LARGE_BODIES_BYTES = 8 * 1024 * 1024
 """Of all bodies that the process holds at a time, without those that are small."""
 PAUSE_SECONDS = 10.0
 BODY_SECONDS = 60.0
+
+_QUEUE = "large bodies"
+SHED.labels(_QUEUE)
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _OPENING, _BRACKETS = b"[{", b"[]{}"
@@ -104,7 +108,7 @@ class _Body:
         if self._seen > SMALL_BODY_BYTES:
             _Large.held, self.counted = _Large.held + self._seen - self.counted, self._seen
             if _Large.held > MAX_LARGE_BODIES_BYTES:
-                raise HTTPException(503, "Too many large bodies are being read now.", {"Retry-After": "1"})
+                raise shed(_QUEUE)
         return message
 
 

@@ -119,7 +119,7 @@ class EventSettings(BaseModel):
     broker_user: Secret | None = None
     broker_password: Secret | None = None
     broker_url: Secret | None = Field(default=None, validate_default=True)
-    prefetch: int = Field(default=8, ge=1, le=200)
+    prefetch: int = Field(default=4, ge=1, le=200)
     batch_size: int = Field(default=100, ge=1, le=1000)
     max_attempts: int = Field(default=8, ge=1, le=1000)
     retry_seconds: float = Field(default=1.0, gt=0, le=3600)
@@ -170,9 +170,9 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _a_connection_for_each_event(self) -> Self:
-        prefetch, pool_size = self.events.prefetch, self.database.pool_size
-        if self.events.transport == "rabbitmq" and prefetch > pool_size:
-            raise ValueError(f"EVENTS__PREFETCH: {prefetch} is more than DATABASE__POOL_SIZE, which is {pool_size}")
+        prefetch, most = self.events.prefetch, max(1, self.database.pool_size // 2)
+        if self.events.transport == "rabbitmq" and prefetch > most:
+            raise ValueError(f"EVENTS__PREFETCH: {prefetch} is more than half of DATABASE__POOL_SIZE, which is {most}")
         return self
 
     @cached_property

@@ -19,7 +19,9 @@ from prometheus_client import Counter
 from libs.service_kit.errors import Unavailable
 
 TENANT: ContextVar[UUID | None] = ContextVar("tenant", default=None)
-"""The tenant of the request that the current task serves; all work that is nobody's is one tenant more."""
+"""The tenant of the request that the current task serves; all requests that are nobody's are one tenant more."""
+OWN_WORK = UUID(int=0)
+"""In place of a tenant for what the process does by itself, which no flood of requests may hold up."""
 WEIGHT = 0.1
 """Of the newest in the average of how long a place is held."""
 SHED = Counter(

@@ -12,6 +12,6 @@ async def clean(sessions: Sessions) -> None:
     """Clean until cancelled."""
     while True:
         async with transaction(sessions) as session:
-            await guesses.remove_forgotten(session)
             await keys.retire(session)
+        await guesses.remove_forgotten(sessions)
         await asyncio.sleep(PAUSE_SECONDS)

@@ -12,6 +12,7 @@ from libs.observability import get_logger
 from libs.service_kit import availability
 from libs.service_kit.errors import ServiceError
 from libs.service_kit.events.inbox import Handlers, consume
+from libs.service_kit.shares import OWN_WORK, TENANT
 from libs.service_kit.transactions import Sessions
 
 log = get_logger(__name__)
@@ -60,6 +61,7 @@ class Consumer:
         task.add_done_callback(self._running.discard)
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
+        TENANT.set(OWN_WORK)  # the connection may have been opened by whoever
         try:
             envelope = CloudEvent.model_validate_json(message.body)
         except ValidationError:

@@ -9,8 +9,9 @@ import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
-from sqlalchemy import delete, text
+from sqlalchemy import CursorResult, delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.observability import get_logger
@@ -22,6 +23,8 @@ from services.auth.metrics import GUESSES_REFUSED
 log = get_logger(__name__)
 
 LONGEST_WAIT_SECONDS = 900
+ROWS = 1000
+"""The most rows that one transaction removes."""
 MOST_OVER = 10
 """How far above the free ones the count can rise, so that it falls again within a day of the end of an attack."""
 
@@ -48,7 +51,8 @@ where account = :account and address = :address""")  # noqa: S608
 _TAKE_BACK = text("""update guesses set failures = greatest(failures - 1, 0)
 where account = :account and address = :address""")
 _FORGET = text("delete from guesses where account = :account and address = :address")
-_REMOVE_OLD = text("delete from guesses where last_at < now() - interval '1 day'")
+_REMOVE_OLD = text("""delete from guesses where ctid in
+(select ctid from guesses where last_at < now() - interval '1 day' limit :rows)""")
 
 
 def at_user(tenant_code: str, email: str) -> Limit:
@@ -95,9 +99,13 @@ async def forget(session: AsyncSession, at: Limit) -> None:
     await session.execute(delete(Guess).where(Guess.account == at.account))
 
 
-async def remove_forgotten(session: AsyncSession) -> None:
+async def remove_forgotten(sessions: Sessions) -> None:
     """Remove what has been forgotten altogether."""
-    await session.execute(_REMOVE_OLD)
+    while True:
+        async with transaction(sessions) as session:
+            removed = await session.execute(_REMOVE_OLD, {"rows": ROWS})
+        if cast("CursorResult[Any]", removed).rowcount < ROWS:
+            return
 
 
 async def _count(session: AsyncSession, limit: Limit) -> None:

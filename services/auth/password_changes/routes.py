@@ -10,6 +10,7 @@ from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.guesses.callers import Address
 from services.auth.guesses.errors import TooManyGuesses
+from services.auth.logins.errors import TenantNotActive
 from services.auth.logins.routes import answer
 from services.auth.logins.schemas import TokensOut
 from services.auth.password_changes import service
@@ -44,7 +45,7 @@ async def create_reset(wanted: ResetCreate, actor: Writer, session: DatabaseSess
     return await service.issue_reset(session, actor, wanted.user_id)
 
 
-@router.post("/resets/use", status_code=204, responses=problems(InvalidResetToken, *CHECKS))
+@router.post("/resets/use", status_code=204, responses=problems(InvalidResetToken, TenantNotActive, *CHECKS))
 async def use_reset(given: ResetUse, sessions: OwnTransactions, address: Address) -> None:
     """Set one's password with a one-time token. Log in with it afterwards."""
     await service.use_reset(sessions, given, address)

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import UserPasswordChanged, UserPasswordReset
 from libs.observability import bind
+from libs.service_kit import standing
 from libs.service_kit.auth import Principal
 from libs.service_kit.errors import Forbidden
 from libs.service_kit.events.outbox import publish
@@ -15,6 +16,7 @@ from services.auth import passwords
 from services.auth.directory import queries as directory
 from services.auth.guesses.service import Limit, at_user, forget, guess
 from services.auth.logins import service as logins
+from services.auth.logins.errors import TenantNotActive
 from services.auth.logins.service import Tokens
 from services.auth.password_changes import queries
 from services.auth.password_changes.errors import InvalidResetToken, OwnPassword, WrongPassword
@@ -66,6 +68,7 @@ async def issue_reset(session: AsyncSession, actor: Principal, user_id: UUID) ->
     refuse_outranked(power, user.permissions)
     token, expires_at = new_token(user.tenant_id), datetime.now(UTC) + VALID
     user.password_hash, user.has_bootstrap_password = passwords.NOBODYS_HASH, False
+    user.set_up_by = actor.id  # who gets the token can set the password
     await session.flush()
     await queries.store(session, user, token, expires_at)
     publish(session, UserPasswordReset(user_id=user.id))
@@ -74,13 +77,18 @@ async def issue_reset(session: AsyncSession, actor: Principal, user_id: UUID) ->
 
 
 async def use_reset(sessions: Sessions, given: ResetUse, address: str) -> None:
-    """Set the password of the user whom the token is for. Raises `InvalidResetToken`, and as `change` does."""
+    """Set the password of the user whom the token is for.
+
+    Raises `InvalidResetToken`, `TenantNotActive`, and as `change` does.
+    """
     token = given.token.get_secret_value()
     tenant_id = tenant_of(token)
     async with guess(sessions, address), transaction(sessions, tenant_id) as session:
         user = await queries.owner(session, tenant_id, token) if tenant_id else None
         if user is None:
             raise InvalidResetToken()
+        if await standing.is_stopped(session, user.tenant_id):  # the token is not used up, and works again afterwards
+            raise TenantNotActive()
     new_hash = await users.hash_new_password(
         sessions, user.tenant_id, user.email, given.new_password.get_secret_value()
     )

@@ -13,9 +13,10 @@ async def test_what_is_old_is_removed_and_what_waits_is_kept(
     destination,
     monkeypatch,
 ):
-    monkeypatch.setattr(cleaning, "ROWS", 1)  # so more is old than one transaction removes
+    monkeypatch.setattr(cleaning, "PAGES", 1)
+    monkeypatch.setattr(cleaning, "OLD", {"no_such_table": "true", **cleaning.OLD})  # one that fails keeps no other
     old, new = "now() - interval '31 days'", "now()"
-    for at in (old, old, new):
+    for at in (*[old] * 150, new):  # more than fits into a page of any table
         await superuser.execute(
             "insert into outbox (event_id, destination, tenant_id, envelope, carrier, created_at, published_at)"
             f" values (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, {at}), (uuidv7(), $1, $2, '{{}}', '{{}}', {old}, null)",
@@ -32,7 +33,7 @@ async def test_what_is_old_is_removed_and_what_waits_is_kept(
         assert not task.done()
         tables = ("outbox", "inbox", "idempotency_keys")
         left = [await superuser.fetchval(f"select count(*) from {t} where tenant_id = $1", tenant_id) for t in tables]
-        return left == [4, 1, 1]
+        return left == [152, 1, 1]
 
     await eventually_async(is_clean, 5, "old rows are left")
     task.cancel()

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from starlette.types import Receive, Scope, Send
 
 from libs.service_kit import connections
+from libs.service_kit.answers import OVERLOADED
 from libs.service_kit.availability import Failures
 from libs.service_kit.connections import REASONS, Limits, limited_by
 from tests.fixtures.app import serving
@@ -111,6 +112,7 @@ async def refused(stream: Stream, status: int) -> dict[str, str]:
     found, headers, document = await answer_of(reader)
     assert (found, document["status"], headers["connection"]) == (status, status, "close")
     assert headers["content-type"] == "application/problem+json"
+    assert document["type"] == (OVERLOADED if status == 503 else "about:blank")
     assert await reader.read() == b""
     return headers
 

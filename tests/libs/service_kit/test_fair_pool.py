@@ -11,12 +11,14 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from stack import postgres
 
+from libs.service_kit.background import run_background
 from libs.service_kit.database import create_engine
 from libs.service_kit.settings import DatabaseSettings
 from libs.service_kit.shares import TENANT, Overloaded
+from libs.service_kit.transactions import Sessions
 from tests.fixtures.waiting import eventually_async
 from tests.libs.service_kit.sockets import Door
 
@@ -60,6 +62,22 @@ async def test_half_of_the_connections_are_for_others(engine):
             TENANT.set(UUID(int=number))
             assert len(await take_all(engine, stack)) == SIZE // 2
     assert REGISTRY.get_sample_value("db_pool_timeouts_total", {"pool": "probe"}) == before + 2
+
+
+async def test_requests_of_nobody_leave_connections_for_the_work_of_the_process(engine):
+    done = asyncio.Event()
+
+    async def work(sessions: Sessions) -> None:
+        async with sessions.begin() as session:
+            await session.execute(text("select 1"))
+        done.set()
+        await asyncio.Event().wait()
+
+    sessions = async_sessionmaker(engine)
+    async with AsyncExitStack() as stack:
+        await take_all(engine, stack)
+        async with run_background("probe", engine, sessions, {"work": work}), asyncio.timeout(10):
+            await done.wait()
 
 
 async def test_no_place_is_lost_with_a_connection_that_cannot_be_had_or_breaks(engine, door, superuser):

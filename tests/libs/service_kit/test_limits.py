@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.service_kit import limits
+from libs.service_kit import answers, limits
 from libs.service_kit.events.http import PATH as EVENTS
 from libs.service_kit.limits import MAX_BODY_BYTES, MAX_DEPTH
 
@@ -89,6 +89,7 @@ async def test_large_bodies_share_the_memory_that_there_is_for_them(client, monk
     assert answer.status_code == 201  # a small one
     answer = await client.post(NOTES, content=b" " * 150_000, headers=JSON)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["type"] == answers.OVERLOADED
     release.set()
     assert (await first).status_code == 409  # the small one has taken its code
     assert limits._Large.held == 0

@@ -74,14 +74,14 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(environment, capsys, 
     assert SECRET not in line
 
 
-def test_a_service_prefetches_no_more_events_than_it_has_connections(environment, capsys):
+def test_a_service_prefetches_no_more_events_than_get_a_connection(environment, capsys):
     by_broker = {"EVENTS__TRANSPORT": "rabbitmq", "EVENTS__BROKER_URL": "amqp://h/"}
-    environment(**by_broker, DATABASE__POOL_SIZE="3", EVENTS__PREFETCH="3")
+    environment(**by_broker, DATABASE__POOL_SIZE="6", EVENTS__PREFETCH="3")
     assert load(Settings).events.prefetch == 3
-    environment(**by_broker, DATABASE__POOL_SIZE="2", EVENTS__PREFETCH="3")
+    environment(**by_broker, DATABASE__POOL_SIZE="5", EVENTS__PREFETCH="3")
     with pytest.raises(SystemExit):
         load(Settings)
-    said = "probe-service cannot start: EVENTS__PREFETCH: 3 is more than DATABASE__POOL_SIZE, which is 2\n"
+    said = "probe-service cannot start: EVENTS__PREFETCH: 3 is more than half of DATABASE__POOL_SIZE, which is 2\n"
     assert capsys.readouterr().err == said
 
 

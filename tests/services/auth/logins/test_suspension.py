@@ -51,6 +51,17 @@ async def test_a_refresh_is_refused_and_its_token_works_again_afterwards(make_us
     assert await post(anonymous, "refresh", token) == (200, "")
 
 
+async def test_no_password_is_set_by_a_reset_whose_token_works_again_afterwards(make_user, client, anonymous, suspend):
+    user = await make_user()
+    token = (await client.post("/api/v1/passwords/resets", json={"user_id": user["id"]})).json()["token"]
+    wanted = {"token": token, "new_password": "seven purple otters"}
+    await suspend()
+    refused = await anonymous.post("/api/v1/passwords/resets/use", json=wanted)
+    assert (refused.status_code, refused.json()["type"]) == NOT_ACTIVE
+    await suspend(False)
+    assert (await anonymous.post("/api/v1/passwords/resets/use", json=wanted)).status_code == 204
+
+
 async def test_who_is_logged_in_can_still_log_out(make_user, log_in, anonymous, suspend):
     await make_user()
     token = (await log_in()).json()["refresh_token"]
