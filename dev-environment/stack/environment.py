@@ -34,11 +34,9 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
         return common | _login(settings) | {"METRICS_PORT": port, "PROBE_SECONDS": settings.values["PROBE_SECONDS"]}
     return common | {
         "PORT": port,
-        "DATABASE__URL": database_url(service.short, settings, role="app"),
+        "DATABASE__URL": f"postgresql://{service.short}_app@127.0.0.1:{settings.port('POSTGRES_PORT')}/{service.short}",
         "DATABASE__PASSWORD": settings.values["POSTGRES_PASSWORD"],
         "EVENTS__TRANSPORT": "http",
-        # Without it glibc keeps the memory of a password check, 19 MB for each thread, until the process ends.
-        "MALLOC_MMAP_THRESHOLD_": "1048576",
         "EVENTS__CLIENT_SECRET": account_secret(settings.values["BOOTSTRAP__SERVICE_SECRET"], service.name),
     }
 
