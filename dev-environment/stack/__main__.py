@@ -105,13 +105,13 @@ def up(settings: Settings, given: argparse.Namespace) -> int:
     If nobody has chosen Docker mode, and its images cannot be pulled, the stack starts without Docker.
     """
     chosen, chosen_parts = _choice(settings, given)
-    is_settled = mode.is_settled(settings, given.mode) or bool(chosen_parts)
-    last = mode.remembered(settings)
-    if last != chosen and BACKENDS[last].is_running(settings):
-        raise StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
-    if chosen == "docker":
-        docker.check(settings, chosen_parts)
     with alone(settings, "up"):
+        is_settled = mode.is_settled(settings, given.mode) or bool(chosen_parts)
+        last = mode.remembered(settings)
+        if last != chosen and BACKENDS[last].is_running(settings):
+            raise StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
+        if chosen == "docker":
+            docker.check(settings, chosen_parts)
         mode.remember(settings, chosen, chosen_parts)
         try:
             BACKENDS[chosen].up(settings)
