@@ -1,6 +1,8 @@
 """A run makes every fault that can be made of every part that runs, or those that are asked for."""
 
 import itertools
+import os
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -8,7 +10,7 @@ import pytest
 import yaml
 from stack.services import SERVICES
 
-from tests.chaos.faults import DOCKER, LOCAL, Fault, broken
+from tests.chaos.faults import DOCKER, ENDS, LOCAL, Fault, broken
 from tests.chaos.parts import FAULTS, LOGS, PARTS, SHORT, TAKE_AWAY, plan
 from tests.configs.dashboards import DEV, RULES
 
@@ -88,3 +90,18 @@ def test_what_was_broken_is_brought_back_whatever_happens(when):
         assert state.is_set()
         raise Interrupted
     assert not state.is_set()
+
+
+def test_no_signal_interrupts_what_brings_a_part_back():
+    handlers = [signal.getsignal(each) for each in ENDS]
+    state = threading.Event()
+
+    def undo(*_: object) -> None:
+        for each in ENDS:
+            os.kill(os.getpid(), each)
+        state.set()
+
+    with broken(SimpleNamespace(), {"stop": Fault(lambda *_: None, undo)}, "jaeger", "stop"):
+        pass
+    assert state.is_set()
+    assert [signal.getsignal(each) for each in ENDS] == handlers
