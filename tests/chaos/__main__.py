@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--short", action="store_true", help="one fault of each part, no alert: about three minutes")
+    options.add_argument("--short", action="store_true", help="one fault of each part, no alert: about four minutes")
     names = [*(each.name for each in parts.PARTS), *parts.FAULTS, parts.TAKE_AWAY]
     options.add_argument(
         "--only", nargs="+", default=[], choices=names, metavar="NAME",

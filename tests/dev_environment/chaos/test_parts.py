@@ -70,6 +70,19 @@ def test_only_the_named_parts_and_faults_are_made(only, expected):
     assert named(plan(EVERYTHING, DOCKER, only, is_short=False)) == expected
 
 
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        (["jaeger", "kill"], [("jaeger", "kill")]),
+        (["jaeger", "kill", "pause"], [("jaeger", "pause")]),
+        (["jaeger"], [("jaeger", SHORT["jaeger"])]),
+        (["jaeger", TAKE_AWAY], []),
+    ],
+)
+def test_a_short_run_makes_one_of_the_named_faults_of_each_part(only, expected):
+    assert named(plan(EVERYTHING, DOCKER, only, is_short=True)) == expected
+
+
 class Interrupted(BaseException):
     """As KeyboardInterrupt, which would end the tests."""
 
