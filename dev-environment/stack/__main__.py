@@ -39,8 +39,7 @@ BACKENDS: dict[str, Backend] = {"local": local, "docker": docker}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code. An error is a message for a person, never a traceback."""
     given = parser().parse_args(arguments)
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        del os.environ[name]  # drivers read these by themselves, and they are about other servers
+    environment.forget_other_servers()
     try:
         return given.run(read(), given)
     except (StackError, PostgresError) as error:

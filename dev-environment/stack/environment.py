@@ -86,6 +86,12 @@ def from_shell(outer: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: value for name, value in given.items() if not NOT_FROM_SHELL.fullmatch(name)}
 
 
+def forget_other_servers() -> None:
+    """Take what drivers of PostgreSQL read by themselves out of this process's environment: it is about other servers."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+
+
 def _login(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in settings.values.items() if name.startswith("BOOTSTRAP__ADMIN")}
 

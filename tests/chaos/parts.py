@@ -62,7 +62,7 @@ def _broker_answers(settings: Settings) -> bool:
 
 def _is_ok(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=ANSWER_SECONDS).status_code == 200
+        return httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
