@@ -68,7 +68,10 @@ async def measure(process: Process, token: str, given: argparse.Namespace) -> li
         found.append(await watch(process, token, kind, given.seconds))
         if process.process.poll() is not None:
             raise BenchError(f"The service has died of {kind}.")
-        found[-1].goodput = found[-1].answered / found[-1].asked / (found[0].answered / found[0].asked)
+        shares = [each.answered / max(each.asked, 1) for each in (found[0], found[-1])]
+        if not shares[0]:
+            raise BenchError("The service answers the legitimate client nothing in time, even alone.")
+        found[-1].goodput = shares[1] / shares[0]
     return found
 
 
@@ -78,11 +81,20 @@ async def watch(process: Process, token: str, kind: str, seconds: float) -> Watc
     target.forget_peak(process)
     abuse = await _start(kind, process.port, token, seconds) if kind != ALONE else None
     end = asyncio.get_running_loop().time() + seconds
-    async with asyncio.TaskGroup() as asking:
-        asking.create_task(_ask_health(process.port, seen, end))
-        asking.create_task(_ask_as_client(process.port, token, seen, end))
-    if abuse:
-        seen.connections = int((await abuse.communicate())[0] or 0)
+    try:
+        async with asyncio.TaskGroup() as asking:
+            asking.create_task(_ask_health(process.port, seen, end))
+            asking.create_task(_ask_as_client(process.port, token, seen, end))
+        if abuse:
+            seen.connections = int((await abuse.communicate())[0] or 0)
+    except ExceptionGroup as group:
+        if found := group.subgroup(BenchError):
+            raise found.exceptions[0] from None
+        raise
+    finally:
+        if abuse and abuse.returncode is None:
+            abuse.kill()
+            await abuse.wait()
     seen.peak_mib, seen.after_mib = target.peak_mib(process), process.rss_mib()
     return seen
 

@@ -39,8 +39,7 @@ BACKENDS: dict[str, Backend] = {"local": local, "docker": docker}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code. An error is a message for a person, never a traceback."""
     given = parser().parse_args(arguments)
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        del os.environ[name]  # drivers read these by themselves, and they are about other servers
+    environment.forget_other_servers()
     try:
         return given.run(read(), given)
     except (StackError, PostgresError) as error:
@@ -105,13 +104,13 @@ def up(settings: Settings, given: argparse.Namespace) -> int:
     If nobody has chosen Docker mode, and its images cannot be pulled, the stack starts without Docker.
     """
     chosen, chosen_parts = _choice(settings, given)
-    is_settled = mode.is_settled(settings, given.mode) or bool(chosen_parts)
-    last = mode.remembered(settings)
-    if last != chosen and BACKENDS[last].is_running(settings):
-        raise StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
-    if chosen == "docker":
-        docker.check(settings, chosen_parts)
     with alone(settings, "up"):
+        is_settled = mode.is_settled(settings, given.mode) or bool(chosen_parts)
+        last = mode.remembered(settings)
+        if last != chosen and BACKENDS[last].is_running(settings):
+            raise StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
+        if chosen == "docker":
+            docker.check(settings, chosen_parts)
         mode.remember(settings, chosen, chosen_parts)
         try:
             BACKENDS[chosen].up(settings)

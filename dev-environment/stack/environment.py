@@ -34,11 +34,9 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
         return common | _login(settings) | {"METRICS_PORT": port, "PROBE_SECONDS": settings.values["PROBE_SECONDS"]}
     return common | {
         "PORT": port,
-        "DATABASE__URL": database_url(service.short, settings, role="app"),
+        "DATABASE__URL": f"postgresql://{service.short}_app@127.0.0.1:{settings.port('POSTGRES_PORT')}/{service.short}",
         "DATABASE__PASSWORD": settings.values["POSTGRES_PASSWORD"],
         "EVENTS__TRANSPORT": "http",
-        # Without it glibc keeps the memory of a password check, 19 MB for each thread, until the process ends.
-        "MALLOC_MMAP_THRESHOLD_": "1048576",
         "EVENTS__CLIENT_SECRET": account_secret(settings.values["BOOTSTRAP__SERVICE_SECRET"], service.name),
     }
 
@@ -86,6 +84,12 @@ def from_shell(outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """The caller's environment without what is meant for other servers."""
     given = os.environ if outer is None else outer
     return {name: value for name, value in given.items() if not NOT_FROM_SHELL.fullmatch(name)}
+
+
+def forget_other_servers() -> None:
+    """Take what drivers of PostgreSQL read by themselves out of this process's environment: it is about other servers."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def _login(settings: Settings) -> dict[str, str]:

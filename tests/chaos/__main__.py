@@ -45,6 +45,7 @@ MOST_SURPRISES = 20
 def main() -> int:
     """Run and print; returns the exit code."""
     given = parser().parse_args()
+    environment.forget_other_servers()
     for each in faults.ENDS:
         signal.signal(each, _interrupt)
     try:
@@ -53,8 +54,8 @@ def main() -> int:
     except (StackError, Unreachable, UnexpectedAnswer, StepFailed) as error:
         say(f"\n{error}")
         return 1
-    except KeyboardInterrupt:
-        say("\nInterrupted; what was broken has been brought back.")
+    except KeyboardInterrupt as interrupt:
+        say(f"\nInterrupted; {interrupt if interrupt.args else 'what was broken has been brought back'}.")
         return 130
     if given.json:
         rows = [dataclasses.asdict(each) for each in made.rows]
@@ -70,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--short", action="store_true", help="one fault of each part, no alert: about three minutes")
+    options.add_argument("--short", action="store_true", help="one fault of each part, no alert: about four minutes")
     names = [*(each.name for each in parts.PARTS), *parts.FAULTS, parts.TAKE_AWAY]
     options.add_argument(
         "--only", nargs="+", default=[], choices=names, metavar="NAME",
@@ -130,7 +131,7 @@ class Run:
 
     def _one(self, part: Part, row: Row) -> None:
         self.watch.look()
-        started, logged = dict(self.watch.started), log_bytes(self.settings, self.mode)
+        started, logged = dict(self.watch.started), self._log_bytes(row)
         alert = (part.alert, part.about or part.name)
         waits = row.fault in part.alert_faults and self.mode == "docker"
         fires_before = waits and wait(SCRAPED_SECONDS, lambda: alert not in self.watch.firing) is None
@@ -141,6 +142,8 @@ class Run:
                 if waits:
                     row.alert = f"{part.alert} fired before" if fires_before else self._alert(part, alert, row)
         except StackError as error:
+            if was_interrupted(error):
+                raise KeyboardInterrupt(str(error)) from error
             row.problems.append(str(error))
         row.returned = time.time()
         if wait(BACK_WITHIN_SECONDS, lambda: part.answers(self.settings)) is None:
@@ -157,7 +160,16 @@ class Run:
         for each in started.keys() - ended:
             if abs(self.watch.started[each] - started[each]) > CLOCK_SECONDS:
                 row.problems.append(f"{each} has restarted")
-        row.log_bytes = log_bytes(self.settings, self.mode) - logged
+        logged_then = self._log_bytes(row)
+        if logged is not None and logged_then is not None:
+            row.log_bytes = logged_then - logged
+
+    def _log_bytes(self, row: Row) -> int | None:
+        try:
+            return log_bytes(self.settings, self.mode)
+        except (StackError, OSError) as error:
+            row.problems.append(f"the log files cannot be measured: {error}")
+            return None
 
     def _alert(self, part: Part, alert: Alert, row: Row) -> str:
         if absent := {"prometheus", part.watcher} - self.running:
@@ -202,10 +214,19 @@ class Run:
         large = {name: size for name, size in self.watch.most_memory.items() if size > MOST_MEMORY_BYTES}
         return [
             *(each for row in self.rows for each in row.broken()),
+            *(f"lost: {each}" for each in judged.lost.values()),
+            *(f"doubled: {each}" for each in judged.doubled.values()),
             *judged.money,
             *(f"{name} has used {size / 2**20:.0f} MiB" for name, size in large.items()),
             *dict.fromkeys(self.load.surprises[:MOST_SURPRISES]),
         ]
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether this error came while Ctrl-C was being answered."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _interrupt(*_: object) -> NoReturn:

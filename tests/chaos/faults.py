@@ -23,6 +23,8 @@ BACK_WITHIN_SECONDS = 15.0
 """In this time Docker or supervisord must have started again what was killed."""
 FREEZE_TRIES = 5
 """The kernel may not freeze many busy threads at once, and Docker gives up after two seconds."""
+FROZEN_WITHIN_SECONDS = 4.0
+"""The engine may still be freezing after its client was interrupted."""
 LOG_FOLDERS = [each.name for each in SERVICES]
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,17 +38,18 @@ class Fault(NamedTuple):
 
 @contextlib.contextmanager
 def broken(settings: Settings, faults: Mapping[str, Fault], part: str, fault: str) -> Generator[None]:
-    """Break a part; bring it back afterwards, which no signal interrupts."""
+    """Break a part; bring it back afterwards, which no signal interrupts, nor the commands that do it."""
     chosen = faults[fault]
     try:
         chosen.do(settings, part)
         yield
     finally:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+        before = {each: signal.signal(each, signal.SIG_IGN) for each in ENDS}
         try:
             chosen.undo(settings, part)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
 
 def _docker(*arguments: str) -> str:
@@ -96,8 +99,28 @@ def _pause_container(settings: Settings, part: str) -> None:
 
 
 def _unpause_container(settings: Settings, part: str) -> None:
-    if _state(part, "Paused") == "true":
-        _docker("unpause", _container(part))
+    deadline = time.monotonic() + FROZEN_WITHIN_SECONDS
+    while True:
+        is_last = time.monotonic() > deadline
+        try:
+            if _state(part, "Paused") == "true":
+                _docker("unpause", _container(part))
+                return
+        except StackError:
+            if is_last:
+                raise
+        if is_last:
+            return
+        time.sleep(0.1)
+
+
+def _stop_container(settings: Settings, part: str) -> None:
+    _docker("stop", _container(part))
+
+
+def _start_container(settings: Settings, part: str) -> None:
+    _stop_container(settings, part)  # the engine goes on with a stop whose client was interrupted: wait for it
+    _docker("start", _container(part))
 
 
 def _networks(part: str) -> list[str]:
@@ -131,9 +154,7 @@ NOTHING = Fault(lambda *_: None, lambda *_: None)
 DOCKER = {
     NONE: NOTHING,
     "kill": Fault(_kill_container, _container_is_back),
-    "stop": Fault(
-        lambda _, part: _docker("stop", _container(part)), lambda _, part: _docker("start", _container(part))
-    ),
+    "stop": Fault(_stop_container, _start_container),
     "pause": Fault(_pause_container, _unpause_container),
     "cut-off": Fault(_cut_off, _connect),
     TAKE_AWAY: Fault(_take_logs_away, _give_logs_back),

@@ -62,7 +62,7 @@ def _broker_answers(settings: Settings) -> bool:
 
 def _is_ok(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=ANSWER_SECONDS).status_code == 200
+        return httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -129,7 +129,10 @@ SHORT = {
 def plan(
     running: Collection[str], faults: Collection[str], only: Collection[str], *, is_short: bool
 ) -> list[tuple[Part, str]]:
-    """The faults to make, in order: of the parts that run, and that `only` names, if it names any; so of faults."""
+    """The faults to make, in order: of the parts that run, and that `only` names, if it names any; so of faults.
+
+    A short run takes one of them for each part.
+    """
     some_parts = {part.name for part in PARTS} & {*only}
     some_faults = {*only} - some_parts
     found: list[tuple[Part, str]] = []
@@ -137,7 +140,8 @@ def plan(
         if part.name not in {*running, LOGS} or (some_parts and part.name not in some_parts):
             continue
         possible = [each for each in faults if (each == TAKE_AWAY) == (part.name == LOGS) and each != NONE]
-        if is_short:  # another one takes its place where there is none like it, as in local mode
+        possible = [each for each in possible if not some_faults or each in some_faults]
+        if is_short and possible:  # another one takes its place where there is none like it, as in local mode
             possible = [SHORT[part.name] if SHORT[part.name] in possible else possible[0]]
-        found += [(part, fault) for fault in possible if not some_faults or fault in some_faults]
+        found += [(part, fault) for fault in possible]
     return found if running else []

@@ -56,21 +56,23 @@ class Watch:
         """Read what each service that answers says of its process."""
         for name, url in self._urls.items():
             try:
-                page = httpx.get(url, timeout=ANSWER_SECONDS).text
-            except httpx.TransportError:
+                page = httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False).raise_for_status().text
+                values = {
+                    family.name: family.samples[0].value
+                    for family in text_string_to_metric_families(page)
+                    if family.samples
+                }
+                started, memory = values["process_start_time_seconds"], values["process_resident_memory_bytes"]
+            except (httpx.HTTPError, ValueError, LookupError):  # a page of a part that is broken just now
                 continue
-            values = {
-                family.name: family.samples[0].value
-                for family in text_string_to_metric_families(page)
-                if family.samples
-            }
-            self.started[name] = values["process_start_time_seconds"]
-            self.most_memory[name] = max(self.most_memory.get(name, 0), values["process_resident_memory_bytes"])
+            self.started[name] = started
+            self.most_memory[name] = max(self.most_memory.get(name, 0), memory)
 
     def _ask_prometheus(self) -> None:
         try:
-            alerts: list[dict[str, Any]] = httpx.get(self._alerts, timeout=ANSWER_SECONDS).json()["data"]["alerts"]
-        except (httpx.TransportError, ValueError):
+            answer = httpx.get(self._alerts, timeout=ANSWER_SECONDS, trust_env=False).raise_for_status()
+            alerts: list[dict[str, Any]] = answer.json()["data"]["alerts"]
+        except (httpx.HTTPError, ValueError, LookupError, TypeError):
             return
         firing = {
             (each["labels"]["alertname"], each["labels"].get("service", ""))

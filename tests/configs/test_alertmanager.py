@@ -40,6 +40,23 @@ def fit(matchers: list[str], labels: dict[str, str]) -> bool:
     )
 
 
+def inhibits(source: dict[str, str], target: dict[str, str]) -> bool:
+    return any(
+        fit(rule["source_matchers"], source)
+        and fit(rule["target_matchers"], target)
+        and all(source.get(label) == target.get(label) for label in rule.get("equal", []))
+        for rule in PARSED["inhibit_rules"]
+    )
+
+
+@pytest.mark.parametrize("alert", ["DatabasePoolExhausted", "RequestsShed", "HighLatency", "OutboxAgeing"])
+def test_what_every_service_suffers_without_the_database_is_not_sent_too(alert):
+    assert alert in ALERTS
+    assert inhibits(
+        {"alertname": "PostgresDown", "service": "postgres"}, {"alertname": alert, "service": "auth-service"}
+    )
+
+
 @pytest.mark.parametrize(
     ("worse", "of", "service", "is_silenced"),
     [
@@ -54,12 +71,7 @@ def fit(matchers: list[str], labels: dict[str, str]) -> bool:
 )
 def test_what_a_worse_alert_explains_of_the_probe_is_not_sent_too(worse, of, service, is_silenced):
     source, target = {"alertname": worse, "service": of}, {"alertname": "ProbeFails", "service": service}
-    assert is_silenced == any(
-        fit(rule["source_matchers"], source)
-        and fit(rule["target_matchers"], target)
-        and all(source.get(label) == target.get(label) for label in rule.get("equal", []))
-        for rule in PARSED["inhibit_rules"]
-    )
+    assert is_silenced == inhibits(source, target)
 
 
 def test_what_is_critical_is_sent_sooner_and_more_often_than_a_warning():

@@ -1,6 +1,7 @@
 """A command that is killed at any stage leaves nothing that the next one cannot continue from, and two take turns."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
@@ -41,7 +42,8 @@ def kill_when(environment: dict[str, str], action: str, is_seen: Callable[[], ob
     children = psutil.Process(begun.pid).children(recursive=True) if whole else []
     begun.kill()
     for each in children:
-        each.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
     begun.communicate()
 
 
@@ -57,7 +59,7 @@ def is_migrating(stack: Settings) -> bool:
 
     try:
         return asyncio.run(ask())
-    except (OSError, asyncpg.PostgresError):
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
 
 

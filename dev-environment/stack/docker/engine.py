@@ -44,17 +44,17 @@ def why_unavailable() -> str:
 
 def compose(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
     """Run docker compose on the terminal; `EngineError` if it fails."""
-    command = _command(*arguments)
-    if subprocess.run(command, cwd=ROOT, env=os.environ | dict(environment or {}), check=False).returncode:
+    call = command(*arguments)
+    if subprocess.run(call, cwd=ROOT, env=os.environ | dict(environment or {}), check=False).returncode:
         raise EngineError(
-            f"`{' '.join(command)}` failed (see above). `make logs SERVICE=<container>` shows the output of a "
+            f"`{' '.join(call)}` failed (see above). `make logs SERVICE=<container>` shows the output of a "
             "container, `make doctor` what may be wrong with this machine."
         )
 
 
 def answer(*arguments: str) -> str:
     """What docker compose prints; `EngineError` with its own message if it fails."""
-    done = _output(*_command(*arguments))
+    done = _output(*command(*arguments))
     if done.returncode:
         raise EngineError(done.stderr.strip())
     return done.stdout
@@ -73,7 +73,7 @@ def _project() -> dict[str, Any]:
 def lines(*arguments: str) -> Iterator[str]:
     """What docker compose prints, line by line, for as long as it runs."""
     with subprocess.Popen(
-        _command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace"
+        command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace"
     ) as process:
         try:
             assert process.stdout is not None
@@ -97,10 +97,13 @@ def containers() -> list[dict[str, Any]]:
 
 
 def other_checkouts() -> list[str]:
-    """The other folders from which containers of this project were started, as compose's labels have them."""
+    """The other folders from which containers of this project were started, as compose's labels have them.
+
+    One that has been removed is none: nobody could stop its containers there.
+    """
     label = re.compile(r"com\.docker\.compose\.project\.working_dir=([^,]*)")
     folders = {folder for each in containers() for folder in label.findall(each["Labels"])}
-    return sorted(folder for folder in folders if Path(folder).resolve() != ROOT)
+    return sorted(folder for folder in folders if Path(folder).resolve() != ROOT and not _is_gone(Path(folder)))
 
 
 def has_data() -> bool:
@@ -126,8 +129,19 @@ def remove_images(references: Iterable[str]) -> None:
         raise EngineError(done.stderr.strip())
 
 
-def _command(*arguments: str) -> list[str]:
+def command(*arguments: str) -> list[str]:
+    """A command of docker compose with the two files."""
     return ["docker", "compose", *(part for file in FILES for part in ("--file", file)), *arguments]
+
+
+def _is_gone(folder: Path) -> bool:
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # somebody else's, which may not be seen
+        return False
+    return False
 
 
 def _output(*command: str) -> subprocess.CompletedProcess[str]:

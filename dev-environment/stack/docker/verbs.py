@@ -99,6 +99,11 @@ def migrate(settings: Settings, services: Sequence[Service]) -> None:
 def clean(settings: Settings) -> None:
     """Remove the containers, their data and the images that were built, and say so."""
     _must_be_ours()
+    if not mode.has_used(settings, "docker") and not engine.containers() and engine.has_data():
+        raise engine.EngineError(
+            "The engine has data of another checkout's stack, or of one before this checkout, which has never started "
+            f"one: `make clean` there, or `{' '.join(engine.command('down', '--volumes'))}` here."
+        )
     engine.compose("down", "--volumes", "--remove-orphans")
     engine.remove_images(each["image"] for each in engine.model().values() if "build" in each)
     say("Removed the containers, their volumes and the images that were built here")

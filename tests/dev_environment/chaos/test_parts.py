@@ -1,6 +1,8 @@
 """A run makes every fault that can be made of every part that runs, or those that are asked for."""
 
 import itertools
+import os
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -8,7 +10,7 @@ import pytest
 import yaml
 from stack.services import SERVICES
 
-from tests.chaos.faults import DOCKER, LOCAL, Fault, broken
+from tests.chaos.faults import DOCKER, ENDS, LOCAL, Fault, broken
 from tests.chaos.parts import FAULTS, LOGS, PARTS, SHORT, TAKE_AWAY, plan
 from tests.configs.dashboards import DEV, RULES
 
@@ -68,6 +70,19 @@ def test_only_the_named_parts_and_faults_are_made(only, expected):
     assert named(plan(EVERYTHING, DOCKER, only, is_short=False)) == expected
 
 
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        (["jaeger", "kill"], [("jaeger", "kill")]),
+        (["jaeger", "kill", "pause"], [("jaeger", "pause")]),
+        (["jaeger"], [("jaeger", SHORT["jaeger"])]),
+        (["jaeger", TAKE_AWAY], []),
+    ],
+)
+def test_a_short_run_makes_one_of_the_named_faults_of_each_part(only, expected):
+    assert named(plan(EVERYTHING, DOCKER, only, is_short=True)) == expected
+
+
 class Interrupted(BaseException):
     """As KeyboardInterrupt, which would end the tests."""
 
@@ -88,3 +103,18 @@ def test_what_was_broken_is_brought_back_whatever_happens(when):
         assert state.is_set()
         raise Interrupted
     assert not state.is_set()
+
+
+def test_no_signal_interrupts_what_brings_a_part_back():
+    handlers = [signal.getsignal(each) for each in ENDS]
+    state = threading.Event()
+
+    def undo(*_: object) -> None:
+        for each in ENDS:
+            os.kill(os.getpid(), each)
+        state.set()
+
+    with broken(SimpleNamespace(), {"stop": Fault(lambda *_: None, undo)}, "jaeger", "stop"):
+        pass
+    assert state.is_set()
+    assert [signal.getsignal(each) for each in ENDS] == handlers

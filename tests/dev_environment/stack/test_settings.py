@@ -110,3 +110,8 @@ def test_what_the_shell_says_of_other_servers_reaches_no_process(tmp_path):
 def test_a_password_may_hold_any_character(tmp_path):
     current = read(tmp_path, POSTGRES_PASSWORD="p@ss:w/rd%")
     assert "p%40ss%3Aw%2Frd%25@127.0.0.1" in environment.superuser_url(current)
+    made = environment.of_service(SERVICES[0], current, {})
+    assert (made["DATABASE__URL"], made["DATABASE__PASSWORD"]) == (
+        "postgresql://auth_app@127.0.0.1:15432/auth",
+        "p@ss:w/rd%",
+    )

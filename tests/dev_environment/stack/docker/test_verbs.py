@@ -1,5 +1,6 @@
 """The verbs of Docker mode, without Docker: the calls of docker compose that they make, and the errors that they report."""
 
+import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +51,7 @@ def commands(calls: list[Call]) -> list[str]:
 def test_parts_that_do_not_exist_are_refused_before_anything_is_done(settings, asked, capsys):
     assert command_line.main(["up", "--mode", "docker", "--parts", "metric"]) == 1
     assert "PARTS names metric" in capsys.readouterr().err
-    assert (asked, list(settings.state.iterdir())) == ([], [])
+    assert (asked, mode.is_settled(settings, None)) == ([], False)
 
 
 @pytest.mark.parametrize("verb", ["up", "doctor"])
@@ -58,7 +59,7 @@ def test_without_an_engine_docker_mode_is_refused_and_not_remembered(settings, m
     monkeypatch.setattr(engine, "why_unavailable", lambda: "no Docker Engine answers")
     assert command_line.main([verb, "--mode", "docker"]) == 1
     assert "no Docker Engine answers. `make up MODE=local`" in capsys.readouterr().err
-    assert list(settings.state.iterdir()) == []
+    assert not mode.is_settled(settings, None)
 
 
 @pytest.mark.parametrize("verb", [["down"], ["status"], ["restart"], ["trace"], ["logs"], ["logs", "--level", "error"]])
@@ -141,16 +142,17 @@ def test_logs_are_of_any_container_and_unknown_names_are_refused(settings, asked
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "restart", "migrate", "clean"])
-def test_a_stack_of_another_checkout_is_left_alone(settings, asked, monkeypatch, capsys, verb):
+def test_a_stack_of_another_checkout_is_left_alone(settings, asked, monkeypatch, capsys, tmp_path_factory, verb):
     mode.remember(settings, "docker")
     labels = "com.docker.compose.project=all-erp,com.docker.compose.project.working_dir={},com.docker.compose.version=2"
-    started_from = ["/other/checkout", str(engine.ROOT)]
+    other = tmp_path_factory.mktemp("other")
+    started_from = [str(other), str(engine.ROOT)]
     monkeypatch.setattr(engine, "containers", lambda: [{"Labels": labels.format(each)} for each in started_from])
     assert command_line.main([verb]) == 1
     said = capsys.readouterr().err
-    assert "started from /other/checkout: `make down` there" in said
+    assert f"started from {other}: `make down` there" in said
     assert (asked, mode.has_used(settings, "docker")) == ([], True)
-    started_from.remove("/other/checkout")
+    other.rmdir()  # then nobody can stop it there
     assert command_line.main([verb]) == 0
     assert asked != []
 
@@ -161,6 +163,32 @@ def test_data_that_this_checkout_has_not_made_is_told(settings, asked, monkeypat
     assert "the engine has data of another checkout's stack" in capsys.readouterr().out
     assert command_line.main(["up"]) == 0
     assert "another checkout" not in capsys.readouterr().out
+
+
+def test_up_looks_at_what_runs_only_when_no_other_command_can_change_it(settings, asked, monkeypatch):
+    def look(_: Settings) -> bool:
+        with (settings.state / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        looked.append(True)
+        return False
+
+    looked: list[bool] = []
+    mode.remember(settings, "local")
+    monkeypatch.setattr(command_line.local, "is_running", look)
+    assert command_line.main(["up", "--mode", "docker"]) == 0
+    assert looked == [True]
+
+
+def test_clean_removes_no_data_that_this_checkout_has_not_made(settings, asked, monkeypatch, capsys):
+    monkeypatch.setattr(engine, "has_data", lambda: True)
+    current = Settings(settings.values | {"MODE": "docker"}, {})
+    monkeypatch.setattr(command_line, "read", lambda: current)
+    assert command_line.main(["clean"]) == 1
+    assert "docker-compose.devops.yml down --volumes` here" in capsys.readouterr().err
+    assert asked == []
+    mode.remember(settings, "docker")
+    assert command_line.main(["clean"]) == 0
+    assert commands(asked) == ["down"]
 
 
 def test_clean_goes_on_when_one_mode_cannot(settings, monkeypatch, capsys):
