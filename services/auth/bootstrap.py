@@ -44,6 +44,7 @@ async def bootstrap(settings: Settings, say: Say = print) -> None:
     async with opened(settings.database) as sessions:
         await _prepare_platform(sessions, given.service_secret, say)
         await _prepare_administrator(sessions, given.admin_email, given.admin_password, say)
+        await _take_passwords_back(sessions, given.admin_email, say)
 
 
 async def _prepare_platform(sessions: Sessions, secret: SecretStr, say: Say) -> None:
@@ -90,6 +91,15 @@ async def _set_password(sessions: Sessions, email: str, password: SecretStr) -> 
         user = await users.add(session, PLATFORM_TENANT_ID, wanted, new_hash, given)
         user.has_bootstrap_password = True
         return "created"
+
+
+async def _take_passwords_back(sessions: Sessions, email: str, say: Say) -> None:
+    """End the passwords of administrators with another e-mail that bootstrap gave before: one may be a public default."""
+    async with _alone(sessions) as session:
+        for user in await users_queries.with_bootstrap_password(session, PLATFORM_TENANT_ID):
+            if user.email != email and user.password_hash != passwords.NOBODYS_HASH:
+                await password_changes.replace(session, user, passwords.NOBODYS_HASH, by="bootstrap")
+                say(f"administrator {user.email}: the password of the bootstrap before works no longer")
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Reads and locks of users."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -23,6 +24,12 @@ async def find(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> User | 
 async def find_by_email(session: AsyncSession, tenant_id: UUID, email: str) -> User | None:
     """The user with this e-mail, which must be in lower case."""
     return await session.scalar(users(tenant_id).where(User.email == email))
+
+
+async def with_bootstrap_password(session: AsyncSession, tenant_id: UUID) -> Sequence[User]:
+    """The users, locked, whose password nobody has chosen since bootstrap set it."""
+    theirs = users(tenant_id).where(User.has_bootstrap_password).with_for_update(key_share=True)
+    return (await session.scalars(theirs)).all()
 
 
 def count_active(tenant_id: UUID) -> Select[int]:

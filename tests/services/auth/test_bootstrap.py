@@ -96,6 +96,20 @@ async def test_a_password_that_somebody_has_chosen_since_stays(run, anonymous, e
     assert (await log_in(anonymous, email, "chosen by a person")).status_code == 200
 
 
+async def test_another_administrator_ends_the_password_of_the_one_before_until_they_are_named_again(
+    run, anonymous, email
+):
+    await run(admin_email=email)
+    token = (await log_in(anonymous, email)).json()["refresh_token"]
+    said = await run(admin_email=f"next-{email}")
+    assert said[-1] == f"administrator {email}: the password of the bootstrap before works no longer"
+    assert [(await log_in(anonymous, each)).status_code for each in (email, f"next-{email}")] == [401, 200]
+    assert (await anonymous.post("/api/v1/auth/refresh", json={"refresh_token": token})).status_code == 401
+    assert len(await run(admin_email=f"next-{email}")) == 1
+    await run(admin_email=email)
+    assert (await log_in(anonymous, email)).status_code == 200
+
+
 async def test_another_service_secret_is_taken(run, anonymous, email):
     async def statuses(secret: str) -> set[int]:
         names = [f"{name}-service" for name in ("auth", "tenant", "system", "budget", "personnel")]
