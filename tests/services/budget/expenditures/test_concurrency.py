@@ -49,6 +49,9 @@ async def test_one_tenants_approvals_at_once_refuse_no_other_tenant(manager, mak
     while not all(task.done() for task in approvals):
         assert (await other.get("/api/v1/allocations")).status_code == 200
     refused = {task.result().json()["type"] for task in approvals if task.result().status_code != 200}
-    assert refused <= {"/problems/overloaded", "/problems/unavailable"}  # the latter where a machine is too slow to answer
+    assert refused <= {
+        "/problems/overloaded",
+        "/problems/unavailable",
+    }  # the latter where a machine is too slow to answer
     labels = {"target": "personnel", "circuit_breaker_state": "closed"}
     assert REGISTRY.get_sample_value("circuit_breaker_state", labels) == 1
