@@ -9,10 +9,12 @@ from typing import Any, TypeVar, cast
 import httpx2 as http
 import orjson
 
+from libs.service_kit.shares import Overloaded
+
 Answer = TypeVar("Answer")
 Read = Callable[[Any], Answer]
 """Returns what a caller needs from the JSON of an answer, which counts as unusable if that is not in it."""
-OVERLOADED = "/problems/overloaded"
+OVERLOADED = f"/problems/{Overloaded.slug()}"
 
 
 class Refused(Exception):
