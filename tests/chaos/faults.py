@@ -1,7 +1,6 @@
 """Break a part and bring it back, in Docker mode and in local mode; whatever happens meanwhile, it is brought back."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from stack.services import SERVICES, service_named
 from stack.settings import Settings
 
 from tests.chaos.parts import NONE, TAKE_AWAY
+from tests.chaos.watching import wait
 
 BACK_WITHIN_SECONDS = 15.0
 """In this time Docker or supervisord must have started again what was killed."""
@@ -52,6 +52,13 @@ def broken(settings: Settings, faults: Mapping[str, Fault], part: str, fault: st
                 signal.signal(each, handler)
 
 
+def _must_come_back(part: str, is_back: Callable[[], bool], start: Callable[[], object]) -> None:
+    """Wait until what was killed runs again; if nobody starts it in time, do so and raise `StackError`."""
+    if wait(BACK_WITHIN_SECONDS, is_back) is None:
+        start()
+        raise StackError(f"{part} has not come back by itself within {BACK_WITHIN_SECONDS:.0f} s after its death")
+
+
 def _docker(*arguments: str) -> str:
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -80,12 +87,7 @@ def _kill_container(settings: Settings, part: str) -> None:
 
 
 def _container_is_back(settings: Settings, part: str) -> None:
-    deadline = time.monotonic() + BACK_WITHIN_SECONDS
-    while _state(part, "Status") != "running":
-        if time.monotonic() > deadline:
-            _docker("start", _container(part))
-            raise StackError(f"{part} has not come back by itself within {BACK_WITHIN_SECONDS:.0f} s after its death")
-        time.sleep(0.1)
+    _must_come_back(part, lambda: _state(part, "Status") == "running", lambda: _docker("start", _container(part)))
 
 
 def _pause_container(settings: Settings, part: str) -> None:
@@ -135,7 +137,7 @@ def _cut_off(settings: Settings, part: str) -> None:
 
 
 def _connect(settings: Settings, part: str) -> None:
-    network = json.loads(engine.answer("config", "--format", "json"))["networks"]["default"]["name"]
+    network = engine.project()["networks"]["default"]["name"]
     if network not in _networks(part):
         _docker("network", "connect", "--alias", part, network, _container(part))
 
@@ -166,12 +168,10 @@ def _kill_process(settings: Settings, part: str) -> None:
 
 
 def _process_is_back(settings: Settings, part: str) -> None:
-    deadline = time.monotonic() + BACK_WITHIN_SECONDS
-    while supervisor.states(settings)[part]["statename"] not in ("STARTING", "RUNNING"):
-        if time.monotonic() > deadline:
-            _start_process(settings, part)
-            raise StackError(f"{part} has not come back by itself within {BACK_WITHIN_SECONDS:.0f} s after its death")
-        time.sleep(0.1)
+    def is_back() -> bool:
+        return supervisor.states(settings)[part]["statename"] in ("STARTING", "RUNNING")
+
+    _must_come_back(part, is_back, lambda: _start_process(settings, part))
 
 
 def _stop_process(settings: Settings, part: str) -> None:

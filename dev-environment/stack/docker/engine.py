@@ -62,11 +62,12 @@ def answer(*arguments: str) -> str:
 
 def model() -> dict[str, Any]:
     """The services of both files, by name, as compose resolves them."""
-    return _project()["services"]
+    return project()["services"]
 
 
 @functools.cache
-def _project() -> dict[str, Any]:
+def project() -> dict[str, Any]:
+    """Both files together, as compose resolves them."""
     return json.loads(answer("config", "--format", "json"))
 
 
@@ -108,7 +109,7 @@ def other_checkouts() -> list[str]:
 
 def has_data() -> bool:
     """Whether the engine holds volumes of this project, whichever checkout has made them."""
-    ours = f"label=com.docker.compose.project={_project()['name']}"
+    ours = f"label=com.docker.compose.project={project()['name']}"
     return bool(_output("docker", "volume", "ls", "--quiet", "--filter", ours).stdout)
 
 
