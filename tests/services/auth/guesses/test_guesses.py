@@ -139,6 +139,15 @@ async def test_guesses_at_once_are_no_more_tries(make_user, log_in):
     assert {answer.status_code for answer in answers if answer not in checked} == {429}
 
 
+async def test_of_guesses_at_once_after_a_wait_one_is_tried(make_user, log_in, superuser):
+    await make_user()
+    await log_in(password=WRONG)
+    waited = "update guesses set failures = $1, last_at = now() - interval '1 hour' where account <> ''"
+    await superuser.execute(waited, float(FREE + 6))
+    answers = await asyncio.gather(*(log_in(password=WRONG) for _ in range(60)))
+    assert sorted(answer.status_code for answer in answers) == [401] + [429] * 59
+
+
 async def test_right_ones_at_once_are_all_let_in(make_user, log_in):
     await make_user()
     for _ in range(5):

@@ -1,15 +1,17 @@
 """Many approvals at once, through the real services and the real database, never overspend and hold up no other tenant."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 from prometheus_client import REGISTRY
 
 from libs.contracts.budget import ExpenditureApproved
+from libs.service_kit.client import ServiceClient
 
 
 async def decide(
@@ -41,7 +43,19 @@ async def test_two_hundred_approvals_at_once_never_overspend(
     assert len(await published(ExpenditureApproved)) == 142
 
 
-async def test_one_tenants_approvals_at_once_refuse_no_other_tenant(manager, make_request, make_client, approve):
+@pytest.fixture
+async def patient(
+    app_state: dict[str, Any], personnel_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """Budget gives personnel the time that it takes on the slowest machine."""
+    async with ServiceClient("personnel", personnel_url, deadline=60) as client:
+        monkeypatch.setitem(app_state["clients"], "personnel", client)
+        yield
+
+
+async def test_one_tenants_approvals_at_once_refuse_no_other_tenant(
+    patient, manager, make_request, make_client, approve
+):
     """Personnel has not failed, however many wait to ask it."""
     requested = [await make_request("1.00") for _ in range(200)]
     other = make_client(tenant_id=uuid4())
@@ -49,9 +63,6 @@ async def test_one_tenants_approvals_at_once_refuse_no_other_tenant(manager, mak
     while not all(task.done() for task in approvals):
         assert (await other.get("/api/v1/allocations")).status_code == 200
     refused = {task.result().json()["type"] for task in approvals if task.result().status_code != 200}
-    assert refused <= {
-        "/problems/overloaded",
-        "/problems/unavailable",
-    }  # the latter where a machine is too slow to answer
+    assert refused <= {"/problems/overloaded"}
     labels = {"target": "personnel", "circuit_breaker_state": "closed"}
     assert REGISTRY.get_sample_value("circuit_breaker_state", labels) == 1
