@@ -25,7 +25,7 @@ def test_a_lost_answer_is_given_again(stack, tenant):
 
 
 def send_and_hang_up(url: str, path: str, token: str, key: str, wanted: dict[str, str]) -> None:
-    """Send a whole request and close the connection before the answer can be read."""
+    """Send a whole request and close the connection before the answer is read, but not before it has begun to come."""
     body = json.dumps(
         wanted, separators=(",", ":")
     ).encode()  # the very bytes that httpx sends when the request is repeated
@@ -35,3 +35,4 @@ def send_and_hang_up(url: str, path: str, token: str, key: str, wanted: dict[str
     )
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as connection:
         connection.sendall(head.encode() + body)
+        connection.recv(1)

@@ -1,6 +1,6 @@
 """A stopped tenant is refused with a valid token, in every replica and in whatever order the events come."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,6 +25,14 @@ SEEN: list[Event] = []
 async def see(_: Any, event: TenantClosed) -> None:
     """A handler of the service's own."""
     SEEN.append(event)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frequent_watch() -> Iterator[None]:
+    """The app of this module asks again and again who is stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(standing, "PAUSE_SECONDS", 0.1)
+        yield
 
 
 @pytest.fixture
