@@ -4,7 +4,8 @@
 .PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-kills test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
-RUN    := PYTHONPATH=.:dev-environment .venv/bin/python
+# With a PYTHONDONTWRITEBYTECODE of the caller's shell, every process would compile the tree once more.
+RUN    := PYTHONPATH=.:dev-environment PYTHONDONTWRITEBYTECODE= .venv/bin/python
 STACK  := $(RUN) -m stack
 CHOICE  = $(if $(MODE),--mode "$(MODE)") $(if $(PARTS),--parts "$(PARTS)")
 need    = @$(PYTHON) dev-environment/install.py $(1)

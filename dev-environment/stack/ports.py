@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -73,18 +74,26 @@ def stack_at(port: int) -> str:
 
 
 def _holders(port: int, kind: socket.SocketKind) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if _listens(process, port, kind)]
+    found = []
+    for pid in sorted({pid for pid, each in _connections() if _listens(each, port, kind)}):
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that has ended in the meantime holds no port
+            found.append(psutil.Process(pid))
+    return found
 
 
-def _listens(process: psutil.Process, port: int, kind: socket.SocketKind) -> bool:
-    # Process by process: macOS gives the connections of the whole machine to root alone.
+def _listens(connection: Any, port: int, kind: socket.SocketKind) -> bool:
+    local = connection.laddr
+    return bool(local) and local.port == port and connection.type == kind and connection.status in LISTENING
+
+
+def _connections() -> Iterator[tuple[int, Any]]:
+    """What each process that this user can see is connected to."""
     try:
-        return any(
-            each.laddr and each.laddr.port == port and each.type == kind and each.status in LISTENING
-            for each in process.net_connections("inet")
-        )
-    except psutil.Error:  # another user's, or ended in the meantime
-        return False
+        yield from ((each.pid, each) for each in psutil.net_connections("inet") if each.pid)
+    except psutil.AccessDenied:  # macOS gives the connections of the whole machine to root alone
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # another user's, or ended in the meantime
+                yield from ((process.pid, each) for each in process.net_connections("inet"))
 
 
 def _command(process: psutil.Process) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.configs.exporters import EXPORTERS, PROMETHEUS_ITSELF
 from tests.configs.promql import exported_by_services, selectors
+from tests.fixtures.yaml_files import load
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "dev-environment/prometheus"
@@ -30,10 +30,6 @@ NO_SELECTOR = {
     "Watchdog": "it has no selector, so that it always fires",
     "slo:objective:ratio": "a number that we choose",
 }
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())
 
 
 CONFIG = load(FOLDER / "prometheus.yml")

@@ -14,16 +14,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from tests.configs.promql import selectors
+from tests.fixtures.yaml_files import load
 from tests.rules import promtool
 from tests.rules.mutants import mutants
 
 FOLDER = Path(__file__).parents[2] / "dev-environment/prometheus"
-FILES = {file.stem: yaml.safe_load(file.read_text())["groups"] for file in sorted((FOLDER / "rules").glob("*.yml"))}
-TESTS = {
-    stem: [yaml.safe_load(file.read_text()) for file in sorted((FOLDER / "tests").glob(f"{stem}*_test.yml"))]
-    for stem in FILES
-}
-SURVIVORS = yaml.safe_load((Path(__file__).parent / "survivors.yml").read_text())
+FILES = {file.stem: load(file)["groups"] for file in sorted((FOLDER / "rules").glob("*.yml"))}
+TESTS = {stem: [load(file) for file in sorted((FOLDER / "tests").glob(f"{stem}*_test.yml"))] for stem in FILES}
+SURVIVORS = load(Path(__file__).parent / "survivors.yml")
 
 
 class Mutant(NamedTuple):

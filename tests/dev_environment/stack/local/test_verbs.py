@@ -168,6 +168,27 @@ class TestRunbooks:
         runbooks.run(runbooks.harmless(code, reader), own)
 
 
+def test_a_password_that_the_administrator_has_chosen_is_not_shown_as_another(environment, stack):
+    api, given = Api({each.short: url(each, stack) for each in SERVICES}), stack.values["BOOTSTRAP__ADMIN_PASSWORD"]
+    assert given in verb(environment, "up").stdout
+    admin = steps.log_in_to_platform(api, stack.values)
+    steps.change_password(admin, given, "chosen-by-a-person")
+    try:
+        told = verb(environment, "up").stdout
+        assert given not in told
+        assert "(another, chosen since)" in told
+    finally:
+        steps.change_password(admin, "chosen-by-a-person", given)
+    assert given in verb(environment, "up").stdout
+
+
+def test_keys_are_rotated_by_a_verb(environment, stack):
+    done = verb(environment, "rotate-keys")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"The key \S+ is published, and signs from .* UTC\.\n", done.stdout)
+    assert len(httpx.get(f"{url(service_named('auth'), stack)}/.well-known/jwks.json").json()["keys"]) == 2
+
+
 def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
     assert verb(environment, "down").returncode == 0
     assert processes.of_stack(stack.state) == []
@@ -189,24 +210,3 @@ def test_clean_says_what_it_removes(environment, stack):
     assert f"Removed {stack.state / 'logs'}" in done.stdout
     assert sorted(path.name for path in stack.state.iterdir()) == ["lock"]
     assert verb(environment, "clean").stdout.strip().endswith("There was nothing to remove")
-
-
-def test_a_password_that_the_administrator_has_chosen_is_not_shown_as_another(environment, stack):
-    api, given = Api({each.short: url(each, stack) for each in SERVICES}), stack.values["BOOTSTRAP__ADMIN_PASSWORD"]
-    assert given in verb(environment, "up").stdout
-    admin = steps.log_in_to_platform(api, stack.values)
-    steps.change_password(admin, given, "chosen-by-a-person")
-    try:
-        told = verb(environment, "up").stdout
-        assert given not in told
-        assert "(another, chosen since)" in told
-    finally:
-        steps.change_password(admin, "chosen-by-a-person", given)
-    assert given in verb(environment, "up").stdout
-
-
-def test_keys_are_rotated_by_a_verb(environment, stack):
-    done = verb(environment, "rotate-keys")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(r"The key \S+ is published, and signs from .* UTC\.\n", done.stdout)
-    assert len(httpx.get(f"{url(service_named('auth'), stack)}/.well-known/jwks.json").json()["keys"]) == 2
