@@ -1,7 +1,7 @@
 # Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-kills test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-verbs test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
 # With a PYTHONDONTWRITEBYTECODE of the caller's shell, every process would compile the tree once more.
@@ -103,9 +103,9 @@ test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
 
-test-kills: ## kill the verbs of the stack at every stage: does the next one continue? (two minutes)
+test-verbs: ## start and stop whole stacks by the verbs, and kill these at every stage (four minutes)
 	$(call need,runtime local test)
-	@$(RUN) -m pytest tests/kills $(PYTEST)
+	@$(RUN) -m pytest tests/verbs $(PYTEST)
 
 test-logstash: ## send log lines of every kind through the official Logstash, if it can be pulled [STRICT=1]
 	$(call need,runtime local test)

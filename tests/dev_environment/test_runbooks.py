@@ -1,4 +1,4 @@
-"""The SQL of the runbooks runs on PostgreSQL; `stack/local/test_verbs.py` and `tests/stack` run their commands."""
+"""The SQL of the runbooks runs on PostgreSQL; `tests/verbs` and `tests/stack` run their commands."""
 
 import asyncio
 
