@@ -35,7 +35,7 @@ class ExportForbidden(Forbidden):  # noqa: D101
 def export_router(service: str, metadata: MetaData) -> NounRouter:
     """The route that exports the rows of all tables which belong to tenants, without the columns that are secrets."""
     router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
-    tables = {table.name: table for table in metadata.sorted_tables if "tenant_id" in table.columns and _keys(table)}
+    tables = {table.name: table for table in metadata.sorted_tables if _owner(table) and _keys(table)}
 
     @router.get(
         "/{tenant_id}/export",
@@ -71,6 +71,11 @@ def _check(caller: Principal, tenant_id: UUID) -> None:
         raise ExportForbidden()
 
 
+def _owner(table: Table) -> str:
+    """The column that says whose a row is: in a directory of tenants its own key; empty if rows belong to no tenant."""
+    return "tenant_id" if "tenant_id" in table.columns else "id" if table.name == "tenants" else ""
+
+
 def _keys(table: Table) -> list[str]:
     """The columns that tell the rows of a tenant apart, by which they are ordered; none if one of them is a secret."""
     keys = [column.name for column in table.primary_key if column.name != "tenant_id"]
@@ -100,7 +105,7 @@ async def _page(
     beyond = f"and ({keys}) > ({', '.join(f'${n}' for n in range(2, 2 + len(after)))})" if after else ""
     # Names of the service's own tables and columns; every value is a parameter.
     statement = f"""select {keys}, json_build_object('table', '{table.name}', 'row', row_to_json(given))::text as line
-        from (select {shown} from {table.name} where tenant_id = $1 {beyond} order by {keys} limit {ROWS}) as given
+        from (select {shown} from {table.name} where {_owner(table)} = $1 {beyond} order by {keys} limit {ROWS}) as given
         order by {keys}"""  # noqa: S608
     rows = await execute(session, statement, tenant_id, *after)
     lines = [row["line"] for row in rows]
