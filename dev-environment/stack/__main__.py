@@ -160,7 +160,9 @@ def clean(settings: Settings, given: argparse.Namespace) -> int:
     """Remove the data of every mode that has been used."""
     problems: list[str] = []
     with alone(settings, "clean"):
-        for used in mode.used(settings):
+        if "docker" not in (modes := mode.used(settings)):
+            docker.tell_what_stays()
+        for used in modes:
             try:
                 BACKENDS[used].clean(settings)
                 mode.forget(settings, [used])

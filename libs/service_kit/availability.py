@@ -12,6 +12,7 @@ from asyncpg.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
 )
 from prometheus_client import Counter, Gauge
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from libs.observability import get_logger
 from libs.observability.errors import type_name
@@ -137,13 +138,13 @@ def note(error: BaseException) -> bool:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether it is a transient error of the database: the same statement may succeed a little later.
+    """Whether the database or a full pool has failed for the moment: the same statement may succeed a little later.
 
     It will also succeed after a migration that has changed a type: a connection that knows the old type fails once.
     """
     cause = getattr(getattr(error, "orig", None), "__cause__", None)
     is_outdated = isinstance(cause, (InvalidCachedStatementError, OutdatedSchemaCacheError))
-    return is_outdated or _says(error, AWAY + REFUSED_NOW)
+    return is_outdated or isinstance(error, PoolTimeout) or _says(error, AWAY + REFUSED_NOW)
 
 
 def _says(error: BaseException, states: tuple[str, ...]) -> bool:

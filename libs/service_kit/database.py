@@ -19,7 +19,7 @@ LOCK_TIMEOUT = "3s"
 STATEMENT_TIMEOUT = "4s"
 """How long a statement may take, waits for locks included, before the server ends it."""
 IDLE_TIMEOUT = "30s"
-"""How long a transaction may do nothing, and hold its locks: a relay waits fifteen seconds for its receiver."""
+"""How long a transaction may do nothing, and hold its locks: a relay waits for its receiver for up to 25 seconds."""
 COMMAND_SECONDS = 5.0
 """How long the answer to a statement is awaited. Later than that, the server hangs, and the connection is dropped."""
 CONNECT_SECONDS = 3.0

@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import RouteContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
@@ -229,6 +230,7 @@ def add_error_handlers(app: FastAPI, conflicts: Conflicts) -> None:
         return problem(known.status, known.slug(), detail=known.detail)
 
     @app.exception_handler(DBAPIError)
+    @app.exception_handler(PoolTimeout)
     @app.exception_handler(OSError)
     async def unavailable(_: Request, error: Exception) -> Response:
         if not availability.note(error):

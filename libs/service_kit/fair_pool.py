@@ -23,7 +23,8 @@ class FairPool(MeasuredPool):
     ) -> None:
         super().__init__(creator, pool_size=pool_size, max_overflow=0, timeout=timeout, **more)
         self._shares = Shares("database", pool_size, timeout)
-        event.listen(self, "checkin", self._give_back)
+        for leaving in ("checkin", "detach"):  # nobody checks in what has been detached, or what nobody has closed
+            event.listen(self, leaving, self._give_back)
 
     def connect(self) -> PoolProxiedConnection:
         """A connection, when it is the tenant's turn."""

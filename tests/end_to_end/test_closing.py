@@ -16,8 +16,10 @@ def test_a_tenant_is_closed_after_its_export_and_for_good(open_tenant, platform)
         tenants.wait_until_answered(admin, service, path, 403)
     exported = {service: tenants.export(platform, service, tenant_id)[0] for service in PARTICIPANTS}
     rows = [json.loads(line) for lines in exported.values() for line in lines]
-    assert {row["row"]["tenant_id"] for row in rows} == {tenant_id}
-    assert {"users", "audit_entries", "expenditures", "transfers", "employees"} <= {row["table"] for row in rows}
+    assert {row["row"]["id" if row["table"] == "tenants" else "tenant_id"] for row in rows} == {tenant_id}
+    assert {"tenants", "users", "audit_entries", "expenditures", "transfers", "employees"} <= {
+        row["table"] for row in rows
+    }
 
     def is_exported() -> bool:
         tenant = platform.get("tenant", f"/api/v1/tenants/{tenant_id}").body

@@ -293,11 +293,14 @@ def test_a_setting_that_cannot_be_used_ends_the_program_and_is_named(monkeypatch
         main()
 
 
-def test_another_password_of_the_administrator_is_followed_by_other_ones_of_its_own(own_stack, probe, platform, api):
-    """The last one here: from now on, the user and the tenant of before are found in the second round only."""
+def test_another_password_of_the_administrator_changes_its_own_and_keeps_its_tenant(own_stack, probe, platform, api):
+    """The last one here: from now on, the user of before has another password."""
     login = {"email": "second@platform.example", "password": "plover-orchid-4711"}
     platform.create("auth", "/api/v1/users", login | {"name": "Second", "roles": ["platform administrator"]})
     changed = {f"BOOTSTRAP__ADMIN_{name.upper()}": value for name, value in login.items()}
-    other = Probe(SyntheticUser(api, own_stack.settings.values | changed))
-    assert other.play().keys() == {"auth"}
-    assert other.play() == {}
+    before = [each["id"] for each in steps.pages(platform, "tenant", "/api/v1/tenants")]
+    user = SyntheticUser(api, own_stack.settings.values | changed)
+    assert Probe(user).play() == {}
+    assert [each["id"] for each in steps.pages(platform, "tenant", "/api/v1/tenants")] == before
+    users = steps.pages(user.user, "auth", "/api/v1/users")
+    assert [each["email"] for each in users if each["is_active"]] == ["synthetic.user@synthetic-user.example"]

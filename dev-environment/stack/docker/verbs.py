@@ -1,5 +1,6 @@
 """The verbs of Docker mode: the same ones as local mode has, done by docker compose."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 
@@ -107,6 +108,13 @@ def clean(settings: Settings) -> None:
     engine.compose("down", "--volumes", "--remove-orphans")
     engine.remove_images(each["image"] for each in engine.model().values() if "build" in each)
     say("Removed the containers, their volumes and the images that were built here")
+
+
+def tell_what_stays() -> None:
+    """Say that the engine has data which `clean` leaves there, in a checkout that has never used Docker."""
+    with contextlib.suppress(engine.EngineError):
+        if not engine.why_unavailable() and engine.has_data():
+            say("The Docker Engine has data of another checkout's stack, or of one before this checkout: it stays")
 
 
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:

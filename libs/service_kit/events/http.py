@@ -22,6 +22,9 @@ from libs.service_kit.service_account import ServiceAccount
 log = get_logger(__name__)
 
 PATH = "/internal/events"
+SEND_SECONDS = 25.0
+"""The time for one batch in however many requests: the relay's transaction holds its rows meanwhile, and the database
+ends one that idles for thirty seconds. What was accepted by then is sent again, and known to its receiver."""
 
 
 class _BatchRoute(LimitedRoute):
@@ -50,21 +53,25 @@ class HttpTransport:
     async def send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
         """See `relay.Transport`."""
         with quietly():
-            try:
-                return await self._clients[destination].post(
-                    PATH,
-                    lambda answer: list[str | None](answer["refusals"]),
-                    token=await self._account.token(),
-                    json=list(envelopes),
-                    content_type="application/cloudevents-batch+json",
-                )
-            except Refused as error:
-                if error.status == 401:
-                    self._account.forget()
-                if error.status != 413 or len(envelopes) == 1:
-                    raise
+            async with asyncio.timeout(SEND_SECONDS):
+                return await self._send(destination, envelopes)
+
+    async def _send(self, destination: str, envelopes: Sequence[dict[str, Any]]) -> list[str | None]:
+        try:
+            return await self._clients[destination].post(
+                PATH,
+                lambda answer: list[str | None](answer["refusals"]),
+                token=await self._account.token(),
+                json=list(envelopes),
+                content_type="application/cloudevents-batch+json",
+            )
+        except Refused as error:
+            if error.status == 401:
+                self._account.forget()
+            if error.status != 413 or len(envelopes) == 1:
+                raise
         half = len(envelopes) // 2
-        return [*await self.send(destination, envelopes[:half]), *await self.send(destination, envelopes[half:])]
+        return [*await self._send(destination, envelopes[:half]), *await self._send(destination, envelopes[half:])]
 
 
 def inbox_of(service: str, event_type: str) -> str:

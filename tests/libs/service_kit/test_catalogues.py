@@ -106,6 +106,8 @@ async def test_policies_for_everybody_ask_for_the_tenant(catalogue):
         elif policy["policyname"] == "relay_works_across_tenants":
             assert policy["tablename"] in KITS_TABLES, name
             assert policy["roles"] == [f"{service}_relay"], name
+        elif policy["policyname"] == "relay_removes_expired":
+            assert (policy["roles"], policy["qual"]) == ([f"{service}_relay"], "(expires_at < now())"), name
         else:
             for condition in filter(None, (policy["qual"], policy["with_check"])):
                 assert re.fullmatch(r"\((tenant_)?id = current_tenant\(\)\)", condition), name

@@ -12,13 +12,15 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from stack import postgres
 
 from libs.observability import start
 from libs.service_kit import availability, background
-from libs.service_kit.errors import Conflict, NotFound, ServiceError, problems
+from libs.service_kit.database import create_pool
+from libs.service_kit.errors import Conflict, NotFound, ServiceError, add_error_handlers, problems
 from libs.service_kit.settings import DatabaseSettings
 from tests.fixtures.waiting import eventually_async, until_somebody_waits
 from tests.libs.service_kit.sockets import Door
@@ -192,6 +194,27 @@ async def test_a_pool_without_a_free_connection_is_503(
             # A full pool is no database that is away: other replicas would get this one's requests, and be full too.
             assert (await client.get("/health/ready")).json() == {"status": "ready"}
         assert (await first).status_code == 200
+
+
+async def test_a_plain_pool_without_a_free_connection_is_503_and_one_line(database_url, caplog):
+    availability.REFUSALS.begin_anew()
+    small = DatabaseSettings(url=SecretStr(database_url("probe")), pool_timeout_seconds=0.05)
+    app, engine = FastAPI(), create_pool(small, 1)
+    add_error_handlers(app, {})
+
+    @app.get("/")
+    async def connect() -> None:
+        async with engine.connect():
+            pass
+
+    transport = httpx.ASGITransport(app)
+    async with engine.connect(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answers = [await client.get("/") for _ in range(3)]
+    await engine.dispose()
+    assert {(each.status_code, each.headers["retry-after"], each.json()["type"]) for each in answers} == {
+        (503, "1", "/problems/unavailable")
+    }
+    assert caplog.messages.count("the database refused the transaction") == 1
 
 
 async def test_a_type_that_changes_under_a_connection_is_unavailable_and_then_known(client, superuser):

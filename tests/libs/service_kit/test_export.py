@@ -113,10 +113,34 @@ async def test_only_the_tenants_own_administrator_and_the_platform_may(make_clie
     assert {(each.status_code, each.json()["type"]) for each in answers} == {(403, "/problems/export-forbidden")}
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    ["x", "0:notes:x", "0:pg_class", "x:notes", f"0:notes:{UUID(int=1)}:{UUID(int=2)}", "0:notes; drop table notes"],
+MADE_UP = (
+    "",
+    "x",
+    "0",
+    "0:notes:x",
+    "0:pg_class",
+    "x:notes",
+    "-1:notes",
+    "1_0:notes",
+    " 0:notes",
+    "٠:notes",
+    f"0:notes:{UUID(int=1)}:{UUID(int=2)}",
+    f"0:notes:{{{UUID(int=1)}}}",
+    f"0:notes:{UUID(int=10)}".upper(),
+    "0:notes; drop table notes",
 )
-async def test_a_made_up_cursor_is_refused(client, path, cursor):
+
+
+@pytest.mark.parametrize("cursor", MADE_UP)
+async def test_a_cursor_that_no_export_has_given_is_refused(client, path, published, cursor):
     refused = await client.get(path, params={"cursor": cursor})
     assert (refused.status_code, refused.json()["type"]) == (400, "/problems/bad-cursor")
+    assert await published(TenantExported) == []
+
+
+async def test_a_cursor_of_another_tenants_row_shows_only_ones_own(client, path, tenant_id, superuser):
+    other = await superuser.fetchval("select id from notes where tenant_id <> $1 limit 1", tenant_id)
+    last = "insert into notes (tenant_id, code, text, amount, version) values ($1, 'last', '', 1, 1)"
+    await superuser.execute(last, tenant_id)
+    page, _ = await read(client, path, f"0:notes:{other}")
+    assert {line["row"]["tenant_id"] for line in page} == {str(tenant_id)}

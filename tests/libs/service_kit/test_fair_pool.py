@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from stack import postgres
 
@@ -93,8 +94,26 @@ async def test_no_place_is_lost_with_a_connection_that_cannot_be_had_or_breaks(e
         task.cancel()
         await asyncio.wait([task])
     async with AsyncExitStack() as stack:
-        for connection in await take_all(engine, stack):
+        held = await take_all(engine, stack)
+        assert len(held) == SIZE // 2
+        for connection in held:
             await connection.execute(text("select 1"))
+
+
+async def test_no_place_is_lost_with_a_connection_that_leaves_the_pool(engine):
+    for _ in range(SIZE):
+        async with engine.connect() as connection:
+            await connection.run_sync(lambda it: it.detach())
+    async with AsyncExitStack() as stack:
+        assert len(await take_all(engine, stack)) == SIZE // 2
+
+
+async def test_no_place_is_lost_with_a_connection_that_nobody_closes(engine):
+    for _ in range(SIZE):
+        with pytest.warns(SAWarning, match="garbage collector"):
+            await engine.connect()
+    async with AsyncExitStack() as stack:
+        assert len(await take_all(engine, stack)) == SIZE // 2
 
 
 async def until_locked(superuser: asyncpg.Connection, count: int) -> None:

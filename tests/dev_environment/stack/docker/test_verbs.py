@@ -191,6 +191,15 @@ def test_clean_removes_no_data_that_this_checkout_has_not_made(settings, asked, 
     assert commands(asked) == ["down"]
 
 
+def test_clean_says_which_data_stays_where_this_checkout_has_never_used_docker(settings, asked, monkeypatch, capsys):
+    assert command_line.main(["clean"]) == 0
+    assert "stays" not in capsys.readouterr().out
+    monkeypatch.setattr(engine, "has_data", lambda: True)
+    assert command_line.main(["clean"]) == 0
+    assert "another checkout's stack, or of one before this checkout: it stays" in capsys.readouterr().out
+    assert asked == []
+
+
 def test_clean_goes_on_when_one_mode_cannot(settings, monkeypatch, capsys):
     mode.remember(settings, "docker")
     mode.remember(settings, "local")

@@ -20,18 +20,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts import CloudEvent
 from libs.contracts.budget import AccountOpened
 from libs.observability import messaging, start
+from libs.service_kit import database
 from libs.service_kit.client import Refused, ServiceClient
-from libs.service_kit.database import create_engine
+from libs.service_kit.database import create_engine, create_pool
+from libs.service_kit.events import flow, http
 from libs.service_kit.events.http import PATH, HttpTransport
 from libs.service_kit.events.inbox import Handlers, consume
 from libs.service_kit.events.outbox import publish
-from libs.service_kit.events.relay import Relay
+from libs.service_kit.events.relay import Relay, Undelivered
 from libs.service_kit.service_account import ServiceAccount
 from libs.service_kit.settings import DatabaseSettings, EventSettings
 from libs.service_kit.transactions import Sessions, bind_tenant, bound_tenant, create_sessions, transaction
 from tests.libs.service_kit.probe.main import Settings, create_app
 from tests.libs.service_kit.probe.notes import Note
-from tests.libs.service_kit.sockets import answer, running_peer
+from tests.libs.service_kit.sockets import HANG, answer, running_peer
 
 Deliver = Callable[..., Awaitable[list[str | None]]]
 Count = Callable[[], Awaitable[int]]
@@ -397,6 +399,32 @@ async def test_a_batch_that_is_too_large_for_its_receiver_comes_in_halves():
                 await transport.send("peer", [{"id": "d"}])
         batches = [[each["id"] for each in body] for _, _, _, body in peer.requests]
         assert batches == [["a", "b", "c"], ["a"], ["b", "c"], ["d"]]
+
+
+async def test_batches_in_halves_end_before_the_database_ends_the_transaction_that_holds_them(
+    writing, outbox, destination, tenant_id, database_url, monkeypatch
+):
+    assert flow.DEADLINE_SECONDS < http.SEND_SECONDS < float(database.IDLE_TIMEOUT.removesuffix("s"))
+    monkeypatch.setattr(http, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(database, "IDLE_TIMEOUT", "2s")
+    for code in "ab":
+        async with transaction(writing, tenant_id) as session:
+            publish(session, AccountOpened(account_id=uuid4(), code=code, name="An account"))
+    async with AsyncExitStack() as stack:
+        auth, peer = [await stack.enter_async_context(running_peer()) for _ in range(2)]
+        auth.script = [answer(200, {"access_token": "t-1", "expires_in": 900})]
+        peer.script = [answer(413), HANG, answer(200, {"refusals": [None, None]})]
+        there, tokens = [
+            await stack.enter_async_context(ServiceClient("peer", each.url, deadline=20)) for each in (peer, auth)
+        ]
+        transport = HttpTransport({destination: there}, ServiceAccount(tokens, "probe", "secret"))
+        engine = create_pool(DatabaseSettings(url=SecretStr(database_url("probe"))), 1)
+        stack.push_async_callback(engine.dispose)
+        holding = create_sessions(engine, outbox)
+        relay = Relay("probe", destination, holding, transport, EventSettings(), outbox.wakers[destination])
+        with pytest.raises(Undelivered):
+            await relay.relay_batch()
+        assert await relay.relay_batch() == 2
 
 
 async def test_a_database_that_is_away_is_no_events_fault(outbox, tenant_id, free_tcp_port):

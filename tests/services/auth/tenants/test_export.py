@@ -1,10 +1,12 @@
-"""What auth exports of a tenant says who may do what, and holds no secret."""
+"""What auth exports of a tenant is its row of the directory and who may do what, and no secret."""
 
 import json
 from uuid import UUID
 
 
-async def test_the_export_has_the_users_and_their_roles_and_no_secret(client, make_user, log_in, tenant, superuser):
+async def test_the_export_has_the_tenant_its_users_and_their_roles_and_no_secret(
+    client, make_user, log_in, tenant, superuser
+):
     user = await make_user()
     tokens = (await log_in()).json()
     text, cursor = "", ""
@@ -13,7 +15,8 @@ async def test_the_export_has_the_users_and_their_roles_and_no_secret(client, ma
         assert answer.status_code == 200, answer.text
         text, cursor = text + answer.text, answer.headers.get("next-cursor")
     lines = [json.loads(line) for line in text.splitlines()]
-    assert {line["table"] for line in lines} == {"roles", "users", "user_roles", "sessions"}
+    assert {line["table"] for line in lines} == {"tenants", "roles", "users", "user_roles", "sessions"}
+    assert [line["row"]["id"] for line in lines if line["table"] == "tenants"] == [str(tenant)]
     users = {line["row"]["id"]: line["row"]["email"] for line in lines if line["table"] == "users"}
     assert users[user["id"]] == "ada@example.com"
     known = await superuser.fetchval("select password_hash from users where id = $1", UUID(user["id"]))
