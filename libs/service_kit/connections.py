@@ -23,10 +23,11 @@ from libs.service_kit.availability import Failures
 
 PIECE = 16 * 1024  # of what has been read: as much is parsed between two looks at the limits
 
-HEAD, SLOW, MALFORMED, PIPELINED, CROWDED = REASONS = ("head", "slow", "malformed", "pipelined", "connections")
+REASONS = ("head", "slow", "malformed", "pipelined", "connections", "unread")
+HEAD, SLOW, MALFORMED, PIPELINED, CROWDED, UNREAD = REASONS
 REFUSED = Counter(
     "http_connections_refused_total",
-    "Connections that were ended before a request of theirs had reached the application, by reason",
+    "Connections that were ended before a request of theirs had reached the application, or for not reading its answer, by reason",
     ["reason"],
 )
 for _reason in REASONS:
@@ -47,10 +48,15 @@ class Limits:
     """What a connection may cost. The numbers fit a container of 256 MB, with up to 320 KiB for each connection."""
 
     connections: int = 256
-    head_bytes: int = 64 * 1024
+    head_bytes: int = 16 * 1024
     """Of the request line and the headers; of what stands between two pieces of a body, and after it, as well."""
     head_lines: int = 100
     head_seconds: float = 10.0
+    url_bytes: int = 8 * 1024
+    url_parameters: int = 100
+    """FastAPI parses them all before anybody is asked who they are: 30,000 take 40 ms."""
+    unread_seconds: float = 10.0
+    """How long a client may leave so much of its answers unread that nothing more can be written."""
     pipelined: int = 8
     linger_bytes: int = 1024 * 1024
     """How much is read of a body for which nobody waits, so that its sender reads the answer instead of a reset."""
@@ -62,7 +68,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     limits: ClassVar = Limits()
     waiting: ClassVar[dict["LimitedProtocol", None]] = {}
-    """The connections that owe a request or a part of it, the longest first."""
+    """The connections that owe a request or a part of it, or do not read, the longest first."""
+    places: ClassVar[set["LimitedProtocol"]] = set()
+    """The connections that count: all but those that have been told to end because there were too many."""
 
     def __init__(
         self,
@@ -77,20 +85,36 @@ class LimitedProtocol(HttpToolsProtocol):
         self.whole = self.headers  # of the last request that is whole; each one begins with a new list
         self.discarded: int | None = None  # bytes since the last answer of this connection, once that is sent
         self.timer: asyncio.TimerHandle | None = None
+        self.unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
-        if len(self.connections) > self.limits.connections:
-            longest = next(iter(self.waiting), self)
-            longest.refuse(503, CROWDED, f"There are more than {self.limits.connections} connections.")
-        if self.discarded is None:
-            self.waiting[self] = None
-            self._end_after(self.limits.head_seconds)
+        self.places.add(self)
+        self.waiting[self] = None
+        self._end_after(self.limits.head_seconds)
+        if len(self.places) > self.limits.connections:
+            next(iter(self.waiting)).make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.waiting.pop(self, None)
-        self._stop_timer()
+        self._leave()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.waiting.setdefault(self)
+        self.unread_timer = self.loop.call_later(self.limits.unread_seconds, self._end_unread)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.unread_timer:
+            self.unread_timer.cancel()
+        if self._is_answering() and not self.cycle.more_body:
+            self.waiting.pop(self, None)
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        if self.transport.get_write_buffer_size():
+            self._end_unread()  # otherwise it would stay until its last answer has been read
 
     def data_received(self, data: bytes) -> None:
         if len(data) > PIECE:
@@ -112,6 +136,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= self.limits.pipelined:
             self._refuse_pipeline()
+        if len(self.url) > self.limits.url_bytes or self.url.count(b"&") >= self.limits.url_parameters:
+            most = f"{self.limits.url_parameters} parameters and {self.limits.url_bytes} bytes"
+            self.refuse(414, HEAD, f"A URL may have at most {most}.")
+            raise Refusal  # stops the parser
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) if self.unread else 0
         if size > self.limits.head_bytes or len(self.headers) > self.limits.head_lines:
             self._refuse_head()
@@ -142,6 +170,16 @@ class LimitedProtocol(HttpToolsProtocol):
             self._linger()  # the answer came early: nobody will read the rest
         else:
             self.waiting[self] = None
+
+    def make_room(self) -> None:
+        """End the connection for a newcomer, at once: many may come before the loop turns."""
+        detail = f"There are more than {self.limits.connections} connections."
+        if self.transport.is_closing() or self.discarded is not None:
+            self.transport.abort()
+        else:
+            self.refuse(503, CROWDED, detail)
+            self.transport.close()
+        self._leave()
 
     def refuse(self, status: int, reason: str, detail: str) -> None:
         """End the connection, with a problem document if it can be the answer to what was sent last."""
@@ -178,6 +216,20 @@ class LimitedProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return bool(self.cycle) and not self.cycle.response_complete
 
+    def _leave(self) -> None:
+        """Count no more, and hold no memory for what has been sent."""
+        self.places.discard(self)
+        self.waiting.pop(self, None)
+        self.headers = []
+        self._stop_timer()
+        if self.unread_timer:
+            self.unread_timer.cancel()
+
+    def _end_unread(self) -> None:
+        REFUSED.labels(UNREAD).inc()
+        REFUSALS.tell(Refusal("The answer has not been read in time."))
+        self.transport.abort()
+
     def _stop_timer(self) -> None:
         if self.timer:
             self.timer.cancel()
@@ -204,7 +256,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 def limited_by(limits: Limits) -> type[LimitedProtocol]:
     """The protocol of a server with limits of its own."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "waiting": {}})
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "waiting": {}, "places": set()})
 
 
 def _answer(status: int, detail: str) -> bytes:

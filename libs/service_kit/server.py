@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from libs.service_kit.connections import LimitedProtocol
+from libs.service_kit.connections import LimitedProtocol, Limits
 
 # Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
 GC_THRESHOLDS = (10_000, 20, 50)
@@ -20,6 +20,7 @@ GRACEFUL_SECONDS = 10
 
 OPTIONS: dict[str, Any] = {
     "http": LimitedProtocol,
+    "backlog": Limits().connections,  # asyncio accepts as many at once, before it looks at the first of them
     "ws": "none",
     # Who is believed about the address of a client: nobody, unless uvicorn's own variable names the proxies.
     "proxy_headers": "FORWARDED_ALLOW_IPS" in os.environ,

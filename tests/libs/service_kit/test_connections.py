@@ -22,11 +22,13 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = b"POST /%s HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 
+LARGE = 10_000_000  # more than the buffers of two sockets hold
+
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Echo:
-    """Answers with the headers of the request; `/read` reads the body before, `/wait` waits until it is told."""
+    """Answers with the headers of the request; `/read` reads the body before, `/wait` waits until it is told, `/large` sends many bytes."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -42,6 +44,12 @@ class Echo:
             message = dict(await receive())
         if message.get("type") == "http.disconnect":
             self.disconnected.set()
+            return
+        if scope["path"] == "/large":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
+            for _ in range(100):
+                await send({"type": "http.response.body", "body": bytes(LARGE // 100), "more_body": True})
+            await send({"type": "http.response.body"})
             return
         if scope["path"] == "/wait":
             self.waiting += 1
@@ -150,10 +158,14 @@ async def test_what_has_no_end_is_refused(serve, counted, start, piece):
 @pytest.mark.parametrize(
     ("head", "status"),
     [
-        (HALF + b"x: " + b"a" * 65_000 + b"\r\n\r\n", 200),
-        (HALF + b"x: " + b"a" * 66_000 + b"\r\n\r\n", 431),
+        (HALF + b"x: " + b"a" * 16_300 + b"\r\n\r\n", 200),
+        (HALF + b"x: " + b"a" * 16_400 + b"\r\n\r\n", 431),
         (HALF + b"a: b\r\n" * 99 + b"\r\n", 200),
         (HALF + b"a: b\r\n" * 100 + b"\r\n", 431),
+        (HALF.replace(b"/ ", b"/?" + b"a" * 8190 + b" ") + b"\r\n", 200),
+        (HALF.replace(b"/ ", b"/?" + b"a" * 8191 + b" ") + b"\r\n", 414),
+        (HALF.replace(b"/ ", b"/?" + b"&".join([b"a"] * 100) + b" ") + b"\r\n", 200),
+        (HALF.replace(b"/ ", b"/?" + b"&".join([b"a"] * 101) + b" ") + b"\r\n", 414),
     ],
 )
 async def test_a_whole_head_is_taken_up_to_its_limits(serve, head, status):
@@ -165,11 +177,11 @@ async def test_a_whole_head_is_taken_up_to_its_limits(serve, head, status):
 
 
 async def test_a_request_after_many_others_has_the_whole_of_its_limits(serve):
-    long = HALF + b"x: " + b"a" * 40_000 + b"\r\n\r\n"
+    long = HALF + b"x: " + b"a" * 15_000 + b"\r\n\r\n"
     async with serve() as connect, connect() as (reader, writer):
         for _ in range(5):
-            for start in range(0, len(long), 10_000):
-                writer.write(long[start : start + 10_000])
+            for start in range(0, len(long), 4_000):
+                writer.write(long[start : start + 4_000])
                 await writer.drain()
             assert (await answer_of(reader))[0] == 200
 
@@ -312,6 +324,61 @@ async def test_where_all_are_served_a_newcomer_is_told_to_come_again(serve, echo
             assert (await refused(newcomer, 503))["retry-after"] == "1"
         echo.told.set()
         assert (await answer_of(reader))[0] == 200
+
+
+@pytest.mark.parametrize("piece", [b"", HALF])
+async def test_of_many_that_come_at_once_no_more_have_a_place_than_there_are(serve, counted, piece):
+    async with serve(connections=10) as connect, contextlib.AsyncExitStack() as crowd:
+        coming = [connect(piece) for _ in range(200)]
+        streams = await asyncio.gather(*(crowd.enter_async_context(each) for each in coming))
+
+        async def is_open(stream: Stream) -> bool:
+            try:
+                async with asyncio.timeout(0.01):
+                    await answer_of(stream[0])
+            except TimeoutError:
+                return True
+            except (asyncio.IncompleteReadError, ConnectionError):
+                pass
+            return False
+
+        async def are_as_many_as_there_are_places() -> bool:
+            return counted().get("connections") == 190 and sum([await is_open(each) for each in streams]) == 10
+
+        await eventually_async(are_as_many_as_there_are_places, 10, "there are more connections than places")
+
+
+async def test_who_does_not_read_its_answer_is_not_waited_for(serve, counted):
+    async with serve(unread_seconds=0.2) as connect, connect(GET.replace(b"/ ", b"/large ")) as (reader, _):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await eventually_async(lambda: is_counted(counted, {"unread": 1}), 10, "it is still waited for")
+
+
+async def test_who_reads_slowly_gets_all_of_its_answer(serve, counted):
+    async with serve(unread_seconds=0.5) as connect, connect(GET.replace(b"/ ", b"/large ")) as (reader, _):
+        await reader.readuntil(b"\r\n\r\n")
+        left = LARGE
+        while left:
+            left -= len(await reader.readexactly(min(left, LARGE // 10)))
+            await asyncio.sleep(0.1)
+    assert counted() == {}
+
+
+async def test_who_does_not_read_its_answer_makes_room(serve, counted):
+    async with serve(connections=1) as connect, connect(GET.replace(b"/ ", b"/large ")) as (reader, _):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+
+        async def is_served() -> bool:
+            async with connect(GET) as (newcomer, _):
+                return (await answer_of(newcomer))[0] == 200
+
+        await eventually_async(is_served, 10, "nobody else is served")
+    assert counted().get("connections", 0) >= 1
+
+
+async def is_counted(counted: Callable[[], dict[str, float]], wanted: dict[str, float]) -> bool:
+    """Whether as many have been refused as wanted."""
+    return counted() == wanted
 
 
 async def test_who_ends_its_connection_gives_its_place_back(serve):
