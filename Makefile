@@ -97,7 +97,7 @@ clean:      ## stop the stack and remove its data, logs and traces
 
 test:       ## run the tests [T=tests/libs]
 	$(call need,runtime local test)
-	@$(RUN) -m pytest $(if $(T),$(T),-n 3 --dist loadfile --no-loadscope-reorder) $(PYTEST)
+	@$(RUN) -m pytest $(if $(T),$(T),-n 3 --no-loadscope-reorder) $(PYTEST)
 
 test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)

@@ -1,5 +1,10 @@
 """The fixtures of all tests, imported by name from the modules of `tests/fixtures`."""
 
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
 from tests.fixtures.app import (
     anonymous,
     anyio_backend,
@@ -48,3 +53,16 @@ __all__ = [
     "tenant_session",
     "user_id",
 ]
+
+
+class ByFile(LoadFileScheduling):
+    """The tests of a file run in one process, and so do all end-to-end tests, which share a stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "end_to_end" if file.startswith("tests/end_to_end/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """What `-n` uses."""
+    return ByFile(config, log)
