@@ -59,6 +59,12 @@ def test_an_image_of_ours_has_a_tag_so_that_nothing_takes_it_for_the_latest(name
     assert CONTAINERS[name]["image"].endswith(":dev")
 
 
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_what_a_container_reads_of_the_checkout_has_a_label_that_selinux_lets_it_read(name):
+    mounts = [each for each in CONTAINERS[name].get("volumes", ()) if each.startswith("./")]
+    assert [each for each in mounts if not each.endswith(":ro,z")] == []
+
+
 def test_the_broker_does_not_size_its_tables_by_what_an_engine_allows():
     assert CONTAINERS["rabbitmq"]["ulimits"] == {"nofile": 16384}
 
