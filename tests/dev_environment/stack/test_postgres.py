@@ -6,6 +6,9 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -82,23 +85,28 @@ def test_copied_binaries_serve_where_the_wheel_is_out_of_reach(tmp_path, monkeyp
         postgres.remove(server)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter; pytest lets nobody else into its own, and closes them at each of its starts."""
+    with tempfile.TemporaryDirectory(dir=postgres.REACHABLE) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_an_ordinary_user_runs_a_server_of_their_own(tmp_path):
+def test_an_ordinary_user_runs_a_server_of_their_own(open_folder):
     somebody = pwd.getpwnam("daemon")
-    folder = tmp_path / "theirs"
+    folder = open_folder / "theirs"
     folder.mkdir()
     os.chown(folder, somebody.pw_uid, somebody.pw_gid)
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o005:
-            parent.chmod(0o755)  # pytest's folders let nobody else in
-    server = postgres.at(tmp_path / "binaries", port=free_port(), password="right")
+    server = postgres.at(open_folder / "binaries", port=free_port(), password="right")
     program = (
         "import sys; from pathlib import Path; from stack import postgres\n"
         f"server = postgres.Server(Path({str(folder)!r}), {server.port}, 'right', Path({str(server.binaries)!r}))\n"
         "postgres.start(server); print(server.data.stat().st_uid); postgres.stop(server)"
     )
     # The checkout and its Python may be out of that user's reach; the module needs neither.
-    package = tmp_path / "code" / "stack"
+    package = open_folder / "code" / "stack"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     shutil.copy(postgres.__file__, package)
