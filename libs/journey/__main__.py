@@ -1,4 +1,4 @@
-"""The demo: plays the story of two tenants on the running stack and prints each step with its trace."""
+"""The demo: plays the story of two tenants, and of one that leaves, on the running stack and prints each step with its trace."""
 
 import argparse
 import os
@@ -54,8 +54,12 @@ def demonstrate(api: Api, count: int, seed: int) -> None:
         allocation = next(iter(mine.allocations.values()))
         stranger = other.manager.get("budget", f"/api/v1/allocations/{allocation}", expect=404)
         line(other.manager.name, f"asks for an allocation of {mine.company.name}", stranger)
+    print("\nA forgotten password")
+    story.recover(tenants[0], line)
     print("\nA suspension")
     story.interrupt(platform, tenants[-1], line)
+    print("\nA tenant that leaves")
+    story.come_and_go(api, platform, people.company(seed + count, secrets.token_hex(3)), line)
     print("\nThe audit trail")
     for each in tenants:
         trail = steps.wait_for_audit(each.admin, each.traces)

@@ -90,12 +90,16 @@ def change_password(user: Actor, current: str, wanted: str) -> Answer:
 
 
 def reset_password(admin: Actor, person: Person) -> Answer:
-    """An administrator resets the password of a user, who sets their own with the one-time token."""
+    """An administrator ends the password of a user, and gets the one-time token for the next."""
     users = pages(admin, "auth", "/api/v1/users")
     user_id = next(user["id"] for user in users if user["email"] == person.email)
-    reset = admin.call("auth", "POST", "/api/v1/passwords/resets", json={"user_id": user_id}, expect=201)
+    return admin.call("auth", "POST", "/api/v1/passwords/resets", json={"user_id": user_id}, expect=201)
+
+
+def use_reset(api: Api, reset: Answer, person: Person, expect: int = 204) -> Answer:
+    """Somebody without a login sets the person's password with the one-time token."""
     chosen = {"token": reset.body["token"], "new_password": person.password}
-    return admin.api.call("auth", "POST", "/api/v1/passwords/resets/use", json=chosen, expect=204)
+    return api.call("auth", "POST", "/api/v1/passwords/resets/use", json=chosen, expect=expect)
 
 
 def create_department(admin: Actor, code: str, name: str, parent_id: str | None = None) -> Answer:
@@ -116,26 +120,13 @@ def rename_department(admin: Actor, seen: Answer, name: str, expect: int = 200) 
 
 
 def hire(admin: Actor, number: str, person: Person, department_id: str, user_id: str | None = None) -> Answer:
-    """An administrator hires a person, with an appointment since the first of January."""
-    first = {"department_id": department_id, "title": person.title, "starts_on": f"{this_year()}-01-01"}
+    """An administrator hires a person, with an appointment since the first of January of last year.
+
+    On no day of this year does it begin, so it can be ended or followed by a transfer on each.
+    """
+    first = {"department_id": department_id, "title": person.title, "starts_on": f"{this_year() - 1}-01-01"}
     wanted = {"number": number, "name": person.name, "email": person.email, "appointment": first}
     return admin.create("personnel", "/api/v1/employees", wanted | ({"user_id": user_id} if user_id else {}))
-
-
-def transfer(admin: Actor, hired: Answer, department_id: str) -> Answer:
-    """An administrator transfers an employee, as hired, to another department from today on."""
-    wanted = {"department_id": department_id, "starts_on": today()}
-    return _move(admin, hired, "transfer", wanted)
-
-
-def leave(admin: Actor, hired: Answer) -> Answer:
-    """An administrator makes today the last day of an employee, as hired."""
-    return _move(admin, hired, "leave", {"ends_on": today()})
-
-
-def _move(admin: Actor, hired: Answer, verb: str, wanted: dict[str, str]) -> Answer:
-    path = f"/api/v1/employees/{hired.body['id']}/{verb}"
-    return admin.call("personnel", "POST", path, json=wanted, if_match=hired.etag, expect=200)
 
 
 def create_code_group(admin: Actor, code: str, name: str) -> Answer:
@@ -242,8 +233,3 @@ def until(service: str, look: Callable[[], Found | None], seconds: float, failur
 def this_year() -> int:
     """The current year in UTC."""
     return datetime.now(UTC).year
-
-
-def today() -> str:
-    """Today in UTC, the date by which personnel decides who is employed."""
-    return datetime.now(UTC).date().isoformat()

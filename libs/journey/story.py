@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 
-from libs.journey import people, steps, tenants
+from libs.journey import appointments, people, steps, tenants
 from libs.journey.client import Actor, Answer, Api
 from libs.journey.people import Company, Person
 
@@ -34,7 +34,7 @@ class Tenant:
     """Ids by code; so are `allocations`."""
     allocations: dict[str, str] = field(default_factory=dict[str, str])
     traces: list[str] = field(default_factory=list[str])
-    """The trace of every step that was not refused, in order."""
+    """The trace of every step that has changed something, in order."""
 
 
 def quiet(who: str, what: str, answer: Answer) -> None:
@@ -49,7 +49,7 @@ def play(api: Api, platform: Actor, company: Company, report: Report = quiet) ->
     traces: list[str] = []
 
     def noted(who: str, what: str, answer: Answer) -> Answer:
-        if answer.status < 400:
+        if answer.status < 400 and answer.method != "GET":
             traces.append(answer.trace_id)
         report(who, what, answer)
         return answer
@@ -87,6 +87,21 @@ def spend(tenant: Tenant, random: Random, report: Report = quiet) -> Answer:
     return approved
 
 
+def recover(tenant: Tenant, report: Report = quiet) -> None:
+    """The member has forgotten the password, and sets another one with the one-time token of an administrator."""
+    admin, member = tenant.admin, tenant.company.member
+    ended = steps.reset_password(admin, member)
+    report(admin.name, f"ends the password of {member.name}, who has forgotten it", ended)
+    member = replace(member, password=f"next-{member.password}")
+    chosen = steps.use_reset(admin.api, ended, member)
+    report(member.name, "chooses another one with the one-time token", chosen)
+    report(member.name, "cannot use the token again", steps.use_reset(admin.api, ended, member, expect=401))
+    tenant.company = replace(tenant.company, member=member)
+    tenant.member = steps.log_in(admin.api, tenant.company.code, member)
+    report(member.name, "logs in", tenant.member.login)
+    tenant.traces += [ended.trace_id, chosen.trace_id, tenant.member.login.trace_id]
+
+
 def interrupt(platform: Actor, tenant: Tenant, report: Report = quiet) -> None:
     """The tenant gets another plan and is suspended, every service refuses its people, and it goes on where it was, with an export of its data."""
     admin = tenant.admin
@@ -110,19 +125,40 @@ def interrupt(platform: Actor, tenant: Tenant, report: Report = quiet) -> None:
     tenant.traces += [planned.trace_id, suspended.trace_id, resumed.trace_id]
 
 
-def _open(api: Api, platform: Actor, company: Company, noted: Callable[..., Answer]) -> tuple[str, Actor]:
-    created = noted(platform.name, f"creates the tenant {company.code}", steps.create_tenant(platform, company))
+def come_and_go(api: Api, platform: Actor, company: Company, report: Report = quiet) -> None:
+    """A tenant is created, and leaves as soon as its administrator has seen it."""
+    leave(platform, *_open(api, platform, company, report), report)
+
+
+def leave(platform: Actor, tenant_id: str, admin: Actor, report: Report = quiet) -> dict[str, list[str]]:
+    """A tenant is suspended, exported by every service, and closed for good. Returns the lines of each service."""
+    report(platform.name, "suspends the tenant", tenants.suspend(platform, tenant_id, "It has given notice"))
+    early = tenants.close(platform, tenant_id, "It has left", expect=409)
+    report(platform.name, "cannot close it before it is exported", early)
+    exported: dict[str, list[str]] = {}
+    for service, path in LISTS.items():
+        tenants.wait_until_answered(admin, service, path, 403)
+        exported[service], last = tenants.export(platform, service, tenant_id)
+        report(platform.name, f"exports what {service} holds: {len(exported[service])} rows", last)
+    tenants.wait_until_exported(platform, tenant_id)
+    report(platform.name, "closes it for good", tenants.close(platform, tenant_id, "It has left"))
+    return exported
+
+
+def _open(api: Api, platform: Actor, company: Company, report: Report) -> tuple[str, Actor]:
+    created = steps.create_tenant(platform, company)
+    report(platform.name, f"creates the tenant {company.code}", created)
     tenant_id = created.body["id"]
     active = steps.wait_until_active(platform, tenant_id)
     ready = ", ".join(step["service"] for step in active.body["provisioning"])
     admin = company.admin
     first = steps.create_first_admin(platform, tenant_id, admin)
-    noted(platform.name, f"creates its first administrator; {ready} are prepared", first)
+    report(platform.name, f"creates its first administrator; {ready} are prepared", first)
     wrong = {"tenant": company.code, "email": admin.email, "password": f"{admin.password}?"}
     refused = api.call("auth", "POST", "/api/v1/auth/login", json=wrong, expect=401)
-    noted(admin.name, "mistypes the password and is refused", refused)
+    report(admin.name, "mistypes the password and is refused", refused)
     actor = steps.log_in_once_active(api, company.code, admin)
-    noted(admin.name, "logs in", actor.login)
+    report(admin.name, "logs in", actor.login)
     return tenant_id, actor
 
 
@@ -168,8 +204,15 @@ def _move_people(tenant: Tenant, staff: list[Answer], noted: Callable[..., Answe
     admin, moved, leaver = tenant.admin, staff[0], staff[-1]
     home = moved.body["appointments"][0]["department_id"]
     elsewhere = next(each for each in tenant.departments.values() if each != home)
-    noted(admin.name, f"transfers {moved.body['name']}", steps.transfer(admin, moved, elsewhere))
-    noted(admin.name, f"lets {leaver.body['name']} go: today is the last day", steps.leave(admin, leaver))
+    name = moved.body["name"]
+    moved = noted(admin.name, f"transfers {name}", appointments.transfer(admin, moved, elsewhere))
+    before, after = moved.body["appointments"]
+    for day in (before["ends_on"], after["starts_on"]):
+        where, chart = appointments.find_in_chart(admin, moved.body["id"], day)
+        noted(admin.name, f"finds {name} in {where} in the chart of {day}", chart)
+    left = noted(admin.name, f"lets {leaver.body['name']} go: today is the last day", appointments.leave(admin, leaver))
+    back = appointments.day(90)
+    noted(admin.name, f"takes {leaver.body['name']} back from {back} on", appointments.appoint(admin, left, back))
 
 
 def _choose_codes(tenant: Tenant, noted: Callable[..., Answer]) -> None:

@@ -146,7 +146,8 @@ def _admit_observer(platform: Actor, person: Person) -> None:
     role = {"name": "synthetic user", "permissions": ["tenants:read"]}
     _once(platform.create, "auth", "/api/v1/roles", role)
     if not _once(steps.create_user, platform, person, role["name"]):
-        steps.reset_password(platform, person)  # it follows from another password of the administrator's
+        # Their password follows from another one of the administrator's.
+        steps.use_reset(platform.api, steps.reset_password(platform, person), person)
 
 
 def _admit_user(api: Api, platform: Actor, tenant: Mapping[str, Any], person: Person) -> None:
@@ -156,7 +157,7 @@ def _admit_user(api: Api, platform: Actor, tenant: Mapping[str, Any], person: Pe
     helper = replace(person, email=f"{secrets.token_hex(8)}@{CODE}.example", password=secrets.token_hex(16))
     created = steps.create_first_admin(platform, tenant["id"], helper)
     admin = steps.log_in_once_active(api, tenant["code"], helper)
-    steps.reset_password(admin, person)
+    steps.use_reset(api, steps.reset_password(admin, person), person)
     admin.call("auth", "PATCH", f"/api/v1/users/{created.body['id']}", json={"is_active": False}, if_match="*")
 
 

@@ -43,6 +43,16 @@ def close(platform: Actor, tenant_id: str, reason: str, expect: int = 200) -> An
     return platform.call("tenant", "POST", path, json={"reason": reason}, if_match="*", expect=expect)
 
 
+def wait_until_exported(platform: Actor, tenant_id: str) -> Answer:
+    """Wait until the tenant service has heard that every service has exported a suspended tenant."""
+
+    def exported() -> Answer | None:
+        answer = platform.get("tenant", f"/api/v1/tenants/{tenant_id}")
+        return answer if all(step["exported_at"] for step in answer.body["provisioning"]) else None
+
+    return until("tenant", exported, HEARD_WITHIN_SECONDS, "the tenant is not exported by every service")
+
+
 def wait_until_answered(person: Actor, service: str, path: str, status: int) -> Answer:
     """Ask until a service answers with this status: 403 once it has heard of a suspension, 200 of its end."""
 

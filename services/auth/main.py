@@ -11,6 +11,7 @@ from services.auth.database import Base
 from services.auth.keys.routes import router as keys
 from services.auth.keys.service import public_keys
 from services.auth.logins.routes import router as logins
+from services.auth.metrics import COUNTS
 from services.auth.password_changes.routes import router as password_changes
 from services.auth.roles.errors import RoleNameTaken
 from services.auth.roles.routes import router as roles
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Logins, users and roles of every tenant, the keys that verify tokens, and service accounts.",
         routers=[logins, password_changes, users, roles, tenants, service_accounts, keys],
         handlers=HANDLERS,
+        counts=COUNTS,
         exports=Base.metadata,
         conflicts=CONFLICTS,
         fetch_keys=public_keys,

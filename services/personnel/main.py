@@ -6,6 +6,7 @@ from libs.contracts.tenant import TenantClosed, TenantCreated, TenantPlanChanged
 from libs.service_kit import app, plans
 from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers
+from services.personnel.chart.routes import router as chart
 from services.personnel.database import Base
 from services.personnel.departments import consumers
 from services.personnel.departments.errors import DepartmentCodeTaken, UnknownParent
@@ -40,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app.create_app(
         settings,
         description="Departments, employees and their appointments.",
-        routers=[departments, employees],
+        routers=[chart, departments, employees],
         handlers=HANDLERS,
         exports=Base.metadata,
         counts=COUNTS,

@@ -52,6 +52,7 @@ VALUES: dict[str, Any] = {
     "entity_type": None,
     "from": None,
     "to": None,
+    "on": None,
 }
 
 

@@ -6,10 +6,13 @@ from random import Random
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from libs.contracts.services import PARTICIPANTS
-from libs.journey import steps, story
+from libs.journey import appointments, steps, story
+from libs.journey.__main__ import main
+from libs.journey.client import UnexpectedAnswer
 from libs.journey.people import company
 from tests.end_to_end.stack import Stack
 from tests.fixtures.waiting import eventually
@@ -63,11 +66,43 @@ def test_an_approval_is_one_trace_through_budget_personnel_and_system(own_stack,
     assert_lines_carry(own_stack, approved.trace_id, services)
 
 
+def test_the_chart_of_a_day_shows_everybody_where_the_appointment_of_that_day_is(tenant):
+    listed = steps.pages(tenant.admin, "personnel", "/api/v1/departments")
+    names = {department["id"]: department["name"] for department in listed}
+    terms = [
+        (employee["id"], names[term["department_id"]], day)
+        for employee in steps.pages(tenant.admin, "personnel", "/api/v1/employees")
+        for term in employee["appointments"]
+        for day in filter(None, (term["starts_on"], term["ends_on"]))
+    ]
+    assert len({(who, where) for who, where, _ in terms}) > len({who for who, _, _ in terms})
+    for who, where, day in terms:
+        assert appointments.find_in_chart(tenant.admin, who, day)[0] == where
+
+
+def test_whoever_forgets_their_password_sets_another_and_goes_on(tenant):
+    forgotten = tenant.company.member
+    story.recover(tenant)
+    with pytest.raises(UnexpectedAnswer, match="401"):
+        steps.log_in(tenant.admin.api, tenant.company.code, forgotten)
+    assert story.spend(tenant, Random(2)).body["status"] == "approved"
+    types = {entry["type"] for entry in steps.wait_for_audit(tenant.admin, tenant.traces)}
+    assert {"user.password_reset.v1", "user.password_changed.v1"} <= types
+
+
+def test_the_demo_ends_well(own_stack, monkeypatch, capsys):
+    urls = {f"SERVICES__{name.upper()}": url for name, url in own_stack.urls.items()}
+    for name, given in {**own_stack.settings.values, **urls}.items():
+        monkeypatch.setenv(name, given)
+    assert main(["--tenants", "1", "--seed", "5"]) == 0, capsys.readouterr().err
+    assert "closes it for good" in capsys.readouterr().out
+
+
 def test_metrics_move_with_the_story(stack, tenant):
     moved = {
         "auth": [("auth_login_total", {"status": "success"}), ("auth_login_duration_count", {})],
         "tenant": [("tenants_provisioned_total", {"outcome": "active"})],
-        "personnel": [("personnel_hires_total", {})],
+        "personnel": [(f"personnel_{each}_total", {}) for each in ("hires", "transfers", "departures", "appointments")],
         "budget": [("budget_expenditures_total", {"decision": "approved"})],
         "system": [("events_consumed_total", {"event_type": "expenditure.approved.v1"})],
     }

@@ -43,7 +43,8 @@ async def list_departments(actor: Reader, session: DatabaseSession, window: Page
     return await page(session, queries.departments(actor.tenant_id), Department, window, DepartmentOut.model_validate)
 
 
-@router.get("/{department_id}", response_model=DepartmentOut, responses=problems(DepartmentNotFound))
+# With `:uuid`, no other method of `/chart` is mistaken for that of a department with a malformed id.
+@router.get("/{department_id:uuid}", response_model=DepartmentOut, responses=problems(DepartmentNotFound))
 async def get_department(
     department_id: UUID, actor: Reader, session: DatabaseSession, response: Response
 ) -> Department:
@@ -52,7 +53,7 @@ async def get_department(
 
 
 @router.patch(
-    "/{department_id}",
+    "/{department_id:uuid}",
     response_model=DepartmentOut,
     responses=problems(DepartmentNotFound, DepartmentCycle, UnknownParent),
 )

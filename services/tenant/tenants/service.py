@@ -29,7 +29,7 @@ from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from libs.service_kit.transactions import after_commit
 from services.tenant.database import bound_to
-from services.tenant.metrics import PROVISIONING_SECONDS
+from services.tenant.metrics import EXPORTS, PROVISIONING_SECONDS
 from services.tenant.tenants import queries
 from services.tenant.tenants.errors import (
     CannotClose,
@@ -125,11 +125,14 @@ async def resume(session: AsyncSession, tenant_id: UUID, expected: Expected) -> 
 
 
 async def record_export(session: AsyncSession, tenant_id: UUID, service: str, number: int) -> None:
-    """Record that a service has given its part, if the tenant was stopped by its present suspension all the time."""
+    """Count that a service has given its part, and record it if the tenant was stopped by its present suspension all the time."""
     tenant = await queries.lock(session, tenant_id)
-    if tenant and tenant.status == "suspended" and number == tenant.turns:
-        for step in tenant.provisioning:
-            step.exported_at = datetime.now(UTC) if step.service == service else step.exported_at
+    step = next((each for each in tenant.provisioning if each.service == service), None) if tenant else None
+    if tenant is None or step is None:
+        return
+    after_commit(session, EXPORTS.labels(service).inc)
+    if tenant.status == "suspended" and number == tenant.turns:
+        step.exported_at = datetime.now(UTC)
 
 
 async def close(session: AsyncSession, tenant_id: UUID, expected: Expected, wanted: Closing) -> Tenant:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from libs.contracts.auth import UserPasswordChanged, UserPasswordReset
 from tests.services.auth.conftest import PASSWORD
@@ -52,19 +53,26 @@ async def reset(client: httpx.AsyncClient, user: dict[str, Any]) -> httpx.Respon
     return await client.post(f"{PATH}/resets", json={"user_id": user["id"]})
 
 
+def counted() -> list[float]:
+    """How many passwords their owners have changed, how many were set with a token, and how many were reset."""
+    changes = [REGISTRY.get_sample_value("auth_password_changes_total", {"how": how}) for how in ("owner", "reset")]
+    return [*changes, REGISTRY.get_sample_value("auth_password_resets_total")]
+
+
 async def refreshed(anonymous: httpx.AsyncClient, tokens: httpx.Response) -> int:
     used = {"refresh_token": tokens.json()["refresh_token"]}
     return (await anonymous.post("/api/v1/auth/refresh", json=used)).status_code
 
 
 async def test_a_changed_password_ends_every_session_and_begins_one(ada, log_in, change, anonymous, published):
-    one, other = await log_in(), await log_in()
+    (owner, *others), one, other = counted(), await log_in(), await log_in()
     changed = await change(one)
     assert (changed.status_code, changed.headers["cache-control"]) == (200, "no-store")
     assert [await refreshed(anonymous, each) for each in (one, other, changed)] == [401, 401, 200]
     assert [(await log_in(password=each)).status_code for each in (PASSWORD, NEXT)] == [401, 200]
     events = [(event.user_id, event.by) for event in await published(UserPasswordChanged)]
     assert events == [(UUID(ada["id"]), "owner")]
+    assert counted() == [owner + 1, *others]
 
 
 async def test_the_current_password_is_needed_and_its_guesses_are_counted(ada, log_in, change, prolong):
@@ -100,7 +108,7 @@ async def test_of_two_changes_at_once_one_is_made(ada, log_in, change):
 async def test_a_reset_ends_password_and_sessions_at_once_and_its_token_works_once(
     ada, log_in, client, anonymous, use, published, superuser
 ):
-    tokens = await log_in()
+    (owner, used, resets), tokens = counted(), await log_in()
     response = await reset(client, ada)
     assert (response.status_code, response.headers["cache-control"]) == (201, "no-store")
     token = response.json()["token"]
@@ -109,11 +117,13 @@ async def test_a_reset_ends_password_and_sessions_at_once_and_its_token_works_on
     stored = await superuser.fetchrow("select * from password_resets where user_id = $1", UUID(ada["id"]))
     assert not [value for value in stored.values() if token.partition(".")[2] in str(value)]
 
+    assert counted() == [owner, used, resets + 1]
     assert (await use(token)).status_code == 204
     assert slug(await use(token, "another good one")) == INVALID_TOKEN
     assert [(await log_in(password=each)).status_code for each in (PASSWORD, NEXT)] == [401, 200]
     assert [event.user_id for event in await published(UserPasswordReset)] == [UUID(ada["id"])]
     assert [event.by for event in await published(UserPasswordChanged)] == ["reset"]
+    assert counted() == [owner, used + 1, resets + 1]
 
 
 async def test_of_two_uses_at_once_one_counts(ada, client, use):

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from libs.contracts.personnel import EmployeeAppointed
 
@@ -33,6 +34,7 @@ async def employee(make_employee: Callable[..., Awaitable[dict[str, Any]]]) -> d
     ("starts_on", "ends_on"), [("2022-01-01", None), ("2022-01-01", "2022-01-01"), ("2019-01-01", "2020-12-31")]
 )
 async def test_a_term_beside_the_others_is_added(client, employee, published, starts_on, ends_on):
+    before = REGISTRY.get_sample_value("personnel_appointments_total")
     added = await appoint(client, employee, starts_on, ends_on)
     assert (added.status_code, added.headers["etag"]) == (201, '"2"')
     assert added.headers["location"] == f"{EMPLOYEES}/{employee['id']}"
@@ -42,6 +44,7 @@ async def test_a_term_beside_the_others_is_added(client, employee, published, st
     assert (again.json(), again.headers["etag"]) == (shown, '"2"')
     [event] = await published(EmployeeAppointed)
     assert (event.starts_on.isoformat(), event.ends_on and event.ends_on.isoformat()) == (starts_on, ends_on)
+    assert REGISTRY.get_sample_value("personnel_appointments_total") == before + 1
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,22 @@ async def test_an_export_of_before_the_suspension_does_not_count(tenant, do, exp
     assert (await do(tenant, "close", reason="Gone", without_export=True)).status_code == 200
 
 
+async def test_every_part_of_an_export_is_counted_once_its_commit_has_succeeded(tenant, export, tenant_session):
+    before = {each: counted("tenants_exported_total", participant=each) for each in PARTICIPANTS}
+    given = TenantExported(tenant_id=UUID(tenant["id"]), service="auth", number=1)
+    with pytest.raises(RuntimeError, match="no commit"):
+        async with tenant_session(given.tenant_id) as session:
+            await on_tenant_exported(session, given)
+            raise RuntimeError("no commit")
+    assert counted("tenants_exported_total", participant="auth") == before["auth"]
+    await export(tenant, 0, *PARTICIPANTS)
+    await export(tenant, 1, "auth", "nobody's")
+    assert {each: counted("tenants_exported_total", participant=each) for each in PARTICIPANTS} == {
+        each: before[each] + (2 if each == "auth" else 1) for each in PARTICIPANTS
+    }
+    assert counted("tenants_exported_total", participant="nobody's") is None
+
+
 async def test_only_a_suspended_tenant_can_be_closed_and_a_closed_one_stays_closed(tenant, make_tenant, do):
     new = await do(await make_tenant(), "close", reason="Gone", without_export=True)
     assert (new.status_code, new.json()["type"]) == (409, "/problems/cannot-close")

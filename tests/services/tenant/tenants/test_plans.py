@@ -2,14 +2,20 @@
 
 from uuid import UUID
 
+from prometheus_client import REGISTRY
+
 from libs.contracts.plans import PLANS
 from libs.contracts.tenant import TenantPlanChanged
 
 TENANTS = "/api/v1/tenants"
 
 
+def changes() -> dict[str, float]:
+    return {plan: REGISTRY.get_sample_value("tenants_plan_changes_total", {"plan": plan}) for plan in PLANS}
+
+
 async def test_a_change_of_plan_is_told_with_its_limits(platform, make_tenant, published):
-    tenant = await make_tenant()
+    before, tenant = changes(), await make_tenant()
     assert tenant["plan"] == "unlimited"
     path, headers = f"{TENANTS}/{tenant['id']}/plan", {"if-match": "*"}
     for plan in ("small", "small", "unlimited"):
@@ -20,6 +26,7 @@ async def test_a_change_of_plan_is_told_with_its_limits(platform, make_tenant, p
         ("small", 1, PLANS["small"]),
         ("unlimited", 2, PLANS["unlimited"]),
     ]
+    assert changes() == before | {plan: before[plan] + 1 for plan in ("small", "unlimited")}
 
 
 async def test_an_unknown_plan_an_old_version_and_a_tenants_own_people_are_refused(platform, make_client, make_tenant):

@@ -1,0 +1,1 @@
+"""The organisation chart: the departments, with the people whose appointments cover a day."""
