@@ -62,7 +62,7 @@ psql:       ## open psql on the databases as their superuser [SERVICE=auth] [SQL
 	$(call need,runtime local)
 	@$(STACK) psql $(if $(SERVICE),--service $(SERVICE)) $(if $(SQL),--sql "$(SQL)")
 
-demo:       ## play the story of two tenants on the running stack
+demo:       ## play the story of three tenants on the running stack
 	$(call need,runtime local)
 	@$(STACK) run -- python -m libs.journey
 

@@ -101,7 +101,7 @@ def _next_commands(settings: Settings, containers: Sequence[str]) -> list[tuple[
     is_local = not containers
     all_run = is_local or all(service.name in containers for service in SERVICES)
     offers = (
-        (all_run, "make demo", "the story of two tenants, through all services"),
+        (all_run, "make demo", "the story of three tenants, through all services"),
         (is_local, "make trace", "the last request as a tree through the services, with its log lines"),
         (is_local, "make logs LEVEL=warning", "warnings and errors"),
         ("jaeger" in containers, "make trace", "where Jaeger shows the last requests"),
