@@ -200,10 +200,10 @@ def load(settings: type[Loaded]) -> Loaded:
         loaded = settings()  # pyright: ignore[reportCallIssue]  # the environment gives what has no default
         _ = loaded.telemetry
     except ValidationError as error:
-        _end(settings, in_words(error))
+        cannot_start(settings, in_words(error))
     except SettingsError as error:  # a group such as EVENTS has a value of its own, and it is not JSON
         group = re.findall(r'"(\w+)"', str(error))[0].upper()
-        _end(settings, f"{group}: set its members, {group}__…, each by itself")
+        cannot_start(settings, f"{group}: set its members, {group}__…, each by itself")
     return loaded
 
 
@@ -216,13 +216,14 @@ def check_address(settings: ServiceSettings) -> None:
                 trial.bind(address)
                 trial.listen(1)
     except UnicodeError:
-        _end(type(settings), "HOST: is not a name of a host")
+        cannot_start(type(settings), "HOST: is not a name of a host")
     except OSError as error:
         name = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
         where = f"{settings.host!r}, port {settings.port}"
-        _end(type(settings), f"{name}: cannot listen on {where}: {error.strerror or error}")
+        cannot_start(type(settings), f"{name}: cannot listen on {where}: {error.strerror or error}")
 
 
-def _end(settings: type[ServiceSettings], wrong: str) -> NoReturn:
+def cannot_start(settings: type[ServiceSettings], wrong: str) -> NoReturn:
+    """Print one line and exit with status 2."""
     print(f"{settings.name}-service cannot start: {wrong}", file=sys.stderr)
     raise SystemExit(2)
