@@ -21,6 +21,7 @@ GRACEFUL_SECONDS = 10
 OPTIONS: dict[str, Any] = {
     "http": LimitedProtocol,
     "ws": "none",
+    "workers": 1,  # whatever WEB_CONCURRENCY says: uvicorn would want the app by its name
     # Who is believed about the address of a client: nobody, unless uvicorn's own variable names the proxies.
     "proxy_headers": "FORWARDED_ALLOW_IPS" in os.environ,
     "log_config": None,

@@ -302,6 +302,25 @@ async def test_a_service_that_is_told_to_stop_answers_first(
     assert '"message":"request handled"' in (tmp_path / "combined.log").read_text()
 
 
+async def test_a_service_is_one_process_whatever_the_shell_says_of_other_servers(tmp_path, database_url):
+    port = free_port()
+    given = {
+        "PORT": str(port),
+        "LOG_DIR": str(tmp_path),
+        "DATABASE__URL": database_url("probe"),
+        "WEB_CONCURRENCY": "4",
+    }
+    async with process(**given) as service, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+        async def is_alive() -> bool:
+            assert service.returncode is None
+            with contextlib.suppress(httpx.ConnectError):
+                return (await client.get("/health/live")).status_code == 200
+            return False
+
+        await eventually_async(is_alive, 20, "the service does not answer")
+
+
 async def test_the_events_that_a_service_hears_and_publishes_are_counted_from_zero():
     begin_at_zero("budget", lambda _: ["broker"])
     value = REGISTRY.get_sample_value
