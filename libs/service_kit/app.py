@@ -122,7 +122,7 @@ def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
     loaded = load(settings)
     check_address(loaded)
     check_database(loaded)
-    run(create(loaded), host=loaded.host, port=loaded.port)
+    run(create(loaded), host=loaded.host, port=loaded.port, proxies=loaded.forwarded_allow_ips)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 from functools import cached_property
+from ipaddress import ip_network
 from typing import Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
 
 from pydantic import (
@@ -92,6 +93,16 @@ def _base(url: HttpUrl) -> HttpUrl:
 BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
 
 
+def _networks(value: str) -> str:
+    networks = [each.strip() for each in value.split(",") if each.strip()]
+    try:
+        for each in networks:
+            ip_network(each)
+    except ValueError:
+        raise ValueError("must be addresses or networks, with commas between them") from None
+    return ",".join(networks)
+
+
 class ServiceUrls(BaseModel):
     """`SERVICES__…`: the base URLs of the five services."""
 
@@ -164,6 +175,8 @@ class ServiceSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     """Never empty, since an empty host means every address of the machine."""
     port: int = Field(ge=1, le=65535)
+    forwarded_allow_ips: Annotated[str, AfterValidator(_networks)] = ""
+    """The proxies that are believed about the address of a client."""
     database: DatabaseSettings
     services: ServiceUrls = ServiceUrls()
     events: EventSettings = EventSettings()
