@@ -30,7 +30,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def run(app: FastAPI, *, host: str, port: int, proxies: str) -> None:
+def run(app: FastAPI, *, host: str, port: int, proxies: str = "") -> None:
     """Run an app until a signal stops it. `proxies`, if there are any, are believed about the address of a client."""
     # Everything imported and built so far lives until the end, so the collector need not examine it.
     gc.collect()
@@ -39,7 +39,7 @@ def run(app: FastAPI, *, host: str, port: int, proxies: str) -> None:
     _give_large_blocks_back()
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that closes; under nohup it is ignored
         signal.signal(signal.SIGHUP, _terminate)
-    trust = {"proxy_headers": bool(proxies), "forwarded_allow_ips": proxies}
+    trust: dict[str, Any] = {"proxy_headers": bool(proxies), "forwarded_allow_ips": proxies}
     uvicorn.run(app, host=host, port=port, **OPTIONS | trust)
 
 
