@@ -12,10 +12,12 @@ from stack.settings import Settings
 # Five processes on one host cannot share METRICS_PORT; each service answers /metrics on its own port. The logins of
 # bootstrap are for it alone: from them every service could speak for every other.
 NOT_FOR_SERVICES = re.compile(r"METRICS_PORT|BOOTSTRAP__\w+")
-# What libraries read by themselves from the caller's shell, where it is meant for other servers: PostgreSQL's client,
-# proxies, prometheus_client, and warnings as errors. The local stack says all of it in its own addresses.
+# What libraries read by themselves from the caller's shell, where it is meant for other programs: PostgreSQL's client,
+# proxies, gRPC, TLS, uvicorn, prometheus_client and Python. The local stack says all of it in its own addresses.
 NOT_FROM_SHELL = re.compile(
-    r"PG[A-Z]+|(?:https?|all|ftp|no|wss?)_proxy|PROMETHEUS_MULTIPROC_DIR|PYTHON(?:WARNINGS|HOME|OPTIMIZE)",
+    r"PG[A-Z]+|(?:https?|all|ftp|no|wss?|grpc|no_grpc)_proxy|GRPC_\w+|PROMETHEUS_MULTIPROC_DIR|WEB_CONCURRENCY"
+    r"|SSL_CERT_(?:FILE|DIR)|SSLKEYLOGFILE|OPENSSL_\w+|(?:REQUESTS|CURL)_CA_BUNDLE"
+    r"|PYTHON(?!(?:PATH|UTF8|DONTWRITEBYTECODE|PYCACHEPREFIX)$)\w+",
     re.IGNORECASE,
 )
 

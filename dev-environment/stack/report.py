@@ -58,15 +58,29 @@ PAGES = (
 )
 
 
-def summary(settings: Settings, *, containers: Sequence[str] = ()) -> None:
+ANOTHER = "(another, chosen since)"
+RESET_GRAFANA = (
+    "  docker compose -f docker-compose.devops.yml exec grafana "
+    """sh -c 'grafana cli admin reset-admin-password "$GF_SECURITY_ADMIN_PASSWORD"'"""
+)
+
+
+def summary(settings: Settings, *, containers: Sequence[str] = (), is_refused_by_grafana: bool = False) -> None:
     """Print what runs where, who may log in, and what to try next; in Docker mode for these `containers`."""
     out = console()
     has_password = administrator.has_password_of(settings)
-    out.print(_places(settings, containers, has_password=has_password))
+    kept = {"BOOTSTRAP__ADMIN_PASSWORD": not has_password, "GRAFANA_ADMIN_PASSWORD": is_refused_by_grafana}
+    shown = {name: ANOTHER if kept.get(name) else value for name, value in settings.values.items()}
+    out.print(_places(settings, containers, shown))
     if not has_password:
         out.print(
             "BOOTSTRAP__ADMIN_PASSWORD is not the administrator's password: another was chosen after the first start, "
             "and stays.\nSet the variable to it in .env, since `make demo` and the probe log in with it.\n"
+        )
+    if is_refused_by_grafana:
+        out.print(
+            "GRAFANA_ADMIN_PASSWORD is not Grafana's password: it is read at the first start only. This sets it:\n"
+            f"{RESET_GRAFANA}\n"
         )
     out.print(
         "These passwords are for development: choose your own in .env before anybody else can reach this machine.\n"
@@ -75,15 +89,15 @@ def summary(settings: Settings, *, containers: Sequence[str] = ()) -> None:
     out.print(f"Try next:\n{tries}")
 
 
-def _places(settings: Settings, containers: Sequence[str], *, has_password: bool) -> Table:
+def _places(settings: Settings, containers: Sequence[str], values: Mapping[str, str]) -> Table:
     table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
-    values, docker = settings.values, bool(containers)
+    docker = bool(containers)
     for each in settings.programs:
         if not docker or each.name in containers:
             page = "metrics" if each is PROBE else "docs"
             table.add_row(each.name, f"{environment.url(each, settings)}/{page}")
     table.add_row("platform administrator (tenant `platform`)", AUTH.name, values["BOOTSTRAP__ADMIN_EMAIL"],
-                  values["BOOTSTRAP__ADMIN_PASSWORD"] if has_password else "(another, chosen since)")  # fmt: skip
+                  values["BOOTSTRAP__ADMIN_PASSWORD"])  # fmt: skip
     table.add_row("PostgreSQL", f"127.0.0.1:{values['POSTGRES_PORT']}", "postgres", values["POSTGRES_PASSWORD"])
     if docker:
         where = f"127.0.0.1:{values['RABBITMQ_PORT']}"

@@ -50,6 +50,7 @@ DEFAULTS = {
     "SMTP_USERNAME": "",
     "SMTP_PASSWORD_FILE": "./dev-environment/alertmanager/no-secret",
     "SLACK_WEBHOOK_URL_FILE": "./dev-environment/alertmanager/no-secret",
+    "FORWARDED_ALLOW_IPS": "",
     "GRAFANA_ADMIN_PASSWORD": "admin",
     "GRAFANA_URL": "http://localhost:${GRAFANA_PORT:-3000}",
     "LOGSTASH_STDOUT": "off",

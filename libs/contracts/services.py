@@ -74,7 +74,12 @@ def owners(event_type: str) -> tuple[str, ...]:
     return PARTICIPANTS if module == "provisioning" else (module,)
 
 
-def is_own(event: Event, source: str) -> bool:
-    """Whether the event is one that its `source` publishes; in the saga, a service answers for itself."""
+def is_own(event: Event | None, source: str) -> bool:
+    """Whether the event is one that its `source` publishes; in the saga, a service answers for itself.
+
+    None is an event of a type that the receiver does not know yet, which may be any service's.
+    """
     name = source.removesuffix("-service")
+    if event is None:
+        return source in {service.full_name for service in SERVICES}
     return source != name and name in owners(event.type) and getattr(event, "service", name) == name

@@ -20,7 +20,7 @@ from libs.service_kit.background import Background, run_background
 from libs.service_kit.capacity import bound_threads, capacity
 from libs.service_kit.cleaning import clean
 from libs.service_kit.client import ServiceClient, open_clients
-from libs.service_kit.database import create_engine, create_pool
+from libs.service_kit.database import check_database, create_engine, create_pool
 from libs.service_kit.errors import PROBLEM_CONTENT, PROBLEM_SCHEMA, Conflicts, add_error_handlers, problem_types
 from libs.service_kit.events import http as events_by_http
 from libs.service_kit.events.flow import create_outbox, flow
@@ -121,7 +121,8 @@ def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
     """Run a service until a signal stops it: the whole of `python -m services.<name>.main`."""
     loaded = load(settings)
     check_address(loaded)
-    run(create(loaded), host=loaded.host, port=loaded.port)
+    check_database(loaded)
+    run(create(loaded), host=loaded.host, port=loaded.port, proxies=loaded.forwarded_allow_ips)
 
 
 @asynccontextmanager

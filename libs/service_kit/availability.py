@@ -23,8 +23,8 @@ log = get_logger(__name__)
 REPEAT_SECONDS = 60.0
 SETTLED_SECONDS = 5.0
 """How long nothing must have failed before a success counts: a server that is full serves some and refuses others."""
-AWAY = ("08", "53300", "57P01", "57P02", "57P03")
-"""SQLSTATEs of a server that does not let anybody in: connection, too many of them, shutdown or start."""
+AWAY = ("08", "28", "3D000", "53300", "57P01", "57P02", "57P03")
+"""SQLSTATEs of a server that lets nobody in, or not us: connection, password, no database, too many, shutdown, start."""
 REFUSED_NOW = ("40001", "40P01", "53", "55P03")
 """SQLSTATEs of a transaction that is refused now: serialization, deadlock, resources, lock time-out."""
 ENDED = ("57014",)

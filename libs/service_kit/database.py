@@ -1,8 +1,11 @@
 """The service's database: its engine and pools, and a fast path for the kit's own statements."""
 
+import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Any, cast
 
+from asyncpg.exceptions import ClientConfigurationError  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
@@ -11,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from libs.observability.sql import instrument_engine, timed
 from libs.service_kit import tenancy
+from libs.service_kit.availability import brief
 from libs.service_kit.fair_pool import FairPool
-from libs.service_kit.settings import DatabaseSettings
+from libs.service_kit.settings import DatabaseSettings, ServiceSettings, cannot_start
 
 LOCK_TIMEOUT = "3s"
 """How long a statement waits for a lock; also the second of two concurrent requests with one idempotency key."""
@@ -23,6 +27,45 @@ IDLE_TIMEOUT = "30s"
 COMMAND_SECONDS = 5.0
 """How long the answer to a statement is awaited. Later than that, the server hangs, and the connection is dropped."""
 CONNECT_SECONDS = 3.0
+REFUSED = ("28", "3D000", "42501")
+"""SQLSTATEs of a server that refuses the user, the password or the database."""
+
+
+class UnboundRole(ConnectionError):
+    """The role bypasses row-level security: every tenant would see the rows of all others."""
+
+    def __init__(self) -> None:
+        super().__init__("this role bypasses row-level security; use the service's own role")
+
+
+def check_database(settings: ServiceSettings) -> None:
+    """Exit with one line that names `DATABASE__URL` if the server refuses it; a server that is away may come later."""
+    if wrong := asyncio.run(_refusal_now(settings.database)):
+        cannot_start(type(settings), f"DATABASE__URL: {' '.join(wrong['message'].split())}")
+
+
+async def _refusal_now(settings: DatabaseSettings) -> dict[str, str] | None:
+    engine = create_pool(settings, 1)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS), engine.connect():
+            return None
+    except Exception as error:
+        return refusal(error)
+    finally:
+        await engine.dispose()
+
+
+def refusal(error: BaseException) -> dict[str, str] | None:
+    """What the server says against `DATABASE__URL`, as `availability.brief`; None if it is away or has another reason."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    is_ours = (
+        isinstance(cause, UnboundRole | ssl.SSLCertVerificationError)
+        or isinstance(getattr(cause, "__cause__", None), ClientConfigurationError)
+        or (getattr(cause, "sqlstate", None) or "").startswith(REFUSED)
+        # asyncpg has no type for this, and the same one for a connection that is lost at this point.
+        or (isinstance(cause, ConnectionError) and "rejected SSL upgrade" in str(cause))
+    )
+    return brief(error) if is_ours else None
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -61,11 +104,10 @@ def create_pool(settings: DatabaseSettings, size: int, **more: Any) -> AsyncEngi
 
 
 def _refuse_unbound_role(connection: Any, _: object) -> None:
-    """Refuse to connect as a role that bypasses row-level security: every tenant would see the rows of all others."""
     cursor = connection.cursor()
     cursor.execute("select rolsuper or rolbypassrls from pg_roles where rolname = current_user")
     if cursor.fetchone()[0]:
-        raise RuntimeError("DATABASE__URL: this role bypasses row-level security; use the service's own role")
+        raise UnboundRole
     cursor.close()
     connection.rollback()  # ends the transaction that the query began: the first session sets its tenant with its own BEGIN
 

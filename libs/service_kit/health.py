@@ -5,6 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from libs.service_kit import migrations
+from libs.service_kit.database import refusal
 from libs.service_kit.errors import problem
 from libs.service_kit.routing import NounRouter
 
@@ -30,7 +31,9 @@ def health_router(service: str) -> APIRouter:
             async with asyncio.timeout(CHECK_SECONDS), request.state.checking.connect() as connection:
                 current = await migrations.is_current(connection, service)
         except Exception as error:
-            return problem(503, "not-ready", detail=f"The database does not answer: {type(error).__name__}.")
+            refused = refusal(error)
+            why = f"refuses DATABASE__URL: {refused['type']}" if refused else f"does not answer: {type(error).__name__}"
+            return problem(503, "not-ready", detail=f"The database {why}.")
         if not current:
             return problem(503, "not-ready", detail="The database is not migrated to this version.")
         return Response(b'{"status":"ready"}', media_type="application/json")

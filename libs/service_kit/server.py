@@ -2,7 +2,6 @@
 
 import ctypes
 import gc
-import os
 import signal
 from contextlib import suppress
 from typing import Any
@@ -22,8 +21,8 @@ OPTIONS: dict[str, Any] = {
     "http": LimitedProtocol,
     "backlog": Limits().connections,  # asyncio accepts as many at once, before it looks at the first of them
     "ws": "none",
-    # Who is believed about the address of a client: nobody, unless uvicorn's own variable names the proxies.
-    "proxy_headers": "FORWARDED_ALLOW_IPS" in os.environ,
+    "workers": 1,  # whatever WEB_CONCURRENCY says: uvicorn would want the app by its name
+    "proxy_headers": False,
     "log_config": None,
     "access_log": False,
     "server_header": False,
@@ -32,8 +31,8 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def run(app: FastAPI, *, host: str, port: int) -> None:
-    """Run an app until a signal stops it."""
+def run(app: FastAPI, *, host: str, port: int, proxies: str = "") -> None:
+    """Run an app until a signal stops it. `proxies`, if there are any, are believed about the address of a client."""
     # Everything imported and built so far lives until the end, so the collector need not examine it.
     gc.collect()
     gc.freeze()
@@ -41,7 +40,8 @@ def run(app: FastAPI, *, host: str, port: int) -> None:
     _give_large_blocks_back()
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that closes; under nohup it is ignored
         signal.signal(signal.SIGHUP, _terminate)
-    uvicorn.run(app, host=host, port=port, **OPTIONS)
+    trust: dict[str, Any] = {"proxy_headers": bool(proxies), "forwarded_allow_ips": proxies}
+    uvicorn.run(app, host=host, port=port, **OPTIONS | trust)
 
 
 def _terminate(*_: object) -> None:

@@ -5,10 +5,9 @@ import re
 import socket
 import sys
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
+from typing import ClassVar, Literal, NoReturn, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,24 +26,13 @@ from yarl import URL
 from libs.contracts.services import PORTS
 from libs.observability import TelemetrySettings
 from libs.observability.settings import in_words
+from libs.service_kit.setting_types import BaseUrl, Networks, Secret, check_certificates
 
 BROKER_OPTIONS = frozenset(("cafile", "capath", "certfile", "keyfile", "no_verify_ssl"))
 """What the broker's URL may say behind `?`: how to trust its certificate."""
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 NAMESPACE = "all-erp"
 """The `service.namespace` of the spans."""
-
-
-def _encodable(secret: SecretStr) -> SecretStr:
-    try:
-        secret.get_secret_value().encode()
-    except UnicodeEncodeError:
-        raise ValueError("is not encoded in UTF-8") from None
-    return secret
-
-
-Secret = Annotated[SecretStr, Field(max_length=1000), AfterValidator(_encodable)]
-"""Any characters."""
 
 
 class DatabaseSettings(BaseModel):
@@ -83,15 +71,6 @@ def default_url(service: str) -> HttpUrl:
     return HttpUrl(f"http://{service}-service:{PORTS[service]}")
 
 
-def _base(url: HttpUrl) -> HttpUrl:
-    if not re.fullmatch(r"https?://[^/?#@]+/?", str(url)):
-        raise ValueError("must be http://HOST:PORT, without a path, a query or a user")
-    return url
-
-
-BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
-
-
 class ServiceUrls(BaseModel):
     """`SERVICES__…`: the base URLs of the five services."""
 
@@ -122,7 +101,7 @@ class EventSettings(BaseModel):
     prefetch: int = Field(default=4, ge=1, le=200)
     batch_size: int = Field(default=100, ge=1, le=1000)
     max_attempts: int = Field(default=8, ge=1, le=1000)
-    retry_seconds: float = Field(default=1.0, gt=0, le=3600)
+    retry_seconds: float = Field(default=1.0, ge=0.001, le=3600)  # the broker counts milliseconds
 
     @field_validator("client_secret")
     @classmethod
@@ -145,6 +124,7 @@ class EventSettings(BaseModel):
         is_amqp = parsed.scheme in ("amqp", "amqps") and parsed.host and parsed.port != 0
         if not is_amqp or parsed.query.keys() - BROKER_OPTIONS:
             raise ValueError("must be amqp://USER:PASSWORD@HOST:PORT/")
+        check_certificates(parsed.query)
         if user := info.data.get("broker_user"):
             parsed = parsed.with_user(user.get_secret_value())
         if password := info.data.get("broker_password"):
@@ -164,6 +144,8 @@ class ServiceSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     """Never empty, since an empty host means every address of the machine."""
     port: int = Field(ge=1, le=65535)
+    forwarded_allow_ips: Networks = ""
+    """The proxies that are believed about the address of a client."""
     database: DatabaseSettings
     services: ServiceUrls = ServiceUrls()
     events: EventSettings = EventSettings()
@@ -200,10 +182,10 @@ def load(settings: type[Loaded]) -> Loaded:
         loaded = settings()  # pyright: ignore[reportCallIssue]  # the environment gives what has no default
         _ = loaded.telemetry
     except ValidationError as error:
-        _end(settings, in_words(error))
+        cannot_start(settings, in_words(error))
     except SettingsError as error:  # a group such as EVENTS has a value of its own, and it is not JSON
         group = re.findall(r'"(\w+)"', str(error))[0].upper()
-        _end(settings, f"{group}: set its members, {group}__…, each by itself")
+        cannot_start(settings, f"{group}: set its members, {group}__…, each by itself")
     return loaded
 
 
@@ -216,13 +198,14 @@ def check_address(settings: ServiceSettings) -> None:
                 trial.bind(address)
                 trial.listen(1)
     except UnicodeError:
-        _end(type(settings), "HOST: is not a name of a host")
+        cannot_start(type(settings), "HOST: is not a name of a host")
     except OSError as error:
         name = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
         where = f"{settings.host!r}, port {settings.port}"
-        _end(type(settings), f"{name}: cannot listen on {where}: {error.strerror or error}")
+        cannot_start(type(settings), f"{name}: cannot listen on {where}: {error.strerror or error}")
 
 
-def _end(settings: type[ServiceSettings], wrong: str) -> NoReturn:
+def cannot_start(settings: type[ServiceSettings], wrong: str) -> NoReturn:
+    """Print one line and exit with status 2."""
     print(f"{settings.name}-service cannot start: {wrong}", file=sys.stderr)
     raise SystemExit(2)

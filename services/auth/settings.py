@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.contracts.services import PORTS
 from libs.service_kit.fields import Email
-from libs.service_kit.settings import DatabaseSettings, Secret, ServiceSettings, default_database
+from libs.service_kit.setting_types import Secret
+from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
 from services.auth.fields import NewPassword
 
 

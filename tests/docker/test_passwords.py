@@ -1,17 +1,22 @@
-"""RabbitMQ, PostgreSQL and its exporter take users and passwords of any characters from the compose files' variables."""
+"""RabbitMQ, PostgreSQL and its exporter take users and passwords of any characters, and RabbitMQ and Grafana later ones."""
 
+import shlex
 from collections.abc import Callable, Iterator
+from functools import partial
 from uuid import uuid4
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from stack import env_file
+from stack import env_file, report
+from stack.docker import logins
 from stack.ports import free_port
+from stack.settings import DEFAULTS, Settings
 
 from libs.service_kit.events import rabbitmq
 from libs.service_kit.settings import EventSettings
-from tests.docker.images import compose_service
+from tests.docker.images import compose_service, image
+from tests.docker.official import official
 from tests.fixtures.local_stack import ODD
 from tests.fixtures.waiting import eventually, eventually_async
 
@@ -44,22 +49,50 @@ def start(docker: Callable[..., str]) -> Iterator[Start]:
     docker("network", "rm", network)
 
 
-async def test_a_service_connects_to_the_broker(start):
-    address = start("rabbitmq", 5672)
-    user, password = (SecretStr(ODD_ONES[f"RABBITMQ_{each}"]) for each in ("USER", "PASSWORD"))
+def container_at(docker: Callable[..., str], address: str) -> str:
+    return docker("ps", "--quiet", "--filter", f"publish={address.partition(':')[2]}")
+
+
+async def connected(address: str, user: str, password: str) -> bool:
     url = EventSettings(
-        broker_url=SecretStr(f"amqp://{address}/"), broker_user=user, broker_password=password
+        broker_url=SecretStr(f"amqp://{address}/"), broker_user=SecretStr(user), broker_password=SecretStr(password)
     ).broker_url
     assert url
+    try:
+        await (await rabbitmq.connect(url.get_secret_value())).close()
+    except OSError:  # it starts
+        return False
+    return True
 
-    async def connected() -> bool:
-        try:
-            await (await rabbitmq.connect(url.get_secret_value())).close()
-        except OSError:  # it starts
-            return False
-        return True
 
-    await eventually_async(connected, 60, "the broker refuses the login")
+async def test_a_service_connects_to_the_broker_also_with_the_login_of_a_later_start(start, docker):
+    address = start("rabbitmq", 5672)
+    user, password = (ODD_ONES[f"RABBITMQ_{each}"] for each in ("USER", "PASSWORD"))
+    await eventually_async(partial(connected, address, user, password), 60, "the broker refuses the login")
+    for login in ((user, f"-later {ODD}"), (f"another {ODD}", ODD)):
+        given = [f"--env=RABBITMQ_DEFAULT_{name}={value}" for name, value in zip(("USER", "PASS"), login, strict=True)]
+        for _ in range(2):
+            docker("exec", *given, container_at(docker, address), "sh", "-c", logins.SET_LOGIN)
+        assert await connected(address, *login)
+
+
+def test_grafana_gets_a_later_password_by_the_command_that_is_shown(start, docker):
+    official(docker, image("grafana"))
+    address = start("grafana", 3000)
+    port = address.partition(":")[2]
+    eventually(lambda: is_well(f"http://{address}/api/health"), 120, "Grafana does not answer")
+    later = Settings(DEFAULTS | {"GRAFANA_PORT": port, "GRAFANA_ADMIN_PASSWORD": ODD}, {})
+    assert logins.is_refused_by_grafana(later)
+    command = shlex.split(report.RESET_GRAFANA.partition(" exec grafana ")[2])
+    docker("exec", f"--env=GF_SECURITY_ADMIN_PASSWORD={ODD}", container_at(docker, address), *command)
+    assert not logins.is_refused_by_grafana(later)
+
+
+def is_well(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_the_exporter_sees_the_server(start):

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from stack import doctor, mode, report
-from stack.docker import checks, engine, log_volume, parts
+from stack.docker import checks, engine, log_volume, logins, parts
 from stack.errors import SettingError
 from stack.report import say
 from stack.services import BUDGET, Service, services_named
@@ -51,7 +51,9 @@ def up(settings: Settings) -> None:
     engine.compose("up", *wait, *staying, environment=_environment(settings, names))
     for name in parts.one_shots(names, model):
         engine.compose("run", "--rm", "--no-deps", name)
-    report.summary(settings, containers=staying)
+    logins.give_to_broker(settings)
+    is_refused = "grafana" in staying and logins.is_refused_by_grafana(settings)
+    report.summary(settings, containers=staying, is_refused_by_grafana=is_refused)
 
 
 def is_running(settings: Settings) -> bool:

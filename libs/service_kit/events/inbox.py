@@ -124,7 +124,7 @@ async def _release(session: AsyncSession, envelope: CloudEvent) -> None:
 
 async def _handle(session: AsyncSession, handlers: Handlers, envelope: CloudEvent) -> None:
     event = read_event(envelope)
-    if event and not is_own(event, envelope.source):
+    if not is_own(event, envelope.source):
         raise ForeignEvent(f"{envelope.source} publishes no such {envelope.type}")
     if event and (handler := handlers.get(type(event))):
         await handler(session, event)

@@ -93,10 +93,13 @@ def test_what_the_shell_says_of_other_servers_reaches_no_process(tmp_path):
     current = read(tmp_path, "")
     shell = dict.fromkeys(
         ("PGSSLMODE", "PGTARGETSESSIONATTRS", "PGHOST", "PGOPTIONS", "PGPASSFILE", "http_proxy", "HTTPS_PROXY", "ALL_PROXY")
-        + ("no_proxy", "PROMETHEUS_MULTIPROC_DIR", "PYTHONWARNINGS", "PYTHONOPTIMIZE"),
+        + ("no_proxy", "grpc_proxy", "no_grpc_proxy", "GRPC_TRACE", "PROMETHEUS_MULTIPROC_DIR", "WEB_CONCURRENCY")
+        + ("PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONINSPECT")
+        + ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CONF", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
         "x",
     )  # fmt: skip
-    outer = shell | {"PATH": "/bin", "PYTHONPATH": "/x", "OTEL_TRACES_EXPORTER": "console", "POSTGRES_PORT": "1"}
+    ours = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "OTEL_TRACES_EXPORTER", "POSTGRES_PORT")
+    outer = shell | dict.fromkeys(ours, "y")
     for made in (
         environment.of_service(SERVICES[0], current, outer),
         environment.of_preparation(current, outer),
@@ -104,7 +107,7 @@ def test_what_the_shell_says_of_other_servers_reaches_no_process(tmp_path):
         environment.from_shell(outer),
     ):
         assert not shell.keys() & made.keys()
-        assert {"PATH", "PYTHONPATH", "OTEL_TRACES_EXPORTER", "POSTGRES_PORT"} <= made.keys()
+        assert {*ours} <= made.keys()
 
 
 def test_a_password_may_hold_any_character(tmp_path):

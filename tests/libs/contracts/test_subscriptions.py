@@ -45,6 +45,7 @@ def test_an_event_is_its_owners_and_an_answer_of_the_saga_its_participants():
         prepared = TenantPrepared(tenant_id=uuid4(), service=name)
         assert [source for source in sources if is_own(prepared, source)] == [f"{name}-service"]
     assert not [source for source in sources if is_own(TenantPrepared(tenant_id=uuid4(), service="tenant"), source)]
+    assert [source for source in [*sources, "tenant", "x-service", ""] if is_own(None, source)] == sources
 
 
 def test_an_unknown_type_is_heard_by_nobody():

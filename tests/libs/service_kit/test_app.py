@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -300,6 +301,41 @@ async def test_a_service_that_is_told_to_stop_answers_first(
         assert (await request).status_code == 201
         await service.communicate()
     assert '"message":"request handled"' in (tmp_path / "combined.log").read_text()
+
+
+async def is_alive(service: asyncio.subprocess.Process, client: httpx.AsyncClient) -> bool:
+    assert service.returncode is None
+    with contextlib.suppress(httpx.ConnectError):
+        return (await client.get("/health/live")).status_code == 200
+    return False
+
+
+async def test_a_service_is_one_process_whatever_the_shell_says_of_other_servers(tmp_path, database_url):
+    port = free_port()
+    given = {
+        "PORT": str(port),
+        "LOG_DIR": str(tmp_path),
+        "DATABASE__URL": database_url("probe"),
+        "WEB_CONCURRENCY": "4",
+    }
+    async with process(**given) as service, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        await eventually_async(partial(is_alive, service, client), 20, "the service does not answer")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "seen"),
+    [("", "127.0.0.1"), ("10.0.0.0/8", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.9")],
+)
+async def test_only_a_proxy_that_is_named_says_where_a_client_is(tmp_path, database_url, proxies, seen):
+    port = free_port()
+    given = {"PORT": str(port), "LOG_DIR": str(tmp_path), "DATABASE__URL": database_url("probe")}
+    given["FORWARDED_ALLOW_IPS"] = proxies
+    async with process(**given) as service, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        await eventually_async(partial(is_alive, service, client), 20, "the service does not answer")
+        assert (await client.get(NOTES, headers={"x-forwarded-for": "203.0.113.9"})).status_code == 401
+        service.terminate()
+        await service.communicate()
+    assert f'"client_ip":"{seen}"' in (tmp_path / "combined.log").read_text()
 
 
 async def test_the_events_that_a_service_hears_and_publishes_are_counted_from_zero():

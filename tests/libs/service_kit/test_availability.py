@@ -35,7 +35,7 @@ def test_refused_transactions_are_one_line(database, caplog, sqlstate):
     assert caplog.messages == ["the database refused the transaction"]
 
 
-@pytest.mark.parametrize("sqlstate", ["08006", "53300", "57P01", "57P03"])
+@pytest.mark.parametrize("sqlstate", ["08006", "28P01", "3D000", "53300", "57P01", "57P03"])
 def test_a_server_that_lets_nobody_in_is_away(database, caplog, sqlstate):
     for _ in range(10):
         assert availability.note(failed(sqlstate))

@@ -30,6 +30,7 @@ WRONG = {
     "DATABASE__POOL_SIZE": ["0", "x"],
     "DATABASE__POOL_TIMEOUT_SECONDS": ["0"],
     "SERVICES__AUTH": ["nonsense", "ftp://auth"],
+    "FORWARDED_ALLOW_IPS": ["x", "*", "10.0.0.1 10.0.0.2", "10.0.0.1/8", "10.0.0.256", "proxy.example", "[::1]"],
     "EVENTS__TRANSPORT": ["pigeon"],
     "EVENTS__CLIENT_SECRET": [""],
     "EVENTS__BROKER_URL": [
@@ -39,8 +40,16 @@ WRONG = {
         "amqp://h:0/",
         "amqp://h:x/",
         "amqp://h/?heartbeat=x",
+        "amqps://h/?cafile=/nonexistent",
+        "amqps://h/?cafile=",
+        f"amqps://h/?cafile={__file__}",
+        "amqps://h/?capath=/nonexistent",
+        "amqps://h/?certfile=/nonexistent",
+        f"amqps://h/?certfile={__file__}&keyfile=/nonexistent",
+        "amqps://h/?no_verify_ssl=false",
     ],
     "EVENTS__MAX_ATTEMPTS": ["0"],
+    "EVENTS__RETRY_SECONDS": ["0", "0.0004", "nan", "3601"],
     "EVENTS": ["nonsense"],
     "LOG_LEVEL": ["loud"],
     "METRICS_PORT": ["-1"],
@@ -161,6 +170,15 @@ def test_the_environment_as_it_was_asked_for_is_enough(environment):
 def test_a_metrics_port_that_is_the_service_s_own_is_no_second_listener(environment):
     environment(METRICS_PORT="3999")
     assert load(Settings).telemetry.metrics_port is None
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("", ""), (" , ", ""), ("10.0.0.1", "10.0.0.1"), (" 10.0.0.0/8, ::1,fd00::/8 ", "10.0.0.0/8,::1,fd00::/8")],
+)
+def test_proxies_are_addresses_or_networks_and_an_empty_list_is_nobody(environment, given, read):
+    environment(FORWARDED_ALLOW_IPS=given)
+    assert load(Settings).forwarded_allow_ips == read
 
 
 def test_what_is_given_is_read_and_the_rest_keeps_its_default(environment):

@@ -24,7 +24,7 @@ def make_event(tenant_id: UUID) -> Callable[..., CloudEvent]:
 
     def make(event_type: str = "invoice.paid.v1", **given: Any) -> CloudEvent:
         entity = event_type.split(".")[0]
-        owner = owners(event_type)[0] if event_type in EVENTS else "sales"
+        owner = owners(event_type)[0] if event_type in EVENTS else "budget"
         return CloudEvent(
             **{
                 "id": uuid4(),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from stack import __main__ as command_line
 from stack import mode
-from stack.docker import checks, engine, verbs
+from stack.docker import checks, engine, logins, verbs
 from stack.services import SERVICES
 from stack.settings import DEFAULTS, Settings
 
@@ -39,6 +39,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     monkeypatch.setattr(engine, "remove_images", lambda _: None)
     monkeypatch.setattr(engine, "compose", lambda *asked, environment=None: calls.append((asked, environment or {})))
     monkeypatch.setattr(checks, "findings", lambda *_: [])
+    monkeypatch.setattr(logins, "give_to_broker", lambda _: None)
+    monkeypatch.setattr(logins, "is_refused_by_grafana", lambda _: False)
     for name in ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     return calls
@@ -114,6 +116,16 @@ def test_containers_that_are_left_out_are_stopped_and_one_shots_are_run_by_thems
     started = set(asked[2][0]) & MODEL.keys()
     assert NAMES | {"kibana", "logstash"} <= started
     assert not started & {"kibana-setup", "elasticsearch-setup", "prepare", "jaeger"}
+
+
+@pytest.mark.parametrize(("parts", "is_told"), [("metrics", True), ("traces", False)])
+def test_the_logins_are_looked_at_once_the_containers_run(settings, asked, monkeypatch, capsys, parts, is_told):
+    monkeypatch.setattr(logins, "give_to_broker", lambda _: asked.append((("login",), {})))
+    monkeypatch.setattr(logins, "is_refused_by_grafana", lambda _: True)
+    mode.remember(settings, "docker", parts)
+    verbs.up(settings)
+    assert commands(asked) == ["build", "up", "login"]
+    assert ("GRAFANA_ADMIN_PASSWORD is not Grafana's" in capsys.readouterr().out) is is_told
 
 
 def test_a_probe_that_has_been_switched_off_is_stopped_and_not_built(settings, asked, monkeypatch):

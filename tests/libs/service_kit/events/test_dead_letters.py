@@ -59,7 +59,7 @@ async def relay(
         url = await stack.enter_async_context(run_probe({AccountOpened: consumer}))
         probe = await stack.enter_async_context(ServiceClient("probe", url))
         account = ServiceAccount(await stack.enter_async_context(ServiceClient("auth", auth.url)), "probe", "secret")
-        settings = EventSettings(max_attempts=2, retry_seconds=1e-6)
+        settings = EventSettings(max_attempts=2).model_copy(update={"retry_seconds": 1e-6})
         transport = HttpTransport({destination: probe}, account)
         yield Relay("probe", destination, writing, transport, settings, outbox.wakers[destination])
 

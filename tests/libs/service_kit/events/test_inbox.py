@@ -323,6 +323,23 @@ async def test_an_event_is_taken_only_from_a_service_that_publishes_its_type(
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "refusal"),
+    [("personnel-service", None), ("x-service", "ForeignEvent: x-service publishes no such x.new.v1")],
+)
+async def test_a_type_that_this_service_does_not_know_is_taken_from_a_service_that_it_knows(
+    deliver, tenant_id, source, refusal
+):
+    seen: list[str] = []
+
+    async def keep(session: AsyncSession, event: CloudEvent) -> None:
+        seen.append(event.source)
+
+    new = envelope(tenant_id, source=source, type="x.new.v1")
+    assert await deliver(new, handlers={CloudEvent: keep}) == [refusal]
+    assert seen == ([source] if refusal is None else [])
+
+
 async def test_an_id_that_one_tenant_has_used_is_free_for_another(deliver, superuser, tenant_id):
     mine, other = envelope(tenant_id), uuid4()
     theirs = mine.model_copy(update={"tenantid": other})
@@ -438,7 +455,7 @@ async def test_a_database_that_is_away_is_no_events_fault(outbox, tenant_id, fre
 
 def happened(tenant_id: UUID) -> CloudEvent:
     return CloudEvent(
-        id=uuid4(), source="x-service", type="x.happened.v1", subject="x/1", time=datetime.now(UTC),
+        id=uuid4(), source="budget-service", type="x.happened.v1", subject="x/1", time=datetime.now(UTC),
         tenantid=tenant_id, data={},
     )  # fmt: skip
 

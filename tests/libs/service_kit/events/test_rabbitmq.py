@@ -126,6 +126,11 @@ def test_attempts_and_pauses_follow_the_settings():
     assert arguments["x-delayed-retry-max"] == 90_500
 
 
+def test_the_shortest_pause_is_one():
+    [shortest] = [each.ge for each in EventSettings.model_fields["retry_seconds"].metadata if hasattr(each, "ge")]
+    assert queue_arguments("budget", EventSettings(retry_seconds=shortest))["x-delayed-retry-min"] == 1
+
+
 async def test_a_consumer_whose_cancel_fails_stops_all_the_same_and_accepts_nothing_more(tenant_id):
     away = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none")
     begun, late = Message(tenant_id), Message(tenant_id)  # what has begun cannot be committed

@@ -85,10 +85,11 @@ def happen(writing: Sessions, tenant_id: UUID) -> Publish:
 
 @pytest.fixture
 def make_relay(writing: Sessions, outbox: Outbox, destination: str, post: Post) -> MakeRelay:
-    """A relay to this test's destination: `make_relay(batch_size=2)`."""
+    """A relay to this test's destination: `make_relay(batch_size=2)`. Its pauses may be shorter than a service's."""
 
     def make(**settings: Any) -> Relay:
-        return Relay("probe", destination, writing, post, EventSettings(**settings), outbox.wakers[destination])
+        chosen = EventSettings().model_copy(update=settings)
+        return Relay("probe", destination, writing, post, chosen, outbox.wakers[destination])
 
     return make
 

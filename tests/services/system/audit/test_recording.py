@@ -51,7 +51,7 @@ async def test_an_event_is_kept_as_it_was_told(make_event, record, trail):
     assert entry == {
         "id": str(event.id),
         "type": "invoice.paid.v1",
-        "source": "sales-service",
+        "source": "budget-service",
         "entity_type": "invoice",
         "entity_id": str(entity),
         "actor_id": str(actor),
