@@ -45,7 +45,8 @@ def start(docker: Callable[..., str]) -> Iterator[Start]:
         return f"127.0.0.1:{port}"
 
     yield run
-    docker("rm", "--force", "--volumes", *names)
+    if names:
+        docker("rm", "--force", "--volumes", *names)
     docker("network", "rm", network)
 
 

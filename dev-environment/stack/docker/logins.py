@@ -14,15 +14,15 @@ from stack.report import say
 from stack.settings import Settings
 
 ANSWER_SECONDS = 5.0
-# In the broker's container, whose environment has the present user and password. The password is read from standard
-# input, since it may begin with a dash, and in UTF-8, as the services send it.
+# In the broker's container, whose environment has the present user and password, in UTF-8 as the services send them.
+# rabbitmqctl would also read the password from standard input, but not with every version of Erlang.
 SET_LOGIN = r"""
 export LC_ALL=C.UTF-8
-user=$RABBITMQ_DEFAULT_USER
-given() { printf '%s\n' "$RABBITMQ_DEFAULT_PASS" | rabbitmqctl --quiet "$@"; }
-given change_password "$user" 2>/dev/null || given add_user "$user" &&
-rabbitmqctl --quiet set_user_tags "$user" administrator &&
-rabbitmqctl --quiet set_permissions "$user" '.*' '.*' '.*'
+user=$RABBITMQ_DEFAULT_USER password=$RABBITMQ_DEFAULT_PASS
+rabbitmqctl --quiet change_password -- "$user" "$password" 2>/dev/null ||
+rabbitmqctl --quiet add_user -- "$user" "$password" &&
+rabbitmqctl --quiet set_user_tags -- "$user" administrator &&
+rabbitmqctl --quiet set_permissions -- "$user" '.*' '.*' '.*'
 """
 # aiormq logs what it raises.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
