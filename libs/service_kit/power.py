@@ -1,6 +1,6 @@
-"""Whoever changes or exports a tenant has the power now: auth is asked, since a token says what was true when it was given.
+"""Whoever changes or exports a tenant may do so at that moment: auth is asked, since a token only says who could before.
 
-Everything else goes by the token, for up to fifteen minutes; but a closed tenant stays closed, and an export is all at once.
+Everything else goes by the token, for up to fifteen minutes; but a closed tenant stays closed, and an export is out.
 """
 
 from collections.abc import Collection

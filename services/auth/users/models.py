@@ -33,7 +33,7 @@ class User(Entity, Base):
     name: Mapped[str]
     password_hash: Mapped[str]
     makers: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()), default=list, server_default=text("'{}'"))
-    """Who created this one or was the last to reset the password, then the makers that they had then: all could log in."""
+    """Who created this one or was the last to reset the password, then the makers that they had at that moment."""
     has_own_password: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     """Whether the user has replaced the password that a maker knows."""
     is_active: Mapped[bool] = mapped_column(default=True)

@@ -39,7 +39,8 @@ async def test_the_nearest_maker_of_a_user_of_before_is_known_and_the_password_c
     )
     await migrations.run("auth", owner, lambda config: command.upgrade(config, "0012"))
     superuser, maker = await asyncpg.connect(postgres.url(postgres_server, database="users_before")), uuid4()
-    add = """insert into users (tenant_id, email, name, password_hash, is_active, has_bootstrap_password, set_up_by, version)
+    add = """insert into users
+    (tenant_id, email, name, password_hash, is_active, has_bootstrap_password, set_up_by, version)
     values (uuidv7(), $1, 'Ada', '', true, false, $2, 1)"""
     await superuser.executemany(add, [("a@example.com", None), ("b@example.com", maker)])
     await migrations.run("auth", owner, lambda config: command.upgrade(config, "head"))

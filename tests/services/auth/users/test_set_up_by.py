@@ -1,10 +1,9 @@
-"""A token says who has made its user or reset their password, and whether they have chosen their password themselves."""
+"""A token says who has made its user or reset their password, and whether the user has chosen it since."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import jwt
 import pytest
@@ -70,9 +69,7 @@ async def test_it_names_who_created_the_user_and_whoever_created_those(make_user
     assert said(await log_in("eva@example.com")) == ([ben[0], ada[0], str(user_id)], False)
 
 
-async def test_a_tenants_first_administrator_has_the_makers_of_their_maker(
-    make_client, tenant, log_in, superuser: asyncpg.Connection
-):
+async def test_a_tenants_first_administrator_has_the_makers_of_their_maker(make_client, tenant, log_in, superuser):
     maker, first = uuid4(), uuid4()
     platform = make_client("tenants:write", tenant_id=PLATFORM_TENANT_ID, user_id=maker)
     await platform.get("/api/v1/users")  # adds the row
@@ -110,7 +107,7 @@ async def test_a_password_is_ones_own_once_one_has_chosen_it_by_the_current_one_
     assert said(await log_in("eva@example.com"))[1] is True
 
 
-async def test_a_line_of_makers_is_told_up_to_a_length(make_user, enter, make, log_in, superuser: asyncpg.Connection):
+async def test_a_line_of_makers_is_told_up_to_a_length(make_user, enter, make, log_in, superuser):
     await make_user(roles=["administrator"])
     ada = await enter("ada")
     many = [uuid4() for _ in range(MOST_MAKERS)]

@@ -1,4 +1,4 @@
-"""An approval takes two people: neither a maker and an account of theirs, nor two accounts whose passwords one maker knows."""
+"""An approval takes two people: not a maker and an account of theirs, nor two whose passwords one maker knows."""
 
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
