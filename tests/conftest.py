@@ -19,7 +19,7 @@ from tests.fixtures.app import (
     settings_of,
     telemetry_environment,
 )
-from tests.fixtures.auth import jwks_url, make_token, signing_key, tenant_id, user_id
+from tests.fixtures.auth import jwks_url, make_token, powerless, signing_key, tenant_id, user_id
 from tests.fixtures.database import database_url, postgres_server, sessions, superuser, tenant_session
 from tests.fixtures.events import published
 from tests.fixtures.telemetry import configure_lines, lines, span_memory, spans
@@ -38,6 +38,7 @@ __all__ = [
     "make_client",
     "make_token",
     "postgres_server",
+    "powerless",
     "published",
     "rare_watch",
     "run_service",

@@ -1,6 +1,6 @@
 """The composition of a service: its middleware, routers, error handlers, health checks and lifetime, on one screen."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.observability import instrument
 from libs.observability.context import show_on_spans
 from libs.observability.http import QUIET
-from libs.service_kit import standing
-from libs.service_kit.auth import KeySet
+from libs.service_kit import power, standing
+from libs.service_kit.auth import KeySet, Principal
 from libs.service_kit.background import Background, run_background
 from libs.service_kit.capacity import bound_threads, capacity
 from libs.service_kit.cleaning import clean
@@ -50,6 +50,7 @@ def create_app(
     exports: MetaData | None = None,
     background: Mapping[str, Background] | None = None,
     fetch_keys: Callable[[Sessions], Awaitable[Mapping[str, Any]]] | None = None,
+    held: Callable[[Sessions, Principal], Awaitable[Collection[str]]] | None = None,
 ) -> FastAPI:
     """Build a service.
 
@@ -57,7 +58,7 @@ def create_app(
     publishes. `conflicts`: the refusal that each constraint of its database stands for. `calls`: the services it calls;
     their clients are in `request.state.clients` by name. `exports`: the tables that a tenant's export consists of.
     `background`: further work that runs as long as the service. `fetch_keys`: fetches the public keys of tokens; by
-    default they come from the auth service.
+    default they come from the auth service, as what a caller may do by their row: `held`.
     """
 
     heard, stopped = standing.kept_by(handlers or {}), set[UUID]()
@@ -85,6 +86,7 @@ def create_app(
                     "sessions": sessions,
                     "clients": clients,
                     "keys": keys,
+                    "held": partial(held, sessions) if held else partial(power.ask, clients["auth"]),
                     "stopped": stopped,
                     "fingerprint_secret": secret,
                 }

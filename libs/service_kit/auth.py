@@ -25,6 +25,8 @@ LEEWAY_SECONDS = 5
 REFRESH_SECONDS = 300
 FORCED_REFRESH_SECONDS = 30
 MOST_PROOFS = 10_000
+MOST_MAKERS = 16
+"""How many makers of an account its tokens name: behind the last of them may be more, who are not known."""
 _CALLER = "all-erp.caller"
 
 
@@ -43,8 +45,10 @@ class Principal:
     """The service account's name; None for a person."""
     token: str = field(repr=False)
     """The token itself, to call other services on the caller's behalf."""
-    set_up_by: UUID | None = None
-    """Who created the account with its password, or was the last to reset it, as far as auth knows."""
+    makers: tuple[UUID, ...] = ()
+    """Who created the account with its password or was the last to reset it, then who did so for them, and so on."""
+    has_own_password: bool = False
+    """Whether the password was chosen by a session of the account itself, or with a one-time token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,8 @@ async def verify(token: str, keys: KeySet) -> Principal:
             permissions=frozenset(str(claims["scope"]).split()),
             client_id=claims.get("client_id"),
             token=token,
-            set_up_by=UUID(maker) if (maker := claims.get("set_up_by")) else None,
+            makers=tuple(map(UUID, claims.get("makers", ()))),
+            has_own_password=claims.get("own_password") is True,
         )
         keys.remember(Proof(header["kid"], claims["exp"], principal))
         return principal

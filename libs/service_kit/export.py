@@ -7,17 +7,17 @@ when an answer names no further page; the service then publishes that it has giv
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy import MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID
 from libs.contracts.provisioning import TenantExported
 from libs.observability.redaction import is_secret
-from libs.service_kit import standing
+from libs.service_kit import power, standing
 from libs.service_kit.auth import Caller, Principal
 from libs.service_kit.database import execute
-from libs.service_kit.errors import Forbidden, problems
+from libs.service_kit.errors import Forbidden, Unavailable, problems
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.pages import BadCursor
 from libs.service_kit.routing import NounRouter
@@ -40,17 +40,18 @@ def export_router(service: str, metadata: MetaData) -> NounRouter:
     @router.get(
         "/{tenant_id}/export",
         response_class=Response,
-        responses=problems(ExportForbidden, BadCursor)
+        responses=problems(ExportForbidden, BadCursor, Unavailable)
         | {200: {"description": "One page", "content": {JSON_LINES: {"schema": {"type": "string"}}}}},
     )
     async def export_tenant(
         tenant_id: UUID,
+        request: Request,
         caller: Caller,
         sessions: Annotated[Sessions, Depends(get_sessions)],
         cursor: Annotated[str | None, Query(max_length=200, description="`Next-Cursor` of the page before")] = None,
     ) -> Response:
         """One page of the tenant's rows: lines of `{"table": …, "row": …}`, and in `Next-Cursor` where the next begins."""
-        _check(caller, tenant_id)
+        await power.confirm(request, caller, _needed(caller, tenant_id))
         async with transaction(sessions, tenant_id, caller.id) as session:
             number = await standing.stopped_by(session, tenant_id)
             begun, table, after = _read(tables, cursor, number)
@@ -65,10 +66,12 @@ def export_router(service: str, metadata: MetaData) -> NounRouter:
     return router
 
 
-def _check(caller: Principal, tenant_id: UUID) -> None:
-    is_own = caller.tenant_id == tenant_id and "tenant:export" in caller.permissions
-    if not is_own and not (caller.tenant_id == PLATFORM_TENANT_ID and "tenants:write" in caller.permissions):
-        raise ExportForbidden()
+def _needed(caller: Principal, tenant_id: UUID) -> str:
+    """The permission by which the caller exports the tenant. Raises `ExportForbidden` if their token has none."""
+    for owner, permission in ((tenant_id, "tenant:export"), (PLATFORM_TENANT_ID, "tenants:write")):
+        if caller.tenant_id == owner and permission in caller.permissions:
+            return permission
+    raise ExportForbidden()
 
 
 def _owner(table: Table) -> str:

@@ -14,6 +14,7 @@ from services.auth.logins.routes import router as logins
 from services.auth.metrics import COUNTS
 from services.auth.password_changes.routes import router as password_changes
 from services.auth.roles.errors import RoleNameTaken
+from services.auth.roles.power import held
 from services.auth.roles.routes import router as roles
 from services.auth.service_accounts.routes import router as service_accounts
 from services.auth.settings import Settings
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         exports=Base.metadata,
         conflicts=CONFLICTS,
         fetch_keys=public_keys,
+        held=held,
         background={"clean auth": clean},
     )
 

@@ -88,7 +88,9 @@ def change_everything(platform: Actor, tenant: Tenant) -> None:
     reset = admin.call("auth", "POST", "/api/v1/passwords/resets", json={"user_id": user.body["id"]}, expect=201)
     chosen = {"token": reset.body["token"], "new_password": f"heron-{new}-fjord"}
     api.call("auth", "POST", "/api/v1/passwords/resets/use", json=chosen, expect=204)
-    change("auth", f"/api/v1/users/{user.body['id']}", {"is_active": False})
+    login = {"tenant": tenant.company.code, "email": user.body["email"], "password": chosen["new_password"]}
+    api.call("auth", "POST", "/api/v1/auth/login", json=login)
+    change("auth", f"/api/v1/users/{user.body['id']}", {"is_active": False})  # ends the session
     change("auth", f"/api/v1/users/{user.body['id']}", {"roles": ["nobody's"]}, expect=422)
     role = admin.create("auth", "/api/v1/roles", {"name": f"Role {new}", "permissions": ["budget:read"]})
     change("auth", f"/api/v1/roles/{role.body['id']}", {"permissions": ["audit:read"]})

@@ -1,8 +1,9 @@
 """The rules of guesses: each is counted before it is checked, so that no number of them at once gets more tries.
 
-Some are free; then each wrong one makes the next wait, twice as long each time, up to a quarter of an hour. Whoever
-waits is refused without a look at the password, be it right or not, whether or not there is such an account. What is
-refused counts no further. Wrong guesses are forgotten one by one. All replicas count in the same rows.
+Some are free; then each wrong one makes the next wait, twice as long each time, up to a quarter of an hour, or until so
+many are forgotten that it is free again. Whoever waits is refused without a look at the password, be it right or not,
+whether or not there is such an account. What is refused counts no further. Wrong guesses are forgotten one by one. All
+replicas count in the same rows.
 """
 
 import hashlib
@@ -40,7 +41,9 @@ class Limit:
     forget_seconds: int
 
 
-_WAIT = "make_interval(secs => least(power(2, {0}failures - :free), :longest))"
+# Never longer than until so many are forgotten that the next one is free.
+_WAIT = """make_interval(secs => least(power(2, {0}failures - :free), :longest,
+({0}failures - :free) * :forget_seconds))"""
 # A free guess does not look at the time, since one that began a little later may have been counted already.
 _COUNT = text(f"""insert into guesses as known (account, address, failures, last_at)
 values (:account, :address, 1, now()) on conflict (account, address) do update set last_at = now(), failures = least(
@@ -109,9 +112,7 @@ async def remove_forgotten(sessions: Sessions) -> None:
 
 
 async def _count(session: AsyncSession, limit: Limit) -> None:
-    if await session.scalar(
-        _COUNT, {**_key(limit), "forget_seconds": limit.forget_seconds, "most": limit.free + MOST_OVER}
-    ):
+    if await session.scalar(_COUNT, {**_key(limit), "most": limit.free + MOST_OVER}):
         return
     seconds = max(await session.scalar(_LEFT, _key(limit)) or 1, 1)
     GUESSES_REFUSED.labels(limit.by).inc()
@@ -127,7 +128,8 @@ async def _settle(sessions: Sessions, limits: list[Limit], *, is_right: bool) ->
 
 
 def _key(limit: Limit) -> dict[str, object]:
-    return {"account": limit.account, "address": limit.address, "free": limit.free, "longest": LONGEST_WAIT_SECONDS}
+    own = {"account": limit.account, "address": limit.address}
+    return {**own, "free": limit.free, "forget_seconds": limit.forget_seconds, "longest": LONGEST_WAIT_SECONDS}
 
 
 def _hash(*parts: str) -> str:

@@ -49,7 +49,8 @@ async def sign(
     subject: UUID,
     tenant_id: UUID,
     permissions: Iterable[str],
-    set_up_by: UUID | None = None,
+    makers: Iterable[UUID] = (),
+    own_password: bool = False,
     client_id: str | None = None,
 ) -> AccessToken:
     """An access token for a user, or for the service account that `client_id` names."""
@@ -67,10 +68,10 @@ async def sign(
         "exp": now + ACCESS_TOKEN_SECONDS,
         "jti": str(uuid4()),
     }
-    if set_up_by:
-        claims["set_up_by"] = str(set_up_by)
     if client_id:
         claims["client_id"] = client_id
+    else:
+        claims |= {"makers": list(map(str, makers)), "own_password": own_password}
     encoded = jwt.encode(claims, _load(key.private_key), ALGORITHM, {"typ": "at+jwt", "kid": key.kid})
     return AccessToken(encoded, ACCESS_TOKEN_SECONDS)
 

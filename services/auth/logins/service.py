@@ -140,7 +140,8 @@ async def _sign(session: AsyncSession, user: User) -> AccessToken:
         subject=user.id,
         tenant_id=user.tenant_id,
         permissions=user.permissions,
-        set_up_by=user.set_up_by,
+        makers=user.makers,
+        own_password=user.has_own_password,
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.contracts.auth import UserPasswordChanged, UserPasswordReset
 from libs.observability import bind
 from libs.service_kit import standing
-from libs.service_kit.auth import Principal
+from libs.service_kit.auth import MOST_MAKERS, Principal
 from libs.service_kit.errors import Forbidden
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.transactions import Sessions, transaction
@@ -68,7 +68,8 @@ async def issue_reset(session: AsyncSession, actor: Principal, user_id: UUID) ->
     refuse_outranked(power, user.permissions)
     token, expires_at = new_token(user.tenant_id), datetime.now(UTC) + VALID
     user.password_hash, user.has_bootstrap_password = passwords.NOBODYS_HASH, False
-    user.set_up_by = actor.id  # who gets the token can set the password
+    # Who gets the token can set the password.
+    user.makers = [each for each in await users.line_of(session, actor) if each != user.id][:MOST_MAKERS]
     await session.flush()
     await queries.store(session, user, token, expires_at)
     publish(session, UserPasswordReset(user_id=user.id))
@@ -103,6 +104,7 @@ async def use_reset(sessions: Sessions, given: ResetUse, address: str) -> None:
 async def replace(session: AsyncSession, user: User, new_hash: str, by: str) -> None:
     """Give a locked user another password, with which they can log in at once. The session is bound to the tenant."""
     user.password_hash, user.has_bootstrap_password = new_hash, by == "bootstrap"
+    user.has_own_password = not user.has_bootstrap_password
     await session.flush()
     await queries.remove(session, user)
     await forget(session, await _guesses_at(session, user))

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.service_kit.auth import Principal
-from libs.service_kit.errors import Forbidden
-from libs.service_kit.transactions import lock
+from libs.service_kit.power import require
+from libs.service_kit.transactions import Sessions, lock, transaction
 from services.auth.roles import queries
 from services.auth.roles.errors import CannotGrant, Outranked
 
@@ -22,9 +22,14 @@ async def acting(session: AsyncSession, caller: Principal, needed: str) -> Power
     """
     await lock(session, f"power {caller.tenant_id}")
     power = frozenset(await queries.permissions_of_active_user(session, caller.tenant_id, caller.id))
-    if needed not in power:
-        raise Forbidden("The caller is switched off, or may no longer do this.", missing=[needed])
+    require(power, needed)
     return power
+
+
+async def held(sessions: Sessions, caller: Principal) -> Power:
+    """What the caller may do by their row; nothing if they are switched off."""
+    async with transaction(sessions, caller.tenant_id) as session:
+        return frozenset(await queries.permissions_of_active_user(session, caller.tenant_id, caller.id))
 
 
 def refuse_outranked(power: Power, permissions: Iterable[str]) -> None:

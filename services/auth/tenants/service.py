@@ -73,12 +73,13 @@ async def create_administrator(
 ) -> User:
     """Add an administrator to another tenant. Afterwards the session is bound to the actor's tenant again."""
     await acting(session, actor, "tenants:write")
+    makers = await users.line_of(session, actor)
     await bind_tenant(session, tenant_id, actor.id)
     tenant = await directory.lock(session, tenant_id)
     if tenant is None or tenant.status == CLOSED or tenant.id == PLATFORM_TENANT_ID:
         raise TenantNotFound()
     given = await roles.resolve(session, tenant_id, [roles.ADMINISTRATOR])
-    user = await users.add(session, tenant_id, wanted, password_hash, given)
+    user = await users.add(session, tenant_id, wanted, password_hash, given, makers)
     await session.flush()  # writes the event too, while the session is bound to this tenant
     await bind_tenant(session, actor.tenant_id, actor.id)
     return user

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import ARRAY, ForeignKeyConstraint, Index, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from libs.service_kit.entities import Entity
@@ -32,8 +32,10 @@ class User(Entity, Base):
     email: Mapped[str]
     name: Mapped[str]
     password_hash: Mapped[str]
-    set_up_by: Mapped[UUID | None]
-    """The user who created this one, and so has known the password."""
+    makers: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()), default=list, server_default=text("'{}'"))
+    """Who created this one or was the last to reset the password, then the makers that they had at that moment."""
+    has_own_password: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """Whether the user has replaced the password that a maker knows."""
     is_active: Mapped[bool] = mapped_column(default=True)
     has_bootstrap_password: Mapped[bool] = mapped_column(default=False)
     """Whether bootstrap has set the password, and nobody since."""

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Depends, Response
 
-from libs.service_kit.auth import Principal, requires
+from libs.service_kit.auth import Caller, Principal, requires
 from libs.service_kit.errors import problems
 from libs.service_kit.idempotency import CreateOnce, ReplayFirst
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
@@ -15,10 +15,11 @@ from libs.service_kit.routing import NounRouter
 from libs.service_kit.transactions import DatabaseSession, Sessions, get_sessions
 from services.auth.passwords import PasswordChecksBusy, WeakPassword
 from services.auth.roles.errors import CannotGrant, Outranked, UnknownRole
+from services.auth.roles.power import held
 from services.auth.users import queries, service
 from services.auth.users.errors import EmailTaken, LastAdministrator, UserNotFound
 from services.auth.users.models import User
-from services.auth.users.schemas import UserCreate, UserOut, UserUpdate
+from services.auth.users.schemas import PermissionsOut, UserCreate, UserOut, UserUpdate
 
 router = NounRouter(prefix="/api/v1/users", tags=["users"])
 Reader = Annotated[Principal, Depends(requires("users:read"))]
@@ -54,6 +55,12 @@ async def create_user(
 async def list_users(actor: Reader, session: DatabaseSession, window: PageWindow) -> Page[UserOut]:
     """All users, the newest first."""
     return await page(session, queries.users(actor.tenant_id), User, window, UserOut.model_validate)
+
+
+@router.get("/me/permissions")
+async def get_own_permissions(actor: Caller, sessions: Annotated[Sessions, Depends(get_sessions)]) -> PermissionsOut:
+    """What the caller may do now; their token says what it was when they got it."""
+    return PermissionsOut(permissions=sorted(await held(sessions, actor)))
 
 
 @router.get("/{user_id}", response_model=UserOut, responses=problems(UserNotFound))

@@ -40,3 +40,9 @@ class UserOut(Output):
     created_at: datetime
     updated_at: datetime
     version: int
+
+
+class PermissionsOut(Output):
+    """The permissions of all roles of a user who is not switched off, else none."""
+
+    permissions: list[str]

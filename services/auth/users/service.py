@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.auth import UserCreated, UserSessionsRevoked, UserUpdated
 from libs.service_kit import plans
-from libs.service_kit.auth import Principal
+from libs.service_kit.auth import MOST_MAKERS, Principal
 from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
-from libs.service_kit.transactions import Sessions, bound_tenant, transaction
+from libs.service_kit.transactions import Sessions, transaction
 from services.auth import passwords
 from services.auth.directory import queries as directory
 from services.auth.roles import service as roles
@@ -39,11 +39,22 @@ async def create(session: AsyncSession, actor: Principal, wanted: UserCreate, pa
     power = await acting(session, actor, "users:write")
     given = await roles.resolve(session, actor.tenant_id, wanted.roles)
     refuse_grant(power, _permissions(given))
-    return await add(session, actor.tenant_id, wanted, password_hash, given)
+    makers = await line_of(session, actor)
+    return await add(session, actor.tenant_id, wanted, password_hash, given, makers)
+
+
+async def line_of(session: AsyncSession, actor: Principal) -> list[UUID]:
+    """The actor and the makers of the actor, the nearest first. The session must be bound to the actor's tenant."""
+    return [actor.id, *(await get(session, actor, actor.id)).makers]
 
 
 async def add(
-    session: AsyncSession, tenant_id: UUID, wanted: UserCreate, password_hash: str, given: list[Role]
+    session: AsyncSession,
+    tenant_id: UUID,
+    wanted: UserCreate,
+    password_hash: str,
+    given: list[Role],
+    makers: Sequence[UUID] = (),
 ) -> User:
     """Add a user without checking the actor's permissions. The session must be bound to the tenant."""
     await plans.make_room(session, tenant_id, "users", queries.count_active(tenant_id))
@@ -52,7 +63,7 @@ async def add(
         email=wanted.email,
         name=wanted.name,
         password_hash=password_hash,
-        set_up_by=bound_tenant(session)[1],
+        makers=list(makers[:MOST_MAKERS]),
         roles=given,
     )
     session.add(user)

@@ -37,11 +37,6 @@ async def require_own(personnel: ServiceClient, actor: Principal) -> Employee:
     return employee
 
 
-def set_up_by(actor: Principal, own: Employee) -> list[UUID]:
-    """Who else could act as the actor: who created the account, who linked it to the actor's own record."""
-    return [each for each in (actor.set_up_by, own.linked_by) if each and each != actor.id]
-
-
 async def _ask(personnel: ServiceClient, actor: Principal, who: str, route: str) -> Employee | None:
     try:
         return await personnel.get(f"/api/v1/employees/{who}", _read, route=route, token=actor.token)

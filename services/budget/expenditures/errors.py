@@ -21,7 +21,8 @@ class OwnRequest(Forbidden):
 
 class NotIndependent(Forbidden):
     detail = (
-        "The requester has set up the approver's account or its link to an employee, or the approver the requester's."
+        "One of requester and approver has set up the other's account, directly or not, or its link to an employee; or "
+        "one person has set up both accounts, and a password is still one that they know."
     )
 
 

@@ -30,7 +30,11 @@ class Expenditure(Entity, Base):
     employee_id: Mapped[UUID]
     """The employee that this user was at that time."""
     requester_set_up_by: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()), server_default=text("'{}'"))
-    """Who had created this user, and who had linked it to the employee."""
+    """The makers of this user."""
+    requester_linked_by: Mapped[UUID | None]
+    """Who had linked this user to the employee."""
+    requester_has_own_password: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether this user had chosen the password that it logged in with."""
     decided_by: Mapped[UUID | None]
     """The user who approved or rejected it."""
     decided_at: Mapped[datetime | None]

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.budget import ExpenditureApproved, ExpenditureRejected, ExpenditureRequested
-from libs.service_kit.auth import Principal
+from libs.service_kit.auth import MOST_MAKERS, Principal
 from libs.service_kit.client import ServiceClient
 from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
@@ -42,7 +42,9 @@ async def request(
         tenant_id=actor.tenant_id,
         requester_id=actor.id,
         employee_id=employee.id,
-        requester_set_up_by=employees.set_up_by(actor, employee),
+        requester_set_up_by=list(actor.makers),
+        requester_linked_by=employee.linked_by,
+        requester_has_own_password=actor.has_own_password,
         **wanted.model_dump(),
     )
     session.add(expenditure)
@@ -97,12 +99,24 @@ async def _check_people(personnel: ServiceClient, actor: Principal, asked: Expen
     # Compare the employee too: the same person may have had another user.
     if asked.requester_id == actor.id or asked.employee_id == approver.id:
         raise OwnRequest()
-    # Who makes an account can be both people, so neither may have made the other.
-    if actor.id in asked.requester_set_up_by or asked.requester_id in employees.set_up_by(actor, approver):
-        raise NotIndependent()
+    _check_makers(asked, actor, approver)
     requester = await employees.find(personnel, actor, asked.employee_id)
     if requester is None or not requester.is_employed:
         raise RequesterLeft()
+
+
+def _check_makers(asked: Expenditure, actor: Principal, approver: Employee) -> None:
+    """Raise `NotIndependent` if a maker can be both people: one of them, or whoever knows the password of either."""
+    theirs, own = asked.requester_set_up_by, actor.makers
+    set_each_other_up = actor.id in (*theirs, asked.requester_linked_by) or asked.requester_id in (
+        *own,
+        approver.linked_by,
+    )
+    has_unknown_makers = max(len(theirs), len(own)) >= MOST_MAKERS
+    share_a_maker = not set(theirs).isdisjoint(own)
+    passwords_are_own = asked.requester_has_own_password and actor.has_own_password
+    if set_each_other_up or has_unknown_makers or (share_a_maker and not passwords_are_own):
+        raise NotIndependent()
 
 
 async def _commit(session: AsyncSession, actor: Principal, expenditure_id: UUID, expected: Expected) -> Expenditure:

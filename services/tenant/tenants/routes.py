@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Response
+from fastapi import Depends, Request, Response
 
+from libs.service_kit import power
 from libs.service_kit.auth import Principal, of_platform
-from libs.service_kit.errors import problems
+from libs.service_kit.errors import Unavailable, problems
 from libs.service_kit.idempotency import CreateOnce
 from libs.service_kit.pages import BadCursor, Page, PageWindow, page
 from libs.service_kit.preconditions import IfMatch, with_etag
@@ -29,10 +30,23 @@ from services.tenant.tenants.schemas import Closing, PlanChange, Suspension, Ten
 router = NounRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
 Reader = Annotated[Principal, Depends(of_platform("tenants:read", PlatformOnly))]
-Writer = Annotated[Principal, Depends(of_platform("tenants:write", PlatformOnly))]
 
 
-@router.post("", status_code=201, response_model=TenantOut, responses=problems(PlatformOnly, TenantCodeTaken))
+async def confirm_power(
+    request: Request, caller: Annotated[Principal, Depends(of_platform("tenants:write", PlatformOnly))]
+) -> Principal:
+    """A dependency that yields the caller, who may write today and not only when they got their token."""
+    await power.confirm(request, caller, "tenants:write")
+    return caller
+
+
+# Parameters of this type come before the session, so that no transaction is open while auth is asked.
+Writer = Annotated[Principal, Depends(confirm_power)]
+
+
+@router.post(
+    "", status_code=201, response_model=TenantOut, responses=problems(PlatformOnly, TenantCodeTaken, Unavailable)
+)
 async def create_tenant(wanted: TenantCreate, actor: Writer, session: DatabaseSession, once: CreateOnce) -> Response:
     """Create a tenant and begin its provisioning; poll `status` until it is `active` or `closed`."""
     tenant = await service.create(session, actor, wanted)
@@ -55,7 +69,7 @@ async def get_tenant(tenant_id: UUID, _: Reader, session: DatabaseSession, respo
 @router.patch(
     "/{tenant_id}",
     response_model=TenantOut,
-    responses=problems(PlatformOnly, TenantNotFound, TenantIsClosed),
+    responses=problems(PlatformOnly, TenantNotFound, TenantIsClosed, Unavailable),
 )
 async def update_tenant(
     tenant_id: UUID, wanted: TenantUpdate, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
@@ -67,7 +81,7 @@ async def update_tenant(
 @router.post(
     "/{tenant_id}/plan",
     response_model=TenantOut,
-    responses=problems(PlatformOnly, TenantNotFound, TenantIsClosed),
+    responses=problems(PlatformOnly, TenantNotFound, TenantIsClosed, Unavailable),
 )
 async def change_plan(
     tenant_id: UUID, wanted: PlanChange, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
@@ -79,7 +93,7 @@ async def change_plan(
 @router.post(
     "/{tenant_id}/suspend",
     response_model=TenantOut,
-    responses=problems(PlatformOnly, TenantNotFound, CannotSuspend),
+    responses=problems(PlatformOnly, TenantNotFound, CannotSuspend, Unavailable),
 )
 async def suspend_tenant(
     tenant_id: UUID, wanted: Suspension, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
@@ -91,7 +105,7 @@ async def suspend_tenant(
 @router.post(
     "/{tenant_id}/resume",
     response_model=TenantOut,
-    responses=problems(PlatformOnly, TenantNotFound, CannotResume),
+    responses=problems(PlatformOnly, TenantNotFound, CannotResume, Unavailable),
 )
 async def resume_tenant(
     tenant_id: UUID, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response
@@ -103,7 +117,7 @@ async def resume_tenant(
 @router.post(
     "/{tenant_id}/close",
     response_model=TenantOut,
-    responses=problems(PlatformOnly, TenantNotFound, CannotClose, NotExported),
+    responses=problems(PlatformOnly, TenantNotFound, CannotClose, NotExported, Unavailable),
 )
 async def close_tenant(
     tenant_id: UUID, wanted: Closing, _: Writer, session: DatabaseSession, expected: IfMatch, response: Response

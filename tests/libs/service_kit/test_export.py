@@ -144,3 +144,17 @@ async def test_a_cursor_of_another_tenants_row_shows_only_ones_own(client, path,
     await superuser.execute(last, tenant_id)
     page, _ = await read(client, path, f"0:notes:{other}")
     assert {line["row"]["tenant_id"] for line in page} == {str(tenant_id)}
+
+
+@pytest.mark.parametrize("of_platform", [True, False])
+async def test_who_has_lost_the_power_exports_nothing_whatever_the_token_says(
+    make_client, path, powerless, of_platform, published
+):
+    user = uuid4()
+    given = ("tenants:write",) if of_platform else ("tenant:export",)
+    client = make_client(*given, user_id=user, tenant_id=PLATFORM_TENANT_ID if of_platform else None)
+    powerless.add(user)
+    refused = await client.get(path)
+    assert (refused.status_code, refused.json()["missing"]) == (403, list(given))
+    powerless.discard(user)
+    assert (await client.get(path)).status_code == 200

@@ -43,7 +43,9 @@ def hire(personnel: httpx.AsyncClient, make_client: Callable[..., httpx.AsyncCli
     """Hire a person and get their `user_id`, `employee_id` and `client` of budget: `await hire("budget:request")`."""
     departments: list[str] = []
 
-    async def make(*permissions: str, user_id: UUID | None = None, set_up_by: str = "", **term: Any) -> Person:
+    async def make(
+        *permissions: str, user_id: UUID | None = None, makers: tuple[str, ...] = (), own: bool = False, **term: Any
+    ) -> Person:
         if not departments:
             made = await personnel.post("/api/v1/departments", json={"code": "sales", "name": "Sales"})
             departments.append(made.json()["id"])
@@ -58,7 +60,7 @@ def hire(personnel: httpx.AsyncClient, make_client: Callable[..., httpx.AsyncCli
         }
         hired = await personnel.post("/api/v1/employees", json=person)
         assert hired.status_code == 201, hired.text
-        client = make_client(*permissions, user_id=user, set_up_by=set_up_by)
+        client = make_client(*permissions, user_id=user, makers=makers, own_password=own)
         return Person(user_id=str(user), employee_id=hired.json()["id"], record=hired.json(), client=client)
 
     return make

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -188,6 +189,21 @@ async def test_one_address_gets_a_hundred_wrong_guesses_at_all_accounts_together
     assert (slug(response), response.headers["retry-after"]) == (LOCKED, "2")
     assert REGISTRY.get_sample_value("auth_guesses_refused_total", {"limit": "address"}) == before + 1
     assert (await log_in(other, PASSWORD, "ada@example.com")).status_code == 200
+
+
+@pytest.mark.parametrize(("failures", "wait"), [(101, 2), (102, 4), (103, 6), (110, 20)])
+async def test_an_address_waits_no_longer_than_until_enough_is_forgotten(
+    make_user, at, code, superuser, later, failures, wait
+):
+    await make_user()
+    wanted = {"tenant": code, "email": "ada@example.com", "password": PASSWORD}
+    log_in = partial(at("192.0.2.1").post, "/api/v1/auth/login", json=wanted)
+    assert (await log_in()).status_code == 200
+    await superuser.execute("update guesses set failures = $1, last_at = now() where account = ''", float(failures))
+    refused = await log_in()
+    assert (slug(refused), refused.headers["retry-after"]) == (LOCKED, str(wait))
+    await later(wait)
+    assert (await log_in()).status_code == 200
 
 
 async def test_what_is_not_checked_is_no_guess(make_user, log_in, monkeypatch, superuser):
