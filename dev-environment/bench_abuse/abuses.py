@@ -6,10 +6,13 @@ no time from the server and from its legitimate client.
 """
 
 import asyncio
+import base64
 import contextlib
 import itertools
 import json
 import os
+import re
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +29,10 @@ class Sent:
     head: bytes
     parts: Callable[[], Iterator[bytes]] = lambda: iter(())
     every: float = 0.0
+    is_loop: bool = False
+    """Whether each part waits for the whole answer to what was sent before."""
+    window: int = 0
+    """The bytes of the connection's receive buffer, of which nothing is read; 0: the system's, and all is read."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Abuse:
 def post(path: str, *headers: str, length: int | None = None, token: str = "") -> bytes:
     """The head of a POST of JSON."""
     size = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-    known = [f"authorization: Bearer {token}"] if token else []
+    known = [bearer(token)] if token else []
     lines = [f"POST {path} HTTP/1.1", "host: x", "content-type: application/json", size, *known, *headers]
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -55,6 +62,26 @@ def whole(path: str, body: bytes, *headers: str, token: str = "") -> Sent:
     return Sent(post(path, *headers, length=len(body), token=token), cut(body))
 
 
+def loop(path: str, *headers: str) -> Sent:
+    """A GET, again and again, each after the answer to the one before."""
+    request = "\r\n".join([f"GET {path} HTTP/1.1", "host: x", *headers, "", ""]).encode()
+    return Sent(request, lambda: itertools.repeat(request), is_loop=True)
+
+
+def bearer(token: str) -> str:
+    """The header of a user."""
+    return f"authorization: Bearer {token}"
+
+
+def forged(header: str) -> str:
+    """A token that nobody has signed, with this header in base64."""
+    return bearer(".".join((header, _base64(b'{"exp":9999999999}'), _base64(b"s" * 64))))
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def login() -> bytes:
     """A login that costs a password hash."""
     return json.dumps({"tenant": "platform", "email": "nobody@platform.test", "password": "x" * 20}).encode()
@@ -65,6 +92,9 @@ GET = b"GET /api/v1/users HTTP/1.1\r\nhost: x\r\n"
 OBJECTS = b"[" + b"{}," * (16 * MIB // 3) + b"{}]"
 CHUNK = b"10000\r\n" + b"a" * 65536 + b"\r\n"
 KEY = "idempotency-key: of-the-bench"
+LONG = b"a" * 60_000
+SCRIPT = b"/static-offline-docs/swagger-ui-bundle.js"
+UNKNOWN = _base64(b'{"alg":"ES256","typ":"at+jwt","kid":"nobodys"}')
 
 ABUSES = {
     "large-body": Abuse("16 MB of JSON without a token", 4, lambda _: whole(EVENTS, OBJECTS)),
@@ -109,6 +139,28 @@ ABUSES = {
         "requests without an end", 8, lambda _: Sent(b"", lambda: itertools.repeat((GET + b"\r\n") * 1000, 2000))
     ),
     "many-connections": Abuse("connections that say nothing", CROWD, lambda _: Sent(b"")),
+    "burst-of-half-heads": Abuse(
+        "2,000 connections, 60 KB of a header each", 2000, lambda _: Sent(GET + b"x: " + LONG)
+    ),
+    "no-reader": Abuse(
+        "8 requests for 1.5 MB, of which nothing is read",
+        100,
+        lambda _: Sent((b"GET " + SCRIPT + b" HTTP/1.1\r\nhost: x\r\n\r\n") * 8, window=4096),
+    ),
+    "long-query-of-a-user": Abuse(
+        "8,000 parameters with a token",
+        8,
+        lambda token: loop("/api/v1/users?" + "&".join(f"a{i}=1" for i in range(8000)), bearer(token)),
+    ),
+    "long-cookie-of-a-user": Abuse(
+        "12,000 cookies with a token", 8, lambda token: loop(USERS, bearer(token), "cookie: " + "a=b; " * 12_000)
+    ),
+    "unknown-keys": Abuse("tokens of a key that nobody knows", 40, lambda _: loop(USERS, forged(UNKNOWN))),
+    "forged-tokens": Abuse("tokens with a wrong signature", 40, lambda token: loop(USERS, forged(token.split(".")[0]))),
+    "nothing-there": Abuse("paths that there are not", 40, lambda _: loop("/nothing")),
+    "metrics": Abuse("the page of metrics", 40, lambda _: loop("/metrics")),
+    "document": Abuse("the OpenAPI document", 40, lambda _: loop("/openapi.json")),
+    "keys": Abuse("the published keys", 40, lambda _: loop("/.well-known/jwks.json")),
     "logins": Abuse("logins in parallel", 40, lambda _: whole(LOGIN, login())),
 }
 
@@ -116,13 +168,15 @@ ABUSES = {
 async def send(port: int, sent: Sent, end: float) -> None:
     """One connection, until the other side has ended it or has answered all that was sent, or the time is over."""
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(ConnectionError, TimeoutError):
+    with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError):
         async with asyncio.timeout_at(end):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            reading = loop.create_task(reader.read(65536))
+            reader, writer = await _connect(port, sent.window)
+            reading = loop.create_task(asyncio.sleep(0) if sent.is_loop else reader.read(65536))
             try:
                 writer.write(sent.head)
                 for part in sent.parts():
+                    if sent.is_loop:
+                        await _answer(reader)
                     writer.write(part)
                     await writer.drain()
                     await asyncio.sleep(sent.every)
@@ -130,6 +184,25 @@ async def send(port: int, sent: Sent, end: float) -> None:
             finally:
                 reading.cancel()
                 writer.transport.abort()
+
+
+async def _connect(port: int, window: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if not window:
+        return await asyncio.open_connection("127.0.0.1", port)
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=connection)
+    writer.transport.pause_reading()  # pyright: ignore[reportAttributeAccessIssue]  # of a socket, it can be paused
+    return reader, writer
+
+
+async def _answer(reader: asyncio.StreamReader) -> None:
+    """Read one answer, whose head says how long it is."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    await reader.readexactly(int(length[1]) if length else 0)
 
 
 async def run(abuse: Abuse, port: int, seconds: float, token: str) -> int:

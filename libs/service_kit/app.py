@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.routing import Route
 
 from libs.observability import instrument
 from libs.observability.context import show_on_spans
@@ -112,7 +114,7 @@ def create_app(
         app.include_router(router)
     add_error_handlers(app, conflicts or {})
     app.add_exception_handler(Replay, _replay)
-    _describe_problems(app)
+    _describe(app)
     show_on_spans({"tenant_id": "tenant.id"})
     # A batch of events belongs to many traces, so each event has its own span and line instead of the request.
     instrument(app, settings.telemetry, quiet=(*QUIET, events_by_http.PATH), problems=problem_types)
@@ -144,14 +146,28 @@ async def _replay(_: Request, replay: Exception) -> Response:
     return replay.response
 
 
-def _describe_problems(app: FastAPI) -> None:
-    """Add what FastAPI cannot derive: the schema of problems, and that `IfMatch` is required and what it refuses."""
+def _describe(app: FastAPI) -> None:
+    """Add what FastAPI cannot derive: the schema of problems, and that `IfMatch` is required and what it refuses.
+
+    The document is described and encoded once for the routes that there are; FastAPI would encode it for each request.
+    """
     generate = app.openapi
+    described: dict[str, Any] = {}
+    encoded = b""
 
     def openapi() -> dict[str, Any]:
-        schema = generate()
-        schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
-        describe_preconditions(schema)
-        return schema
+        nonlocal described, encoded
+        schema = generate()  # the same one as long as the routes are the same
+        if schema is not described:
+            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+            describe_preconditions(schema)
+            described, encoded = schema, orjson.dumps(schema)
+        return described
+
+    async def document(_: Request) -> Response:
+        openapi()
+        return Response(encoded, media_type="application/json")
 
     app.openapi = openapi  # pyright: ignore[reportAttributeAccessIssue]  # the documented way to extend the document
+    paths = [getattr(route, "path", None) for route in app.routes]
+    app.router.routes[paths.index(app.openapi_url)] = Route(str(app.openapi_url), document, include_in_schema=False)

@@ -27,6 +27,7 @@ FORCED_REFRESH_SECONDS = 30
 MOST_PROOFS = 10_000
 MOST_MAKERS = 16
 """How many makers of an account its tokens name: behind the last of them may be more, who are not known."""
+MOST_TOKEN_CHARACTERS = 8192  # with all permissions a token has a thousand; PyJWT looks at each character in Python
 _CALLER = "all-erp.caller"
 
 
@@ -125,6 +126,8 @@ async def verify(token: str, keys: KeySet) -> Principal:
     """The principal that a token stands for. Raises `Unauthorized` unless it is a valid access token of the platform."""
     if known := await keys.proved(token):
         return known
+    if len(token) > MOST_TOKEN_CHARACTERS:
+        raise _refused("The token is too long.")
     try:
         header = jwt.get_unverified_header(token)
         if header.get("typ") != "at+jwt" or not isinstance(header.get("kid"), str):

@@ -8,7 +8,7 @@ from libs.service_kit.errors import Conflicts
 from libs.service_kit.events.inbox import Handlers
 from services.auth.cleaning import clean
 from services.auth.database import Base
-from services.auth.keys.routes import router as keys
+from services.auth.keys.routes import keys_router
 from services.auth.keys.service import public_keys
 from services.auth.logins.routes import router as logins
 from services.auth.metrics import COUNTS
@@ -37,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app.create_app(
         settings,
         description="Logins, users and roles of every tenant, the keys that verify tokens, and service accounts.",
-        routers=[logins, password_changes, users, roles, tenants, service_accounts, keys],
+        routers=[logins, password_changes, users, roles, tenants, service_accounts, keys_router()],
         handlers=HANDLERS,
         counts=COUNTS,
         exports=Base.metadata,

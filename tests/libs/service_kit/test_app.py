@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -16,10 +17,12 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import text
 from stack.ports import free_port
+from starlette.types import Message
 
 from libs.contracts import SUBSCRIPTIONS
 from libs.contracts.budget import AccountOpened
@@ -216,6 +219,29 @@ async def test_health_and_metrics_need_no_token(anonymous):
         assert (await anonymous.get(path)).status_code == 200
     for path in ("/health/live", "/health/ready", "/metrics"):
         assert (await anonymous.head(path)).status_code == 200
+
+
+async def document_of(app: FastAPI) -> bytes:
+    """The body of the OpenAPI document, as the app hands it to the server."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/openapi.json", "query_string": b"", "headers": []}
+    await app(scope, lambda: asyncio.sleep(0, {"type": "http.request"}), send)
+    return sent[1]["body"]
+
+
+async def test_the_document_is_encoded_once_for_the_routes_that_there_are(make_settings):
+    app = create_app(make_settings())
+    first = await document_of(app)
+    assert await document_of(app) is first
+    assert {"/api/v1/notes", "/later"} & set(json.loads(first)["paths"]) == {"/api/v1/notes"}
+
+    app.add_api_route("/later", lambda: None)
+    assert "/later" in json.loads(await document_of(app))["paths"]
+    assert json.loads(await document_of(app)) == app.openapi()
 
 
 @asynccontextmanager

@@ -307,3 +307,11 @@ async def test_proofs_are_bounded(make_token, keys, monkeypatch):
 async def test_a_session_is_opened_for_a_caller_only():
     with pytest.raises(Unauthorized):
         await anext(open_session(Request({"type": "http", "headers": [], "state": {}})))
+
+
+async def test_a_token_that_is_longer_than_any_of_auths_is_not_looked_at(make_token, keys):
+    keyset = KeySet(keys.fetch)
+    longest = make_token(padding="x" * (auth.MOST_TOKEN_CHARACTERS // 2))
+    assert await verify(longest, keyset)
+    with pytest.raises(Unauthorized, match="too long"):
+        await verify(make_token(padding="x" * auth.MOST_TOKEN_CHARACTERS), keyset)

@@ -1,4 +1,4 @@
-"""While the loop cannot keep up, new requests are refused at once and counted; health checks and metrics never are."""
+"""One request begins in a turn of the loop; while it cannot keep up, new ones are refused and counted; health checks never."""
 
 import asyncio
 import time
@@ -6,8 +6,9 @@ import time
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from starlette.types import Receive, Scope, Send
 
-from libs.service_kit.shedding import FEWEST
+from libs.service_kit.shedding import FEWEST, LoadShedding, Turns
 from tests.fixtures.waiting import eventually_async, until_somebody_waits
 
 NOTES = "/api/v1/notes"
@@ -58,3 +59,44 @@ async def test_a_service_with_more_to_do_than_it_can_refuses_what_is_new(
         await eventually_async(is_taken_again, 10, "it refuses requests although it has time")
     assert (shed() > before) is expected
     await asyncio.gather(*waiting)
+
+
+async def test_requests_that_have_come_and_not_begun_count_too(anonymous):
+    came = [asyncio.create_task(anonymous.get("/nothing")) for _ in range(4 * FEWEST)]
+    busy = asyncio.create_task(hog())
+    for _ in range(6):
+        await asyncio.sleep(0.05)
+    assert await is_refused(anonymous)
+    busy.cancel()
+    assert {answer.status_code for answer in await asyncio.gather(*came)} == {404}
+
+
+async def test_requests_of_one_turn_do_not_hold_up_one_of_many_and_health_checks_wait_for_nobody():
+    ended: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(20 if scope["path"] == "/long" else 0):
+            await asyncio.sleep(0)
+        ended.append(scope["path"])
+
+    shedding = LoadShedding(app)
+    paths = ["/first", "/left", "/long", *(["/short"] * 100), "/health/live"]
+    tasks = [asyncio.create_task(shedding({"type": "http", "path": path}, None, None)) for path in paths]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert ended[:2] == ["/first", "/health/live"]
+    assert 15 < ended.index("/long") < 30
+    assert (ended.count("/short"), "/left" in ended) == (100, False)
+
+
+async def test_turns_are_in_the_order_in_which_requests_came_and_the_first_waits_for_none():
+    turns, begun = Turns(), list[int]()
+
+    async def begin(number: int) -> None:
+        await turns.wait()
+        begun.append(number)
+
+    for _ in range(2):
+        await asyncio.gather(*(begin(number) for number in range(5)))
+    assert begun == [*range(5)] * 2

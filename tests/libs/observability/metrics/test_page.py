@@ -1,16 +1,18 @@
 """The page of metrics shows every family in both formats, exemplars where they are understood, and what runs."""
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from prometheus_client import REGISTRY, Metric
 
 from libs.observability.http import RequestTelemetry
-from libs.observability.metrics.page import metrics_page
+from libs.observability.metrics.page import MetricsRoute
 from libs.observability.recording import Recorder
 from tests.libs.observability.example import OFF
 
@@ -20,7 +22,7 @@ OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI(telemetry=OFF)
-    app.add_api_route("/metrics", metrics_page, include_in_schema=False)
+    app.router.routes.append(MetricsRoute())
 
     @app.get("/with-exemplar")
     async def ask() -> None: ...
@@ -49,7 +51,7 @@ async def test_a_trace_that_is_not_kept_is_no_exemplar(spans):
     async def ask() -> None: ...
 
     app.add_middleware(RequestTelemetry, recorder=Recorder(), provider=TracerProvider(sampler=ALWAYS_OFF))
-    app.add_api_route("/metrics", metrics_page)
+    app.router.routes.append(MetricsRoute())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
         await client.get("/unsampled")
         page = (await client.get("/metrics", headers=OPENMETRICS)).text
@@ -73,6 +75,35 @@ async def test_the_process_the_runtime_and_our_loss_are_measured_from_the_start(
     ):
         assert f"\n{series}" in page
     assert "_created" not in page
+
+
+class Collections:
+    """How often the registry has been collected."""
+
+    count = 0
+
+    def collect(self) -> Iterator[Metric]:
+        self.count += 1
+        yield from ()
+
+
+@pytest.fixture
+def collections() -> Iterator[Collections]:
+    counted = Collections()
+    REGISTRY.register(counted)
+    counted.count = 0
+    yield counted
+    REGISTRY.unregister(counted)
+
+
+async def test_those_who_ask_at_a_time_share_the_page_of_their_format_whatever_version_they_want(client, collections):
+    wanted = [
+        f"{kind}; version={number}.0.0" for kind in ("application/openmetrics-text", "a/b") for number in range(9)
+    ]
+    answers = await asyncio.gather(*(client.get("/metrics", headers={"accept": each}) for each in wanted))
+    assert len({answer.headers["content-type"] for answer in answers}) == 2
+    assert {answer.status_code for answer in answers} == {200}
+    assert 1 < collections.count <= 4  # who came too late for the first one of a format got the second
 
 
 def test_a_taken_metrics_port_is_one_warning(run):

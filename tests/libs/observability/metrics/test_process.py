@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from libs.observability.metrics import process
 from libs.observability.metrics.lag import measuring_loop_lag
 from libs.observability.metrics.names import MOST_NAMES, FirstNames
-from libs.observability.metrics.page import metrics_page
+from libs.observability.metrics.page import MetricsRoute
 from libs.observability.metrics.process import count_exception, measure_pauses
 from tests.fixtures.waiting import eventually_async
 from tests.libs.observability.example import OFF
@@ -96,7 +96,7 @@ def held() -> threading.Event:
 
 async def test_the_metrics_are_served_while_slow_endpoints_hold_all_threads(held):
     app = FastAPI(telemetry=OFF)
-    app.add_api_route("/metrics", metrics_page)
+    app.router.routes.append(MetricsRoute())
     app.add_api_route("/slow", lambda: held.wait(30) and None)
     limit = int(to_thread.current_default_thread_limiter().total_tokens)
 

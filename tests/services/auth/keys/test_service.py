@@ -14,6 +14,7 @@ import asyncpg
 import jwt
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy import event
 
 from libs.service_kit.auth import LEEWAY_SECONDS, REFRESH_SECONDS, KeySet, verify
 from libs.service_kit.errors import Unauthorized
@@ -63,6 +64,22 @@ async def test_the_published_keys_hold_no_private_part(anonymous, sessions):
     digest = hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest()
     assert own == base64.urlsafe_b64encode(digest).decode().rstrip("=")
     assert response.headers["cache-control"] == "public, max-age=300"
+
+
+async def test_those_who_ask_at_a_time_for_the_keys_share_what_is_read(anonymous, app_state):
+    reads: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        reads.append(statement)
+
+    engine = app_state["engine"].sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        answers = await asyncio.gather(*(anonymous.get("/.well-known/jwks.json") for _ in range(20)))
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert {answer.status_code for answer in answers} == {200}
+    assert 1 <= sum("FROM signing_keys" in statement for statement in reads) <= 2  # who came too late got the second
 
 
 @pytest.fixture
