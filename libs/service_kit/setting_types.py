@@ -33,7 +33,7 @@ BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
 
 
 def _networks(value: str) -> str:
-    networks = [each.strip() for each in value.split(",") if each.strip()]
+    networks = [each.strip() for each in value.split(",")] if value else []
     try:
         for each in networks:
             ip_network(each)
