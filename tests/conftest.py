@@ -64,6 +64,7 @@ class ByFile(LoadFileScheduling):
         return "end_to_end" if file.startswith("tests/end_to_end/") else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """What `-n` uses."""
     return ByFile(config, log)

@@ -13,7 +13,7 @@ from stack.settings import Settings
 # bootstrap are for it alone: from them every service could speak for every other.
 NOT_FOR_SERVICES = re.compile(r"METRICS_PORT|BOOTSTRAP__\w+")
 # What libraries read by themselves from the caller's shell, where it is meant for other programs: PostgreSQL's client,
-# proxies, gRPC, TLS, uvicorn, prometheus_client and Python. The local stack says all of it in its own addresses.
+# proxies, gRPC, TLS, uvicorn, prometheus_client and Python.
 NOT_FROM_SHELL = re.compile(
     r"PG[A-Z]+|(?:https?|all|ftp|no|wss?|grpc|no_grpc)_proxy|GRPC_\w+|PROMETHEUS_MULTIPROC_DIR|WEB_CONCURRENCY"
     r"|SSL_CERT_(?:FILE|DIR)|SSLKEYLOGFILE|OPENSSL_\w+|(?:REQUESTS|CURL)_CA_BUNDLE"
@@ -83,7 +83,7 @@ def superuser_url(settings: Settings, database: str = "postgres") -> str:
 
 
 def from_shell(outer: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without what is meant for other servers."""
+    """The caller's environment without what is meant for other programs."""
     given = os.environ if outer is None else outer
     return {name: value for name, value in given.items() if not NOT_FROM_SHELL.fullmatch(name)}
 

@@ -22,7 +22,7 @@ class Shared(Generic[Key, Made]):
 
     async def __call__(self, key: Key) -> Made:
         """The next one that is made for this key."""
-        if key not in self._next:
+        if key not in self._next or self._next[key].done():  # as it is when its loop has ended before its turn
             self._next[key] = asyncio.create_task(self._make_rested(key))
         return await asyncio.shield(self._next[key])  # whoever leaves leaves it to the others
 

@@ -59,8 +59,8 @@ def create_app(
     `handlers`: the functions that handle the events it hears. `counts`: the functions that count the events it
     publishes. `conflicts`: the refusal that each constraint of its database stands for. `calls`: the services it calls;
     their clients are in `request.state.clients` by name. `exports`: the tables that a tenant's export consists of.
-    `background`: further work that runs as long as the service. `fetch_keys`: fetches the public keys of tokens; by
-    default they come from the auth service, as what a caller may do by their row: `held`.
+    `background`: further work that runs as long as the service. `fetch_keys`: fetches the public keys of tokens, and
+    `held` what a caller may do by their row; by default auth is asked for both.
     """
 
     heard, stopped = standing.kept_by(handlers or {}), set[UUID]()

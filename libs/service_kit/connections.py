@@ -101,12 +101,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.waiting.setdefault(self)
-        self.unread_timer = self.loop.call_later(self.limits.unread_seconds, self._end_unread)
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.unread_timer:
+        if self.unread_timer and not self.transport.is_closing():
             self.unread_timer.cancel()
         if self._is_answering() and not self.cycle.more_body:
             self.waiting.pop(self, None)
@@ -164,6 +163,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
         super().on_response_complete()
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self._wait_for_reader()
         if self.transport.is_closing() or not is_last:
             return
         if self.cycle.more_body:
@@ -174,7 +175,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def make_room(self) -> None:
         """End the connection for a newcomer, at once: many may come before the loop turns."""
         detail = f"There are more than {self.limits.connections} connections."
-        if self.transport.is_closing() or self.discarded is not None:
+        if self.transport.get_write_buffer_size():  # what is unread would keep it
+            _count(CROWDED, detail)
+            self.transport.abort()
+        elif self.discarded is not None:
             self.transport.abort()
         else:
             self.refuse(503, CROWDED, detail)
@@ -185,8 +189,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """End the connection, with a problem document if it can be the answer to what was sent last."""
         if self.transport.is_closing():
             return
-        REFUSED.labels(reason).inc()
-        REFUSALS.tell(Refusal(detail))
+        _count(reason, detail)
         is_answering, is_new = self._is_answering(), not self.cycle
         is_between = is_answering and (self.pipeline or self.cycle.response_started or not self.cycle.more_body)
         if self.discarded is not None or is_between or not (is_answering or is_new or self.unread):
@@ -225,9 +228,15 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.unread_timer:
             self.unread_timer.cancel()
 
+    def _wait_for_reader(self) -> None:
+        """Bound how long what is written waits to be read, and let a newcomer have the place meanwhile."""
+        self.waiting.setdefault(self)
+        if self.unread_timer:
+            self.unread_timer.cancel()
+        self.unread_timer = self.loop.call_later(self.limits.unread_seconds, self._end_unread)
+
     def _end_unread(self) -> None:
-        REFUSED.labels(UNREAD).inc()
-        REFUSALS.tell(Refusal("The answer has not been read in time."))
+        _count(UNREAD, "The answer has not been read in time.")
         self.transport.abort()
 
     def _stop_timer(self) -> None:
@@ -257,6 +266,11 @@ class LimitedProtocol(HttpToolsProtocol):
 def limited_by(limits: Limits) -> type[LimitedProtocol]:
     """The protocol of a server with limits of its own."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "waiting": {}, "places": set()})
+
+
+def _count(reason: str, detail: str) -> None:
+    REFUSED.labels(reason).inc()
+    REFUSALS.tell(Refusal(detail))
 
 
 def _answer(status: int, detail: str) -> bytes:

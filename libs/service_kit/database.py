@@ -40,7 +40,12 @@ class UnboundRole(ConnectionError):
 
 def check_database(settings: ServiceSettings) -> None:
     """Exit with one line that names `DATABASE__URL` if the server refuses it; a server that is away may come later."""
-    if wrong := asyncio.run(_refusal_now(settings.database)):
+    loop = asyncio.new_event_loop()
+    try:
+        wrong = loop.run_until_complete(_refusal_now(settings.database))
+    finally:
+        loop.close()  # unlike `asyncio.run`, without waiting for the resolver, which may think for long about a name
+    if wrong:
         cannot_start(type(settings), f"DATABASE__URL: {' '.join(wrong['message'].split())}")
 
 

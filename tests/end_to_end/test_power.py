@@ -30,7 +30,7 @@ def test_a_platform_administrator_who_was_switched_off_neither_suspends_nor_expo
     assert platform.get("tenant", f"/api/v1/tenants/{tenant.tenant_id}").body["status"] == "active"
 
 
-def test_an_administrator_approves_nothing_by_two_accounts_of_their_making(api, tenant):
+def test_an_administrator_approves_nothing_by_two_accounts_with_the_passwords_that_they_gave_out(api, tenant):
     admin, department = tenant.admin, tenant.departments["finance"]
     puppets: list[Actor] = []
     for role in ("member", "manager"):

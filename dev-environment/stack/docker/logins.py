@@ -5,10 +5,6 @@ import http.client
 import logging
 from base64 import b64encode
 
-import aio_pika
-from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
-from yarl import URL
-
 from stack.docker import engine
 from stack.report import say
 from stack.settings import Settings
@@ -19,13 +15,11 @@ ANSWER_SECONDS = 5.0
 SET_LOGIN = r"""
 export LC_ALL=C.UTF-8
 user=$RABBITMQ_DEFAULT_USER password=$RABBITMQ_DEFAULT_PASS
-rabbitmqctl --quiet change_password -- "$user" "$password" 2>/dev/null ||
-rabbitmqctl --quiet add_user -- "$user" "$password" &&
+rabbitmqctl --quiet list_users | cut -f1 | grep -qxFe "$user" && change=change_password || change=add_user
+rabbitmqctl --quiet $change -- "$user" "$password" &&
 rabbitmqctl --quiet set_user_tags -- "$user" administrator &&
 rabbitmqctl --quiet set_permissions -- "$user" '.*' '.*' '.*'
 """
-# aiormq logs what it raises.
-logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
 def give_to_broker(settings: Settings) -> None:
@@ -36,6 +30,12 @@ def give_to_broker(settings: Settings) -> None:
 
 
 async def _is_refused_by_broker(settings: Settings) -> bool:
+    # Here, since every verb imports this module, and most need no broker.
+    import aio_pika
+    from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
+    from yarl import URL
+
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # it logs what it raises
     url = URL.build(
         scheme="amqp",
         user=settings.values["RABBITMQ_USER"],

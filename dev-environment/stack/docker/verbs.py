@@ -116,7 +116,7 @@ def tell_what_stays() -> None:
     """Say that the engine has data which `clean` leaves there, in a checkout that has never used Docker."""
     with contextlib.suppress(engine.EngineError):
         if not engine.why_unavailable() and engine.has_data():
-            say("The Docker Engine has data of another checkout's stack, or of one before this checkout: it stays")
+            say("The Docker Engine holds data of a stack that this checkout has not started; it stays")
 
 
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:

@@ -67,9 +67,9 @@ async def issue_reset(session: AsyncSession, actor: Principal, user_id: UUID) ->
         raise OwnPassword()
     refuse_outranked(power, user.permissions)
     token, expires_at = new_token(user.tenant_id), datetime.now(UTC) + VALID
-    user.password_hash, user.has_bootstrap_password = passwords.NOBODYS_HASH, False
     # Who gets the token can set the password.
-    user.makers = [each for each in await users.line_of(session, actor) if each != user.id][:MOST_MAKERS]
+    makers = [each for each in await users.line_of(session, actor) if each != user.id][:MOST_MAKERS]
+    user.password_hash, user.has_bootstrap_password, user.makers = passwords.NOBODYS_HASH, False, makers
     await session.flush()
     await queries.store(session, user, token, expires_at)
     publish(session, UserPasswordReset(user_id=user.id))
@@ -104,7 +104,7 @@ async def use_reset(sessions: Sessions, given: ResetUse, address: str) -> None:
 async def replace(session: AsyncSession, user: User, new_hash: str, by: str) -> None:
     """Give a locked user another password, with which they can log in at once. The session is bound to the tenant."""
     user.password_hash, user.has_bootstrap_password = new_hash, by == "bootstrap"
-    user.has_own_password = not user.has_bootstrap_password
+    user.has_own_password = by == "owner"  # who has made out a reset can use it, too
     await session.flush()
     await queries.remove(session, user)
     await forget(session, await _guesses_at(session, user))

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from libs.service_kit import connections
 from libs.service_kit.answers import OVERLOADED
 from libs.service_kit.availability import Failures
-from libs.service_kit.connections import REASONS, Limits, limited_by
+from libs.service_kit.connections import REASONS, LimitedProtocol, Limits, limited_by
 from tests.fixtures.app import serving
 from tests.fixtures.waiting import eventually_async
 
@@ -355,12 +355,12 @@ async def test_who_does_not_read_its_answer_is_not_waited_for(serve, counted):
 
 
 async def test_who_reads_slowly_gets_all_of_its_answer(serve, counted):
-    async with serve(unread_seconds=0.5) as connect, connect(GET.replace(b"/ ", b"/large ")) as (reader, _):
+    async with serve(unread_seconds=2) as connect, connect(GET.replace(b"/ ", b"/large ")) as (reader, _):
         await reader.readuntil(b"\r\n\r\n")
         left = LARGE
         while left:
             left -= len(await reader.readexactly(min(left, LARGE // 10)))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
     assert counted() == {}
 
 
@@ -374,6 +374,74 @@ async def test_who_does_not_read_its_answer_makes_room(serve, counted):
 
         await eventually_async(is_served, 10, "nobody else is served")
     assert counted().get("connections", 0) >= 1
+
+
+class Filling:
+    """Answers with as much as leaves a part unread in the server's own buffer, and no more."""
+
+    def __init__(self, http: type[LimitedProtocol], head: bytes) -> None:
+        self.http = http
+        self.head = [(b"connection", head)]
+        self.ended = 0
+        self.seen: set[LimitedProtocol] = set()
+
+    def alive(self) -> set[LimitedProtocol]:
+        """The connections whose transport has not ended."""
+        return {each for each in self.seen if each in each.connections}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        (own,) = (each for each in self.http.places if each.cycle and each.cycle.scope is scope)
+        self.seen.add(own)
+        await send({"type": "http.response.start", "status": 200, "headers": self.head})
+        while not own.transport.get_write_buffer_size():
+            await send({"type": "http.response.body", "body": bytes(10_000), "more_body": True})
+        await send({"type": "http.response.body"})
+        self.ended += 1
+
+
+@asynccontextmanager
+async def unread(number: int, head: bytes, **limits: Any) -> AsyncIterator[tuple[list[Stream], Filling]]:
+    """Clients that do not read what is left of their answers in the server's buffer."""
+    http = limited_by(Limits(**limits))
+    filling = Filling(http, head)
+    async with serving(filling, http=http) as url, contextlib.AsyncExitStack() as clients:  # type: ignore[arg-type]
+        streams: list[Stream] = []
+        for count in range(1, number + 1):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            clients.callback(writer.transport.abort)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(GET)
+            streams.append((reader, writer))
+
+            async def has_ended(wanted: int = count) -> bool:
+                return filling.ended == wanted
+
+            await eventually_async(has_ended, 10, "the answer has not ended")
+        yield streams, filling
+
+
+async def test_a_last_answer_is_not_waited_for_until_it_is_read(counted):
+    async with unread(4, b"close", connections=4, unread_seconds=0.2) as (_, filling):
+
+        async def have_ended() -> bool:
+            return not filling.http.places and counted() == {"unread": 4}
+
+        await eventually_async(have_ended, 10, "they keep their places")
+
+
+@pytest.mark.parametrize("head", [b"close", b"keep-alive"])
+async def test_who_has_not_read_its_answer_leaves_nothing_behind_when_it_makes_room(head):
+    async with unread(12, head, connections=4) as (streams, filling):
+        for _, writer in streams:
+            writer.write(b"G")  # of a next request
+
+        async def are_few() -> bool:
+            return len(filling.alive()) <= 4
+
+        await eventually_async(are_few, 10, "they are still there")
 
 
 async def is_counted(counted: Callable[[], dict[str, float]], wanted: dict[str, float]) -> bool:

@@ -90,6 +90,22 @@ def test_a_database_that_does_not_answer_is_waited_for(url, capsys, monkeypatch)
     assert capsys.readouterr().err == ""
 
 
+def test_a_resolver_that_does_not_answer_is_not_waited_for(url, capsys, monkeypatch):
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 0.2)
+    may_end, ended = threading.Event(), threading.Event()
+
+    def never(*_: object, **__: object) -> None:
+        may_end.wait(30)
+        ended.set()
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    check_database(settings(url.set(host="somewhere")))
+    assert not ended.is_set()
+    may_end.set()
+    assert ended.wait(10)
+    assert capsys.readouterr().err == ""
+
+
 def certificate(folder: Path) -> Path:
     """A file with a certificate that signs itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())

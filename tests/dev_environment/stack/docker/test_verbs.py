@@ -208,7 +208,7 @@ def test_clean_says_which_data_stays_where_this_checkout_has_never_used_docker(s
     assert "stays" not in capsys.readouterr().out
     monkeypatch.setattr(engine, "has_data", lambda: True)
     assert command_line.main(["clean"]) == 0
-    assert "another checkout's stack, or of one before this checkout: it stays" in capsys.readouterr().out
+    assert "a stack that this checkout has not started; it stays" in capsys.readouterr().out
     assert asked == []
 
 
