@@ -205,3 +205,12 @@ async def open_clients(
         yield {
             name: await opened.enter_async_context(ServiceClient(name, urls.of(name), deadline)) for name in services
         }
+
+
+def unanswered(target: str, route: str, refused: Refused) -> Unavailable:
+    """What to raise when a service refuses a question that is asked for a caller, with the caller's token.
+
+    It is usually not the caller's fault; if their token has expired meanwhile, their next request is answered 401 here.
+    """
+    log.warning("a question was refused", target=target, route=route, status_code=refused.status)
+    return Unavailable(f"The {target} service does not answer this question now.", headers={"Retry-After": "2"})

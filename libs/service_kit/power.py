@@ -8,13 +8,10 @@ from typing import Any
 
 from fastapi import Request
 
-from libs.observability import get_logger
 from libs.service_kit.answers import Refused
 from libs.service_kit.auth import Principal
-from libs.service_kit.client import ServiceClient
-from libs.service_kit.errors import Forbidden, Unavailable
-
-log = get_logger(__name__)
+from libs.service_kit.client import ServiceClient, unanswered
+from libs.service_kit.errors import Forbidden
 
 PATH = "/api/v1/users/me/permissions"
 
@@ -38,11 +35,7 @@ async def ask(auth: ServiceClient, caller: Principal) -> list[str]:
     try:
         return await auth.get(PATH, _read, token=caller.token)
     except Refused as refused:
-        # Usually not the caller's fault; if their token has expired meanwhile, their next request is answered 401 here.
-        log.warning("auth refused a question", route=PATH, status_code=refused.status)
-        raise Unavailable(
-            "The auth service does not answer this question now.", headers={"Retry-After": "2"}
-        ) from refused
+        raise unanswered("auth", PATH, refused) from refused
 
 
 def _read(document: Any) -> list[str]:

@@ -4,14 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from libs.observability import get_logger
 from libs.service_kit.answers import Refused
 from libs.service_kit.auth import Principal
-from libs.service_kit.client import ServiceClient
-from libs.service_kit.errors import Unavailable
+from libs.service_kit.client import ServiceClient, unanswered
 from services.budget.expenditures.errors import NotAnEmployee
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +39,7 @@ async def _ask(personnel: ServiceClient, actor: Principal, who: str, route: str)
     except Refused as refused:
         if refused.status == 404:
             return None
-        # Usually not the caller's fault; if their token has expired meanwhile, their next request is answered 401 here.
-        log.warning("personnel refused a question", route=route, status_code=refused.status)
-        raise Unavailable(
-            "The personnel service does not answer this question now.", headers={"Retry-After": "2"}
-        ) from refused
+        raise unanswered("personnel", route, refused) from refused
 
 
 def _read(document: Any) -> Employee:
