@@ -49,7 +49,7 @@ class Principal:
     makers: tuple[UUID, ...] = ()
     """Who created the account with its password or was the last to reset it, then who did so for them, and so on."""
     has_own_password: bool = False
-    """Whether the password was chosen with the one before; a one-time token can be used by whoever has made it out, too."""
+    """Whether the password was chosen by a session of the account itself, or with a one-time token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ async def use_reset(sessions: Sessions, given: ResetUse, address: str) -> None:
 async def replace(session: AsyncSession, user: User, new_hash: str, by: str) -> None:
     """Give a locked user another password, with which they can log in at once. The session is bound to the tenant."""
     user.password_hash, user.has_bootstrap_password = new_hash, by == "bootstrap"
-    user.has_own_password = by == "owner"  # who has made out a reset can use it, too
+    user.has_own_password = not user.has_bootstrap_password
     await session.flush()
     await queries.remove(session, user)
     await forget(session, await _guesses_at(session, user))

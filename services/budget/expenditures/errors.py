@@ -22,7 +22,7 @@ class OwnRequest(Forbidden):
 class NotIndependent(Forbidden):
     detail = (
         "One of requester and approver has set up the other's account, directly or not, or its link to an employee; or "
-        "one person has set up both accounts, and a password is still one that they know."
+        "one person has set up both accounts, and the password of one has not been replaced since."
     )
 
 
