@@ -102,6 +102,13 @@ def test_killed_verbs_can_be_repeated_and_lose_nothing(environment, stack):
     assert users(stack) >= before != set()
 
 
+def test_up_starts_what_a_killed_down_is_stopping_still(environment, stack):
+    assert verb(environment, "up").returncode == 0
+    kill_when(environment, "down", lambda: not supervisor.is_running(stack))
+    done = verb(environment, "up")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def users(stack: Settings) -> set[str]:
     """The users, to whom the probe adds its own."""
 

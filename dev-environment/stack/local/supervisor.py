@@ -14,7 +14,7 @@ from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from stack import environment, postgres
 from stack.services import Service
@@ -170,7 +170,12 @@ def shut_down(settings: Settings, seconds: float = 45.0) -> None:
 def _call(settings: Settings, method: str, *arguments: object) -> Any:
     transport = SupervisorTransport(None, None, f"unix://{socket(settings)}")
     with ServerProxy("http://localhost", transport=transport) as proxy:
-        return getattr(proxy.supervisor, method)(*arguments)
+        try:
+            return getattr(proxy.supervisor, method)(*arguments)
+        except Fault as fault:
+            if fault.faultCode == Faults.SHUTDOWN_STATE:  # no question is answered any more
+                raise ConnectionRefusedError("supervisord is shutting down") from fault
+            raise
 
 
 def _escaped(value: object) -> str:
