@@ -161,7 +161,7 @@ def stop_services(settings: Settings, services: Sequence[Service]) -> None:
 
 def shut_down(settings: Settings, seconds: float = 45.0) -> None:
     """Stop the services, then PostgreSQL, then supervisord, and wait until all of them have ended."""
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+    with contextlib.suppress(OSError, psutil.NoSuchProcess, psutil.TimeoutExpired):  # it may be ending by itself
         process = psutil.Process(_call(settings, "getPID"))
         _call(settings, "shutdown")
         process.wait(seconds)
