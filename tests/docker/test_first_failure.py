@@ -1,7 +1,7 @@
 """A real Prometheus sees the very first failure of a route: `increase` counts it."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -48,6 +48,13 @@ async def prometheus(docker: Callable[..., str], folder: Path, target: str) -> A
     )  # fmt: skip
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+            async def is_ready() -> bool:
+                with suppress(httpx.TransportError):
+                    return (await client.get("/-/ready")).status_code == 200
+                return False
+
+            await eventually_async(is_ready, 60, "Prometheus is not ready")
             yield client
     finally:
         docker("rm", "-f", "-v", name)
