@@ -24,20 +24,21 @@ async def clean(service: str, sessions: Sessions) -> None:
     """Remove the old rows of all tenants once an hour, until cancelled. A table that fails is tried again after an hour."""
     failures = availability.Failures("old rows could not be removed")
     while True:
-        for table in OLD:
+        for table, old in OLD.items():
             try:
-                await _clean(service, sessions, table)
+                await remove(service, sessions, table, old)
             except Exception as error:
                 if not availability.note(error):
                     failures.tell(error, work=f"clean {table}")
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _clean(service: str, sessions: Sessions, table: str) -> None:
+async def remove(service: str, sessions: Sessions, table: str, old: str) -> None:
+    """Remove the rows of a table for which the SQL condition `old` holds, of all tenants, in short transactions."""
     first, pages = 0, 1
     while first < pages:
         async with sessions.begin() as session:
             pages = await as_relay(session, service, _COUNT.format(table))
-            part = f"delete from {table} where ctid >= $1 and ctid < $2 and {OLD[table]}"  # noqa: S608
+            part = f"delete from {table} where ctid >= $1 and ctid < $2 and {old}"  # noqa: S608
             await execute(session, part, (first, 0), (first + PAGES, 0))
         first += PAGES

@@ -349,8 +349,8 @@ async def test_of_many_that_come_at_once_no_more_have_a_place_than_there_are(ser
 
 
 async def test_who_does_not_read_its_answer_is_not_waited_for(serve, counted):
-    async with serve(unread_seconds=0.2) as connect, connect(GET.replace(b"/ ", b"/large ")) as (reader, _):
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
+    async with serve(unread_seconds=0.2) as connect, connect(GET.replace(b"/ ", b"/large ")) as (_, writer):
+        writer.transport.pause_reading()
         await eventually_async(lambda: is_counted(counted, {"unread": 1}), 10, "it is still waited for")
 
 
@@ -365,8 +365,8 @@ async def test_who_reads_slowly_gets_all_of_its_answer(serve, counted):
 
 
 async def test_who_does_not_read_its_answer_makes_room(serve, counted):
-    async with serve(connections=1) as connect, connect(GET.replace(b"/ ", b"/large ")) as (reader, _):
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
+    async with serve(connections=1) as connect, connect(GET.replace(b"/ ", b"/large ")) as (_, writer):
+        writer.transport.pause_reading()
 
         async def is_served() -> bool:
             async with connect(GET) as (newcomer, _):
@@ -412,7 +412,7 @@ async def unread(number: int, head: bytes, **limits: Any) -> AsyncIterator[tuple
         for count in range(1, number + 1):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
             clients.callback(writer.transport.abort)
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.transport.pause_reading()
             writer.write(GET)
             streams.append((reader, writer))
 

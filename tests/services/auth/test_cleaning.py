@@ -10,7 +10,7 @@ from tests.fixtures.waiting import eventually_async
 async def test_what_has_expired_is_removed_and_what_is_valid_is_kept(
     client, make_user, sessions, superuser, monkeypatch
 ):
-    monkeypatch.setattr("services.auth.cleaning.ROWS", 1)
+    monkeypatch.setattr("libs.service_kit.cleaning.PAGES", 1)
     users = [await make_user(f"user-{number}@example.com") for number in range(3)]
     for user in users:
         await client.post("/api/v1/passwords/resets", json={"user_id": user["id"]})
