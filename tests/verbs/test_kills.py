@@ -5,7 +5,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
@@ -16,15 +16,8 @@ from stack.environment import superuser_url
 from stack.local import supervisor
 from stack.settings import ROOT, Settings
 
-from tests.fixtures.local_stack import environment_of, verb
+from tests.fixtures.local_stack import verb
 from tests.fixtures.waiting import eventually
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    environment = environment_of(tmp_path_factory.mktemp("killed"))
-    yield environment
-    verb(environment, "clean")
 
 
 @pytest.fixture(scope="module")

@@ -23,15 +23,8 @@ from stack.settings import ROOT, Settings
 from libs.journey import people, steps
 from libs.journey.client import Api
 from tests.fixtures import runbooks
-from tests.fixtures.local_stack import ELSEWHERE, environment_of, verb
+from tests.fixtures.local_stack import ELSEWHERE, verb
 from tests.fixtures.waiting import eventually
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    environment = environment_of(tmp_path_factory.mktemp("stack"))
-    yield environment
-    verb(environment, "clean")
 
 
 @pytest.fixture(scope="module")
