@@ -39,6 +39,11 @@ def test_the_probe_runs_unless_it_is_switched_off(tmp_path):
         read(tmp_path, PROBE="off")
 
 
+def test_the_administrator_of_the_broker_is_no_service(tmp_path):
+    with pytest.raises(SettingError, match="RABBITMQ_USER must not be auth-service"):
+        read(tmp_path, RABBITMQ_USER="auth-service")
+
+
 @pytest.mark.parametrize("seconds", ["9.9", "301", "-60", "often"])
 def test_a_pace_that_the_probe_would_refuse_is_refused(tmp_path, seconds):
     with pytest.raises(SettingError, match=f"PROBE_SECONDS must be a number from 10 to 300, not '{seconds}'"):
