@@ -145,7 +145,9 @@ def status(settings: Settings, given: argparse.Namespace) -> int:
 def restart(settings: Settings, given: argparse.Namespace) -> int:
     """Restart the named services, or all."""
     with alone(settings, "restart"):
-        _backend(settings).restart(settings, services_named(given.service, settings.programs))
+        is_local = mode.remembered(settings) == "local"
+        programs = settings.local_programs if is_local else settings.programs
+        _backend(settings).restart(settings, services_named(given.service, programs))
     return 0
 
 

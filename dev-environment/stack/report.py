@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stack import administrator, environment
-from stack.services import AUTH, PROBE, PROGRAMS, SERVICES, Service
+from stack.services import ANSWERING, AUTH, PAGE, PROBE, PROGRAMS, SERVICES, Service
 from stack.settings import Settings
 
 # A pipe has no width, and no line may be broken into two there.
@@ -92,6 +92,8 @@ def summary(settings: Settings, *, containers: Sequence[str] = (), is_refused_by
 def _places(settings: Settings, containers: Sequence[str], values: Mapping[str, str]) -> Table:
     table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
     docker = bool(containers)
+    if not docker:
+        table.add_row("page", environment.url(PAGE, settings))
     for each in settings.programs:
         if not docker or each.name in containers:
             page = "metrics" if each is PROBE else "docs"
@@ -130,10 +132,12 @@ def _next_commands(settings: Settings, containers: Sequence[str]) -> list[tuple[
 def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiting: Mapping[Service, str]) -> None:
     """Print each process: its state, its port, for how long it has been up, and why it is not ready."""
     table = Table("process", "state", "port", "pid", "up for", "", box=box.SIMPLE_HEAD, pad_edge=False)
-    ports = {each.name: each.port_variable for each in PROGRAMS if each.name in states} | {"postgres": "POSTGRES_PORT"}
+    known_ports = {each.name: str(environment.port(each, settings)) for each in (*PROGRAMS, PAGE)}
+    ports = {name: port for name, port in known_ports.items() if name in states}
+    ports["postgres"] = settings.values["POSTGRES_PORT"]
     reasons = {service.name: reason for service, reason in waiting.items()}
-    asked = {service.name for service in SERVICES}
-    for name, variable in ports.items():
+    asked = {service.name for service in ANSWERING}
+    for name, port in ports.items():
         known = states[name]
         is_up = known["statename"] in ("RUNNING", "STARTING")
         # A service that starts has been asked; of the others, only that they have run for a while is known.
@@ -141,7 +145,7 @@ def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiti
         state = "ready" if is_known_ready and name not in reasons else known["statename"].lower()
         age = _age(time.time() - known["start"]) if is_up else ""
         colour = {"ready": "green", "starting": "yellow"}.get(state, "red")
-        table.add_row(name, Text(state, colour), settings.values[variable], str(known["pid"] or ""), age,
+        table.add_row(name, Text(state, colour), port, str(known["pid"] or ""), age,
                       reasons.get(name, ""))  # fmt: skip
     console().print(table)
 

@@ -1,4 +1,4 @@
-"""The services as the verbs of the stack know them, and the probe, which runs beside them."""
+"""The services as the verbs of the stack know them, and what runs beside them: the probe and the page."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,26 +9,27 @@ from stack.errors import SettingError
 
 @dataclass(frozen=True)
 class Service:
-    """A service: its short name, and the port that it has unless `port_variable` moves it."""
+    """A service: its short name, and the port that it has unless the variable `port_variable` moves it."""
 
     short: str
     name: str
     """The name in logs, traces, metrics and containers."""
     port: int
     module: str
-
-    @property
-    def port_variable(self) -> str:
-        """The variable that moves the port."""
-        return f"{self.short.upper()}_PORT"
+    port_variable: str
 
 
 SERVICES = tuple(
-    Service(each.name, each.full_name, each.port, f"services.{each.name}.main") for each in contracts.SERVICES
+    Service(each.name, each.full_name, each.port, f"services.{each.name}.main", f"{each.name.upper()}_PORT")
+    for each in contracts.SERVICES
 )
-PROBE = Service("probe", "probe", 3090, "libs.journey.probe")
+PROBE = Service("probe", "probe", 3090, "libs.journey.probe", "PROBE_PORT")
 """The synthetic user. It has neither a database nor an API, and its port shows its metrics."""
 PROGRAMS = (*SERVICES, PROBE)
+PAGE = Service("page", "page", 3000, "page", "GRAFANA_PORT")
+"""What local mode shows in a browser. It writes neither log lines nor spans, and stands where Grafana does in Docker mode."""
+ANSWERING = (*SERVICES, PAGE)
+"""What local mode asks whether it is ready."""
 
 
 def service_named(name: str, among: Sequence[Service] = SERVICES) -> Service:

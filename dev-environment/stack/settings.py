@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stack import env_file
 from stack.errors import SettingError
-from stack.services import PROGRAMS, SERVICES, Service
+from stack.services import PAGE, PROGRAMS, SERVICES, Service
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,6 +94,11 @@ class Settings:
     def programs(self) -> Sequence[Service]:
         """The services, and the probe unless it is switched off."""
         return PROGRAMS if self.values["PROBE"] == "1" else SERVICES
+
+    @property
+    def local_programs(self) -> Sequence[Service]:
+        """What supervisord runs in local mode, beside PostgreSQL."""
+        return (*self.programs, PAGE)
 
     def port(self, variable: str) -> int:
         """A port by the name of its variable."""

@@ -5,7 +5,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 
-from stack import doctor
+from stack import doctor, environment
 from stack.docker import engine
 from stack.doctor import GIGABYTE, Finding
 from stack.settings import ROOT, Settings
@@ -20,8 +20,9 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Check the machine."""
     if (reason := engine.why_unavailable()) and shutil.which("docker"):
         yield Finding("warning", f"Docker cannot be used: {reason}", "With it, `make up` can start the watchers too.")
-    wanted = {each.port_variable: each.name for each in settings.programs} | {"POSTGRES_PORT": "PostgreSQL"}
-    yield from doctor.ports({name: (settings.port(name), what) for name, what in wanted.items()}, socket.SOCK_STREAM)
+    wanted = {each.port_variable: (environment.port(each, settings), each.name) for each in settings.local_programs}
+    wanted["POSTGRES_PORT"] = (settings.port("POSTGRES_PORT"), "PostgreSQL")
+    yield from doctor.ports(wanted, socket.SOCK_STREAM)
     for path in (ROOT, settings.state):
         if UNREADABLE.search(str(path)):
             yield Finding(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from stack import environment
 from stack.services import Service
 from stack.settings import Settings
 
@@ -14,7 +15,7 @@ ANSWER_SECONDS = 3.0
 def not_ready(settings: Settings, services: Sequence[Service]) -> dict[Service, str]:
     """The services that are not ready, each with its reason. All are asked at the same time."""
     with ThreadPoolExecutor(max_workers=len(services)) as pool:
-        reasons = pool.map(_reason, [settings.port(service.port_variable) for service in services])
+        reasons = pool.map(_reason, [environment.port(service, settings) for service in services])
     return {service: reason for service, reason in zip(services, reasons, strict=True) if reason}
 
 

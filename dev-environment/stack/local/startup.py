@@ -14,7 +14,7 @@ from stack import doctor, environment, postgres, report
 from stack.errors import StackError
 from stack.local import checks, launch, processes, readiness, supervisor
 from stack.report import say
-from stack.services import SERVICES, Service
+from stack.services import PROBE, Service
 from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 60.0
@@ -59,11 +59,11 @@ def prepare_databases(settings: Settings) -> None:
 
 
 def start(settings: Settings, programs: Sequence[Service]) -> None:
-    """Start those programs that do not run, and wait until the services among them are ready; the probe comes last."""
-    if services := [each for each in programs if each in SERVICES]:
-        _start(settings, services)
-        _wait_until_ready(settings, services)
-    _start(settings, [each for each in programs if each not in SERVICES])
+    """Start those programs that do not run, and wait until they are ready; the probe comes last, and is not waited for."""
+    if answering := [each for each in programs if each is not PROBE]:
+        _start(settings, answering)
+        _wait_until_ready(settings, answering)
+    _start(settings, [each for each in programs if each is PROBE])
 
 
 def _start(settings: Settings, programs: Sequence[Service]) -> None:
@@ -127,7 +127,7 @@ def _fingerprint(settings: Settings) -> str:
     # It changes with anything that would start a service in another way: its command, or its environment.
     how = [
         (launch.command(each, settings), {**settings.from_file, **environment.decided(each, settings)})
-        for each in settings.programs
+        for each in settings.local_programs
     ]
     return hashlib.sha256(json.dumps([how, settings.values["POSTGRES_PORT"]], sort_keys=True).encode()).hexdigest()
 

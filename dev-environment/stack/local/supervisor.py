@@ -1,4 +1,4 @@
-"""supervisord, which keeps PostgreSQL, the services and the probe alive: its configuration, and calls to its RPC interface."""
+"""supervisord, which keeps PostgreSQL, the services, the probe and the page alive: its configuration, and calls to its RPC interface."""
 
 import contextlib
 import hashlib
@@ -91,9 +91,9 @@ def configuration(settings: Settings, server: postgres.Server) -> str:
         user="user=root" if os.geteuid() == 0 else "",
         postgres=_escaped(shlex.join(postgres.command(server))),
         postgres_user=f"user={owner.pw_name}" if owner else "",
-        names=",".join(each.name for each in settings.programs),
+        names=",".join(each.name for each in settings.local_programs),
     )
-    return head + "".join(PROGRAM.format(**common, name=each.name) for each in settings.programs)
+    return head + "".join(PROGRAM.format(**common, name=each.name) for each in settings.local_programs)
 
 
 def start(settings: Settings, server: postgres.Server) -> None:

@@ -10,7 +10,7 @@ from stack import doctor, environment, postgres, report
 from stack.errors import SettingError, StackError
 from stack.local import checks, processes, readiness, startup, supervisor
 from stack.report import say
-from stack.services import SERVICES, Service, services_named
+from stack.services import ANSWERING, Service, services_named
 from stack.settings import ROOT, Settings
 from stack.watch import drawing, traces
 from stack.watch import logs as log_lines
@@ -23,12 +23,12 @@ def up(settings: Settings) -> None:
         startup.stop(settings)
     if not supervisor.is_running(settings):
         startup.start_supervisor(settings)
-    elif not readiness.not_ready(settings, SERVICES) and _all_run(settings):
+    elif not readiness.not_ready(settings, ANSWERING) and _all_run(settings):
         say("The stack is running already")
         report.summary(settings)
         return
     startup.prepare_databases(settings)
-    startup.start(settings, settings.programs)
+    startup.start(settings, settings.local_programs)
     report.summary(settings)
 
 
@@ -57,7 +57,7 @@ def status(settings: Settings) -> bool:
     if not supervisor.is_running(settings):
         say("The stack is not running. `make up` starts it.")
         return False
-    waiting = readiness.not_ready(settings, SERVICES)
+    waiting = readiness.not_ready(settings, ANSWERING)
     report.processes(settings, supervisor.states(settings), waiting)
     return not waiting and _all_run(settings)
 
