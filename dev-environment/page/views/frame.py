@@ -66,6 +66,7 @@ def prepare() -> None:
 @contextmanager
 def frame(view: str, title: str = "") -> Generator[None]:
     """The page around the content of a view, which is `main`."""
+    ui.query("main.q-page").props("role=none")  # Quasar's, which holds the header too
     ui.page_title(f"{title or view} · All-ERP")
     with ui.element("a").props('class="skip" href="#main"'):
         text("Skip to the content")

@@ -1,6 +1,5 @@
 """The log lines as they are written: filtered by what the address names, each with its fields and its trace."""
 
-from collections.abc import Sequence
 from urllib.parse import quote
 
 from fastapi import Request
@@ -12,7 +11,7 @@ from page import words
 from page.reading.store import Store
 from page.views.frame import SERVICE, Filter, Values, button, filters, frame, given, heading, text
 from page.views.rows import Detail, Row, Rows, column
-from page.views.waterfall import colour, said, stack_of
+from page.views.waterfall import colour, said, stack_of, time_of_day
 
 FILTERS = {
     "service": SERVICE,
@@ -24,6 +23,7 @@ FILTERS = {
 }
 MOST = 200
 COLUMNS = [
+    column("Time", "tight muted"),
     column("Line", "wide cut"),
     column("Level", "tight"),
     column("Service", "tight"),
@@ -107,6 +107,7 @@ class _Tail:
             "label": f"{level} of {service}: {line.get('message')}",
             "class_": TONES.get(level, ""),
             "cells": [
+                {"text": time_of_day(line)},
                 {"text": said(line)},
                 {"tags": [(level, level)] if level else []},
                 {"text": service, "dot": colour(service)},
@@ -127,7 +128,7 @@ class _Tail:
 
 def detail(line: Line) -> Detail:
     """What a line unfolds: its fields by their full names, and the stack of its error."""
-    unfolded: Detail = {"fields": list(fields_of(line))}
+    unfolded: Detail = {"fields": fields_of(line)}
     if stack := stack_of(line):
         unfolded["stack"] = stack
     if trace_id := str(line.get("trace_id", "")):
@@ -138,7 +139,7 @@ def detail(line: Line) -> Detail:
     return unfolded
 
 
-def fields_of(line: Line) -> Sequence[tuple[str, str]]:
+def fields_of(line: Line) -> list[tuple[str, str]]:
     """The fields, those within others by their path: `http.status_code`."""
     found: list[tuple[str, str]] = []
     waiting: list[tuple[str, object]] = list(reversed(line.items()))

@@ -150,7 +150,7 @@ def beside_rows(store: Store) -> list[Row]:
 def _state(state: State, *, is_dated: bool = True) -> Cell:
     since = f" for {words.age(state.since)}" if is_dated else ""
     note = state.state + since + (f": {state.reason}" if state.reason else "")
-    return {"text": state.name, "dot": DOTS.get(state.state, "bad"), "note": note}
+    return {"text": state.name, "dot": DOTS.get(state.state, "bad"), "note": note, "class_": _tone(state)}
 
 
 def _tone(state: State) -> str:

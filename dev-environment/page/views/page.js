@@ -19,18 +19,18 @@ function copyText(text, button) {
 }
 
 function moveRow(step) {
-  const rows = [...document.querySelectorAll("main .whole")];
+  const rows = [...document.querySelectorAll("#main .whole")];
   const now = rows.indexOf(document.activeElement);
   rows[now < 0 ? 0 : Math.min(Math.max(now + step, 0), rows.length - 1)]?.focus();
 }
 
 const KEYS = {
-  "/": () => document.querySelector("main input[type=search]")?.focus(),
+  "/": () => document.querySelector("#main input[type=search]")?.focus(),
   "?": showKeys,
   j: () => moveRow(1),
   k: () => moveRow(-1),
-  "[": () => document.querySelector("main a[rel=prev]")?.click(),
-  "]": () => document.querySelector("main a[rel=next]")?.click(),
+  "[": () => document.querySelector("#main a[rel=prev]")?.click(),
+  "]": () => document.querySelector("#main a[rel=next]")?.click(),
 };
 
 addEventListener("keydown", (event) => {

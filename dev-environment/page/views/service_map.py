@@ -64,6 +64,7 @@ def options() -> dict[str, Any]:
         "type": "graph",
         "layout": "none",
         "roam": False,
+        "preserveAspect": "contain",
         "left": 70,
         "right": 70,
         "top": 40,

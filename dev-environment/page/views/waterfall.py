@@ -87,7 +87,7 @@ class _Drawing:
             rows: list[Row] = [
                 {
                     "id": str(number),
-                    "cells": [{"text": said(line), "tags": [_level(line)]}, {"text": str(line.get("service"))}],
+                    "cells": [{"text": said(line), "note": time_of_day(line), "tags": [_level(line)]}, {"text": str(line.get("service"))}],
                 }
                 for number, line in enumerate(left_over[:MOST_LINES])
             ]
@@ -184,7 +184,7 @@ def _clock_note(span: Span, parent: Span) -> str:
 
 def detail(span: Span, lines: Sequence[Line]) -> Detail:
     """What a span unfolds."""
-    logged = [(*_level(line)[:1], said(line), f"/logs?trace={quote(span.trace_id)}") for line in lines[:MOST_LINES]]
+    logged = [(_level(line)[0], f"{time_of_day(line)}  {said(line)}", f"/logs?trace={quote(span.trace_id)}") for line in lines[:MOST_LINES]]
     stacks = [stack for line in lines if (stack := stack_of(line))]
     fields = [
         ("service", span.service),
@@ -203,13 +203,17 @@ def detail(span: Span, lines: Sequence[Line]) -> Detail:
 
 
 def said(line: Line) -> str:
-    """A log line in one sentence: when, where, and what."""
+    """A log line in one sentence: what it says, and what was measured."""
     measured = line.get("http")
     http: Mapping[str, Any] = measured if isinstance(measured, dict) else {}
     request = " ".join(str(http[name]) for name in ("method", "path", "status_code") if name in http)
     took = f"{line['duration_ms']} ms" if "duration_ms" in line else ""
-    parts = (str(line.get("timestamp", ""))[11:23], str(line.get("message", "")), request, took)
-    return "  ".join(part for part in parts if part)
+    return "  ".join(part for part in (str(line.get("message", "")), request, took) if part)
+
+
+def time_of_day(line: Line) -> str:
+    """When a log line was written, in UTC as it says."""
+    return str(line.get("timestamp", ""))[11:23]
 
 
 def stack_of(line: Line) -> str:
