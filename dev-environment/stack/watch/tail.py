@@ -36,7 +36,6 @@ class Tail:
         self._longest = longest
         self._read = set[Path]() if with_rotated else set(rotated(path))
         self._open: dict[int, _File] = {}
-        self._look()
         self.skip(most_behind)
 
     def lines(self) -> list[tuple[Place, bytes]]:
@@ -54,6 +53,7 @@ class Tail:
 
     def skip(self, most_behind: int, counting: bytes = b"") -> int:
         """Leave out what is more than `most_behind` bytes before the end; returns how often `counting` is in it."""
+        self._look()
         count, excess = 0, sum(opened.left() for opened in self._open.values()) - most_behind
         for opened in self._open.values():
             if (skipped := min(excess, opened.left())) > 0:
