@@ -1,14 +1,33 @@
 """The traces of the last hour: an index in memory, whose spans are read from the services' files when somebody looks."""
 
+import asyncio
+import re
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from stack.watch.traces import Span
+from stack.watch.tail import LONGEST_LINE, Place, Tail
+from stack.watch.traces import FAILED, MALFORMED, Span, attributes_of, of_lines, raw_spans, recorded, request_of
+
+from libs.observability.files import rotated
+from page.reading.edges import Calls, Edge, Edges, Ends
+from page.reading.entries import Entry
+from page.reading.index import Index
 
 OUTSIDE = "outside"
 """The caller of what comes from none of the services."""
+
+# Of each service. What is written faster than it is read, or was there before, is skipped up to here.
+MOST_BEHIND = 24 * 1024 * 1024
+# There is one in each span.
+MARK = b'"startTimeUnixNano"'
+# After each part of a file, which takes a few milliseconds: the page stays quick while much is read.
+PAUSE_SECONDS = 0.005
+CLIENT, CONSUMER = 3, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +36,7 @@ class Trace:
 
     trace_id: str
     service: str
-    """Of its first span, as `name`, `status` and `seconds` are; what is caused by an event may go on after it."""
+    """Of its first span, as `name`, `start`, `seconds` and `status` are; what an event causes may go on after it."""
     name: str
     start: float
     seconds: float
@@ -28,26 +47,17 @@ class Trace:
     services: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What one part of the stack has asked another for."""
-
-    caller: str
-    """A service, or `OUTSIDE`."""
-    callee: str
-    """A service or, of kind `database`, a database."""
-    kind: Literal["http", "event", "database"]
-    rate: float
-    error_ratio: float
-    p95: float
-
-
 class Traces:
     """The index. `skipped` spans were not read, since more was written than could be read."""
 
     def __init__(self, folders: Mapping[str, Path], ports: Mapping[int, str]) -> None:
         """`folders` of span files by service, and the services by their ports, by which calls are recognised."""
         self.skipped = 0
+        self._files = [folder / "spans.jsonl" for folder in folders.values()]
+        self._tails = [Tail(file, with_rotated=True, most_behind=MOST_BEHIND) for file in self._files]
+        self._ports = {str(port): service for port, service in ports.items()}
+        self._index = Index()
+        self._edges = Edges()
 
     def find(
         self,
@@ -60,18 +70,118 @@ class Traces:
         text: str = "",
         limit: int = 200,
     ) -> list[Trace]:
-        """The newest traces first: of any span in `service`, with a request whose name has `route` in it, whose first
-        span has `status` ("404" or "4xx") and took `at_least` so many seconds, with `text` in its id, names and errors."""
-        raise NotImplementedError
+        """The newest traces first.
+
+        Those with any span of `service`, and one whose name is `route` or has it in it; whose first span has `status`
+        ("404" or "4xx") and took `at_least` so many seconds; with `text` in the id, the names, or why they failed.
+        """
+        found = self._index.find(
+            service=service,
+            route=route,
+            status=status,
+            at_least=at_least,
+            only_failed=only_failed,
+            text=text,
+            limit=limit,
+        )
+        return [self._shown(entry) for entry in found]
 
     def neighbours(self, trace_id: str) -> tuple[str | None, str | None]:
         """The ids of the next newer and the next older trace."""
-        raise NotImplementedError
+        entry, order = self._index.get(trace_id), self._index.ordered()
+        if entry is None:
+            return None, None
+        at = order.index(entry)
+        newer = order[at - 1].trace_id if at else None
+        return newer, order[at + 1].trace_id if at + 1 < len(order) else None
 
     async def spans(self, trace_id: str, most: int = 2000) -> list[Span]:
         """The spans of a trace, the earliest first; those of one that is not in the index are sought in all files."""
-        raise NotImplementedError
+        if not re.fullmatch("[0-9a-f]{32}", trace_id):
+            return []
+        entry = self._index.get(trace_id)
+        found = await asyncio.to_thread(self._spans_of, entry, most) if entry else []
+        if not found:
+            folders = [file.parent for file in self._files]
+            found = await asyncio.to_thread(lambda: list(islice(recorded(folders, trace_id), most)))
+        return sorted(found, key=lambda span: span.start)
 
     def edges(self, seconds: float = 300) -> list[Edge]:
         """Who has called whom in the last seconds."""
-        raise NotImplementedError
+        now = time.time()
+        start = max(now - seconds, self._index.oldest)  # of a short time if the index is full
+        outside: dict[str, Calls] = {}
+        for entry in self._index.ordered():
+            if entry.is_request and start <= entry.key <= now:
+                calls = outside.setdefault(entry.service, Calls())
+                calls.add(entry.seconds, has_failed=entry.status is None or entry.status >= 500)
+        requests = [calls.edge((OUTSIDE, service, "http"), now - start) for service, calls in outside.items()]
+        return [*requests, *self._edges.since(now - seconds, now)]
+
+    async def read(self) -> None:
+        """Take what has been written since the last time."""
+        reading = dict(enumerate(self._tails))
+        while reading:  # in turns, so that the parts of a trace come soon after each other
+            for number, tail in list(reading.items()):
+                self.skipped += await asyncio.to_thread(tail.skip, MOST_BEHIND, MARK)
+                lines = tail.lines()
+                for place, line in lines:
+                    self._take(number, place, line)
+                if not lines:
+                    del reading[number]
+                await asyncio.sleep(PAUSE_SECONDS)
+            self._index.forget(time.time())
+        self._edges.forget(time.time())
+
+    def _take(self, number: int, place: Place, line: bytes) -> None:
+        """Take the spans of a line of the file with this number; what is none is left out."""
+        with suppress(*MALFORMED):
+            for service, span in raw_spans(request_of(line)):
+                with suppress(*MALFORMED):
+                    start, end = int(span["startTimeUnixNano"]) / 1e9, int(span["endTimeUnixNano"]) / 1e9
+                    attributes = attributes_of(span)
+                    if entry := self._index.add(service, span, start, end, attributes):
+                        entry.found_at(number, place)
+                    if ends := self._ends(service, span.get("kind"), attributes):
+                        has_failed = span.get("status", {}).get("code") == FAILED
+                        self._edges.add(ends, min(end, time.time()), max(0.0, end - start), has_failed=has_failed)
+
+    def _ends(self, service: str, kind: object, attributes: Mapping[str, Any]) -> Ends | None:
+        """Whom the service has called, or whose event it has handled, by this span; None if it did neither."""
+        if kind == CONSUMER and (source := attributes.get("cloudevents.event_source")):
+            return str(source), service, "event"
+        if kind == CLIENT and (database := attributes.get("db.namespace")):
+            return service, str(database), "database"
+        if kind == CLIENT and (called := self._ports.get(str(attributes.get("server.port")))):
+            return service, called, "http"
+        return None
+
+    def _spans_of(self, entry: Entry, most: int) -> list[Span]:
+        lines = (_line(self._files[number], place) for number, place in entry.where())
+        spans = (span for span in of_lines(lines) if span.trace_id == entry.trace_id)
+        return list(islice(spans, most))
+
+    def _shown(self, entry: Entry) -> Trace:
+        services = self._index.services.names(entry.services)
+        return Trace(
+            entry.trace_id,
+            entry.service,
+            entry.name,
+            entry.start,
+            entry.seconds,
+            entry.status,
+            entry.has_failed,
+            entry.spans,
+            tuple(sorted(services, key=lambda name: name != entry.service)),
+        )
+
+
+def _line(file: Path, place: Place) -> bytes:
+    """The line at this place of the file, whatever its name is by now; of a file that is gone, or was truncated, none."""
+    for path in [file, *rotated(file)]:
+        with suppress(OSError):
+            if path.stat().st_ino == place.inode:
+                with path.open("rb") as opened:
+                    opened.seek(place.offset)
+                    return opened.readline(LONGEST_LINE)
+    return b""

@@ -1,10 +1,11 @@
 """All that the page reads, kept current by one task."""
 
+from stack.settings import Settings
+
 from page.reading.lines import Lines
 from page.reading.metrics import Metrics
 from page.reading.processes import Processes
 from page.reading.spans import Traces
-from stack.settings import Settings
 
 
 class Store:
