@@ -33,7 +33,7 @@ class Chart:
         self, title: str, unit: Unit, names: Sequence[str], on_exemplar: Callable[[str], Any] | None = None
     ) -> None:
         self._unit, self._names, self._before = unit, names, None
-        with ui.element("section").classes("chart"):
+        with ui.element("section").classes("chart broad" if on_exemplar else "chart"):
             heading(f"{title}, {unit.shown}".rstrip(", "))
             self._chart = ui.echart(options(names, has_dots=on_exemplar is not None), renderer="svg")
             self._chart.props["role"] = "img"
@@ -62,7 +62,7 @@ class Chart:
 def options(names: Sequence[str], *, has_dots: bool) -> dict[str, Any]:
     """The options of ECharts. No text in them is markup: what floats over a point is drawn, and never HTML."""
     axis = {
-        "axisLabel": {"color": GREY, "fontFamily": FONT, "fontSize": 11},
+        "axisLabel": {"color": GREY, "fontFamily": FONT, "fontSize": 11, "hideOverlap": True},
         "axisLine": {"lineStyle": {"color": FAINT}},
     }
     lines = [

@@ -8,7 +8,7 @@ from nicegui import ui
 from stack.services import SERVICES
 
 from page import words
-from page.reading.metrics import Exemplar, Family, RouteNumbers
+from page.reading.metrics import Exemplar, Family, Point, RouteNumbers, What
 from page.reading.store import Store
 from page.views.charts import COUNT, MEGABYTES, MILLISECONDS, PER_SECOND, PERCENT, Chart
 from page.views.frame import Filter, Values, filters, frame, given, heading, text
@@ -60,18 +60,15 @@ class _Metrics:
                 with link:
                     text(name)
         with ui.element("div").classes("charts"):
-            self._charts = [
-                Chart("Requests", PER_SECOND, ["requests"]),
-                Chart("Errors", PERCENT, ["answered with 5xx"]),
-            ]
+            self._charts: dict[What, Chart] = {"rate": Chart("Requests", PER_SECOND, ["requests"])}
+            self._charts["error_ratio"] = Chart("Errors", PERCENT, ["answered with 5xx"])
+            if not self._route:
+                self._charts["pool"] = Chart("Database connections in use", COUNT, ["connections"])
             self._durations = Chart("Durations", MILLISECONDS, ["p50", "p95"], _open_trace)
             if not self._route:
-                self._of_service = [
-                    Chart("Database connections in use", COUNT, ["connections"]),
-                    Chart("Events waiting in the outbox", COUNT, ["events"]),
-                    Chart("Loop lag", MILLISECONDS, ["p95"]),
-                    Chart("Memory", MEGABYTES, ["resident"]),
-                ]
+                self._charts["waiting"] = Chart("Events waiting in the outbox", COUNT, ["events"])
+                self._charts["lag"] = Chart("Loop lag", MILLISECONDS, ["p95"])
+                self._charts["memory"] = Chart("Memory", MEGABYTES, ["resident"])
         heading("Routes")
         self._routes = Rows("routes", ROUTES, self._route_rows(), "No request yet: play the story (g s).")
         heading("Single requests")
@@ -91,17 +88,15 @@ class _Metrics:
         self._families.show(self._family_rows())
 
     def _show_charts(self) -> None:
-        metrics, service, route = self._store.metrics, self._service, self._route
-        curves = {
-            what: metrics.route_history(service, route, what) if route else metrics.history(service, what)
-            for what in ("rate", "error_ratio", "p50", "p95")
-        }
-        for chart, what in zip(self._charts, ("rate", "error_ratio"), strict=True):
-            chart.show([curves[what]])
-        self._durations.show([curves["p50"], curves["p95"]], self._exemplars())
-        if not route:
-            for chart, what in zip(self._of_service, ("pool", "waiting", "lag", "memory"), strict=True):
-                chart.show([metrics.history(service, what)])
+        for what, chart in self._charts.items():
+            chart.show([self._history(what)])
+        self._durations.show([self._history("p50"), self._history("p95")], self._exemplars())
+
+    def _history(self, what: What) -> list[Point]:
+        metrics, service = self._store.metrics, self._service
+        if self._route and what in ("rate", "error_ratio", "p50", "p95"):
+            return metrics.route_history(service, self._route, what)
+        return metrics.history(service, what)
 
     def _exemplars(self) -> Sequence[Exemplar]:
         return self._store.metrics.exemplars(self._service, self._route)[-MOST_DOTS:]

@@ -87,7 +87,10 @@ class _Drawing:
             rows: list[Row] = [
                 {
                     "id": str(number),
-                    "cells": [{"text": said(line), "note": time_of_day(line), "tags": [_level(line)]}, {"text": str(line.get("service"))}],
+                    "cells": [
+                        {"text": said(line), "note": time_of_day(line), "tags": [_level(line)]},
+                        {"text": str(line.get("service"))},
+                    ],
                 }
                 for number, line in enumerate(left_over[:MOST_LINES])
             ]
@@ -184,7 +187,10 @@ def _clock_note(span: Span, parent: Span) -> str:
 
 def detail(span: Span, lines: Sequence[Line]) -> Detail:
     """What a span unfolds."""
-    logged = [(_level(line)[0], f"{time_of_day(line)}  {said(line)}", f"/logs?trace={quote(span.trace_id)}") for line in lines[:MOST_LINES]]
+    logged = [
+        (_level(line)[0], f"{time_of_day(line)}  {said(line)}", f"/logs?trace={quote(span.trace_id)}")
+        for line in lines[:MOST_LINES]
+    ]
     stacks = [stack for line in lines if (stack := stack_of(line))]
     fields = [
         ("service", span.service),
