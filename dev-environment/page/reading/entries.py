@@ -2,10 +2,9 @@
 
 from array import array
 from collections.abc import Iterator
-from typing import Any
 
 from stack.watch.tail import Place
-from stack.watch.traces import FAILED, SERVER
+from stack.watch.traces import SERVER, Span
 
 LONGEST_TEXT = 200
 # Of one trace. A trace in more parts of files than these is shown by the spans in the first of them.
@@ -76,22 +75,22 @@ class Entry:
         self.places = array("Q")
         self._rank = (True, float("inf"))
 
-    def add(self, service: str, span: dict[str, Any], start: float, end: float, attributes: dict[str, Any]) -> None:
+    def add(self, span: Span) -> None:
         """Take what the list shows of a span. The first is that without a parent, else the one that began first."""
+        start = span.start / 1e9
         self.spans += 1
         self.key = min(self.key, start)
-        status = span.get("status", {})
-        if status.get("code") == FAILED:
+        if span.has_failed:
             self.has_failed = True
-            self.reason = self.reason or str(status.get("message", ""))[:LONGEST_TEXT]
-        rank = (bool(span.get("parentSpanId")), start)
+            self.reason = self.reason or span.reason[:LONGEST_TEXT]
+        rank = (bool(span.parent_id), start)
         if rank < self._rank:
             self._rank = rank
-            self.service, self.name, self.start = service, str(span.get("name", ""))[:LONGEST_TEXT], start
-            self.seconds = max(0.0, end - start)
-            self.is_request = span.get("kind") == SERVER
-            code = str(attributes.get("http.response.status_code"))
-            self.status = int(code) if code.isdecimal() else None
+            self.service, self.name, self.start = span.service, span.name[:LONGEST_TEXT], start
+            self.seconds = span.seconds
+            self.is_request = span.kind == SERVER
+            status = str(span.attributes.get("http.response.status_code"))
+            self.status = int(status) if status.isdecimal() else None
 
     def found_at(self, service: int, place: Place) -> None:
         """Remember where spans of it are."""

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+
+from stack.watch.traces import Span
 
 from page.reading.entries import Bits, Entry
 
@@ -17,42 +18,37 @@ class Index:
     """The traces by their id and in their order."""
 
     def __init__(self) -> None:
-        self.oldest = 0.0
+        self.oldest = time.time() - HOUR
         """What began earlier is not in here."""
         self.names = Bits()
         self.services = Bits(50)
         self._entries: dict[str, Entry] = {}
         self._order: list[Entry] | None = None
 
-    def add(
-        self, service: str, span: dict[str, Any], start: float, end: float, attributes: dict[str, Any]
-    ) -> Entry | None:
+    def add(self, span: Span) -> Entry | None:
         """Take a span; returns its trace unless that is too old."""
-        trace_id = span["traceId"]
-        entry = self._entries.get(trace_id)
+        entry = self._entries.get(span.trace_id)
         if entry is None:
-            key = min(start, time.time())
-            if key < self.oldest or not isinstance(trace_id, str):
+            key = min(span.start / 1e9, time.time())
+            if key < self.oldest:
                 return None
-            entry = self._entries[trace_id] = Entry(trace_id, key)
+            entry = self._entries[span.trace_id] = Entry(span.trace_id, key)
         self._order = None
-        entry.add(service, span, start, end, attributes)
-        entry.services |= self.services.of(service)
-        entry.names |= self.names.of(str(span.get("name", "")))
-        if error := attributes.get("error.type"):
+        entry.add(span)
+        entry.services |= self.services.of(span.service)
+        entry.names |= self.names.of(span.name)
+        if error := span.attributes.get("error.type"):
             entry.names |= self.names.of(str(error))
         return entry
 
-    def forget(self, now: float) -> None:
+    def forget(self) -> None:
         """Drop what is older than an hour, and the oldest of too many."""
-        self.oldest = max(self.oldest, now - HOUR)
+        self.oldest = max(self.oldest, time.time() - HOUR)
         if len(self._entries) > MOST_TRACES + SURPLUS:
-            self.oldest = self.ordered()[MOST_TRACES - 1].key
-        elif not self._order or self._order[-1].key >= self.oldest:
-            return
-        kept = [entry for entry in self.ordered()[:MOST_TRACES] if entry.key >= self.oldest]
-        self._entries = {entry.trace_id: entry for entry in kept}
-        self._order = kept
+            self.oldest = max(self.oldest, self.ordered()[MOST_TRACES - 1].key)
+        for entry in [each for each in self._entries.values() if each.key < self.oldest]:
+            del self._entries[entry.trace_id]
+            self._order = None
 
     def get(self, trace_id: str) -> Entry | None:
         """The trace with this id, if it is in here."""

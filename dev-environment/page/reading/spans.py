@@ -8,10 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from stack.watch.tail import LONGEST_LINE, Place, Tail
-from stack.watch.traces import FAILED, MALFORMED, Span, attributes_of, of_lines, raw_spans, recorded, request_of
+from stack.watch.traces import Span, of_lines, recorded
 
 from libs.observability.files import rotated
 from page.reading.edges import Calls, Edge, Edges, Ends
@@ -130,30 +129,26 @@ class Traces:
                 if not lines:
                     del reading[number]
                 await asyncio.sleep(PAUSE_SECONDS)
-            self._index.forget(time.time())
+            self._index.forget()
         self._edges.forget(time.time())
 
     def _take(self, number: int, place: Place, line: bytes) -> None:
-        """Take the spans of a line of the file with this number; what is none is left out."""
-        with suppress(*MALFORMED):
-            for service, span in raw_spans(request_of(line)):
-                with suppress(*MALFORMED):
-                    start, end = int(span["startTimeUnixNano"]) / 1e9, int(span["endTimeUnixNano"]) / 1e9
-                    attributes = attributes_of(span)
-                    if entry := self._index.add(service, span, start, end, attributes):
-                        entry.found_at(number, place)
-                    if ends := self._ends(service, span.get("kind"), attributes):
-                        has_failed = span.get("status", {}).get("code") == FAILED
-                        self._edges.add(ends, min(end, time.time()), max(0.0, end - start), has_failed=has_failed)
+        """Take the spans of a line of the file with this number."""
+        for span in of_lines([line]):
+            if entry := self._index.add(span):
+                entry.found_at(number, place)
+            if ends := self._ends(span):
+                self._edges.add(ends, min(span.end / 1e9, time.time()), span.seconds, has_failed=span.has_failed)
 
-    def _ends(self, service: str, kind: object, attributes: Mapping[str, Any]) -> Ends | None:
+    def _ends(self, span: Span) -> Ends | None:
         """Whom the service has called, or whose event it has handled, by this span; None if it did neither."""
-        if kind == CONSUMER and (source := attributes.get("cloudevents.event_source")):
-            return str(source), service, "event"
-        if kind == CLIENT and (database := attributes.get("db.namespace")):
-            return service, str(database), "database"
-        if kind == CLIENT and (called := self._ports.get(str(attributes.get("server.port")))):
-            return service, called, "http"
+        told = span.attributes.get
+        if span.kind == CONSUMER and (source := told("cloudevents.event_source")):
+            return str(source), span.service, "event"
+        if span.kind == CLIENT and (database := told("db.namespace")):
+            return span.service, str(database), "database"
+        if span.kind == CLIENT and (called := self._ports.get(str(told("server.port")))):
+            return span.service, called, "http"
         return None
 
     def _spans_of(self, entry: Entry, most: int) -> list[Span]:

@@ -4,6 +4,7 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,10 @@ def time_of(line: Line) -> str:
     return str(line.get("timestamp", ""))
 
 
-def of_trace(folders: Sequence[Path], trace_id: str) -> list[Line]:
-    """The lines of one trace, the oldest first."""
+def of_trace(folders: Sequence[Path], trace_id: str, most: int | None = None) -> list[Line]:
+    """The lines of one trace, at most so many, the oldest first."""
     lines = (line for folder in folders for line in _lines_of(folder / "combined.log", containing=trace_id))
-    return sorted((line for line in lines if line.get("trace_id") == trace_id), key=time_of)
+    return sorted(islice((line for line in lines if line.get("trace_id") == trace_id), most), key=time_of)
 
 
 def followed(folders: Sequence[Path], keep: Callable[[Line], bool]) -> Iterator[Line]:

@@ -13,8 +13,8 @@ from libs.observability.files import rotated
 
 SERVER = 2
 FAILED = 2
-# What reading raises of a line that was cut off by a full disk or a kill, or is no export request at all.
-MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+# What is raised by a line that was cut off by a full disk or a kill, or is no export request at all.
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 # The newest trace is searched for in the last part of each file only.
 RECENT_BYTES = 4_000_000
 
@@ -54,6 +54,11 @@ class Span:
     events: tuple[Event, ...] = ()
     links: tuple[Link, ...] = ()
 
+    @property
+    def seconds(self) -> float:
+        """How long it took; a clock that was set back in the meantime makes it no less than nothing."""
+        return max(0, self.end - self.start) / 1e9
+
 
 def of_trace(folders: Sequence[Path], prefix: str) -> dict[str, list[Span]]:
     """The spans of every trace whose id begins with `prefix`, by trace id."""
@@ -86,34 +91,17 @@ def newest(folders: Sequence[Path]) -> str | None:
 
 def of_request(request: dict[str, Any]) -> Iterator[Span]:
     """The spans of one OTLP-JSON export request; Jaeger's answers have the same shape."""
-    for service, span in raw_spans(request):
-        yield _span(service, span)
+    for resource in request.get("resourceSpans", ()):
+        service = _attributes(resource.get("resource", {})).get("service.name", "?")
+        for scope in resource.get("scopeSpans", ()):
+            yield from (_span(str(service), span) for span in scope.get("spans", ()))
 
 
 def of_lines(lines: Iterable[str | bytes]) -> Iterator[Span]:
     """The spans of raw lines; of a line that is none, or not to its end, what comes before."""
     for line in lines:
         with suppress(*MALFORMED):
-            yield from of_request(request_of(line))
-
-
-def request_of(line: str | bytes) -> Any:
-    """What should be an export request; one of `MALFORMED` is raised for what is not even JSON."""
-    return orjson.loads(line if isinstance(line, str) else line.decode(errors="replace"))
-
-
-def raw_spans(request: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each span as it is in the request, with its service."""
-    for resource in request.get("resourceSpans", ()):
-        service = attributes_of(resource.get("resource", {})).get("service.name", "?")
-        for scope in resource.get("scopeSpans", ()):
-            for span in scope.get("spans", ()):
-                yield str(service), span
-
-
-def attributes_of(holder: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of a resource, a span or an event; whole numbers are text, as OTLP writes them."""
-    return {each["key"]: next(iter(each["value"].values()), None) for each in holder.get("attributes", ())}
+            yield from of_request(orjson.loads(line if isinstance(line, str) else line.decode(errors="replace")))
 
 
 def _raw_lines(folder: Path) -> Iterator[str]:
@@ -142,14 +130,25 @@ def _span(service: str, span: dict[str, Any]) -> Span:
         service=service,
         name=str(span.get("name", "")),
         kind=int(span.get("kind", 0)),
-        start=int(span["startTimeUnixNano"]),
-        end=int(span["endTimeUnixNano"]),
+        start=_time(span["startTimeUnixNano"]),
+        end=_time(span["endTimeUnixNano"]),
         has_failed=status.get("code") == FAILED,
         reason=str(status.get("message", "")),
-        attributes=attributes_of(span),
+        attributes=_attributes(span),
         events=tuple(
-            Event(int(each["timeUnixNano"]), str(each.get("name", "")), attributes_of(each))
+            Event(_time(each["timeUnixNano"]), str(each.get("name", "")), _attributes(each))
             for each in span.get("events", ())
         ),
         links=tuple(Link(str(each["traceId"]), str(each["spanId"])) for each in span.get("links", ())),
     )
+
+
+def _time(nanoseconds: str) -> int:
+    time = int(nanoseconds)
+    if not 0 <= time < 2**64:  # what OTLP can hold: until the year 2554
+        raise ValueError
+    return time
+
+
+def _attributes(holder: dict[str, Any]) -> dict[str, Any]:
+    return {each["key"]: next(iter(each["value"].values()), None) for each in holder.get("attributes", ())}
