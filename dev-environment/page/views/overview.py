@@ -159,5 +159,6 @@ def _tone(state: State) -> str:
 
 def thin(points: list[tuple[float, float]], most: int = 48) -> list[tuple[float, float]]:
     """Points of a small curve: at most so many, each the highest of its part, so that no peak is lost."""
-    step = -(-len(points) // most)
-    return [max(points[at : at + step], key=lambda point: point[1]) for at in range(0, len(points), step or 1)]
+    step = -(-len(points) // most) or 1
+    highest = (max(points[at : at + step], key=lambda point: point[1]) for at in range(0, len(points), step))
+    return [(round(when), float(f"{value:.3g}")) for when, value in highest]

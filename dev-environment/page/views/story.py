@@ -21,6 +21,9 @@ NOT_PLAYED = "Not played yet. It takes about twenty seconds, and adds three comp
 NO_LOCUST = "Load needs locust, which `make load` installs in a terminal."
 
 
+HAS_LOCUST = find_spec("locust") is not None
+
+
 def add(demo: Child, load: Child) -> None:
     """Add the view."""
 
@@ -48,11 +51,10 @@ def add(demo: Child, load: Child) -> None:
             how.text = _load(load)
             output.text = words.harmless("\n".join(load.lines))
             output.set_visibility(bool(load.lines))
-            for each, is_off in ((play, demo.is_running), (start, load.is_running), (stop, not load.is_running)):
+            off = ((play, demo.is_running), (start, load.is_running or not HAS_LOCUST), (stop, not load.is_running))
+            for each, is_off in off:
                 if each.props.get("disabled") != is_off:
                     each.props["disabled"] = is_off
-            if not find_spec("locust"):
-                start.props["disabled"], how.text = True, NO_LOCUST
 
         update()
         ui.timer(1.0, update)
@@ -89,6 +91,8 @@ def _said(demo: Child) -> str:
 
 
 def _load(load: Child) -> str:
+    if not HAS_LOCUST:
+        return NO_LOCUST
     return (
         f"eight people at work for {words.age(load.began)}"
         if load.is_running
