@@ -30,10 +30,12 @@ def harmless(value: Any) -> Any:
 
 
 def duration(seconds: float | None) -> str:
-    """`12.3 ms`, `1.20 s`."""
+    """`12.3 ms`, `340 ms`, `1.20 s`."""
     if seconds is None:
         return NOTHING
-    return f"{seconds:.2f} s" if abs(seconds) >= 1 else f"{seconds * 1000:.1f} ms"
+    if abs(seconds) >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1000:.0f} ms" if abs(seconds) >= 0.1 else f"{seconds * 1000:.1f} ms"
 
 
 def rate(per_second: float | None) -> str:

@@ -117,7 +117,7 @@ def test_one_request_is_followed_from_the_overview_to_its_log_line_by_clicks_alo
     page.goto("/")
     row(page, "services", BUDGET.name).locator(".whole").click()
     expect(page).to_have_url(re.compile(r"/metrics\?service=budget-service"))
-    dot = page.locator(".chart.broad svg path[fill='#2fa57f']").last
+    dot = page.locator(".chart.broad svg path[fill='#2fa57f']").first
     dot.click(force=True)
     expect(page).to_have_url(re.compile(r"/trace/[0-9a-f]{32}"))
     spans = page.get_by_role("table", name="spans").locator("tbody tr")

@@ -80,7 +80,7 @@ def options(names: Sequence[str], *, has_dots: bool) -> dict[str, Any]:
         "color": list(PALETTE),
         "grid": {
             "left": 8,
-            "right": 12,
+            "right": 22,
             "top": 30 if len(names) + has_dots > 1 else 14,
             "bottom": 6,
             "containLabel": True,

@@ -46,7 +46,10 @@ def add(store: Store) -> None:
         with frame("Map"):
             with ui.element("div").classes("head"):
                 heading("Map", 1)
-                text("who has called whom in the last five minutes: calls blue, events orange, databases grey", "muted")
+                text(
+                    "who has called whom in the last five minutes: calls blue, events orange, databases grey, errors red",
+                    "muted",
+                )
             with ui.element("section").classes("chart map"):
                 chart = ui.echart(options(), renderer="svg")
                 chart.props["role"] = "img"
@@ -119,7 +122,8 @@ def positions(services: Sequence[str], databases: dict[str, str]) -> dict[str, t
 
 def _link(edge: Edge) -> dict[str, Any]:
     colour = BAD if edge.error_ratio else COLOURS[edge.kind]
-    said = f"{words.rate(edge.rate)}  {words.ratio(edge.error_ratio)}  {words.duration(edge.p95)}"
+    failed = f"{words.ratio(edge.error_ratio)} failed  " if edge.error_ratio else ""
+    said = f"{words.rate(edge.rate)}  {failed}{words.duration(edge.p95)}"
     return {
         "source": edge.caller,
         "target": edge.callee,

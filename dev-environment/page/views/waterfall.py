@@ -169,7 +169,9 @@ def tree(spans: Sequence[Span]) -> Iterator[Placed]:
                 continue
             placed.add(id(span))
             if span is root:
-                note = IN_CIRCLE if in_circle else MISSING_PARENT if span.parent_id else ""
+                # The first of all may have a caller outside, who is not recorded here.
+                lacks_parent = span.parent_id and span is not ordered[0]
+                note = IN_CIRCLE if in_circle else MISSING_PARENT if lacks_parent else ""
             else:
                 note = _clock_note(span, known[span.parent_id])
             yield Placed(span, depth, note)

@@ -21,7 +21,7 @@ def test_children_stand_below_their_parents_in_the_order_of_their_starts():
 
 
 def test_a_span_without_its_parent_begins_anew():
-    assert drawn(span("a"), span("b", "gone")) == [("a", 0, ""), ("b", 0, MISSING_PARENT)]
+    assert drawn(span("a", "outside"), span("b", "gone", 1)) == [("a", 0, ""), ("b", 0, MISSING_PARENT)]
 
 
 def test_a_circle_of_parents_is_drawn_once():

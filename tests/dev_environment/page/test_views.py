@@ -38,8 +38,8 @@ def test_each_node_of_the_map_has_a_place_of_its_own_and_names_are_data():
     assert {node["name"] for node in graph["data"]} == {OUTSIDE, "auth-service", "auth database", evil}
     assert len({(node["x"], node["y"]) for node in graph["data"]}) == 4
     assert [link["value"] for link in graph["links"]] == [
-        "1.0/s  50 %  10.0 ms",
-        "9.0/s  0 %  1.0 ms",
-        "0.1/s  0 %  20.0 ms",
+        "1.0/s  50 % failed  10.0 ms",
+        "9.0/s  1.0 ms",
+        "0.1/s  20.0 ms",
     ]
     assert [row["cells"][0]["text"] for row in rows(edges)] == ["auth-service", OUTSIDE, "auth-service"]

@@ -25,6 +25,7 @@ def test_a_text_that_nobody_could_read_is_cut():
     ("shown", "expected"),
     [
         (words.duration(0.01234), "12.3 ms"),
+        (words.duration(0.3414), "341 ms"),
         (words.duration(1.5), "1.50 s"),
         (words.duration(None), "–"),
         (words.rate(3.25), "3.2/s"),
