@@ -42,7 +42,7 @@ class Increases(Generic[Key]):
         latest = self.latest.get(key)
         if latest is None or not self._steps:
             return None
-        steps = [step[key] for *_, step in self._steps if len(step.get(key, ())) == len(latest)]
+        steps = [step[key] for *_, step in self._steps if key in step and len(step[key]) == len(latest)]
         return [sum(each) for each in zip(*steps, strict=True)] if steps else [0.0] * len(latest)
 
 
