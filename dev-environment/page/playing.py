@@ -101,5 +101,5 @@ def steps(lines: Sequence[str]) -> list[Step | str]:
             who, what, milliseconds, trace_id = step.groups()
             found.append(Step(who.strip(), what.strip(), int(milliseconds), trace_id))
         elif line.strip():
-            found.append(line.strip())
+            found.append(line)
     return found

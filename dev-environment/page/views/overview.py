@@ -12,7 +12,6 @@ from page.reading.store import Store
 from page.views.frame import frame, heading, text
 from page.views.rows import Cell, Row, Rows, column
 
-DOTS = {"ready": "good", "starting": "warn"}
 SPARKS = ("rate", "error_ratio", "p95", "memory")
 SLOWEST = 8
 COLUMNS = [
@@ -150,11 +149,11 @@ def beside_rows(store: Store) -> list[Row]:
 def _state(state: State, *, is_dated: bool = True) -> Cell:
     since = f" for {words.age(state.since)}" if is_dated else ""
     note = state.state + since + (f": {state.reason}" if state.reason else "")
-    return {"text": state.name, "dot": DOTS.get(state.state, "bad"), "note": note, "class_": _tone(state)}
+    return {"text": state.name, "dot": _tone(state) or "good", "note": note, "class_": _tone(state)}
 
 
 def _tone(state: State) -> str:
-    return "" if state.state in DOTS else "bad"
+    return "" if state.state == "ready" else "bad"
 
 
 def thin(points: list[tuple[float, float]], most: int = 48) -> list[tuple[float, float]]:

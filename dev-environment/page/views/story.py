@@ -61,13 +61,14 @@ def add(demo: Child, load: Child) -> None:
 
 
 def rows(lines: Sequence[str]) -> list[Row]:
-    """A row for each step, and one for each headline between them."""
+    """A row for each step, and one for each line between them; those that are not indented are headlines."""
     return [_row(str(number), each) for number, each in enumerate(steps(lines))]
 
 
 def _row(row_id: str, each: Step | str) -> Row:
     if isinstance(each, str):
-        return {"id": row_id, "class_": "headline", "cells": [{}, {"text": each}, {}, {}]}
+        class_ = "" if each.startswith(" ") else "headline"
+        return {"id": row_id, "class_": class_, "cells": [{}, {"text": each.strip()}, {}, {}]}
     return {
         "id": row_id,
         "href": f"/trace/{quote(each.trace_id)}",

@@ -1,5 +1,6 @@
 """One trace: a bar for each span across services and events, which unfolds its attributes and its log lines."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from page.views.rows import Detail, Row, Rows, column
 KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 COLOURS = {each.name: f"s{number}" for number, each in enumerate(SERVICES)}
 DEEPEST = 24
+MOST_SPANS = 2000
+SECONDS_TO_BE_WRITTEN = 5.0
 MOST_LINES = 100
 COLUMNS = [column("Span", "wide cut"), column("Took", "tight num"), column("", "fixed-bar")]
 MISSING_PARENT, IN_CIRCLE = "its parent is not recorded", "its parents form a circle"
@@ -38,15 +41,31 @@ def add(store: Store) -> None:
     @ui.page("/trace/{trace_id}")
     async def waterfall(trace_id: str) -> None:
         trace_id = trace_id.lower()
-        spans = await store.traces.spans(trace_id)
+        spans = await store.traces.spans(trace_id, MOST_SPANS)
         lines = await store.lines.of_trace(trace_id)
         with frame("Traces", f"Trace {trace_id[:8]}"):
             if spans:
                 _Drawing(store, trace_id, spans, lines).draw()
             else:
                 heading("This trace is not here", 1)
-                with ui.element("p").classes("empty"):
-                    text(f"No span of {trace_id[:64]} is recorded. Spans are written after a second: reload then.")
+                text(
+                    f"No span of {trace_id[:64]} is recorded: spans are written a second after they end.", "empty", "p"
+                )
+        if not spans or time.time() - max(each.end for each in spans) / 1e9 < SECONDS_TO_BE_WRITTEN:
+            _wait_for_more(store, trace_id, len(spans))
+
+
+def _wait_for_more(store: Store, trace_id: str, drawn: int) -> None:
+    """Draw the trace again when more of it is written."""
+    until = time.monotonic() + SECONDS_TO_BE_WRITTEN
+
+    async def look() -> None:
+        if len(await store.traces.spans(trace_id, MOST_SPANS)) != drawn:
+            ui.navigate.reload()
+        if time.monotonic() > until:
+            timer.deactivate()
+
+    timer = ui.timer(1.0, look)
 
 
 class _Drawing:
@@ -101,7 +120,7 @@ class _Drawing:
         yield "Trace", self._trace_id
         yield "Started", words.clock(self._began / 1e9, exact=True)
         yield "Took", words.duration((self._ended - self._began) / 1e9)
-        yield "Spans", str(len(spans))
+        yield "Spans", f"{len(spans)} or more" if len(spans) == MOST_SPANS else str(len(spans))
         yield "Services", str(len({each.service for each in spans}))
         yield "Log lines", str(sum(len(each) for each in self._logged.values()))
         if failed := sum(each.has_failed for each in spans):

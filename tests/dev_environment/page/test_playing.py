@@ -24,7 +24,7 @@ def test_a_step_is_read_as_the_story_prints_it(capsys, who):
     assert isinstance(step, Step)
     assert f"{step.who} {step.what}".startswith(f"{who} asks for 2  things [409")
     assert (step.milliseconds, step.trace_id) == (12, "ab" * 16)
-    assert others == ["The audit trail", "all 3 steps are in it"]
+    assert others == ["The audit trail", "  all 3 steps are in it"]
 
 
 async def test_a_child_is_started_once_keeps_what_it_says_and_is_stopped(tmp_path):
