@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +12,7 @@ from stack.watch.traces import Span
 
 from page import words
 from page.reading.store import Store
+from page.tree import Placed, tree
 from page.views.frame import copy_button, frame, heading, text
 from page.views.rows import Detail, Row, Rows, column
 
@@ -23,16 +23,6 @@ MOST_SPANS = 2000
 SECONDS_TO_BE_WRITTEN = 5.0
 MOST_LINES = 100
 COLUMNS = [column("Span", "wide cut"), column("Took", "tight num"), column("", "fixed-bar")]
-MISSING_PARENT, IN_CIRCLE = "its parent is not recorded", "its parents form a circle"
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A span in the tree: how deep, and what is odd about it."""
-
-    span: Span
-    depth: int
-    note: str = ""
 
 
 def add(store: Store) -> None:
@@ -167,43 +157,6 @@ class _Drawing:
         whole = max(self._ended - self._began, 1)
         left = min((span.start - self._began) / whole * 100, 99.8)
         return left, min(max(span.end - span.start, 0) / whole * 100, 100 - left)
-
-
-def tree(spans: Sequence[Span]) -> Iterator[Placed]:
-    """Every span once, each below its parent, in the order of their starts; what no parent leads to begins anew."""
-    ordered = sorted(spans, key=lambda span: span.start)
-    known = {each.span_id: each for each in ordered}
-    children: dict[str, list[Span]] = {}
-    for span in ordered:
-        children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
-    placed: set[int] = set()
-    for root in (*children.get("", []), *ordered):
-        if id(root) in placed:
-            continue
-        in_circle = root.parent_id in known
-        waiting = [(root, 0)]
-        while waiting:
-            span, depth = waiting.pop()
-            if id(span) in placed:
-                continue
-            placed.add(id(span))
-            if span is root:
-                # The first of all may have a caller outside, who is not recorded here.
-                lacks_parent = span.parent_id and span is not ordered[0]
-                note = IN_CIRCLE if in_circle else MISSING_PARENT if lacks_parent else ""
-            else:
-                note = _clock_note(span, known[span.parent_id])
-            yield Placed(span, depth, note)
-            waiting += [(child, depth + 1) for child in reversed(children.get(span.span_id, []))]
-
-
-def _clock_note(span: Span, parent: Span) -> str:
-    if span.end < span.start:
-        return "it ends before it starts: the clock was set"
-    if span.start < parent.start and span.service != parent.service:
-        early = words.duration((parent.start - span.start) / 1e9)
-        return f"starts {early} before its parent: clocks differ"
-    return ""
 
 
 def detail(span: Span, lines: Sequence[Line]) -> Detail:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from page.views.waterfall import IN_CIRCLE, MISSING_PARENT, detail, tree
+from page.tree import IN_CIRCLE, MISSING_PARENT, tree
 from stack.watch.traces import Span
 
 
@@ -47,11 +47,3 @@ def test_clocks_that_differ_are_named():
     ]
     assert early[2] == "starts 4.0 ms before its parent: clocks differ"
     assert backwards[2] == "it ends before it starts: the clock was set"
-
-
-def test_a_span_unfolds_its_attributes_lines_and_stacks():
-    line = {"level": "error", "timestamp": "2026-01-01T10:00:00.000Z", "message": "No", "error": {"stack": "Traceback"}}
-    unfolded = detail(span("a", attributes={"db.query.text": "select 1"}), [line])
-    assert ("db.query.text", "select 1") in unfolded.get("fields", ())
-    assert unfolded.get("lines") == [("error", "10:00:00.000  No", "/logs?trace=t")]
-    assert unfolded.get("stack") == "Traceback"

@@ -4,6 +4,8 @@ from page.reading.spans import OUTSIDE, Edge
 from page.views.logs import fields_of
 from page.views.overview import thin
 from page.views.service_map import drawn, rows
+from page.views.waterfall import detail
+from stack.watch.traces import Span
 
 
 def test_the_fields_of_a_line_have_their_full_names_and_the_row_is_not_said_again():
@@ -43,3 +45,24 @@ def test_each_node_of_the_map_has_a_place_of_its_own_and_names_are_data():
         "0.1/s  20.0 ms",
     ]
     assert [row["cells"][0]["text"] for row in rows(edges)] == ["auth-service", OUTSIDE, "auth-service"]
+
+
+def test_a_span_unfolds_its_attributes_lines_and_stacks():
+    span = Span(
+        "t",
+        "a",
+        "",
+        "auth-service",
+        "GET /",
+        2,
+        0,
+        10,
+        has_failed=False,
+        reason="",
+        attributes={"db.query.text": "select 1"},
+    )
+    line = {"level": "error", "timestamp": "2026-01-01T10:00:00.000Z", "message": "No", "error": {"stack": "Traceback"}}
+    unfolded = detail(span, [line])
+    assert ("db.query.text", "select 1") in unfolded.get("fields", ())
+    assert unfolded.get("lines") == [("error", "10:00:00.000  No", "/logs?trace=t")]
+    assert unfolded.get("stack") == "Traceback"
