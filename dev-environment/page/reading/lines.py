@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,17 +98,16 @@ class Lines:
 
     async def read(self) -> None:
         """Take what has been written since the last time."""
-        new: list[Line] = []
+        new: list[tuple[str, _Kept]] = []
         for tail in self._tails:
             self.skipped += await asyncio.to_thread(tail.skip, MOST_BEHIND, b"\n")
             while lines := tail.lines():
-                new += parsed(line for _, line in lines)
+                new += ((time_of(line), _kept(line)) for line in parsed(raw for _, raw in lines))
                 await asyncio.sleep(PAUSE_SECONDS)
-        for line in sorted(new, key=time_of):
-            kept = _Kept(sys.intern(str(line.get("service"))), sys.intern(str(line.get("level"))), orjson.dumps(line))
-            self._kept.append(kept)
-            self._bytes += len(kept.raw)
-            self._last += 1
+        new.sort(key=itemgetter(0))
+        self._kept.extend(kept for _, kept in new)
+        self._bytes += sum(len(kept.raw) for _, kept in new)
+        self._last += len(new)
         oldest = f"{datetime.now(UTC) - HOUR:%Y-%m-%dT%H:%M:%S}"
         while self._kept and (self._is_full() or time_of(orjson.loads(self._kept[0].raw)) < oldest):
             self._bytes -= len(self._kept.popleft().raw)
@@ -118,6 +118,11 @@ class Lines:
     def _newest(self) -> Iterator[tuple[int, _Kept]]:
         """All with their numbers, the newest first."""
         return zip(range(self._last, 0, -1), reversed(self._kept), strict=False)
+
+
+def _kept(line: Line) -> _Kept:
+    """A line as it is kept: its values in memory would take several times as much."""
+    return _Kept(sys.intern(str(line.get("service"))), sys.intern(str(line.get("level"))), orjson.dumps(line))
 
 
 def _quoted(text: str) -> str:
