@@ -68,8 +68,10 @@ class Edges:
             if len(self._known) == MOST_EDGES:
                 return
             self._known.add(ends)
-        calls = self._slots.setdefault(int(ended // SLOT_SECONDS), {})
-        calls.setdefault(ends, Calls()).add(seconds, has_failed=has_failed)
+        edges = self._slots.setdefault(int(ended // SLOT_SECONDS), {})
+        if ends not in edges:
+            edges[ends] = Calls()
+        edges[ends].add(seconds, has_failed=has_failed)
 
     def forget(self, now: float) -> None:
         """Drop what is older than an hour."""

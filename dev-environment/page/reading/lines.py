@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +33,16 @@ APART = timedelta(minutes=1)
 
 
 class _Kept(NamedTuple):
+    """A line as it is in its file: its values in memory would take several times as much."""
+
     service: str
     level: str
     raw: bytes
+
+    def line(self) -> Line:
+        """Its values."""
+        [line] = parsed([self.raw])
+        return line
 
 
 class Lines:
@@ -71,19 +79,19 @@ class Lines:
         ids = {name: f'"{name}":{_quoted(start)}'.encode() for name, start in ids.items() if start}
         text = _quoted(text)[1:].casefold()
         found = (
-            (number, orjson.loads(kept.raw))
+            (number, kept.line())
             for number, kept in self._newest()
             if (not service or kept.service == service)
             and (not levels or kept.level in levels)
             and all(each in kept.raw for each in ids.values())
-            and (not text or text in kept.raw.decode().casefold())
+            and (not text or text in kept.raw.decode(errors="replace").casefold())
         )
         return list(islice(found, limit))[::-1]
 
     def since(self, number: int) -> list[tuple[int, Line]]:
         """The lines after this number: what is new for who has seen it."""
         new = takewhile(lambda each: each[0] > number, self._newest())
-        return [(each, orjson.loads(kept.raw)) for each, kept in new][::-1]
+        return [(each, kept.line()) for each, kept in new][::-1]
 
     async def of_trace(self, trace_id: str) -> list[Line]:
         """The lines of one trace, the oldest first; sought in all files if memory begins after the trace."""
@@ -91,25 +99,27 @@ class Lines:
             return []
         found = [line for _, line in self.find(trace=trace_id, limit=MOST_OF_TRACE)]
         found.sort(key=time_of)
-        if found and time_of(found[0]) > _later(time_of(orjson.loads(self._kept[0].raw))):
+        if found and time_of(found[0]) > _later(time_of(self._kept[0].line())):
             return found
         return await asyncio.to_thread(logs.of_trace, self._folders, trace_id, MOST_OF_TRACE)
 
     async def read(self) -> None:
         """Take what has been written since the last time."""
-        new: list[Line] = []
+        new: list[tuple[str, _Kept]] = []
         for tail in self._tails:
             self.skipped += await asyncio.to_thread(tail.skip, MOST_BEHIND, b"\n")
             while lines := tail.lines():
-                new += parsed(line for _, line in lines)
+                for _, raw in lines:
+                    for line in parsed([raw]):
+                        service, level = sys.intern(str(line.get("service"))), sys.intern(str(line.get("level")))
+                        new.append((time_of(line), _Kept(service, level, raw)))
                 await asyncio.sleep(PAUSE_SECONDS)
-        for line in sorted(new, key=time_of):
-            kept = _Kept(sys.intern(str(line.get("service"))), sys.intern(str(line.get("level"))), orjson.dumps(line))
-            self._kept.append(kept)
-            self._bytes += len(kept.raw)
-            self._last += 1
+        new.sort(key=itemgetter(0))
+        self._kept.extend(kept for _, kept in new)
+        self._bytes += sum(len(kept.raw) for _, kept in new)
+        self._last += len(new)
         oldest = f"{datetime.now(UTC) - HOUR:%Y-%m-%dT%H:%M:%S}"
-        while self._kept and (self._is_full() or time_of(orjson.loads(self._kept[0].raw)) < oldest):
+        while self._kept and (self._is_full() or time_of(self._kept[0].line()) < oldest):
             self._bytes -= len(self._kept.popleft().raw)
 
     def _is_full(self) -> bool:

@@ -1,9 +1,9 @@
 """The page's log lines are those that the services write, found by what they say, in bounded memory."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 from page.reading import lines as reading
 from page.reading.lines import Lines
@@ -15,7 +15,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 def stamped(ago: float = 0.0, **fields: object) -> str:
     moment = datetime.now(UTC) - timedelta(seconds=ago)
-    return json.dumps({"timestamp": f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z", **fields}) + "\n"
+    return orjson.dumps({"timestamp": f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z", **fields}).decode() + "\n"
 
 
 def write(folder: Path, *lines: str) -> None:
@@ -127,7 +127,7 @@ async def test_the_files_are_not_read_again_for_a_trace_that_is_whole_in_memory(
 async def test_garbage_is_left_out_and_bytes_that_are_no_text_are_shown_as_such(memory, folders):
     auth = folders["auth-service"]
     auth.mkdir()
-    begin = stamped(message="x").encode()[:-6]
+    begin = stamped(message="x").encode()[:-5]
     garbage = b"\n\n{\n[]\n7\nnull\n" + b"[" * 99_999 + b'\n{"timestamp": 5, "message": "no time"}\n'
     (auth / "combined.log").write_bytes(garbage + begin + b'"caf\xe9"}\n' + b"y" * reading.LONGEST + b"y\n")
     write(auth, stamped(message="half")[:-5])
