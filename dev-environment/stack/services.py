@@ -2,9 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from libs.contracts import services as contracts
 from stack.errors import SettingError
+
+
+class Program(Protocol):
+    """Whatever is kept alive and answers on a port of its own: a service, the probe or a watcher."""
+
+    @property
+    def short(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def port_variable(self) -> str: ...
+    @property
+    def health(self) -> str: ...
+
+
+Kind = TypeVar("Kind", bound=Program)
 
 
 @dataclass(frozen=True)
@@ -16,6 +33,8 @@ class Service:
     """The name in logs, traces, metrics and containers."""
     port: int
     module: str
+    health: str = "/health/ready"
+    """The path that answers whether it is ready."""
 
     @property
     def port_variable(self) -> str:
@@ -31,7 +50,7 @@ PROBE = Service("probe", "probe", 3090, "libs.journey.probe")
 PROGRAMS = (*SERVICES, PROBE)
 
 
-def service_named(name: str, among: Sequence[Service] = SERVICES) -> Service:
+def service_named(name: str, among: Sequence[Kind] = SERVICES) -> Kind:
     """The service called `auth` or `auth-service`; `SettingError` lists the names for any other."""
     for service in among:
         if name in (service.short, service.name):
@@ -39,7 +58,7 @@ def service_named(name: str, among: Sequence[Service] = SERVICES) -> Service:
     raise SettingError(f"There is no service {name!r}: use one of {', '.join(each.short for each in among)}.")
 
 
-def services_named(names: Iterable[str], among: Sequence[Service] = SERVICES) -> Sequence[Service]:
+def services_named(names: Iterable[str], among: Sequence[Kind] = SERVICES) -> Sequence[Kind]:
     """The services with these names; all of them if there is no name."""
     return [service_named(name, among) for name in names] or among
 

@@ -93,6 +93,11 @@ def restart(settings: Settings, services: Sequence[Service]) -> None:
     engine.compose("up", *how, *names, environment=_environment(settings, chosen))
 
 
+def programs(settings: Settings) -> Sequence[Service]:
+    """What has a name for `restart`."""
+    return settings.programs
+
+
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
     """Bring all databases to their newest revision, whichever are named: an up-to-date one costs nothing."""
     _must_be_ours()

@@ -1,9 +1,10 @@
-"""Become one service. supervisord starts this program, so that each start reads the settings again."""
+"""Become one service or watcher. supervisord starts this program, so that each start reads the settings again."""
 
 import os
 import sys
 
 from stack import environment, settings
+from stack.local import watchers
 from stack.services import PROGRAMS, Service, service_named
 
 
@@ -14,5 +15,9 @@ def command(service: Service, current: settings.Settings) -> list[str]:
 
 if __name__ == "__main__":
     current = settings.read()
-    service = service_named(sys.argv[1], PROGRAMS)
-    os.execve(sys.executable, command(service, current), environment.of_service(service, current))
+    program = service_named(sys.argv[1], (*PROGRAMS, *watchers.WATCHERS))
+    if isinstance(program, Service):
+        given = environment.of_service(program, current)
+        os.execve(sys.executable, command(program, current), given | watchers.spans_too(current, given))
+    arguments, variables = watchers.prepare(program, current)
+    os.execve(arguments[0], arguments, variables)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from pathlib import Path
 
 from stack import doctor, environment, postgres, report
 from stack.errors import StackError
-from stack.local import checks, launch, processes, readiness, supervisor
+from stack.local import checks, launch, processes, readiness, supervisor, watchers
 from stack.report import say
-from stack.services import SERVICES, Service
+from stack.services import SERVICES, Program, Service
 from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 60.0
+SECONDS_FOR_WATCHERS = 20.0
 
 
 def start_supervisor(settings: Settings) -> None:
@@ -58,15 +60,42 @@ def prepare_databases(settings: Settings) -> None:
         )
 
 
-def start(settings: Settings, programs: Sequence[Service]) -> None:
-    """Start those programs that do not run, and wait until the services among them are ready; the probe comes last."""
-    if services := [each for each in programs if each in SERVICES]:
+def start(settings: Settings, programs: Sequence[Program]) -> None:
+    """Start those programs that do not run, and wait until the services among them are ready; the others come last."""
+    if services := [each for each in SERVICES if each in programs]:
         _start(settings, services)
         _wait_until_ready(settings, services)
     _start(settings, [each for each in programs if each not in SERVICES])
 
 
-def _start(settings: Settings, programs: Sequence[Service]) -> None:
+def start_watchers(settings: Settings) -> None:
+    """Start those watchers that do not run; does not wait until they are up."""
+    if found := watchers.found(settings):
+        say(f"Starting {', '.join(each.name for each in found)}")
+        _start(settings, found)
+
+
+def states_of_watchers(settings: Settings, seconds: float = 0) -> dict[str, str]:
+    """Why each watcher that was started does not answer, empty for one that does; waits `seconds` for those that start."""
+    deadline = time.monotonic() + seconds
+    while True:
+        known = supervisor.states(settings)
+        there = [each for each in watchers.found(settings) if each.name in known]
+        waiting = {each.name: reason for each, reason in readiness.not_ready(settings, there).items()}
+        ended = [name for name in waiting if known[name]["statename"] not in ("STARTING", "RUNNING")]
+        if len(ended) == len(waiting) or time.monotonic() >= deadline:
+            said = {name: _last_words(settings.run / f"{name}.out") for name in ended}
+            return {each.name: (waiting | said).get(each.name, "") for each in there}
+        time.sleep(0.1)
+
+
+def _last_words(file: Path) -> str:
+    lines = [line for line in _output(file) if line.strip()]
+    errors = [line for line in lines if re.search(r"\berr(or)?\b", line, re.IGNORECASE)]
+    return f"{(errors or lines or ['it printed nothing'])[-1].strip()} (the end of {file})"
+
+
+def _start(settings: Settings, programs: Sequence[Program]) -> None:
     known = supervisor.states(settings)
     for program in programs:
         if known[program.name]["statename"] not in ("RUNNING", "STARTING"):
@@ -129,7 +158,9 @@ def _fingerprint(settings: Settings) -> str:
         (launch.command(each, settings), {**settings.from_file, **environment.decided(each, settings)})
         for each in settings.programs
     ]
-    return hashlib.sha256(json.dumps([how, settings.values["POSTGRES_PORT"]], sort_keys=True).encode()).hexdigest()
+    watching = [each.program for each in watchers.found(settings)], watchers.ports(settings)
+    how_all = [how, settings.values["POSTGRES_PORT"], watching]
+    return hashlib.sha256(json.dumps(how_all, sort_keys=True).encode()).hexdigest()
 
 
 def _fingerprint_file(settings: Settings) -> Path:

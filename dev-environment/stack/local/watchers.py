@@ -59,13 +59,13 @@ def found(settings: Settings) -> list[Watcher]:
     return [] if settings.values["WATCHERS"] == "none" else [each for each in WATCHERS if each.program]
 
 
-def ports(settings: Settings, kind: socket.SocketKind) -> dict[str, tuple[int, str]]:
-    """The ports of the watchers that run, by variable, each with its watcher's name."""
+def ports(settings: Settings, *kinds: socket.SocketKind) -> dict[str, tuple[int, str]]:
+    """The ports of the watchers that run, by variable, each with its watcher's name; of these kinds only, if any."""
     names = [each.name for each in found(settings)]
     return {
         port.variable: (settings.port(port.variable), port.container)
         for port in compose.ports()
-        if port.container in names and port.kind == kind
+        if port.container in names and port.kind in (kinds or (port.kind,))
     }
 
 

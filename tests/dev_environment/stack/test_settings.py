@@ -39,6 +39,13 @@ def test_the_probe_runs_unless_it_is_switched_off(tmp_path):
         read(tmp_path, PROBE="off")
 
 
+def test_the_watchers_of_the_machine_run_all_or_none(tmp_path):
+    assert read(tmp_path).values["WATCHERS"] == "all"
+    assert read(tmp_path, "WATCHERS=none\n").values["WATCHERS"] == "none"
+    with pytest.raises(SettingError, match="WATCHERS must be all or none, not 'jaeger'"):
+        read(tmp_path, WATCHERS="jaeger")
+
+
 @pytest.mark.parametrize("seconds", ["9.9", "301", "-60", "often"])
 def test_a_pace_that_the_probe_would_refuse_is_refused(tmp_path, seconds):
     with pytest.raises(SettingError, match=f"PROBE_SECONDS must be a number from 10 to 300, not '{seconds}'"):
