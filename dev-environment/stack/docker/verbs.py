@@ -8,7 +8,7 @@ from stack import doctor, mode, report
 from stack.docker import checks, engine, log_volume, logins, parts
 from stack.errors import SettingError
 from stack.report import say
-from stack.services import BUDGET, Service, services_named
+from stack.services import BUDGET, Program, Service, services_named
 from stack.settings import Settings
 from stack.watch import logs as log_lines
 
@@ -84,7 +84,7 @@ def status(settings: Settings) -> bool:
     return healthy >= parts.long_running(model) & set(parts.chosen(mode.parts(settings), model))
 
 
-def restart(settings: Settings, services: Sequence[Service]) -> None:
+def restart(settings: Settings, services: Sequence[Program]) -> None:
     """Start services again with their present settings and code; of several, those that PARTS has not left out."""
     _must_be_ours()
     chosen = parts.chosen(mode.parts(settings), engine.model())
