@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -70,9 +69,9 @@ def start(settings: Settings, programs: Sequence[Program]) -> None:
 
 def start_watchers(settings: Settings) -> None:
     """Start those watchers that do not run; does not wait until they are up."""
-    if found := watchers.found(settings):
-        say(f"Starting {', '.join(each.name for each in found)}")
-        _start(settings, found)
+    if resting := _resting(settings, watchers.found(settings)):
+        say(f"Starting {', '.join(each.name for each in resting)}")
+        _start(settings, resting)
 
 
 def states_of_watchers(settings: Settings, seconds: float = 0) -> dict[str, str]:
@@ -90,16 +89,18 @@ def states_of_watchers(settings: Settings, seconds: float = 0) -> dict[str, str]
 
 
 def _last_words(file: Path) -> str:
-    lines = [line for line in _output(file) if line.strip()]
-    errors = [line for line in lines if re.search(r"\berr(or)?\b", line, re.IGNORECASE)]
-    return f"{(errors or lines or ['it printed nothing'])[-1].strip()} (the end of {file})"
+    said = [line.strip() for line in _output(file) if line.strip()] or ["it has printed nothing"]
+    return f"{said[-1]} (the end of {file})"
 
 
 def _start(settings: Settings, programs: Sequence[Program]) -> None:
+    for program in _resting(settings, programs):
+        supervisor.start_service(settings, program)
+
+
+def _resting(settings: Settings, programs: Sequence[Program]) -> list[Program]:
     known = supervisor.states(settings)
-    for program in programs:
-        if known[program.name]["statename"] not in ("RUNNING", "STARTING"):
-            supervisor.start_service(settings, program)
+    return [each for each in programs if known[each.name]["statename"] not in ("RUNNING", "STARTING")]
 
 
 def _wait_until_ready(settings: Settings, services: Sequence[Service]) -> None:
