@@ -231,4 +231,5 @@ def running(settings: Settings, mode: str) -> set[str]:
     """What runs, by the names of the compose file."""
     if mode == "docker":
         return engine.running()
-    return {*supervisor.states(settings)} if supervisor.is_running(settings) else set()
+    known = supervisor.states(settings) if supervisor.is_running(settings) else {}
+    return {name for name, each in known.items() if each["statename"] in ("STARTING", "RUNNING")}

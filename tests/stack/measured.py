@@ -66,7 +66,7 @@ class Measured:
         """Skip the test, with their names, if one of these containers does not run."""
         absent = sorted(set(containers) - self._running) if self._running is not None else []
         if absent:
-            missing(f"no container runs of {', '.join(absent)}")
+            missing(f"{', '.join(absent)} does not run")
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The `data` of an answer of the API; an AssertionError with Prometheus's message if it is an error."""
