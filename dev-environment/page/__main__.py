@@ -1,10 +1,11 @@
 """The page: reads what the stack writes and answers, and shows it at http://127.0.0.1:3000 until it is ended."""
 
 import asyncio
-import os
 
 from nicegui import app, ui
 from stack import settings
+from stack.local import watchers
+from stack.services import PAGE
 
 from page.guard import OnlyFromHere
 from page.playing import DEMO, LOAD, Child, end_leftovers
@@ -19,7 +20,8 @@ def main() -> None:
     store = Store(current)
     demo, load = Child(current.state, DEMO), Child(current.state, LOAD)
     frame.prepare()
-    for view in (overview, traces, waterfall, logs, metrics, service_map):
+    overview.add(store, {each.name: each.url(current) for each in watchers.found(current)})
+    for view in (traces, waterfall, logs, metrics, service_map):
         view.add(store)
     story.add(demo, load)
     app.add_middleware(OnlyFromHere)
@@ -41,7 +43,7 @@ def main() -> None:
 
     ui.run(
         host="127.0.0.1",
-        port=int(os.environ["PORT"]),
+        port=watchers.port(PAGE, current),
         title="All-ERP",
         favicon=frame.ICON,
         dark=None,

@@ -26,10 +26,8 @@ NOT_FROM_SHELL = re.compile(
 
 def decided(service: Service, settings: Settings) -> dict[str, str]:
     """What local mode decides about a service, whatever the caller's environment says."""
-    own_port = str(port(service, settings))
     if service is PAGE:
-        own = {"PORT": own_port, "NICEGUI_STORAGE_PATH": str(settings.run / "nicegui")}
-        return own | _login(settings) | _urls(settings)
+        return {"NICEGUI_STORAGE_PATH": str(settings.run / "nicegui")} | _login(settings) | _urls(settings)
     common = {
         "SERVICE_NAME": service.name,
         "HOST": settings.from_file.get("HOST", "127.0.0.1"),
@@ -37,10 +35,11 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
         "TRACES_DIR": str(settings.state / "traces" / service.name),  # unused when an exporter is set
         **_urls(settings),
     }
+    port = settings.values[service.port_variable]
     if service is PROBE:
-        return common | _login(settings) | {"METRICS_PORT": own_port, "PROBE_SECONDS": settings.values["PROBE_SECONDS"]}
+        return common | _login(settings) | {"METRICS_PORT": port, "PROBE_SECONDS": settings.values["PROBE_SECONDS"]}
     return common | {
-        "PORT": own_port,
+        "PORT": port,
         "DATABASE__URL": f"postgresql://{service.short}_app@127.0.0.1:{settings.port('POSTGRES_PORT')}/{service.short}",
         "DATABASE__PASSWORD": settings.values["POSTGRES_PASSWORD"],
         "EVENTS__TRANSPORT": "http",
@@ -75,12 +74,7 @@ def of_client(settings: Settings, outer: Mapping[str, str] | None = None) -> dic
 
 def url(service: Service, settings: Settings) -> str:
     """Where a service answers."""
-    return f"http://127.0.0.1:{port(service, settings)}"
-
-
-def port(service: Service, settings: Settings) -> int:
-    """The port that a service, the probe or the page listens on."""
-    return settings.port(service.port_variable)
+    return f"http://127.0.0.1:{settings.values[service.port_variable]}"
 
 
 def database_url(service: str, settings: Settings, *, role: str) -> str:

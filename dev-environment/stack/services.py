@@ -2,9 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from libs.contracts import services as contracts
 from stack.errors import SettingError
+
+
+class Program(Protocol):
+    """Whatever is kept alive and answers on a port of its own: a service, the probe or a watcher."""
+
+    @property
+    def short(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def port_variable(self) -> str: ...
+    @property
+    def health(self) -> str: ...
+
+
+Kind = TypeVar("Kind", bound=Program)
 
 
 @dataclass(frozen=True)
@@ -17,6 +34,8 @@ class Service:
     port: int
     module: str
     port_variable: str
+    health: str = "/health/ready"
+    """The path that answers whether it is ready."""
 
 
 SERVICES = tuple(
@@ -32,7 +51,7 @@ ANSWERING = (*SERVICES, PAGE)
 """What local mode asks whether it is ready."""
 
 
-def service_named(name: str, among: Sequence[Service] = SERVICES) -> Service:
+def service_named(name: str, among: Sequence[Kind] = SERVICES) -> Kind:
     """The service called `auth` or `auth-service`; `SettingError` lists the names for any other."""
     for service in among:
         if name in (service.short, service.name):
@@ -40,7 +59,7 @@ def service_named(name: str, among: Sequence[Service] = SERVICES) -> Service:
     raise SettingError(f"There is no service {name!r}: use one of {', '.join(each.short for each in among)}.")
 
 
-def services_named(names: Iterable[str], among: Sequence[Service] = SERVICES) -> Sequence[Service]:
+def services_named(names: Iterable[str], among: Sequence[Kind] = SERVICES) -> Sequence[Kind]:
     """The services with these names; all of them if there is no name."""
     return [service_named(name, among) for name in names] or among
 

@@ -9,36 +9,16 @@ there are too many, the one that has owed a request for the longest time makes r
 import asyncio
 import logging
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import ClassVar
 
-import orjson
-from prometheus_client import Counter
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from libs.service_kit.answers import OVERLOADED
-from libs.service_kit.availability import Failures
+from libs.service_kit.refusals import CROWDED, HEAD, MALFORMED, PIPELINED, SLOW, UNREAD, Refusal, answer, count
 
 PIECE = 16 * 1024  # of what has been read: as much is parsed between two looks at the limits
 
-REASONS = ("head", "slow", "malformed", "pipelined", "connections", "unread")
-HEAD, SLOW, MALFORMED, PIPELINED, CROWDED, UNREAD = REASONS
-REFUSED = Counter(
-    "http_connections_refused_total",
-    "Connections that were ended before a request of theirs had reached the application, or for not reading its answer, by reason",
-    ["reason"],
-)
-for _reason in REASONS:
-    REFUSED.labels(_reason)
-
-
-class Refusal(Exception):
-    """Why a connection is refused. One line a minute says so, with the number of those that were left out."""
-
-
-REFUSALS = Failures("a connection was refused", Refusal)
 ERRORS = logging.getLogger("uvicorn.error.connections")
 ERRORS.setLevel(logging.ERROR)  # below that, uvicorn has a line for each request that is no HTTP
 
@@ -176,7 +156,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """End the connection for a newcomer, at once: many may come before the loop turns."""
         detail = f"There are more than {self.limits.connections} connections."
         if self.transport.get_write_buffer_size():  # what is unread would keep it
-            _count(CROWDED, detail)
+            count(CROWDED, detail)
             self.transport.abort()
         elif self.discarded is not None:
             self.transport.abort()
@@ -189,7 +169,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """End the connection, with a problem document if it can be the answer to what was sent last."""
         if self.transport.is_closing():
             return
-        _count(reason, detail)
+        count(reason, detail)
         is_answering, is_new = self._is_answering(), not self.cycle
         is_between = is_answering and (self.pipeline or self.cycle.response_started or not self.cycle.more_body)
         if self.discarded is not None or is_between or not (is_answering or is_new or self.unread):
@@ -197,7 +177,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if is_answering:
             self.cycle.disconnected = True  # what the application says now would come after our answer
-        self.transport.write(_answer(status, detail))
+        self.transport.write(answer(status, detail))
         self._linger()
 
     def _has_read_a_part(self, size: int) -> None:
@@ -236,7 +216,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.unread_timer = self.loop.call_later(self.limits.unread_seconds, self._end_unread)
 
     def _end_unread(self) -> None:
-        _count(UNREAD, "The answer has not been read in time.")
+        count(UNREAD, "The answer has not been read in time.")
         self.transport.abort()
 
     def _stop_timer(self) -> None:
@@ -266,16 +246,3 @@ class LimitedProtocol(HttpToolsProtocol):
 def limited_by(limits: Limits) -> type[LimitedProtocol]:
     """The protocol of a server with limits of its own."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "waiting": {}, "places": set()})
-
-
-def _count(reason: str, detail: str) -> None:
-    REFUSED.labels(reason).inc()
-    REFUSALS.tell(Refusal(detail))
-
-
-def _answer(status: int, detail: str) -> bytes:
-    kind, title = (OVERLOADED, "Overloaded") if status == 503 else ("about:blank", HTTPStatus(status).phrase)
-    body = orjson.dumps({"type": kind, "title": title, "status": status, "detail": detail})
-    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "content-type: application/problem+json"]
-    head += [f"content-length: {len(body)}", "connection: close", *(["retry-after: 1"] if status == 503 else [])]
-    return "\r\n".join([*head, "", ""]).encode() + body

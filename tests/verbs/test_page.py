@@ -15,8 +15,9 @@ from typing import Any
 import httpx
 import pytest
 from stack import settings
-from stack.environment import port, url
+from stack.environment import url
 from stack.local import supervisor
+from stack.local.watchers import port
 from stack.services import AUTH, BUDGET, PAGE, SERVICES, service_named
 from stack.settings import ROOT, Settings
 
@@ -33,6 +34,10 @@ expect = playwright.expect
 HOSTILE = "</script><img src=x onerror=alert(1)>\x1b[31m\u202egpj.exe"
 SHOWN = r"</script><img src=x onerror=alert(1)>\x1b[31m\u202egpj.exe"
 SECONDS = 20_000
+
+
+def home(stack: Settings) -> str:
+    return f"http://127.0.0.1:{port(PAGE, stack)}"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +70,7 @@ def chromium() -> Iterator[Any]:
 def page(chromium: Any, stack: Settings) -> Iterator[Any]:
     """A browser's page; the test fails if it complains, opens a dialog or asks any other host."""
     context = chromium.new_context(
-        base_url=url(PAGE, stack), viewport={"width": 1280, "height": 720}, reduced_motion="reduce"
+        base_url=home(stack), viewport={"width": 1280, "height": 720}, reduced_motion="reduce"
     )
     opened, complaints = context.new_page(), []
     opened.set_default_timeout(SECONDS)
@@ -79,7 +84,7 @@ def page(chromium: Any, stack: Settings) -> Iterator[Any]:
 
 
 def _is_elsewhere(address: str, stack: Settings) -> bool:
-    return not address.startswith((url(PAGE, stack), "data:", "blob:"))
+    return not address.startswith((home(stack), "data:", "blob:"))
 
 
 def row(page: Any, table: str, text: str) -> Any:
@@ -309,8 +314,8 @@ def test_the_colours_follow_the_system_until_others_are_chosen(chromium, page, s
 
 
 def test_another_name_of_this_machine_is_refused(stack):
-    assert httpx.get(url(PAGE, stack), headers={"Host": "evil.example"}).status_code == 403
-    assert httpx.get(url(PAGE, stack), headers={"Origin": "http://evil.example"}).status_code == 403
+    assert httpx.get(home(stack), headers={"Host": "evil.example"}).status_code == 403
+    assert httpx.get(home(stack), headers={"Origin": "http://evil.example"}).status_code == 403
 
 
 def test_pictures(page, stack, told):
@@ -326,7 +331,7 @@ def test_pictures(page, stack, told):
 
 
 def test_a_browser_that_stays_open_is_told_and_comes_back(chromium, environment, stack):
-    opened = chromium.new_page(base_url=url(PAGE, stack))
+    opened = chromium.new_page(base_url=home(stack))
     opened.goto("/")
     expect(opened.get_by_text("5 of 5 services are ready")).to_be_visible(timeout=SECONDS)
     assert verb(environment, "down").returncode == 0

@@ -1,5 +1,6 @@
 """The overview: what runs, how fast and how well, and where to look next."""
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from nicegui import ui
@@ -24,8 +25,8 @@ COLUMNS = [
 ]
 
 
-def add(store: Store) -> None:
-    """Add the view."""
+def add(store: Store, pages: Mapping[str, str]) -> None:
+    """Add the view, with links to these pages of watchers."""
 
     @ui.page("/")
     def overview() -> None:
@@ -59,7 +60,7 @@ def add(store: Store) -> None:
                     logins = Rows("logins", outcomes, login_rows(store), "Nobody has logged in yet: play the story.")
                     heading("Beside the services")
                     columns = [column("Process", "wide"), column("Since", "tight num")]
-                    beside = Rows("other processes", columns, beside_rows(store), "Nothing else runs.")
+                    beside = Rows("other processes", columns, beside_rows(store, pages), "Nothing else runs.")
 
         def update() -> None:
             store.metrics.look()
@@ -67,7 +68,7 @@ def add(store: Store) -> None:
             services.show(service_rows(store, restarting))
             slowest.show(slowest_rows(store))
             logins.show(login_rows(store))
-            beside.show(beside_rows(store))
+            beside.show(beside_rows(store, pages))
 
         ui.timer(1.0, update)
 
@@ -132,11 +133,11 @@ def login_rows(store: Store) -> list[Row]:
     ]
 
 
-def beside_rows(store: Store) -> list[Row]:
-    """The probe and PostgreSQL."""
+def beside_rows(store: Store, pages: Mapping[str, str]) -> list[Row]:
+    """The probe, PostgreSQL and the watchers."""
     names = {each.name for each in SERVICES}
     others = [each for each in store.processes.states().values() if each.name not in names]
-    return [
+    running: list[Row] = [
         {
             "id": each.name,
             "class_": _tone(each),
@@ -144,6 +145,10 @@ def beside_rows(store: Store) -> list[Row]:
         }
         for each in others
     ]
+    links: list[Row] = [
+        {"id": url, "href": url, "cells": [{"text": name, "note": url}, {}]} for name, url in pages.items()
+    ]
+    return running + links
 
 
 def _state(state: State, *, is_dated: bool = True) -> Cell:

@@ -39,6 +39,13 @@ def test_the_probe_runs_unless_it_is_switched_off(tmp_path):
         read(tmp_path, PROBE="off")
 
 
+def test_the_watchers_of_the_machine_run_all_or_none(tmp_path):
+    assert read(tmp_path).values["WATCHERS"] == "all"
+    assert read(tmp_path, "WATCHERS=none\n").values["WATCHERS"] == "none"
+    with pytest.raises(SettingError, match="WATCHERS must be all or none, not 'jaeger'"):
+        read(tmp_path, WATCHERS="jaeger")
+
+
 @pytest.mark.parametrize("seconds", ["9.9", "301", "-60", "often"])
 def test_a_pace_that_the_probe_would_refuse_is_refused(tmp_path, seconds):
     with pytest.raises(SettingError, match=f"PROBE_SECONDS must be a number from 10 to 300, not '{seconds}'"):
@@ -73,7 +80,7 @@ def test_the_page_gets_the_login_of_the_story_and_no_other_secret(tmp_path):
     file = "".join(f"{name}=of-the-file\n" for name in secrets)
     made = environment.of_service(PAGE, read(tmp_path, file), {"HUB_TOKEN": "x", "DATABASE_URL": "x", "PATH": "/bin"})
     assert [name for name in made if made[name] in ("of-the-file", "x")] == ["BOOTSTRAP__ADMIN_PASSWORD"]
-    assert (made["PORT"], made["PATH"]) == ("3000", "/bin")
+    assert made["PATH"] == "/bin"
 
 
 def test_a_default_follows_the_variable_that_it_names(tmp_path):

@@ -11,10 +11,11 @@ import pytest
 from prometheus_client import REGISTRY
 from starlette.types import Receive, Scope, Send
 
-from libs.service_kit import connections
+from libs.service_kit import refusals
 from libs.service_kit.answers import OVERLOADED
 from libs.service_kit.availability import Failures
-from libs.service_kit.connections import REASONS, LimitedProtocol, Limits, limited_by
+from libs.service_kit.connections import LimitedProtocol, Limits, limited_by
+from libs.service_kit.refusals import REASONS
 from tests.fixtures.app import serving
 from tests.fixtures.waiting import eventually_async
 
@@ -467,12 +468,12 @@ async def test_a_client_does_not_choose_its_address(serve):
 
 
 async def test_a_refusal_is_a_line_and_the_next_ones_are_counted(serve, lines, monkeypatch):
-    monkeypatch.setattr(connections, "REFUSALS", Failures("a connection was refused", connections.Refusal))
+    monkeypatch.setattr(refusals, "REFUSALS", Failures("a connection was refused", refusals.Refusal))
     async with serve(head_lines=1) as connect:
         for _ in range(3):
             async with connect(HALF + b"a: b\r\n\r\n") as stream:
                 await refused(stream, 431)
     told = [line for line in lines() if line["message"] == "a connection was refused"]
     assert [(line["level"], line["error"]["type"]) for line in told] == [
-        ("warning", "libs.service_kit.connections.Refusal")
+        ("warning", "libs.service_kit.refusals.Refusal")
     ]
