@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 MOST_LINES = 20_000
 MOST_BYTES = 16 * 1024 * 1024
 # Of each service. What is written faster than it is read, or was there before, is skipped up to here.
-MOST_BEHIND = 4 * 1024 * 1024
+MOST_BEHIND = 2 * 1024 * 1024
 # The services write less: a longer one is something else.
 LONGEST = 256 * 1024
 MOST_OF_TRACE = 2000

@@ -21,7 +21,7 @@ OUTSIDE = "outside"
 """The caller of what comes from none of the services."""
 
 # Of each service. What is written faster than it is read, or was there before, is skipped up to here.
-MOST_BEHIND = 24 * 1024 * 1024
+MOST_BEHIND = 16 * 1024 * 1024
 # There is one in each span.
 MARK = b'"startTimeUnixNano"'
 # After each part of a file, which takes a few milliseconds: the page stays quick while much is read.
