@@ -142,8 +142,7 @@ class Traces:
     def _take(self, number: int, place: Place, line: bytes) -> None:
         """Take the spans of a line of the file with this number."""
         for span in of_lines([line]):
-            if entry := self._index.add(span):
-                entry.found_at(number, place)
+            self._index.add(span).found_at(number, place)
             if ends := self._ends(span):
                 self._edges.add(ends, min(span.end / 1e9, time.time()), span.seconds, has_failed=span.has_failed)
 

@@ -172,6 +172,9 @@ async def test_clocks_that_differ_and_parents_that_are_missing_or_go_in_circles_
     assert found[id_of(orphan)].spans == 2
     assert len(await traces.spans("c" * 32)) == 2
     assert all(edge.p95 >= 0 for edge in traces.edges())
+    later = record(AUTH, "GET /later")
+    await traces.read()
+    assert ids(traces.find(limit=1)) == [id_of(later)]
 
 
 def write(folder: Path, *made: object) -> None:
