@@ -22,7 +22,7 @@ class Increases(Generic[Key]):
         self._steps: deque[tuple[float, float, dict[Key, Counts]]] = deque()
 
     def look(self, time: float, process: float | None, counted: Mapping[Key, Counts]) -> None:
-        """Take the counters as they are now in the process that was started then, if that is known."""
+        """Take the counters as they are at this time of the monotonic clock, in the process that was started then."""
         if self._time is not None:
             earlier = self.latest if process == self._process else {}
             step = {key: _increase(earlier.get(key, ()), now) for key, now in counted.items()}

@@ -25,13 +25,11 @@ class Index:
         self._entries: dict[str, Entry] = {}
         self._order: list[Entry] | None = None
 
-    def add(self, span: Span) -> Entry | None:
-        """Take a span; returns its trace unless that is too old."""
+    def add(self, span: Span) -> Entry:
+        """Take a span; returns its trace, which `forget` drops if it is too old."""
         entry = self._entries.get(span.trace_id)
         if entry is None:
             key = min(span.start / 1e9, time.time())
-            if key < self.oldest:
-                return None
             entry = self._entries[span.trace_id] = Entry(span.trace_id, key)
         self._order = None
         entry.add(span)

@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 MOST_LINES = 20_000
 MOST_BYTES = 16 * 1024 * 1024
 # Of each service. What is written faster than it is read, or was there before, is skipped up to here.
-MOST_BEHIND = 4 * 1024 * 1024
+MOST_BEHIND = 2 * 1024 * 1024
 # The services write less: a longer one is something else.
 LONGEST = 256 * 1024
 MOST_OF_TRACE = 2000
@@ -54,10 +54,13 @@ class Lines:
         """Lines that were not read, since more was written than could be read."""
         self._folders = list(folders.values())
         files = [folder / "combined.log" for folder in self._folders]
-        self._tails = [Tail(file, with_rotated=True, most_behind=MOST_BEHIND, longest=LONGEST) for file in files]
+        self._tails = [Tail(file, with_rotated=True, longest=LONGEST) for file in files]
         self._kept: deque[_Kept] = deque()
         self._bytes = 0
         self._last = 0
+        self._is_new = True
+        self._whole_since = ""
+        """Of what was written earlier, lines may have been skipped."""
 
     def find(
         self,
@@ -94,12 +97,12 @@ class Lines:
         return [(each, kept.line()) for each, kept in new][::-1]
 
     async def of_trace(self, trace_id: str) -> list[Line]:
-        """The lines of one trace, the oldest first; sought in all files if memory begins after the trace."""
+        """The lines of one trace, the oldest first; sought in all files unless memory has all of them."""
         if not re.fullmatch("[0-9a-f]{32}", trace_id):
             return []
         found = [line for _, line in self.find(trace=trace_id, limit=MOST_OF_TRACE)]
         found.sort(key=time_of)
-        if found and time_of(found[0]) > _later(time_of(self._kept[0].line())):
+        if found and time_of(found[0]) > max(_later(time_of(self._kept[0].line())), self._whole_since):
             return found
         return await asyncio.to_thread(logs.of_trace, self._folders, trace_id, MOST_OF_TRACE)
 
@@ -107,18 +110,21 @@ class Lines:
         """Take what has been written since the last time."""
         new: list[tuple[str, _Kept]] = []
         for tail in self._tails:
-            self.skipped += await asyncio.to_thread(tail.skip, MOST_BEHIND, b"\n")
+            if skipped := await asyncio.to_thread(tail.skip, MOST_BEHIND, b"\n"):
+                self._whole_since = _stamp(datetime.now(UTC))
+                self.skipped += 0 if self._is_new else skipped  # what was there before the page is not missed
             while lines := tail.lines():
                 for _, raw in lines:
                     for line in parsed([raw]):
                         service, level = sys.intern(str(line.get("service"))), sys.intern(str(line.get("level")))
                         new.append((time_of(line), _Kept(service, level, raw)))
                 await asyncio.sleep(PAUSE_SECONDS)
+        self._is_new = False
         new.sort(key=itemgetter(0))
         self._kept.extend(kept for _, kept in new)
         self._bytes += sum(len(kept.raw) for _, kept in new)
         self._last += len(new)
-        oldest = f"{datetime.now(UTC) - HOUR:%Y-%m-%dT%H:%M:%S}"
+        oldest = _stamp(datetime.now(UTC) - HOUR)
         while self._kept and (self._is_full() or time_of(self._kept[0].line()) < oldest):
             self._bytes -= len(self._kept.popleft().raw)
 
@@ -135,9 +141,14 @@ def _quoted(text: str) -> str:
     return orjson.dumps(text.encode(errors="replace").decode())[:-1].decode()
 
 
+def _stamp(moment: datetime) -> str:
+    """A moment as lines have it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}"
+
+
 def _later(timestamp: str) -> str:
     """The same time with `APART` added; of what is no time, one that is later than any."""
     try:
-        return f"{datetime.fromisoformat(timestamp) + APART:%Y-%m-%dT%H:%M:%S}"
+        return _stamp(datetime.fromisoformat(timestamp) + APART)
     except (ValueError, OverflowError):
         return "9"

@@ -76,13 +76,13 @@ class _Scraped:
         self._durations: Increases[str] = Increases()
         self._lag: Increases[str] = Increases()
 
-    def take(self, page: str, now: float) -> None:
+    def take(self, page: str) -> None:
         """Take the next page."""
-        read = scrape.read(page)
+        read, moment = scrape.read(page), time.monotonic()
         self.page = page
-        self._requests.look(now, read.started, read.requests | {WHOLE: _added(read.requests)})
-        self._durations.look(now, read.started, read.durations | {WHOLE: _added(read.durations)})
-        self._lag.look(now, read.started, {WHOLE: read.lag})
+        self._requests.look(moment, read.started, read.requests | {WHOLE: _added(read.requests)})
+        self._durations.look(moment, read.started, read.durations | {WHOLE: _added(read.durations)})
+        self._lag.look(moment, read.started, {WHOLE: read.lag})
         whole = self._route(WHOLE, read)
         self.routes = sorted((self._route(route, read) for route in read.requests), key=lambda each: -(each.rate or 0))
         self.numbers = Numbers(
@@ -94,7 +94,7 @@ class _Scraped:
             logins=read.logins,
             **read.sums,
         )
-        self._remember(read, now)
+        self._remember(read, time.time())
 
     def fail(self) -> None:
         """There was no page."""
@@ -180,7 +180,7 @@ class Metrics:
         except (OSError, http.client.HTTPException):
             self._scraped[service].fail()
         else:
-            self._scraped[service].take(page, time.time())
+            self._scraped[service].take(page)
 
 
 def _added(counts: Mapping[str, Counts]) -> list[float]:

@@ -21,7 +21,7 @@ OUTSIDE = "outside"
 """The caller of what comes from none of the services."""
 
 # Of each service. What is written faster than it is read, or was there before, is skipped up to here.
-MOST_BEHIND = 24 * 1024 * 1024
+MOST_BEHIND = 16 * 1024 * 1024
 # There is one in each span.
 MARK = b'"startTimeUnixNano"'
 # After each part of a file, which takes a few milliseconds: the page stays quick while much is read.
@@ -53,10 +53,13 @@ class Traces:
         """`folders` of span files by service, and the services by their ports, by which calls are recognised."""
         self.skipped = 0
         self._files = [folder / "spans.jsonl" for folder in folders.values()]
-        self._tails = [Tail(file, with_rotated=True, most_behind=MOST_BEHIND) for file in self._files]
+        self._tails = [Tail(file, with_rotated=True) for file in self._files]
         self._ports = {str(port): service for port, service in ports.items()}
         self._index = Index()
         self._edges = Edges()
+        self._is_new = True
+        self._whole_since = 0.0
+        """Of traces that began earlier, spans may have been skipped."""
 
     def find(
         self,
@@ -95,11 +98,12 @@ class Traces:
         return newer, order[at + 1].trace_id if at + 1 < len(order) else None
 
     async def spans(self, trace_id: str, most: int = 2000) -> list[Span]:
-        """The spans of a trace, the earliest first; those of one that is not in the index are sought in all files."""
+        """The spans of a trace, the earliest first; sought in all files if the index does not know where all of them are."""
         if not re.fullmatch("[0-9a-f]{32}", trace_id):
             return []
         entry = self._index.get(trace_id)
-        found = await asyncio.to_thread(self._spans_of, entry, most) if entry else []
+        is_whole = entry and entry.key >= self._whole_since
+        found = await asyncio.to_thread(self._spans_of, entry, most) if entry and is_whole else []
         if not found:
             folders = [file.parent for file in self._files]
             found = await asyncio.to_thread(lambda: list(islice(recorded(folders, trace_id), most)))
@@ -108,7 +112,7 @@ class Traces:
     def edges(self, seconds: float = 300) -> list[Edge]:
         """Who has called whom in the last seconds."""
         now = time.time()
-        start = max(now - seconds, self._index.oldest)  # of a short time if the index is full
+        start = min(max(now - seconds, self._index.oldest), now - 1)  # later if the index is full
         outside: dict[str, Calls] = {}
         for entry in self._index.ordered():
             if entry.is_request and start <= entry.key <= now:
@@ -122,7 +126,9 @@ class Traces:
         reading = dict(enumerate(self._tails))
         while reading:  # in turns, so that the parts of a trace come soon after each other
             for number, tail in list(reading.items()):
-                self.skipped += await asyncio.to_thread(tail.skip, MOST_BEHIND, MARK)
+                if skipped := await asyncio.to_thread(tail.skip, MOST_BEHIND, MARK):
+                    self._whole_since = time.time()
+                    self.skipped += 0 if self._is_new else skipped  # what was there before the page is not missed
                 lines = tail.lines()
                 for place, line in lines:
                     self._take(number, place, line)
@@ -130,13 +136,13 @@ class Traces:
                     del reading[number]
                 await asyncio.sleep(PAUSE_SECONDS)
             self._index.forget()
+            self._is_new = False
         self._edges.forget(time.time())
 
     def _take(self, number: int, place: Place, line: bytes) -> None:
         """Take the spans of a line of the file with this number."""
         for span in of_lines([line]):
-            if entry := self._index.add(span):
-                entry.found_at(number, place)
+            self._index.add(span).found_at(number, place)
             if ends := self._ends(span):
                 self._edges.add(ends, min(span.end / 1e9, time.time()), span.seconds, has_failed=span.has_failed)
 

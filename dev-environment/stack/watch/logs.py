@@ -11,14 +11,13 @@ from typing import Any
 import orjson
 
 from libs.observability.context import OWN_FIELDS
-from libs.observability.files import rotated
 from libs.observability.logs.console import CONTROLS as ALL_CONTROLS
 from libs.observability.logs.console import columns
 from libs.observability.settings import LEVELS
 from stack.errors import SettingError
 from stack.report import is_coloured
 from stack.services import SERVICES
-from stack.watch.tail import Tail
+from stack.watch.tail import Tail, lines_with
 
 Line = dict[str, Any]
 
@@ -49,7 +48,7 @@ def keeps(*, level: str = "", trace: str = "") -> Callable[[Line], bool]:
 
 def stored(folders: Sequence[Path]) -> Iterator[Line]:
     """Every line in the services' log folders, the oldest first."""
-    yield from heapq.merge(*(_lines_of(folder / "combined.log") for folder in folders), key=time_of)
+    yield from heapq.merge(*(_lines_of(folder) for folder in folders), key=time_of)
 
 
 def parsed(raw_lines: Iterable[str | bytes]) -> Iterator[Line]:
@@ -70,7 +69,7 @@ def time_of(line: Line) -> str:
 
 def of_trace(folders: Sequence[Path], trace_id: str, most: int | None = None) -> list[Line]:
     """The lines of one trace, at most so many, the oldest first."""
-    lines = (line for folder in folders for line in _lines_of(folder / "combined.log", containing=trace_id))
+    lines = (line for folder in folders for line in _lines_of(folder, trace_id))
     return sorted(islice((line for line in lines if line.get("trace_id") == trace_id), most), key=time_of)
 
 
@@ -105,11 +104,8 @@ def show(lines: Iterable[Line], *, flush: bool) -> None:
         print(readable(line, coloured=is_coloured()), flush=flush)
 
 
-def _lines_of(path: Path, containing: str = "") -> Iterator[Line]:
-    for file in [*rotated(path), path]:
-        if file.exists():
-            with file.open(encoding="utf-8", errors="replace") as opened:
-                yield from parsed(raw for raw in opened if containing in raw)
+def _lines_of(folder: Path, containing: str = "") -> Iterator[Line]:
+    return parsed(lines_with(folder / "combined.log", containing.encode()))
 
 
 def harmless(value: Any) -> Any:

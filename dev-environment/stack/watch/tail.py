@@ -1,7 +1,8 @@
 """A file of lines as it grows: through rotation, removal and truncation each line is read once, and half a line not yet."""
 
 import os
-import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -25,18 +26,13 @@ class Tail:
     file is given to the next one.
     """
 
-    def __init__(
-        self, path: Path, *, with_rotated: bool = False, most_behind: int = sys.maxsize, longest: int = LONGEST_LINE
-    ) -> None:
-        """Begin at the start of the present file, or of the oldest, yet at most `most_behind` bytes before the end.
-
-        Lines of more than `longest` bytes are left out.
-        """
+    def __init__(self, path: Path, *, with_rotated: bool = False, longest: int = LONGEST_LINE) -> None:
+        """Begin at the start of the present file, or of the oldest. Lines of more than `longest` bytes are left out."""
         self._path = path
         self._longest = longest
         self._read = set[Path]() if with_rotated else set(rotated(path))
         self._open: dict[int, _File] = {}
-        self.skip(most_behind)
+        self._look()
 
     def lines(self) -> list[tuple[Place, bytes]]:
         """The complete lines of the next part, without their ends; none once all is read."""
@@ -51,7 +47,7 @@ class Tail:
                 return [(Place(inode, offset), line) for offset, line in found]
         return []
 
-    def skip(self, most_behind: int, counting: bytes = b"") -> int:
+    def skip(self, most_behind: int, counting: bytes) -> int:
         """Leave out what is more than `most_behind` bytes before the end; returns how often `counting` is in it."""
         self._look()
         count, excess = 0, sum(opened.left() for opened in self._open.values()) - most_behind
@@ -82,6 +78,21 @@ class Tail:
                 current = os.fstat(file.fileno()).st_ino
                 self._open[current] = _File(file)
         return current
+
+
+def lines_with(path: Path, wanted: bytes) -> Iterator[bytes]:
+    """The lines of a file, and of those that were renamed before it, that have this in them."""
+    for file in [*rotated(path), path]:
+        with suppress(FileNotFoundError), file.open("rb") as opened:
+            rest = b""
+            while data := opened.read(CHUNK_BYTES):
+                whole, _, rest = (rest + data).rpartition(b"\n")
+                if wanted in whole:
+                    yield from (line for line in whole.split(b"\n") if wanted in line)
+                if len(rest) > LONGEST_LINE:
+                    rest = b""
+            if wanted in rest:
+                yield rest
 
 
 class _File:
@@ -116,14 +127,14 @@ class _File:
         """Leave out so many bytes, and the rest of the line in which they end."""
         self.file.seek(self._position)
         end, count, before = self._position + size, 0, b""
-        while counting and (data := self.file.read(min(CHUNK_BYTES, end - self.file.tell()))):
+        while data := self.file.read(min(CHUNK_BYTES, end - self.file.tell())):
             data = before + data
             count += data.count(counting)
             before = data[max(0, len(data) + 1 - len(counting)) :]
         self.file.seek(end - 1)
         rest = self.file.readline(LONGEST_LINE)
         self._position, self._is_torn = self.file.tell(), not rest.endswith(b"\n")
-        return count + (before + rest[1:]).count(counting) if counting else 0
+        return count + (before + rest[1:]).count(counting)
 
     def _chunk(self) -> bytes:
         data = self.file.read(CHUNK_BYTES)

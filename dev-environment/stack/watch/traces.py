@@ -10,6 +10,7 @@ import orjson
 
 from libs.journey import PROBES_USER_AGENT
 from libs.observability.files import rotated
+from stack.watch.tail import lines_with
 
 SERVER = 2
 FAILED = 2
@@ -70,7 +71,7 @@ def of_trace(folders: Sequence[Path], prefix: str) -> dict[str, list[Span]]:
 
 def recorded(folders: Sequence[Path], prefix: str) -> Iterator[Span]:
     """The spans of all traces whose id begins with `prefix`, as they come in the files."""
-    spans = of_lines(raw for folder in folders for raw in _raw_lines(folder) if prefix in raw)
+    spans = of_lines(line for folder in folders for line in lines_with(folder / "spans.jsonl", prefix.encode()))
     return (span for span in spans if span.trace_id.startswith(prefix))
 
 
@@ -102,14 +103,6 @@ def of_lines(lines: Iterable[str | bytes]) -> Iterator[Span]:
     for line in lines:
         with suppress(*MALFORMED):
             yield from of_request(orjson.loads(line if isinstance(line, str) else line.decode(errors="replace")))
-
-
-def _raw_lines(folder: Path) -> Iterator[str]:
-    path = folder / "spans.jsonl"
-    for file in [*rotated(path), path]:
-        if file.exists():
-            with file.open(encoding="utf-8", errors="replace") as opened:
-                yield from opened
 
 
 def _recent_raw_lines(folder: Path) -> Iterator[str]:

@@ -137,9 +137,23 @@ async def test_garbage_is_left_out_and_bytes_that_are_no_text_are_shown_as_such(
 
 async def test_lines_that_come_faster_than_they_are_read_are_skipped_and_counted(memory, folders, monkeypatch):
     monkeypatch.setattr(reading, "MOST_BEHIND", 10_000)
-    write(folders["auth-service"], *(stamped(message=number) for number in range(1000)))
+    auth, budget = folders.values()
+    write(auth, stamped(120, message="first"))
+    await memory.read()
+    write(auth, stamped(message="lost", trace_id=TRACE), *(stamped(message=number) for number in range(1000)))
+    write(budget, stamped(message="kept", trace_id=TRACE))
     await memory.read()
     found = memory.find(limit=9999)
-    assert 0 < len(found) < 200
-    assert len(found) + memory.skipped == 1000
-    assert found[-1][1]["message"] == 999
+    assert 2 < len(found) < 200
+    assert len(found) + memory.skipped == 1003
+    assert 999 in messages(found)
+    assert {line["message"] for line in await memory.of_trace(TRACE)} == {"lost", "kept"}
+
+
+async def test_what_was_written_before_the_page_began_is_not_missed(folders, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_BEHIND", 100)
+    write(folders["auth-service"], *(stamped(message=number) for number in range(9)))
+    memory = Lines(folders)
+    await memory.read()
+    assert memory.skipped == 0
+    assert messages(memory.find()) == [8]

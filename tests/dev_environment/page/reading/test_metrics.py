@@ -12,6 +12,7 @@ from page.reading.increases import Increases
 from page.reading.metrics import Metrics, Numbers
 from page.reading.openmetrics import families, samples
 from page.reading.quantiles import quantile
+from page.reading.scrape import NAMES
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -23,6 +24,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from registry import entries
 from stack.ports import free_port
 
 from libs.observability.metrics.http import HttpMetrics
@@ -276,6 +278,11 @@ async def test_who_looks_is_served_more_often(metrics):
     slow = metrics.pause
     metrics.look()
     assert metrics.pause < slow
+
+
+def test_what_is_read_has_the_names_that_services_emit():
+    emitted = {entry.name for entry in entries() if entry.section == "metrics"}
+    assert {name.removesuffix("_bucket") for name in NAMES} - emitted == set()
 
 
 def test_a_quantile_is_estimated_as_prometheus_does():

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from stack.watch.tail import CHUNK_BYTES, Tail
+from stack.watch.tail import CHUNK_BYTES, Tail, lines_with
 
 from libs.observability.files import RotatingFile
 
@@ -123,12 +123,30 @@ def test_who_is_far_behind_goes_on_at_the_beginning_of_a_line_and_knows_how_many
     skipped = tail.skip(1_000_005, b"\n")
     assert everything(tail) == lines[-100_000:]
     assert read + skipped == 100_000
-    assert tail.skip(0) == 0
+    assert tail.skip(0, b"\n") == 0
 
 
-def test_a_tail_may_begin_near_the_end(path):
+def test_what_is_skipped_ends_with_a_line(path):
     path.with_name("combined.log.00000001.20260101T000000.1").write_bytes(b"1\n22\n")
     path.write_bytes(b"333\n4444\n")
-    assert everything(Tail(path, with_rotated=True, most_behind=11)) == [b"333", b"4444"]
-    assert everything(Tail(path, with_rotated=True, most_behind=9)) == [b"333", b"4444"]
-    assert everything(Tail(path, with_rotated=True, most_behind=8)) == [b"4444"]
+    for most_behind, left in ((14, [b"1", b"22", b"333", b"4444"]), (13, [b"22", b"333", b"4444"])):
+        tail = Tail(path, with_rotated=True)
+        tail.skip(most_behind, b"\n")
+        assert everything(tail) == left
+    for most_behind, left in ((9, [b"333", b"4444"]), (8, [b"4444"]), (5, [b"4444"]), (4, []), (0, [])):
+        tail = Tail(path, with_rotated=True)
+        tail.skip(most_behind, b"\n")
+        assert everything(tail) == left
+
+
+def test_what_is_counted_is_found_across_the_parts_in_which_it_is_read(path):
+    path.write_bytes((b"x" * 9 + b"MARK") * (CHUNK_BYTES // 12) + b"\n")
+    assert Tail(path).skip(0, b"MARK") == CHUNK_BYTES // 12
+
+
+def test_lines_are_sought_in_all_files_wherever_the_parts_end_in_which_they_are_read(path):
+    path.with_name("combined.log.00000001.20260101T000000.1").write_bytes(b"a needle\nhay\n")
+    filler = b"x" * (CHUNK_BYTES - 10)
+    path.write_bytes(filler + b"\nhay needle hay\n" + filler + b"\nno newline after this needle")
+    assert list(lines_with(path, b"needle")) == [b"a needle", b"hay needle hay", b"no newline after this needle"]
+    assert list(lines_with(path.with_name("none"), b"needle")) == []
