@@ -110,7 +110,8 @@ class Lines:
         """Take what has been written since the last time."""
         new: list[tuple[str, _Kept]] = []
         for tail in self._tails:
-            if skipped := await asyncio.to_thread(tail.skip, MOST_BEHIND, b"\n"):
+            if tail.behind() > MOST_BEHIND:
+                skipped = await asyncio.to_thread(tail.skip, MOST_BEHIND, b"\n")
                 self._whole_since = _stamp(datetime.now(UTC))
                 self.skipped += 0 if self._is_new else skipped  # what was there before the page is not missed
             while lines := tail.lines():

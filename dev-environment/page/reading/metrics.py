@@ -67,6 +67,8 @@ class _Scraped:
     """What is known of one service."""
 
     def __init__(self) -> None:
+        self.families: list[Family] | None = []
+        """None until somebody asks for those of `page`."""
         self.page = ""
         self.numbers = Numbers()
         self.routes: list[RouteNumbers] = []
@@ -76,15 +78,17 @@ class _Scraped:
         self._durations: Increases[str] = Increases()
         self._lag: Increases[str] = Increases()
 
-    def take(self, page: str) -> None:
-        """Take the next page."""
-        read, moment = scrape.read(page), time.monotonic()
-        self.page = page
+    def take(self, page: str, read: Scrape) -> None:
+        """Take the next page, and what was read of it."""
+        moment = time.monotonic()
+        self.page, self.families = page, None
         self._requests.look(moment, read.started, read.requests | {WHOLE: _added(read.requests)})
         self._durations.look(moment, read.started, read.durations | {WHOLE: _added(read.durations)})
         self._lag.look(moment, read.started, {WHOLE: read.lag})
         whole = self._route(WHOLE, read)
-        self.routes = sorted((self._route(route, read) for route in read.requests), key=lambda each: -(each.rate or 0))
+        self.routes = sorted(
+            (self._route(route, read) for route in read.requests), key=lambda each: (-(each.rate or 0), -each.count)
+        )
         self.numbers = Numbers(
             rate=whole.rate if read.requests else None,
             error_ratio=whole.error_ratio,
@@ -98,7 +102,7 @@ class _Scraped:
 
     def fail(self) -> None:
         """There was no page."""
-        self.page, self.numbers, self.routes = "", Numbers(), []
+        self.page, self.families, self.numbers, self.routes = "", [], Numbers(), []
 
     def _route(self, route: str, read: Scrape) -> RouteNumbers:
         requests, durations = self._requests.of(route), self._durations.of(route) or ()
@@ -168,7 +172,10 @@ class Metrics:
 
     def families(self, service: str) -> list[Family]:
         """Everything that the service has answered to the last scrape, by name; empty while it is down."""
-        return openmetrics.families(self._scraped[service].page)
+        scraped = self._scraped[service]
+        if scraped.families is None:
+            scraped.families = openmetrics.families(scraped.page)
+        return scraped.families
 
     async def read(self) -> None:
         """Scrape all services, at the same time."""
@@ -176,11 +183,11 @@ class Metrics:
 
     async def _scrape(self, service: str, port: int) -> None:
         try:
-            page = await asyncio.get_running_loop().run_in_executor(self._threads, scrape.fetch, port)
+            page, read = await asyncio.get_running_loop().run_in_executor(self._threads, scrape.fetch, port)
         except (OSError, http.client.HTTPException):
             self._scraped[service].fail()
         else:
-            self._scraped[service].take(page)
+            self._scraped[service].take(page, read)
 
 
 def _added(counts: Mapping[str, Counts]) -> list[float]:

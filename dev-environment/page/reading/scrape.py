@@ -54,17 +54,18 @@ class Scrape:
     started: float | None = None
 
 
-def fetch(port: int) -> str:
-    """The page; `OSError` or `HTTPException` if there is none."""
+def fetch(port: int) -> tuple[str, Scrape]:
+    """The page, and what is shown of it; `OSError` or `HTTPException` if there is none."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", "/metrics", headers=ACCEPTED)
         response = connection.getresponse()
         if response.status != 200:
             raise http.client.HTTPException(f"it answers {response.status}")
-        return response.read(LONGEST_PAGE).decode(errors="replace")
+        page = response.read(LONGEST_PAGE).decode(errors="replace")
     finally:
         connection.close()
+    return page, read(page)
 
 
 def read(page: str) -> Scrape:

@@ -126,15 +126,16 @@ class Traces:
         reading = dict(enumerate(self._tails))
         while reading:  # in turns, so that the parts of a trace come soon after each other
             for number, tail in list(reading.items()):
-                if skipped := await asyncio.to_thread(tail.skip, MOST_BEHIND, MARK):
+                if tail.behind() > MOST_BEHIND:
+                    skipped = await asyncio.to_thread(tail.skip, MOST_BEHIND, MARK)
                     self._whole_since = time.time()
                     self.skipped += 0 if self._is_new else skipped  # what was there before the page is not missed
-                lines = tail.lines()
-                for place, line in lines:
-                    self._take(number, place, line)
-                if not lines:
+                if lines := tail.lines():
+                    for place, line in lines:
+                        self._take(number, place, line)
+                    await asyncio.sleep(PAUSE_SECONDS)
+                else:
                     del reading[number]
-                await asyncio.sleep(PAUSE_SECONDS)
             self._index.forget()
             self._is_new = False
         self._edges.forget(time.time())

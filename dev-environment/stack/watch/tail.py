@@ -47,10 +47,14 @@ class Tail:
                 return [(Place(inode, offset), line) for offset, line in found]
         return []
 
+    def behind(self) -> int:
+        """How many bytes are not read yet."""
+        self._look()
+        return sum(opened.left() for opened in self._open.values())
+
     def skip(self, most_behind: int, counting: bytes) -> int:
         """Leave out what is more than `most_behind` bytes before the end; returns how often `counting` is in it."""
-        self._look()
-        count, excess = 0, sum(opened.left() for opened in self._open.values()) - most_behind
+        count, excess = 0, self.behind() - most_behind
         for opened in self._open.values():
             if (skipped := min(excess, opened.left())) > 0:
                 count += opened.skip(skipped, counting)

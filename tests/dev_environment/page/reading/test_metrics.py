@@ -74,10 +74,15 @@ def metrics(service: Service) -> Metrics:
 async def test_before_the_second_look_there_is_no_rate_yet(service, metrics):
     assert metrics.numbers(AUTH) == Numbers()
     service.serve(0.1)
+    service.serve(0.1, handler="/roles")
+    service.serve(0.1, handler="/roles")
     await metrics.read()
     now = metrics.numbers(AUTH)
     assert (now.rate, now.error_ratio, now.p50, now.p95) == (None, None, None, None)
-    assert [(each.route, each.count, each.rate) for each in metrics.routes(AUTH)] == [(ROUTE, 1, None)]
+    assert [(each.route, each.count, each.rate) for each in metrics.routes(AUTH)] == [
+        ("GET /roles", 2, None),
+        (ROUTE, 1, None),
+    ]
 
 
 async def test_requests_errors_and_durations_are_those_since_the_first_look(service, metrics):
