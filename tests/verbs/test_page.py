@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,13 +76,18 @@ def page(chromium: Any, stack: Settings) -> Iterator[Any]:
     )
     opened, complaints = context.new_page(), []
     opened.set_default_timeout(SECONDS)
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("dialog", lambda dialog: complaints.append(dialog.message))
     opened.on("request", lambda request: complaints.append(request.url) if _is_elsewhere(request.url, stack) else None)
     yield opened
     context.close()
     assert complaints == []
+
+
+def _is_complaint(message: Any) -> bool:
+    # Chromium drops its connections when the machine gets another network, as an engine's containers bring along.
+    return message.type == "error" and "ERR_NETWORK_CHANGED" not in message.text
 
 
 def _is_elsewhere(address: str, stack: Settings) -> bool:
@@ -203,8 +209,8 @@ def test_the_tail_stands_still_while_it_is_paused(page, stack, told):
 
 
 def test_metrics_show_the_numbers_of_every_route_and_every_family(page, stack, told):
-    def answered(accept: str) -> str:
-        return httpx.get(f"{url(BUDGET, stack)}/metrics", headers={"Accept": accept}).text
+    def answered() -> str:
+        return httpx.get(f"{url(BUDGET, stack)}/metrics").text
 
     def shown() -> dict[str, str]:
         rows = page.get_by_role("table", name="routes").locator("tbody tr").all()
@@ -212,12 +218,14 @@ def test_metrics_show_the_numbers_of_every_route_and_every_family(page, stack, t
 
     def counted() -> dict[str, str]:
         pattern = r'http_request_duration_seconds_count\{handler="([^"]+)",method="(\w+)"[^}]*\} ([\d.]+)'
-        found = re.findall(pattern, answered("text/plain"))
+        found = re.findall(pattern, answered())
         return {f"{method} {route}": f"{float(count):,.0f}" for route, method, count in found}
 
     page.goto("/metrics?service=budget-service")
     eventually(lambda: len(counted()) > 5 and shown() == counted(), failure=lambda: f"{shown()} is not {counted()}")
-    families = set(re.findall(r"(?m)^# TYPE (\w+)", answered("application/openmetrics-text")))
+    text = answered()
+    described = {name for name in re.findall(r"(?m)^# TYPE (\w+)", text) if not name.endswith("_created")}
+    families = {name for name in described if re.search(rf"(?m)^{name}(?:_count)?[ {{]", text)}
     listed = page.get_by_role("table", name="families").locator("tbody tr")
     assert set(listed.evaluate_all("rows => rows.map((row) => row.dataset.id)")) == families
     page.get_by_label("Name or help").fill("outbox")
@@ -245,14 +253,22 @@ def test_the_story_is_played_and_each_step_leads_to_its_trace(page, stack):
     expect(row(page, "spans", "budget-service")).to_be_visible()
 
 
-def test_a_service_that_is_down_turns_red_and_the_button_brings_it_back(page, stack):
+def test_a_service_that_is_killed_turns_red_and_comes_back(page, stack):
+    page.goto("/")
+    line = row(page, "services", "personnel-service")
+    expect(line).to_contain_text("ready")
+    os.kill(supervisor.states(stack)["personnel-service"]["pid"], signal.SIGKILL)
+    expect(line).to_have_class(re.compile("bad"))
+    expect(page.get_by_text("4 of 5 services are ready")).to_be_visible()
+    expect(line).not_to_have_class(re.compile("bad"), timeout=60_000)
+
+
+def test_a_service_that_was_stopped_is_started_by_its_button(page, stack):
     page.goto("/")
     system = service_named("system")
     line = row(page, "services", system.name)
-    expect(line).to_contain_text("ready")
     supervisor.stop_services(stack, [system])
-    expect(line).to_have_class(re.compile("bad"))
-    expect(page.get_by_text("4 of 5 services are ready")).to_be_visible()
+    expect(line).to_contain_text("stopped")
     page.get_by_role("button", name=f"Restart {system.name}").click()
     expect(line).not_to_have_class(re.compile("bad"), timeout=60_000)
     expect(page.get_by_text("5 of 5 services are ready")).to_be_visible(timeout=60_000)
@@ -330,16 +346,29 @@ def test_another_name_of_this_machine_is_refused(stack):
     assert httpx.get(home(stack), headers={"Origin": "http://evil.example"}).status_code == 403
 
 
-def test_pictures(page, stack, told):
+def test_pictures(page, stack):
     if not os.environ.get("SCREENSHOTS"):
         pytest.skip("SCREENSHOTS=1 writes them")
-    views = {"overview": "/", "traces": "/traces", "trace": f"/trace/{last_trace(told)}", "logs": "/logs"}
-    for name, address in (
-        views | {"metrics": "/metrics?service=budget-service", "map": "/map", "story": "/story"}
-    ).items():
-        page.goto(address)
-        page.wait_for_timeout(2500)
-        page.screenshot(path=ROOT / "dev-environment/page" / f"{name}.png")
+    page.goto("/story")
+    if page.get_by_role("button", name="Start").is_enabled():  # with locust
+        page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Play the story").click()
+    expect(page.get_by_text(re.compile(r"played at .*, \d+ steps$"))).to_be_visible(timeout=120_000)
+    approved = row(page, "steps of the story", "approves it").locator(".whole").get_attribute("href")
+    views = {"overview": "/", "traces": "/traces", "trace": approved, "logs": "/logs", "map": "/map", "story": "/story"}
+    for name, where in (views | {"metrics": "/metrics?service=budget-service"}).items():
+        page.goto(where)
+        page.wait_for_timeout(3000)
+        if name == "trace":
+            row(page, "spans", "UPDATE allocations").locator(".whole").click()
+            page.wait_for_timeout(500)
+            page.evaluate("scrollTo(0, 0)")
+        file = ROOT / "dev-environment/page" / f"{name}.png"
+        page.screenshot(path=file)
+        assert file.stat().st_size < 200_000
+    page.goto("/story")
+    if page.get_by_role("button", name="Stop").is_enabled():
+        page.get_by_role("button", name="Stop").click()
 
 
 def test_a_browser_that_stays_open_is_told_and_comes_back(chromium, environment, stack):

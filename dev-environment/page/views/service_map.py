@@ -88,7 +88,7 @@ def drawn(edges: Sequence[Edge]) -> dict[str, Any]:
     """Nodes and links of these edges."""
     names = dict.fromkeys(name for edge in edges for name in (edge.caller, edge.callee))
     databases = {edge.callee: edge.caller for edge in edges if edge.kind == "database"}
-    places = positions([name for name in names if name not in databases and name != OUTSIDE], databases)
+    places = positions([name for name in names if name not in databases], databases)
     nodes = [
         {
             "name": name,
@@ -104,14 +104,14 @@ def drawn(edges: Sequence[Edge]) -> dict[str, Any]:
     return {"data": nodes, "links": [_link(edge) for edge in edges]}
 
 
-def positions(services: Sequence[str], databases: dict[str, str]) -> dict[str, tuple[float, float]]:
-    """Callers from outside in the middle, the services around them, the database of each behind it."""
-    order = [each.name for each in SERVICES if each.name in services]
-    order += [name for name in services if name not in order]
-    found = {OUTSIDE: (0.0, 0.0)}
-    for number, name in enumerate(order):
-        angle = 2 * math.pi * number / len(order) - math.pi / 2
-        found[name] = (RADIUS * 1.5 * math.cos(angle), RADIUS * math.sin(angle))
+def positions(callers_and_services: Sequence[str], databases: dict[str, str]) -> dict[str, tuple[float, float]]:
+    """The services on an ellipse, who only calls them inside of it, the database of each behind it."""
+    services = [each.name for each in SERVICES if each.name in callers_and_services]
+    callers = [name for name in callers_and_services if name not in services]
+    found = {name: (0.0, 60.0 * (number - (len(callers) - 1) / 2)) for number, name in enumerate(callers)}
+    for number, name in enumerate(services):
+        angle = 2 * math.pi * number / len(services) - math.pi / 2
+        found[name] = (RADIUS * 1.9 * math.cos(angle), RADIUS * math.sin(angle))
     behind: dict[str, int] = {}
     for database, owner in databases.items():
         x, y = found.get(owner, (0.0, 0.0))
