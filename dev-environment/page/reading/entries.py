@@ -1,5 +1,6 @@
 """What the index keeps of a trace: a few hundred bytes, names and services as bits."""
 
+import math
 from array import array
 from collections.abc import Iterator
 
@@ -9,6 +10,8 @@ from stack.watch.traces import SERVER, Span
 LONGEST_TEXT = 200
 # Of one trace. A trace in more parts of files than these is shown by the spans in the first of them.
 MOST_PLACES = 4096
+# Who has a parent comes after all who have none; in seconds, more than those since 1970.
+LATER = 1e12
 
 
 class Bits:
@@ -73,7 +76,7 @@ class Entry:
         """`is_request`: its first span is that of a request to a service."""
         self.names = self.services = self.spans = 0
         self.places = array("Q")
-        self._rank = (True, float("inf"))
+        self._rank = math.inf
 
     def add(self, span: Span) -> None:
         """Take what the list shows of a span. The first is that without a parent, else the one that began first."""
@@ -83,7 +86,7 @@ class Entry:
         if span.has_failed:
             self.has_failed = True
             self.reason = self.reason or span.reason[:LONGEST_TEXT]
-        rank = (bool(span.parent_id), start)
+        rank = start + LATER if span.parent_id else start
         if rank < self._rank:
             self._rank = rank
             self.service, self.name, self.start = span.service, span.name[:LONGEST_TEXT], start

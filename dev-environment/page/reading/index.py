@@ -11,7 +11,7 @@ from page.reading.entries import Bits, Entry
 HOUR = 3600.0
 MOST_TRACES = 20_000
 # How many more there may be before the oldest go, all at a time.
-SURPLUS = 2000
+SURPLUS = 1000
 
 
 class Index:

@@ -6,8 +6,9 @@ import time
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from typing import Any, Literal
-from xmlrpc.client import Fault
+from xmlrpc.client import Error
 
 from stack.errors import StackError
 from stack.local import readiness, supervisor
@@ -74,7 +75,7 @@ class Processes:
         now = time.time()
         try:
             known = supervisor.states(self._settings)
-        except (OSError, Fault) as error:
+        except (OSError, HTTPException, Error) as error:
             self._proven.clear()
             reason = f"supervisord does not answer ({type(error).__name__}): `make up` starts the stack"
             return {name: self._since(State(name, "down", now, None, reason)) for name in self._names}
