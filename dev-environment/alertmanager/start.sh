@@ -1,13 +1,11 @@
 #!/bin/sh
 # Fills in alertmanager.yml from the environment, with Slack if its secret holds a URL, and starts Alertmanager.
-# Runs in the image's BusyBox. Its arguments are passed on to Alertmanager.
+# Runs in the image's BusyBox and, in local mode, in the shell of the machine. Its arguments are passed on to Alertmanager.
 set -eu
 
-config=/etc/alertmanager
-data=/alertmanager # the only folder that the image's user can write to
-slack=/run/secrets/slack_webhook_url
-password=/run/secrets/smtp_password
-
+# Places in the container; the image's user can write to that of the data only.
+: "${CONFIG_FOLDER:=/etc/alertmanager}" "${DATA_FOLDER:=/alertmanager}" "${ALERTMANAGER:=alertmanager}"
+: "${SLACK_FILE:=/run/secrets/slack_webhook_url}" "${PASSWORD_FILE:=/run/secrets/smtp_password}"
 : "${ALERT_EMAIL_TO:=operators@all-erp.example}" "${ALERT_EMAIL_FROM:=alerts@all-erp.example}"
 : "${ALERT_CRITICAL_EMAIL_TO:=$ALERT_EMAIL_TO}"
 : "${SMTP_SMARTHOST:=mailpit:1025}" "${SMTP_REQUIRE_TLS:=false}" "${SMTP_USERNAME:=}"
@@ -21,7 +19,7 @@ must_be_readable() {
 # Replaces each @NAME@, which stands in single quotes, by its value, and applies the given sed commands.
 fill() {
     commands=$1
-    for name in ALERT_EMAIL_TO ALERT_CRITICAL_EMAIL_TO ALERT_EMAIL_FROM SMTP_SMARTHOST SMTP_REQUIRE_TLS SMTP_USERNAME GRAFANA_URL; do
+    for name in ALERT_EMAIL_TO ALERT_CRITICAL_EMAIL_TO ALERT_EMAIL_FROM SMTP_SMARTHOST SMTP_REQUIRE_TLS SMTP_USERNAME GRAFANA_URL DATA_FOLDER SLACK_FILE PASSWORD_FILE; do
         eval "value=\$$name"
         value=$(printf %s "$value" | sed "s/'/''/g; s/[&|\\\\]/\\\\&/g")
         commands="$commands;s|@$name@|$value|"
@@ -30,21 +28,27 @@ fill() {
 }
 
 left_out="/^#/d"
-if [ -s $slack ]; then
-    must_be_readable $slack
+if [ -s "$SLACK_FILE" ]; then
+    must_be_readable "$SLACK_FILE"
     and_slack="and to Slack"
 else
     left_out="$left_out;/# only with Slack\$/d"
     and_slack="and not to Slack"
 fi
 if [ -n "$SMTP_USERNAME" ]; then
-    must_be_readable $password
+    must_be_readable "$PASSWORD_FILE"
 else
     left_out="$left_out;/# only with a login\$/d"
 fi
 
-fill "$left_out" <$config/alertmanager.yml >$data/alertmanager.yml
-fill "" <$config/templates/message.tmpl >$data/message.tmpl
-echo "alertmanager: alerts go to $ALERT_EMAIL_TO, critical ones to $ALERT_CRITICAL_EMAIL_TO, by $SMTP_SMARTHOST $and_slack" >&2
+told="to $ALERT_EMAIL_TO, critical ones to $ALERT_CRITICAL_EMAIL_TO, by $SMTP_SMARTHOST"
+if [ "$SMTP_SMARTHOST" = none ]; then
+    left_out="$left_out;/^  smtp_/d;/email_configs:/,/ text:/d"
+    told="to nobody by mail"
+fi
 
-exec alertmanager --config.file=$data/alertmanager.yml --storage.path=$data --cluster.listen-address= "$@"
+fill "$left_out" <"$CONFIG_FOLDER/alertmanager.yml" >"$DATA_FOLDER/alertmanager.yml"
+fill "" <"$CONFIG_FOLDER/templates/message.tmpl" >"$DATA_FOLDER/message.tmpl"
+echo "alertmanager: alerts go $told $and_slack" >&2
+
+exec "$ALERTMANAGER" --config.file="$DATA_FOLDER/alertmanager.yml" --storage.path="$DATA_FOLDER" --cluster.listen-address= "$@"

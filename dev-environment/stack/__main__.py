@@ -14,7 +14,7 @@ from stack.local import verbs as local
 from stack.lock import alone
 from stack.postgres import PostgresError
 from stack.report import say
-from stack.services import AUTH, Service, services_named
+from stack.services import AUTH, Program, Service, services_named
 from stack.settings import ROOT, Settings, read
 
 
@@ -26,7 +26,8 @@ class Backend(Protocol):
     def diagnose(self, settings: Settings, chosen_parts: str) -> bool: ...
     def down(self, settings: Settings) -> None: ...
     def status(self, settings: Settings) -> bool: ...
-    def restart(self, settings: Settings, services: Sequence[Service]) -> None: ...
+    def programs(self, settings: Settings) -> Sequence[Program]: ...
+    def restart(self, settings: Settings, services: Sequence[Program]) -> None: ...
     def migrate(self, settings: Settings, services: Sequence[Service]) -> None: ...
     def clean(self, settings: Settings) -> None: ...
     def logs(self, settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None: ...
@@ -143,9 +144,11 @@ def status(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def restart(settings: Settings, given: argparse.Namespace) -> int:
-    """Restart the named services, or all."""
+    """Restart the named services, or all; in local mode also a watcher, if it is named."""
+    backend = _backend(settings)
+    names = given.service or [each.short for each in settings.programs]
     with alone(settings, "restart"):
-        _backend(settings).restart(settings, services_named(given.service, settings.programs))
+        backend.restart(settings, services_named(names, backend.programs(settings)))
     return 0
 
 
@@ -236,7 +239,7 @@ def _choice(settings: Settings, given: argparse.Namespace) -> tuple[str, str]:
     say(f"Mode: {chosen} ({why})")
     if chosen == "local":
         if given.parts:
-            raise SettingError("PARTS is for Docker mode: in local mode nothing watches the services.")
+            raise SettingError("PARTS is for Docker mode: in local mode run the watchers that are on the PATH.")
         return chosen, ""
     parts = given.parts or settings.values["PARTS"] or mode.parts(settings)
     if parts:

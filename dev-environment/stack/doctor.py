@@ -47,7 +47,7 @@ def show(findings: Iterable[Finding]) -> bool:
     return can_start
 
 
-def ports(wanted: Mapping[str, tuple[int, str]], kind: socket.SocketKind) -> Iterator[Finding]:
+def ports(wanted: Mapping[str, tuple[int, str]], kind: socket.SocketKind, another_cure: str = "") -> Iterator[Finding]:
     """Whether ports are free. `wanted` has the port and who wants it, by the variable that moves it."""
     taken = {variable: each for variable, each in wanted.items() if not is_free(each[0], kind)}
     for variable, (port, what) in taken.items():
@@ -58,6 +58,7 @@ def ports(wanted: Mapping[str, tuple[int, str]], kind: socket.SocketKind) -> Ite
             "error",
             f"Port {port}, wanted for {what}, is used by {holder(port, kind)}",
             f"{stop}, or set {variable} in .env to a free port."
+            + (f" {another_cure}" if another_cure else "")
             + (airplay if sys.platform == "darwin" and port in (5000, 7000) else ""),
         )
     if wanted and not taken:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from libs.contracts.services import account_secret
 from stack import postgres
-from stack.services import AUTH, PROBE, SERVICES, Service
+from stack.services import AUTH, PAGE, PROBE, SERVICES, Service
 from stack.settings import Settings
 
 # Five processes on one host cannot share METRICS_PORT; each service answers /metrics on its own port. The logins of
 # bootstrap are for it alone: from them every service could speak for every other.
 NOT_FOR_SERVICES = re.compile(r"METRICS_PORT|BOOTSTRAP__\w+")
+# The page reads what others have written, and needs the one login that the story is played with.
+NOT_FOR_PAGE = re.compile(r"\w*(?:PASSWORD|SECRET|TOKEN|KEY|URL)\w*", re.IGNORECASE)
 # What libraries read by themselves from the caller's shell, where it is meant for other programs: PostgreSQL's client,
 # proxies, gRPC, TLS, uvicorn, prometheus_client and Python.
 NOT_FROM_SHELL = re.compile(
@@ -24,6 +26,8 @@ NOT_FROM_SHELL = re.compile(
 
 def decided(service: Service, settings: Settings) -> dict[str, str]:
     """What local mode decides about a service, whatever the caller's environment says."""
+    if service is PAGE:
+        return {"NICEGUI_STORAGE_PATH": str(settings.run / "nicegui")} | _login(settings) | _urls(settings)
     common = {
         "SERVICE_NAME": service.name,
         "HOST": settings.from_file.get("HOST", "127.0.0.1"),
@@ -46,7 +50,8 @@ def decided(service: Service, settings: Settings) -> dict[str, str]:
 def of_service(service: Service, settings: Settings, outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a service: `decided`, over the caller's environment, over the file .env."""
     given = {**settings.from_file, **from_shell(outer)}
-    kept = {name: value for name, value in given.items() if not NOT_FOR_SERVICES.fullmatch(name)}
+    unwanted = NOT_FOR_PAGE if service is PAGE else NOT_FOR_SERVICES
+    kept = {name: value for name, value in given.items() if not unwanted.fullmatch(name)}
     return kept | decided(service, settings)
 
 

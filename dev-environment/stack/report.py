@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from stack import administrator, environment
-from stack.services import AUTH, PROBE, PROGRAMS, SERVICES, Service
+from stack.local.watchers import port
+from stack.services import ANSWERING, AUTH, PAGE, PROBE, PROGRAMS, SERVICES
 from stack.settings import Settings
 
 # A pipe has no width, and no line may be broken into two there.
@@ -65,13 +66,25 @@ RESET_GRAFANA = (
 )
 
 
-def summary(settings: Settings, *, containers: Sequence[str] = (), is_refused_by_grafana: bool = False) -> None:
-    """Print what runs where, who may log in, and what to try next; in Docker mode for these `containers`."""
+def summary(
+    settings: Settings,
+    *,
+    containers: Sequence[str] = (),
+    is_refused_by_grafana: bool = False,
+    watchers: Mapping[str, str] | None = None,
+) -> None:
+    """Print what runs where, who may log in, and what to try next.
+
+    In Docker mode for these `containers`; in local mode with the `watchers`, each with why it does not answer.
+    """
     out = console()
     has_password = administrator.has_password_of(settings)
     kept = {"BOOTSTRAP__ADMIN_PASSWORD": not has_password, "GRAFANA_ADMIN_PASSWORD": is_refused_by_grafana}
     shown = {name: ANOTHER if kept.get(name) else value for name, value in settings.values.items()}
-    out.print(_places(settings, containers, shown))
+    silent = {name: reason for name, reason in (watchers or {}).items() if reason}
+    out.print(_places(settings, containers, shown, [name for name in watchers or () if name not in silent]))
+    for name, reason in silent.items():
+        out.print(f"{name} watches nothing, and the services go on without it: {reason}\n")
     if not has_password:
         out.print(
             "BOOTSTRAP__ADMIN_PASSWORD is not the administrator's password: another was chosen after the first start, "
@@ -89,9 +102,11 @@ def summary(settings: Settings, *, containers: Sequence[str] = (), is_refused_by
     out.print(f"Try next:\n{tries}")
 
 
-def _places(settings: Settings, containers: Sequence[str], values: Mapping[str, str]) -> Table:
+def _places(settings: Settings, containers: Sequence[str], values: Mapping[str, str], watchers: Sequence[str]) -> Table:
     table = Table("what", "where", "user", "password", box=box.SIMPLE_HEAD, pad_edge=False)
     docker = bool(containers)
+    if not docker:
+        table.add_row("page", f"http://127.0.0.1:{port(PAGE, settings)}")
     for each in settings.programs:
         if not docker or each.name in containers:
             page = "metrics" if each is PROBE else "docs"
@@ -102,11 +117,11 @@ def _places(settings: Settings, containers: Sequence[str], values: Mapping[str, 
     if docker:
         where = f"127.0.0.1:{values['RABBITMQ_PORT']}"
         table.add_row("RabbitMQ", where, values["RABBITMQ_USER"], values["RABBITMQ_PASSWORD"])
-        for name, what, variable in PAGES:
-            if name in containers:
-                login = ("admin", values["GRAFANA_ADMIN_PASSWORD"]) if name == "grafana" else ()
-                table.add_row(what, f"http://127.0.0.1:{values[variable]}", *login)
-    else:
+    for name, what, variable in PAGES:
+        if name in containers or name in watchers:
+            login = ("admin", values["GRAFANA_ADMIN_PASSWORD"]) if name == "grafana" else ()
+            table.add_row(what, f"http://127.0.0.1:{values[variable]}", *login)
+    if not docker:
         table.add_row("logs and traces", str(settings.state))
     return table
 
@@ -120,28 +135,30 @@ def _next_commands(settings: Settings, containers: Sequence[str]) -> list[tuple[
         (is_local, "make logs LEVEL=warning", "warnings and errors"),
         ("jaeger" in containers, "make trace", "where Jaeger shows the last requests"),
         (not is_local, "make logs", "the services' log lines"),
-        (all_run and not is_local, "make test-stack", "does every watcher see what it should?"),
+        (all_run, "make test-stack", "does every watcher see what it should?"),
         (True, f"curl {environment.url(AUTH, settings)}/metrics", "what Prometheus reads"),
         (True, "make down", "stop the stack; the data stays"),
     )
     return [(command, what) for is_offered, command, what in offers if is_offered]
 
 
-def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], waiting: Mapping[Service, str]) -> None:
+def processes(settings: Settings, states: Mapping[str, Mapping[str, Any]], reasons: Mapping[str, str]) -> None:
     """Print each process: its state, its port, for how long it has been up, and why it is not ready."""
     table = Table("process", "state", "port", "pid", "up for", "", box=box.SIMPLE_HEAD, pad_edge=False)
-    ports = {each.name: each.port_variable for each in PROGRAMS if each.name in states} | {"postgres": "POSTGRES_PORT"}
-    reasons = {service.name: reason for service, reason in waiting.items()}
-    asked = {service.name for service in SERVICES}
-    for name, variable in ports.items():
+    ports = {each.name: str(port(each, settings)) for each in (*PROGRAMS, PAGE) if each.name in states}
+    ports["postgres"] = settings.values["POSTGRES_PORT"]
+    watchers = {name: settings.values[variable] for name, _, variable in PAGES if name in states}
+    ports |= watchers
+    asked = {*watchers, *(service.name for service in ANSWERING)}
+    for name, where in ports.items():
         known = states[name]
         is_up = known["statename"] in ("RUNNING", "STARTING")
-        # A service that starts has been asked; of the others, only that they have run for a while is known.
+        # A service or watcher that starts has been asked; of the others, only that they have run for a while is known.
         is_known_ready = known["statename"] == "RUNNING" or (is_up and name in asked)
         state = "ready" if is_known_ready and name not in reasons else known["statename"].lower()
         age = _age(time.time() - known["start"]) if is_up else ""
         colour = {"ready": "green", "starting": "yellow"}.get(state, "red")
-        table.add_row(name, Text(state, colour), settings.values[variable], str(known["pid"] or ""), age,
+        table.add_row(name, Text(state, colour), where, str(known["pid"] or ""), age,
                       reasons.get(name, ""))  # fmt: skip
     console().print(table)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stack import env_file
 from stack.errors import SettingError
-from stack.services import PROGRAMS, SERVICES, Service
+from stack.services import PAGE, PROGRAMS, SERVICES, Service
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +17,7 @@ DEFAULTS = {
     "MODE": "",
     "PARTS": "",
     "STATE_DIR": ".local",
+    "WATCHERS": "all",
     "PROBE": "1",
     "PROBE_SECONDS": "60",
     **{service.port_variable: str(service.port) for service in PROGRAMS},
@@ -26,6 +27,8 @@ DEFAULTS = {
     "JAEGER_UI_PORT": "16686",
     "JAEGER_COLLECTOR_PORT": "14268",
     "JAEGER_AGENT_PORT": "6831",
+    "JAEGER_METRICS_PORT": "16688",
+    "JAEGER_SPAN_METRICS_PORT": "16689",
     "OTLP_GRPC_PORT": "4317",
     "OTLP_HTTP_PORT": "4318",
     "PROMETHEUS_PORT": "9090",
@@ -96,6 +99,11 @@ class Settings:
         """The services, and the probe unless it is switched off."""
         return PROGRAMS if self.values["PROBE"] == "1" else SERVICES
 
+    @property
+    def local_programs(self) -> Sequence[Service]:
+        """What supervisord runs in local mode, beside PostgreSQL."""
+        return (*self.programs, PAGE)
+
     def port(self, variable: str) -> int:
         """A port by the name of its variable."""
         return int(self.values[variable])
@@ -110,6 +118,8 @@ def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env
     values = {name: given.get(name) or env_file.expand(default, given) for name, default in DEFAULTS.items()}
     if values["PROBE"] not in ("0", "1"):
         raise SettingError(f"PROBE must be 1 or 0, not {values['PROBE']!r}.")
+    if values["WATCHERS"] not in ("all", "none"):
+        raise SettingError(f"WATCHERS must be all or none, not {values['WATCHERS']!r}.")
     seconds = values["PROBE_SECONDS"]
     if not re.fullmatch(r"\d+(\.\d+)?", seconds) or not 10 <= float(seconds) <= 300:
         raise SettingError(f"PROBE_SECONDS must be a number from 10 to 300, not {seconds!r}.")

@@ -12,7 +12,7 @@ import psutil
 from stack import postgres
 from stack.docker import engine
 from stack.errors import StackError
-from stack.local import supervisor
+from stack.local import supervisor, verbs
 from stack.services import SERVICES, service_named
 from stack.settings import Settings
 
@@ -179,14 +179,14 @@ def _stop_process(settings: Settings, part: str) -> None:
         password = settings.values["POSTGRES_PASSWORD"]
         postgres.stop(postgres.at(settings.state / "postgres", port=settings.port("POSTGRES_PORT"), password=password))
     else:
-        supervisor.stop_services(settings, [service_named(part)])
+        supervisor.stop_services(settings, [service_named(part, verbs.programs(settings))])
 
 
 def _start_process(settings: Settings, part: str) -> None:
     if part == "postgres":
         supervisor.start_postgres(settings)
     else:
-        supervisor.start_service(settings, service_named(part))
+        supervisor.start_service(settings, service_named(part, verbs.programs(settings)))
 
 
 def _signal_all(settings: Settings, part: str, told: signal.Signals) -> None:
@@ -231,4 +231,5 @@ def running(settings: Settings, mode: str) -> set[str]:
     """What runs, by the names of the compose file."""
     if mode == "docker":
         return engine.running()
-    return {*supervisor.states(settings)} if supervisor.is_running(settings) else set()
+    known = supervisor.states(settings) if supervisor.is_running(settings) else {}
+    return {name for name, each in known.items() if each["statename"] in ("STARTING", "RUNNING")}

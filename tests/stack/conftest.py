@@ -11,6 +11,7 @@ import httpx
 import pytest
 from stack import environment
 from stack.docker import engine
+from stack.local import compose, supervisor
 from stack.local import verbs as local
 from stack.services import SERVICES
 from stack.settings import Settings, read
@@ -72,9 +73,22 @@ def mode(settings: Settings) -> str:
 
 
 @pytest.fixture(scope="session")
-def running() -> set[str] | None:
-    """The containers of the stack that run, or None if no engine answers."""
+def running(mode: str, settings: Settings) -> set[str] | None:
+    """What runs of the stack, by the names of the compose files; None if in Docker mode no engine answers."""
+    if mode == "local":
+        return {name for name, each in supervisor.states(settings).items() if each["statename"] == "RUNNING"}
     return None if engine.why_unavailable() else engine.running()
+
+
+@pytest.fixture(scope="session")
+def address(mode: str, settings: Settings) -> Callable[[str], str]:
+    """Where Prometheus finds an address of the compose files: there or, in local mode, on a port of this machine."""
+    local = {f"{each.container}:{each.number}": settings.port(each.variable) for each in compose.ports()}
+
+    def found(given: str) -> str:
+        return given if mode == "docker" else f"127.0.0.1:{local[given.replace('localhost', 'prometheus')]}"
+
+    return found
 
 
 def client_of(back_end: BackEnd, name: str) -> Callable[..., Iterator[httpx.Client]]:

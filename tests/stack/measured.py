@@ -32,12 +32,14 @@ def container(job: str) -> str:
 
 
 def sources(expr: str) -> set[str]:
-    """The containers whose metrics an expression uses, directly or through recording rules."""
+    """The containers whose metrics an expression uses, directly, by the name of a job or through recording rules."""
     found: set[str] = set()
     for selector in selectors(expr):
         recorded = [rule["expr"] for rule in RULES if rule.get("record") == selector.name]
         found |= {each for inner in recorded for each in sources(inner)}
         found |= {container(job) for job, metrics in EXPORTERS.items() if selector.name in metrics}
+        asked = [each.value for each in selector.matchers.matchers if each.name == "job" and each.value in TARGETS]
+        found |= {container(job) for job in asked}
         if selector.name in OURS():
             found |= {"probe"} if selector.name.startswith("probe_") else SERVICES
     return found
@@ -64,7 +66,7 @@ class Measured:
         """Skip the test, with their names, if one of these containers does not run."""
         absent = sorted(set(containers) - self._running) if self._running is not None else []
         if absent:
-            missing(f"no container runs of {', '.join(absent)}")
+            missing(f"{', '.join(absent)} does not run")
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The `data` of an answer of the API; an AssertionError with Prometheus's message if it is an error."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from stack.services import SERVICES, service_named
 from stack.watch.traces import Span
 
 from tests.fixtures.waiting import eventually
+from tests.stack import signals
 from tests.stack.measured import SERVICES as JOBS
 
 SECONDS = 30
@@ -36,7 +38,7 @@ def test_an_exemplar_of_a_service_names_a_trace_that_is_stored(read_spans, setti
 
 
 @pytest.mark.parametrize("job", sorted(JOBS))
-def test_an_exemplar_in_prometheus_leads_to_its_trace_in_jaeger(measured, made, read_spans, job):
+def test_an_exemplar_in_prometheus_leads_to_its_trace_in_jaeger(measured, made, jaeger, job):
     measured.must_run(job, "jaeger")
     query = f'http_request_duration_seconds_bucket{{job="{job}"}}'
 
@@ -46,4 +48,18 @@ def test_an_exemplar_in_prometheus_leads_to_its_trace_in_jaeger(measured, made, 
         return max(exemplars, key=lambda each: each["timestamp"])["labels"]["trace_id"] if exemplars else ""
 
     trace_id = eventually(newest, SECONDS, f"no exemplar of {job}")
-    is_stored(read_spans, trace_id, job)
+    is_stored(partial(signals.spans_in_jaeger, jaeger), trace_id, job)
+
+
+def test_jaeger_and_the_files_of_local_mode_have_the_same_spans(mode, settings, jaeger, made):
+    if mode == "docker":
+        pytest.skip("it is for local mode")
+
+    def ids(spans: list[Span]) -> set[str]:
+        return {span.span_id for span in spans}
+
+    def are_the_same() -> bool:
+        stored, written = signals.spans_in_jaeger(jaeger, made.created), signals.spans_in_files(settings, made.created)
+        return bool(stored) and ids(stored) == ids(written)
+
+    eventually(are_the_same, SECONDS, f"trace {made.created} differs")

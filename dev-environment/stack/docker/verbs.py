@@ -8,7 +8,7 @@ from stack import doctor, mode, report
 from stack.docker import checks, engine, log_volume, logins, parts
 from stack.errors import SettingError
 from stack.report import say
-from stack.services import BUDGET, Service, services_named
+from stack.services import BUDGET, Program, Service, services_named
 from stack.settings import Settings
 from stack.watch import logs as log_lines
 
@@ -83,13 +83,18 @@ def status(settings: Settings) -> bool:
     return healthy >= parts.long_running(model) & set(parts.chosen(mode.parts(settings), model))
 
 
-def restart(settings: Settings, services: Sequence[Service]) -> None:
+def restart(settings: Settings, services: Sequence[Program]) -> None:
     """Start services again with their present settings and code; of several, those that PARTS has not left out."""
     _must_be_ours()
     chosen = parts.chosen(mode.parts(settings), engine.model())
     names = [each.name for each in services if each.name in chosen or len(services) == 1]
     how = ("--detach", "--build", "--force-recreate", "--no-deps", "--wait")
     engine.compose("up", *how, *names, environment=_environment(settings, chosen))
+
+
+def programs(settings: Settings) -> Sequence[Service]:
+    """What has a name for `restart`."""
+    return settings.programs
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:

@@ -1,1 +1,1 @@
-"""Local mode, without Docker: PostgreSQL from a wheel, five services and the probe, kept alive by supervisord."""
+"""Local mode, without Docker: PostgreSQL from a wheel, five services, the probe, the page and watchers, kept alive by supervisord."""

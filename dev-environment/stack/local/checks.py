@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from stack import doctor
 from stack.docker import engine
 from stack.doctor import GIGABYTE, Finding
+from stack.local import watchers
 from stack.settings import ROOT, Settings
 
 # The server's own files take 60 MB, its write-ahead log up to a gigabyte under load.
@@ -20,8 +21,14 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Check the machine."""
     if (reason := engine.why_unavailable()) and shutil.which("docker"):
         yield Finding("warning", f"Docker cannot be used: {reason}", "With it, `make up` can start the watchers too.")
-    wanted = {each.port_variable: each.name for each in settings.programs} | {"POSTGRES_PORT": "PostgreSQL"}
-    yield from doctor.ports({name: (settings.port(name), what) for name, what in wanted.items()}, socket.SOCK_STREAM)
+    wanted = {each.port_variable: (watchers.port(each, settings), each.name) for each in settings.local_programs}
+    wanted["POSTGRES_PORT"] = (settings.port("POSTGRES_PORT"), "PostgreSQL")
+    yield from doctor.ports(wanted, socket.SOCK_STREAM)
+    if found := watchers.found(settings):
+        names = ", ".join(each.name for each in found)
+        yield Finding("ok", f"On the PATH are watchers, which run beside the services unless WATCHERS=none: {names}")
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            yield from doctor.ports(watchers.ports(settings, kind), kind, "WATCHERS=none leaves the watchers out.")
     for path in (ROOT, settings.state):
         if UNREADABLE.search(str(path)):
             yield Finding(

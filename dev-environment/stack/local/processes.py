@@ -1,6 +1,7 @@
 """The processes that local mode has started, found by their command lines."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +9,19 @@ import psutil
 
 
 def of_stack(state: Path) -> list[psutil.Process]:
-    """The supervisord and the services that were started for this state folder, supervisord first."""
-    marks = (str(state / "run" / "supervisord.conf"), f"all-erp={state}")
+    """The supervisord, the services and the watchers that were started for this state folder, supervisord first."""
+    marks = (
+        re.escape(str(state / "run" / "supervisord.conf")),
+        re.escape(f"all-erp={state}"),
+        rf"--config(\.file)?={re.escape(str(state))}/.+",  # a watcher
+    )
     found = list(psutil.process_iter(["cmdline"]))  # `info` has None for a process that may not be looked at
-    return [process for mark in marks for process in found if mark in (process.info["cmdline"] or ())]
+    return [
+        process
+        for mark in marks
+        for process in found
+        if any(re.fullmatch(mark, argument) for argument in process.info["cmdline"] or ())
+    ]
 
 
 def end(processes: Sequence[psutil.Process], seconds: float = 10.0) -> None:

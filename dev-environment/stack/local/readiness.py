@@ -1,27 +1,29 @@
-"""Whether services answer that they are ready."""
+"""Whether services and watchers answer that they are ready."""
 
 import http.client
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from stack.services import Service
+from stack.local import watchers
+from stack.services import Kind
 from stack.settings import Settings
 
 ANSWER_SECONDS = 3.0
 
 
-def not_ready(settings: Settings, services: Sequence[Service]) -> dict[Service, str]:
-    """The services that are not ready, each with its reason. All are asked at the same time."""
-    with ThreadPoolExecutor(max_workers=len(services)) as pool:
-        reasons = pool.map(_reason, [settings.port(service.port_variable) for service in services])
-    return {service: reason for service, reason in zip(services, reasons, strict=True) if reason}
+def not_ready(settings: Settings, programs: Sequence[Kind]) -> dict[Kind, str]:
+    """The programs that are not ready, each with its reason. All are asked at the same time."""
+    ports, paths = [watchers.port(each, settings) for each in programs], [each.health for each in programs]
+    with ThreadPoolExecutor(max_workers=len(programs) or 1) as pool:
+        reasons = pool.map(_reason, ports, paths)
+    return {each: reason for each, reason in zip(programs, reasons, strict=True) if reason}
 
 
-def _reason(port: int) -> str:
+def _reason(port: int, path: str) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
-        connection.request("GET", "/health/ready")
+        connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from stack import doctor, environment, postgres, report
 from stack.errors import StackError
-from stack.local import checks, launch, processes, readiness, supervisor
+from stack.local import checks, launch, processes, readiness, supervisor, watchers
 from stack.report import say
-from stack.services import SERVICES, Service
+from stack.services import ANSWERING, PAGE, Program, Service
 from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 60.0
+SECONDS_FOR_WATCHERS = 20.0
 
 
 def start_supervisor(settings: Settings) -> None:
@@ -58,19 +59,48 @@ def prepare_databases(settings: Settings) -> None:
         )
 
 
-def start(settings: Settings, programs: Sequence[Service]) -> None:
-    """Start those programs that do not run, and wait until the services among them are ready; the probe comes last."""
-    if services := [each for each in programs if each in SERVICES]:
-        _start(settings, services)
-        _wait_until_ready(settings, services)
-    _start(settings, [each for each in programs if each not in SERVICES])
+def start(settings: Settings, programs: Sequence[Program]) -> None:
+    """Start those programs that do not run, and wait until the services and the page are ready; the others come last."""
+    if answering := [each for each in ANSWERING if each in programs]:
+        _start(settings, answering)
+        _wait_until_ready(settings, answering)
+    _start(settings, [each for each in programs if each not in ANSWERING])
 
 
-def _start(settings: Settings, programs: Sequence[Service]) -> None:
+def start_watchers(settings: Settings) -> None:
+    """Start those watchers that do not run; does not wait until they are up."""
+    if resting := _resting(settings, watchers.found(settings)):
+        say(f"Starting {', '.join(each.name for each in resting)}")
+        _start(settings, resting)
+
+
+def states_of_watchers(settings: Settings, seconds: float = 0) -> dict[str, str]:
+    """Why each watcher that was started does not answer, empty for one that does; waits `seconds` for those that start."""
+    deadline = time.monotonic() + seconds
+    while True:
+        known = supervisor.states(settings)
+        there = [each for each in watchers.found(settings) if each.name in known]
+        waiting = {each.name: reason for each, reason in readiness.not_ready(settings, there).items()}
+        ended = [name for name in waiting if known[name]["statename"] not in ("STARTING", "RUNNING")]
+        if len(ended) == len(waiting) or time.monotonic() >= deadline:
+            said = {name: _last_words(settings.run / f"{name}.out") for name in ended}
+            return {each.name: (waiting | said).get(each.name, "") for each in there}
+        time.sleep(0.1)
+
+
+def _last_words(file: Path) -> str:
+    said = [line.strip() for line in _output(file) if line.strip()] or ["it has printed nothing"]
+    return f"{said[-1]} (the end of {file})"
+
+
+def _start(settings: Settings, programs: Sequence[Program]) -> None:
+    for program in _resting(settings, programs):
+        supervisor.start_service(settings, program)
+
+
+def _resting(settings: Settings, programs: Sequence[Program]) -> list[Program]:
     known = supervisor.states(settings)
-    for program in programs:
-        if known[program.name]["statename"] not in ("RUNNING", "STARTING"):
-            supervisor.start_service(settings, program)
+    return [each for each in programs if known[each.name]["statename"] not in ("RUNNING", "STARTING")]
 
 
 def _wait_until_ready(settings: Settings, services: Sequence[Service]) -> None:
@@ -127,9 +157,11 @@ def _fingerprint(settings: Settings) -> str:
     # It changes with anything that would start a service in another way: its command, or its environment.
     how = [
         (launch.command(each, settings), {**settings.from_file, **environment.decided(each, settings)})
-        for each in settings.programs
+        for each in settings.local_programs
     ]
-    return hashlib.sha256(json.dumps([how, settings.values["POSTGRES_PORT"]], sort_keys=True).encode()).hexdigest()
+    watching = [each.program for each in watchers.found(settings)], watchers.ports(settings)
+    ports = settings.values["POSTGRES_PORT"], watchers.port(PAGE, settings)
+    return hashlib.sha256(json.dumps([how, ports, watching], sort_keys=True).encode()).hexdigest()
 
 
 def _fingerprint_file(settings: Settings) -> Path:

@@ -1,4 +1,4 @@
-"""supervisord, which keeps PostgreSQL, the services and the probe alive: its configuration, and calls to its RPC interface."""
+"""supervisord, which keeps PostgreSQL, services, probe, page and watchers alive: its configuration, and calls to its RPC interface."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,8 @@ import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from stack import environment, postgres
-from stack.services import Service
+from stack.local import watchers
+from stack.services import Program
 from stack.settings import ROOT, Settings
 
 # The path of a Unix socket may have about 100 bytes, and supervisord appends a process id to it for a moment.
@@ -26,7 +27,7 @@ LONGEST_SOCKET_PATH = 80
 # PostgreSQL starts first. After a kill it refuses to start until the children of the killed server have ended, hence
 # its many tries. A service counts as started after ten seconds, since on a slow machine one that cannot start takes some
 # to fail; one that ends sooner is tried as often as PostgreSQL. All services are one group, so that they stop at the same
-# time instead of one after another.
+# time instead of one after another. The watchers stop after them, so that Jaeger gets the last spans.
 CONFIGURATION = """\
 [unix_http_server]
 file={socket}
@@ -63,6 +64,11 @@ stdout_logfile_backups=1
 programs={names}
 priority=10
 """
+WATCHERS = """
+[group:watchers]
+programs={names}
+priority=5
+"""
 PROGRAM = """
 [program:{name}]
 command={python} -m stack.local.launch {name}
@@ -91,9 +97,12 @@ def configuration(settings: Settings, server: postgres.Server) -> str:
         user="user=root" if os.geteuid() == 0 else "",
         postgres=_escaped(shlex.join(postgres.command(server))),
         postgres_user=f"user={owner.pw_name}" if owner else "",
-        names=",".join(each.name for each in settings.programs),
+        names=",".join(each.name for each in settings.local_programs),
     )
-    return head + "".join(PROGRAM.format(**common, name=each.name) for each in settings.programs)
+    found = watchers.found(settings)
+    group = WATCHERS.format(names=",".join(each.name for each in found)) if found else ""
+    programs = (PROGRAM.format(**common, name=each.name) for each in (*settings.local_programs, *found))
+    return head + group + "".join(programs)
 
 
 def start(settings: Settings, server: postgres.Server) -> None:
@@ -129,9 +138,9 @@ def states(settings: Settings) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in _call(settings, "getAllProcessInfo")}
 
 
-def start_service(settings: Settings, service: Service) -> None:
-    """Start a service that does not run; does not wait until it is up."""
-    _start(settings, f"services:{service.name}")
+def start_service(settings: Settings, service: Program) -> None:
+    """Start a program that does not run; does not wait until it is up."""
+    _start(settings, service.name)
 
 
 def start_postgres(settings: Settings) -> None:
@@ -139,19 +148,20 @@ def start_postgres(settings: Settings) -> None:
     _start(settings, "postgres")
 
 
-def _start(settings: Settings, program: str) -> None:
+def _start(settings: Settings, name: str) -> None:
     try:
-        _call(settings, "startProcess", program, False)
+        _call(settings, "startProcess", f"{states(settings)[name]['group']}:{name}", False)
     except Fault as fault:
         if "ALREADY_STARTED" not in fault.faultString:
             raise
 
 
-def stop_services(settings: Settings, services: Sequence[Service]) -> None:
-    """Stop services and wait until they have ended."""
+def stop_services(settings: Settings, services: Sequence[Program]) -> None:
+    """Stop programs and wait until they have ended."""
+    known = states(settings)
     for service in services:
         try:
-            _call(settings, "stopProcess", f"services:{service.name}", False)
+            _call(settings, "stopProcess", f"{known[service.name]['group']}:{service.name}", False)
         except Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise
@@ -160,7 +170,7 @@ def stop_services(settings: Settings, services: Sequence[Service]) -> None:
 
 
 def shut_down(settings: Settings, seconds: float = 45.0) -> None:
-    """Stop the services, then PostgreSQL, then supervisord, and wait until all of them have ended."""
+    """Stop the services, then the watchers, PostgreSQL and supervisord, and wait until all of them have ended."""
     with contextlib.suppress(OSError, psutil.NoSuchProcess, psutil.TimeoutExpired):  # it may be ending by itself
         process = psutil.Process(_call(settings, "getPID"))
         _call(settings, "shutdown")

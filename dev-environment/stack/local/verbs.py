@@ -8,9 +8,10 @@ from pathlib import Path
 
 from stack import doctor, environment, postgres, report
 from stack.errors import SettingError, StackError
-from stack.local import checks, processes, readiness, startup, supervisor
+from stack.local import checks, processes, readiness, startup, supervisor, watchers
+from stack.local.watchers import Watcher
 from stack.report import say
-from stack.services import SERVICES, Service, services_named
+from stack.services import ANSWERING, Program, Service, services_named
 from stack.settings import ROOT, Settings
 from stack.watch import drawing, traces
 from stack.watch import logs as log_lines
@@ -23,13 +24,19 @@ def up(settings: Settings) -> None:
         startup.stop(settings)
     if not supervisor.is_running(settings):
         startup.start_supervisor(settings)
-    elif not readiness.not_ready(settings, SERVICES) and _all_run(settings):
+    elif not readiness.not_ready(settings, ANSWERING) and _all_run(settings):
         say("The stack is running already")
-        report.summary(settings)
+        report.summary(settings, watchers=startup.states_of_watchers(settings))
         return
+    startup.start_watchers(settings)
     startup.prepare_databases(settings)
-    startup.start(settings, settings.programs)
-    report.summary(settings)
+    startup.start(settings, settings.local_programs)
+    report.summary(settings, watchers=startup.states_of_watchers(settings, startup.SECONDS_FOR_WATCHERS))
+
+
+def programs(settings: Settings) -> Sequence[Program]:
+    """What has a name for `restart`."""
+    return (*settings.local_programs, *watchers.found(settings))
 
 
 def is_running(settings: Settings) -> bool:
@@ -57,21 +64,28 @@ def status(settings: Settings) -> bool:
     if not supervisor.is_running(settings):
         say("The stack is not running. `make up` starts it.")
         return False
-    waiting = readiness.not_ready(settings, SERVICES)
-    report.processes(settings, supervisor.states(settings), waiting)
-    return not waiting and _all_run(settings)
+    waiting = readiness.not_ready(settings, ANSWERING)
+    silent = {name: reason for name, reason in startup.states_of_watchers(settings).items() if reason}
+    reasons = {service.name: reason for service, reason in waiting.items()} | silent
+    report.processes(settings, supervisor.states(settings), reasons)
+    return not reasons and _all_run(settings)
 
 
-def restart(settings: Settings, services: Sequence[Service]) -> None:
-    """Stop services, start them again with their present settings, and wait until they are ready."""
+def restart(settings: Settings, services: Sequence[Program]) -> None:
+    """Stop programs, start them again with their present settings, and wait until the services among them are ready."""
     _must_run(settings)
-    known = supervisor.states(settings)  # without the probe, if it was switched off at the start
+    known = supervisor.states(settings)  # without the probe or a watcher that was switched off at the start
     there = [each for each in services if each.name in known]
     if not there:
-        raise StackError("The probe was switched off by PROBE=0 when the stack was started. `make up` starts it.")
+        left_out = ", ".join(each.name for each in services)
+        raise StackError(f"The stack was started without {left_out}. `make up` starts it.")
     say(f"Stopping {', '.join(each.name for each in there)}")
     supervisor.stop_services(settings, there)
     startup.start(settings, there)
+    if names := [each.name for each in there if isinstance(each, Watcher)]:
+        states = startup.states_of_watchers(settings, startup.SECONDS_FOR_WATCHERS)
+        if silent := [f"{name} does not answer: {states[name]}" for name in names if states[name]]:
+            raise StackError("\n".join(silent))
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
@@ -85,7 +99,7 @@ def migrate(settings: Settings, services: Sequence[Service]) -> None:
 def clean(settings: Settings) -> None:
     """Stop the stack, remove its data, logs and traces, and print what was removed."""
     startup.stop(settings)
-    folders = [settings.state / name for name in ("postgres", "logs", "traces", "run")]
+    folders = [settings.state / name for name in ("postgres", "logs", "traces", "watchers", "run")]
     with contextlib.suppress(postgres.PostgresError):
         folders.append(postgres.home(settings.state / "postgres"))
     folders.append(supervisor.socket(settings).parent)
@@ -97,9 +111,16 @@ def clean(settings: Settings) -> None:
 
 
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
-    """Print the services' log lines, of a level and above, of a trace; with `follow` the last ones and each new one."""
+    """Print the services' log lines, of a level and above, of a trace; with `follow` the last ones and each new one.
+
+    Of the page or a watcher, which have no such lines, print the end of its output.
+    """
+    services = services_named(names, programs(settings)) if names else settings.programs
+    if outputs := [str(settings.run / f"{each.name}.out") for each in services if each not in settings.programs]:
+        subprocess.run(["tail", "-n", "200", *(["-F"] if follow else []), *outputs], check=False)
+        return
     keep = log_lines.keeps(level=level, trace=trace)
-    folders = _folders(settings, "logs", services_named(names, settings.programs))
+    folders = _folders(settings, "logs", services)
     lines = log_lines.followed(folders, keep) if follow else filter(keep, log_lines.stored(folders))
     log_lines.show(lines, flush=follow)
 
@@ -119,7 +140,7 @@ def trace(settings: Settings, trace_id: str | None) -> None:
     drawing.show(spans, log_lines.of_trace(_folders(settings, "logs", settings.programs), whole))
 
 
-def _folders(settings: Settings, kind: str, services: Sequence[Service]) -> list[Path]:
+def _folders(settings: Settings, kind: str, services: Sequence[Program]) -> list[Path]:
     return [settings.state / kind / service.name for service in services]
 
 

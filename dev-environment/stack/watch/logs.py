@@ -1,20 +1,23 @@
 """The services' JSON log files as readable lines: filtered, merged by time, followed across rotations."""
 
 import heapq
-import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import orjson
 
 from libs.observability.context import OWN_FIELDS
-from libs.observability.files import rotated
 from libs.observability.logs.console import CONTROLS as ALL_CONTROLS
 from libs.observability.logs.console import columns
 from libs.observability.settings import LEVELS
 from stack.errors import SettingError
 from stack.report import is_coloured
 from stack.services import SERVICES
+from stack.watch.tail import Tail, lines_with
 
 Line = dict[str, Any]
 
@@ -45,13 +48,18 @@ def keeps(*, level: str = "", trace: str = "") -> Callable[[Line], bool]:
 
 def stored(folders: Sequence[Path]) -> Iterator[Line]:
     """Every line in the services' log folders, the oldest first."""
-    yield from heapq.merge(*(_lines_of(folder / "combined.log") for folder in folders), key=time_of)
+    yield from heapq.merge(*(_lines_of(folder) for folder in folders), key=time_of)
 
 
-def parsed(raw_lines: Iterable[str]) -> Iterator[Line]:
+def parsed(raw_lines: Iterable[str | bytes]) -> Iterator[Line]:
     """The log lines among raw lines; anything that is not a JSON object is left out."""
     for raw in raw_lines:
-        yield from _parsed(raw)
+        try:
+            line = orjson.loads(raw if isinstance(raw, str) else raw.decode(errors="replace"))
+        except ValueError:  # cut off by a full disk or a kill
+            continue
+        if isinstance(line, dict):
+            yield line
 
 
 def time_of(line: Line) -> str:
@@ -59,60 +67,27 @@ def time_of(line: Line) -> str:
     return str(line.get("timestamp", ""))
 
 
-def of_trace(folders: Sequence[Path], trace_id: str) -> list[Line]:
-    """The lines of one trace, the oldest first."""
-    lines = (line for folder in folders for line in _lines_of(folder / "combined.log", containing=trace_id))
-    return sorted((line for line in lines if line.get("trace_id") == trace_id), key=time_of)
+def of_trace(folders: Sequence[Path], trace_id: str, most: int | None = None) -> list[Line]:
+    """The lines of one trace, at most so many, the oldest first."""
+    lines = (line for folder in folders for line in _lines_of(folder, trace_id))
+    return sorted(islice((line for line in lines if line.get("trace_id") == trace_id), most), key=time_of)
 
 
 def followed(folders: Sequence[Path], keep: Callable[[Line], bool]) -> Iterator[Line]:
     """The last lines of each service, then each new one as it is written; never ends."""
-    followers = [Follower(folder / "combined.log") for folder in folders]
-    recent = [[line for line in follower.new() if keep(line)][-LINES_BEFORE:] for follower in followers]
+    tails = [Tail(folder / "combined.log") for folder in folders]
+    recent = [deque(filter(keep, _new(tail)), LINES_BEFORE) for tail in tails]
     yield from heapq.merge(*recent, key=time_of)
     while True:
         time.sleep(PAUSE_SECONDS)
-        new = [line for follower in followers for line in follower.new() if keep(line)]
+        new = [line for tail in tails for line in _new(tail) if keep(line)]
         yield from sorted(new, key=time_of)
 
 
-class Follower:
-    """Reads a log file as it grows. Rotation renames files, so each is known by its inode, and is read to its end."""
-
-    def __init__(self, path: Path) -> None:
-        """Begin at the start of the present file; files that were rotated before stay unread."""
-        self._path = path
-        self._seen = {file.stat().st_ino for file in rotated(path)}
-        self._open: dict[int, TextIO] = {}
-
-    def new(self) -> list[Line]:
-        """The complete lines that have been written since the last call."""
-        lines: list[Line] = []
-        files = [*rotated(self._path), self._path]
-        current = -1
-        for file in files:
-            try:
-                current = file.stat().st_ino
-                if current not in self._seen:
-                    self._seen.add(current)
-                    self._open[current] = file.open(encoding="utf-8", errors="replace")
-            except FileNotFoundError:  # rotated or removed in the meantime
-                continue
-        for inode, opened in list(self._open.items()):
-            lines += self._rest(opened)
-            if inode != current:
-                opened.close()
-                del self._open[inode]
-        return lines
-
-    def _rest(self, opened: TextIO) -> Iterator[Line]:
-        while True:
-            before = opened.tell()
-            raw = opened.readline()
-            if not raw.endswith("\n"):
-                opened.seek(before)  # half a line: the next call reads all of it
-                return
-            yield from _parsed(raw)
+def _new(tail: Tail) -> Iterator[Line]:
+    """The lines that have been written since the last call."""
+    while lines := tail.lines():
+        yield from parsed(line for _, line in lines)
 
 
 def readable(line: Line, *, coloured: bool) -> str:
@@ -129,22 +104,8 @@ def show(lines: Iterable[Line], *, flush: bool) -> None:
         print(readable(line, coloured=is_coloured()), flush=flush)
 
 
-def _lines_of(path: Path, containing: str = "") -> Iterator[Line]:
-    for file in [*rotated(path), path]:
-        if file.exists():
-            with file.open(encoding="utf-8", errors="replace") as opened:
-                for raw in opened:
-                    if containing in raw:
-                        yield from _parsed(raw)
-
-
-def _parsed(raw: str) -> Iterator[Line]:
-    try:
-        line = json.loads(raw)
-    except ValueError:  # cut off by a full disk or a kill
-        return
-    if isinstance(line, dict):
-        yield line
+def _lines_of(folder: Path, containing: str = "") -> Iterator[Line]:
+    return parsed(lines_with(folder / "combined.log", containing.encode()))
 
 
 def harmless(value: Any) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from stack import environment, settings
 from stack.errors import SettingError
-from stack.services import SERVICES, service_named
+from stack.services import PAGE, SERVICES, service_named
 from stack.settings import Settings
 
 
@@ -44,6 +44,13 @@ def test_the_administrator_of_the_broker_is_no_service(tmp_path):
         read(tmp_path, RABBITMQ_USER="auth-service")
 
 
+def test_the_watchers_of_the_machine_run_all_or_none(tmp_path):
+    assert read(tmp_path).values["WATCHERS"] == "all"
+    assert read(tmp_path, "WATCHERS=none\n").values["WATCHERS"] == "none"
+    with pytest.raises(SettingError, match="WATCHERS must be all or none, not 'jaeger'"):
+        read(tmp_path, WATCHERS="jaeger")
+
+
 @pytest.mark.parametrize("seconds", ["9.9", "301", "-60", "often"])
 def test_a_pace_that_the_probe_would_refuse_is_refused(tmp_path, seconds):
     with pytest.raises(SettingError, match=f"PROBE_SECONDS must be a number from 10 to 300, not '{seconds}'"):
@@ -71,6 +78,14 @@ def test_no_service_gets_what_the_accounts_of_the_others_follow_from(tmp_path):
     assert not [name for each in made for name in each if name.startswith("BOOTSTRAP__")]
     assert len({each["EVENTS__CLIENT_SECRET"] for each in made}) == len(SERVICES)
     assert environment.of_preparation(current, {})["BOOTSTRAP__SERVICE_SECRET"] == "from-the-file"
+
+
+def test_the_page_gets_the_login_of_the_story_and_no_other_secret(tmp_path):
+    secrets = [name for name in settings.DEFAULTS if name.endswith(("_PASSWORD", "_SECRET"))]
+    file = "".join(f"{name}=of-the-file\n" for name in secrets)
+    made = environment.of_service(PAGE, read(tmp_path, file), {"HUB_TOKEN": "x", "DATABASE_URL": "x", "PATH": "/bin"})
+    assert [name for name in made if made[name] in ("of-the-file", "x")] == ["BOOTSTRAP__ADMIN_PASSWORD"]
+    assert made["PATH"] == "/bin"
 
 
 def test_a_default_follows_the_variable_that_it_names(tmp_path):

@@ -46,6 +46,19 @@ def test_a_taken_port_is_named_with_its_variable_and_its_holder(settings):
             doctor.require(checks.findings(settings))
 
 
+def test_a_watcher_whose_port_is_taken_can_be_left_out(settings, tmp_path, monkeypatch):
+    (tmp_path / "prometheus").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", settings.port("PROMETHEUS_PORT")))
+        squatter.listen()
+        cure = r"wanted for prometheus, .*set PROMETHEUS_PORT in .env to a free port\. WATCHERS=none leaves"
+        with pytest.raises(StackError, match=cure):
+            doctor.require(checks.findings(settings))
+        left_out = replace(settings, values={**settings.values, "WATCHERS": "none"})
+        assert doctor.require(checks.findings(left_out)) == []
+
+
 @pytest.mark.parametrize(
     ("name", "is_refused"),
     [("100% (v1)", True), ("a #b", True), ("a ;b", True), ("a#b;c", False), ("$HOME ü,{b}'\"`", False)],

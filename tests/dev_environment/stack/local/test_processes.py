@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 from stack.local import processes
 
 
@@ -16,15 +17,22 @@ def test_a_process_that_ignores_the_request_to_end_is_killed():
         assert asked.wait() == -9
 
 
-def test_only_the_processes_of_this_state_folder_are_the_stacks(tmp_path):
-    waiting = "import sys; sys.stdin.read()"
-    mine, others = (f"all-erp={tmp_path / name}" for name in ("mine", "others"))
-    with (
-        subprocess.Popen([sys.executable, "-X", mine, "-c", waiting], stdin=subprocess.PIPE) as first,
-        subprocess.Popen([sys.executable, "-X", others, "-c", waiting], stdin=subprocess.PIPE) as second,
-    ):
+@pytest.mark.parametrize(
+    ("argument", "is_the_stacks"),
+    [
+        ("all-erp={}", True),
+        ("all-erp={}-of-others", False),
+        ("--config={}/run/jaeger/config.yaml", True),
+        ("--config.file={}/watchers/alertmanager/alertmanager.yml", True),
+        ("--config={}-of-others/run/jaeger/config.yaml", False),
+        ("{}/run/jaeger/config.yaml", False),  # an editor
+    ],
+)
+def test_only_the_processes_of_this_state_folder_are_the_stacks(tmp_path, argument, is_the_stacks):
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()", argument.format(tmp_path / "a state")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         try:
-            assert [each.pid for each in processes.of_stack(tmp_path / "mine")] == [first.pid]
+            found = [each.pid for each in processes.of_stack(tmp_path / "a state")]
+            assert found == [process.pid] * is_the_stacks
         finally:
-            first.stdin.close()
-            second.stdin.close()
+            process.stdin.close()

@@ -41,20 +41,9 @@ def test_a_trace_may_be_named_by_how_it_begins():
     assert not keep({})
 
 
-def test_a_follower_misses_nothing_when_a_file_is_rotated(tmp_path):
-    path = tmp_path / "combined.log"
-    path.write_text(line(1, n=1))
-    follower = logs.Follower(path)
-    assert [each["n"] for each in follower.new()] == [1]
-    with path.open("a") as file:
-        file.write(line(2, n=2) + line(3, n=3)[:10])
-    assert [each["n"] for each in follower.new()] == [2]
-    with path.open("a") as file:
-        file.write(line(3, n=3)[10:])
-    path.rename(tmp_path / "combined.log.20260101T000000.000000")
-    path.write_text(line(4, n=4))
-    assert [each["n"] for each in follower.new()] == [3, 4]
-    assert follower.new() == []
+def test_what_is_no_line_is_left_out_and_what_is_no_text_is_shown_as_such():
+    garbage = [b"", b"[]", b"7", b"{", b"[" * 100_000, b'{"message":"caf\xe9"}']
+    assert list(logs.parsed(garbage)) == [{"message": "caf�"}]
 
 
 def test_control_characters_from_a_client_do_not_reach_the_terminal():

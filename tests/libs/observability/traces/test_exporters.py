@@ -65,6 +65,16 @@ def test_an_otlp_endpoint_gets_protobuf(run):
     assert decode_otlp(body) == ["work"]
 
 
+def test_a_collector_and_files_each_get_every_span(run, tmp_path):
+    with http_collector() as collector:
+        given = {"OTEL_TRACES_EXPORTER": "otlp,files", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        result = run(PROGRAM, TRACES_DIR=str(tmp_path / "traces"), **given)
+    assert (result.stdout.strip(), result.returncode) == ("", 0), result.stderr
+    [(_, _, body)] = collector.requests
+    [resource] = json.loads((tmp_path / "traces" / "spans.jsonl").read_text())["resourceSpans"]
+    assert decode_otlp(body) == [span["name"] for span in resource["scopeSpans"][0]["spans"]] == ["work"]
+
+
 @pytest.mark.parametrize("named", ["", "jaeger"])
 def test_an_agent_host_gets_thrift_by_udp_and_grpc_is_not_loaded(run, named):
     with udp_agent() as agent:

@@ -1,0 +1,1 @@
+"""The page of the stack without Docker: what its services do, in a browser."""

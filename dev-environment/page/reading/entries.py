@@ -1,0 +1,107 @@
+"""What the index keeps of a trace: a few hundred bytes, names and services as bits."""
+
+import math
+from array import array
+from collections.abc import Iterator
+
+from stack.watch.tail import Place
+from stack.watch.traces import SERVER, Span
+
+LONGEST_TEXT = 200
+# Of one trace. A trace in more parts of files than these is shown by the spans in the first of them.
+MOST_PLACES = 4096
+# Who has a parent comes after all who have none; in seconds, more than those since 1970.
+LATER = 1e12
+
+
+class Bits:
+    """Names as bits, of which a whole number holds many: the first thousand names that come, and nothing for others."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._bits: dict[str, int] = {}
+
+    def of(self, name: str) -> int:
+        """The bit of a name."""
+        name = name[:LONGEST_TEXT]
+        bit = self._bits.get(name, 0)
+        if not bit and len(self._bits) < self._most:
+            bit = self._bits[name] = 1 << len(self._bits)
+        return bit
+
+    def containing(self, text: str) -> int:
+        """The bits of the names that have this in them, whatever its case."""
+        wanted = text.casefold()
+        return sum(bit for name, bit in self._bits.items() if wanted in name.casefold())
+
+    def matching(self, text: str) -> int:
+        """The bit of the name that is this; if there is none, of those that have it in them."""
+        return self._bits.get(text) or self.containing(text)
+
+    def names(self, bits: int) -> Iterator[str]:
+        """The names of some bits."""
+        return (name for name, bit in self._bits.items() if bit & bits)
+
+
+class Entry:
+    """One trace."""
+
+    __slots__ = (
+        "_rank",
+        "has_failed",
+        "is_request",
+        "key",
+        "name",
+        "names",
+        "places",
+        "reason",
+        "seconds",
+        "service",
+        "services",
+        "spans",
+        "start",
+        "status",
+        "trace_id",
+    )
+
+    def __init__(self, trace_id: str, key: float) -> None:
+        self.trace_id = trace_id
+        self.key = key
+        """Its place in the list: when it began or, if a clock is ahead, when it was read."""
+        self.start = key
+        self.seconds = 0.0
+        self.service = self.name = self.reason = ""
+        self.status: int | None = None
+        self.is_request = self.has_failed = False
+        """`is_request`: its first span is that of a request to a service."""
+        self.names = self.services = self.spans = 0
+        self.places = array("Q")
+        self._rank = math.inf
+
+    def add(self, span: Span) -> None:
+        """Take what the list shows of a span. The first is that without a parent, else the one that began first."""
+        start = span.start / 1e9
+        self.spans += 1
+        self.key = min(self.key, start)
+        if span.has_failed:
+            self.has_failed = True
+            self.reason = self.reason or span.reason[:LONGEST_TEXT]
+        rank = start + LATER if span.parent_id else start
+        if rank < self._rank:
+            self._rank = rank
+            self.service, self.name, self.start = span.service, span.name[:LONGEST_TEXT], start
+            self.seconds = span.seconds
+            self.is_request = span.kind == SERVER
+            status = str(span.attributes.get("http.response.status_code"))
+            self.status = int(status) if status.isdecimal() else None
+
+    def found_at(self, service: int, place: Place) -> None:
+        """Remember where spans of it are."""
+        where = (place.inode, service << 56 | place.offset)
+        if len(self.places) < 2 * MOST_PLACES and tuple(self.places[-2:]) != where:
+            self.places.extend(where)
+
+    def where(self) -> Iterator[tuple[int, Place]]:
+        """Where its spans are: the service's index and the line."""
+        for inode, offset in zip(self.places[::2], self.places[1::2], strict=True):
+            yield offset >> 56, Place(inode, offset & (1 << 56) - 1)

@@ -1,0 +1,42 @@
+"""An hour of numbers, one of each kind at a time, in a few bytes each."""
+
+import math
+from array import array
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+Point = tuple[float, float]
+"""Seconds since 1970, and a value."""
+
+HOUR = 3600.0
+# Looks that are closer than this are one point, so that an hour has no more than this many of them.
+STEP_SECONDS = 4.5
+MOST_POINTS = int(HOUR / STEP_SECONDS)
+
+
+class History(Generic[Key]):
+    """Columns of numbers beside their times; what is not known is NaN."""
+
+    def __init__(self) -> None:
+        self._times = array("d")
+        self._columns: dict[Key, array[float]] = {}
+
+    def add(self, time: float, values: Mapping[Key, float | None]) -> None:
+        """Append the values of one time; what has no value, or is not mentioned, is not known."""
+        if self._times and 0 <= time - self._times[-1] < STEP_SECONDS:
+            return
+        for key in values.keys() - self._columns.keys():
+            self._columns[key] = array("f", [math.nan]) * len(self._times)
+        self._times.append(time)
+        for key, column in self._columns.items():
+            value = values.get(key)
+            column.append(math.nan if value is None else value)
+        while len(self._times) > MOST_POINTS or self._times[0] < time - HOUR:
+            for each in (self._times, *self._columns.values()):
+                del each[0]
+
+    def points(self, key: Key) -> list[Point]:
+        """What is known of this column, the oldest first."""
+        column = self._columns.get(key, ())
+        return [(time, value) for time, value in zip(self._times, column, strict=False) if not math.isnan(value)]

@@ -1,0 +1,168 @@
+"""The overview: what runs, how fast and how well, and where to look next."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from nicegui import ui
+from stack.errors import StackError
+from stack.services import AUTH, SERVICES
+
+from page import words
+from page.reading.processes import State
+from page.reading.store import Store
+from page.views.frame import frame, heading, text
+from page.views.rows import Cell, Row, Rows, column
+
+SPARKS = ("rate", "error_ratio", "p95", "memory")
+SLOWEST = 8
+COLUMNS = [
+    column("Service"),
+    *(
+        column(title, "named num")
+        for title in ("Requests", "Errors", "p50", "p95", "Memory", "Loop lag", "Waiting", "Dead")
+    ),
+    column("", "tight num"),
+]
+
+
+def add(store: Store, pages: Mapping[str, str]) -> None:
+    """Add the view, with links to these pages of watchers."""
+
+    @ui.page("/")
+    def overview() -> None:
+        restarting: set[str] = set()
+
+        async def restart(name: str) -> None:
+            restarting.add(name)
+            try:
+                await store.processes.restart(name)
+            except StackError as error:
+                ui.notify(str(error), type="negative", multi_line=True, timeout=10_000)
+            finally:
+                restarting.discard(name)
+
+        with frame("Overview"):
+            with ui.element("div").classes("head"):
+                heading("Overview", 1)
+                headline = text(said(store), "muted")
+            services = Rows(
+                "services", COLUMNS, service_rows(store, restarting), "No service is known.", on_act=restart
+            )
+            with ui.element("div").classes("columns"):
+                with ui.element("section"):
+                    heading("Slowest of the last hour")
+                    empty = "No request yet: play the story."
+                    columns = [column("Request", "wide cut"), column("Service", "tight"), column("Took", "tight num")]
+                    slowest = Rows("slowest requests", columns, slowest_rows(store), empty)
+                with ui.element("section"):
+                    heading("Logins since auth started")
+                    outcomes = [column("Outcome", "wide"), column("Logins", "tight num")]
+                    logins = Rows("logins", outcomes, login_rows(store), "Nobody has logged in yet: play the story.")
+                    heading("Beside the services")
+                    columns = [column("Process", "wide"), column("Since", "tight num")]
+                    beside = Rows("other processes", columns, beside_rows(store, pages), "Nothing else runs.")
+
+        def update() -> None:
+            store.metrics.look()
+            headline.text = said(store)
+            services.show(service_rows(store, restarting))
+            slowest.show(slowest_rows(store))
+            logins.show(login_rows(store))
+            beside.show(beside_rows(store, pages))
+
+        ui.timer(1.0, update)
+
+
+def said(store: Store) -> str:
+    """How it is, in a sentence."""
+    states = store.processes.states()
+    ready = sum(states[each.name].state == "ready" for each in SERVICES if each.name in states)
+    rates = [store.metrics.numbers(each.name).rate or 0.0 for each in SERVICES]
+    return f"{ready} of {len(SERVICES)} services are ready, {words.rate(sum(rates))} requests"
+
+
+def service_rows(store: Store, restarting: set[str]) -> list[Row]:
+    """A row for each service."""
+    states = store.processes.states()
+    return [_service_row(store, states[each.name], each.name in restarting) for each in SERVICES if each.name in states]
+
+
+def _service_row(store: Store, state: State, is_restarting: bool) -> Row:
+    now = store.metrics.numbers(state.name)
+    curves = {what: thin(store.metrics.history(state.name, what)) for what in SPARKS}
+    is_failing = bool(now.error_ratio)
+    cells: list[Cell] = [
+        _state(state),
+        {"text": words.rate(now.rate), "spark": curves["rate"]},
+        {"text": words.ratio(now.error_ratio), "spark": curves["error_ratio"], "class_": "bad" if is_failing else ""},
+        {"text": words.duration(now.p50)},
+        {"text": words.duration(now.p95), "spark": curves["p95"]},
+        {"text": words.size(now.memory), "spark": curves["memory"]},
+        {"text": words.duration(now.lag)},
+        {"text": words.number(now.waiting)},
+        {"text": words.number(now.dead), "class_": "bad" if now.dead else ""},
+        {"text": "Restarting" if is_restarting else "Restart", "act": f"Restart {state.name}", "off": is_restarting},
+    ]
+    href = f"/metrics?service={quote(state.name)}"
+    label = f"{state.name}, {state.state}: its metrics"
+    return {"id": state.name, "href": href, "label": label, "class_": _tone(state), "cells": cells}
+
+
+def slowest_rows(store: Store) -> list[Row]:
+    """The slowest requests that an exemplar names."""
+    found = [(each, service.name) for service in SERVICES for each in store.metrics.exemplars(service.name)]
+    found.sort(key=lambda pair: -pair[0].seconds)
+    seen = {each.trace_id: (each, service) for each, service in reversed(found[: SLOWEST * 3])}
+    return [
+        {
+            "id": each.trace_id,
+            "href": f"/trace/{quote(each.trace_id)}",
+            "label": f"the trace of {each.route}, {words.duration(each.seconds)}",
+            "cells": [{"text": each.route}, {"text": service}, {"text": words.duration(each.seconds)}],
+        }
+        for each, service in list(reversed(seen.values()))[:SLOWEST]
+    ]
+
+
+def login_rows(store: Store) -> list[Row]:
+    """How logins have ended."""
+    logins = store.metrics.numbers(AUTH.name).logins
+    return [
+        {"id": outcome, "cells": [{"text": outcome}, {"text": words.number(count)}]}
+        for outcome, count in sorted(logins.items())
+    ]
+
+
+def beside_rows(store: Store, pages: Mapping[str, str]) -> list[Row]:
+    """The probe, PostgreSQL and the watchers."""
+    names = {each.name for each in SERVICES}
+    others = [each for each in store.processes.states().values() if each.name not in names]
+    running: list[Row] = [
+        {
+            "id": each.name,
+            "class_": _tone(each),
+            "cells": [_state(each, is_dated=False), {"text": words.age(each.since)}],
+        }
+        for each in others
+    ]
+    links: list[Row] = [
+        {"id": url, "href": url, "cells": [{"text": name, "note": url}, {}]} for name, url in pages.items()
+    ]
+    return running + links
+
+
+def _state(state: State, *, is_dated: bool = True) -> Cell:
+    since = f" for {words.age(state.since)}" if is_dated else ""
+    note = state.state + since + (f": {state.reason}" if state.reason else "")
+    return {"text": state.name, "dot": _tone(state) or "good", "note": note, "class_": _tone(state)}
+
+
+def _tone(state: State) -> str:
+    return "" if state.state == "ready" else "bad"
+
+
+def thin(points: list[tuple[float, float]], most: int = 48) -> list[tuple[float, float]]:
+    """Points of a small curve: at most so many, each the highest of its part, so that no peak is lost."""
+    step = -(-len(points) // most) or 1
+    highest = (max(points[at : at + step], key=lambda point: point[1]) for at in range(0, len(points), step))
+    return [(round(when), float(f"{value:.3g}")) for when, value in highest]

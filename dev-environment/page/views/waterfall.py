@@ -1,0 +1,212 @@
+"""One trace: a bar for each span across services and events, which unfolds its attributes and its log lines."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from nicegui import ui
+from stack.services import SERVICES
+from stack.watch.logs import Line
+from stack.watch.traces import Span
+
+from page import words
+from page.reading.store import Store
+from page.tree import Placed, tree
+from page.views.frame import copy_button, frame, heading, text
+from page.views.rows import Detail, Row, Rows, column
+
+KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+COLOURS = {each.name: f"s{number}" for number, each in enumerate(SERVICES)}
+DEEPEST = 24
+MOST_SPANS = 2000
+SECONDS_TO_BE_WRITTEN = 5.0
+MOST_LINES = 100
+COLUMNS = [column("Span", "wide cut"), column("Took", "tight num"), column("", "fixed-bar")]
+
+
+def add(store: Store) -> None:
+    """Add the view."""
+
+    @ui.page("/trace/{trace_id}")
+    async def waterfall(trace_id: str) -> None:
+        trace_id = trace_id.lower()
+        spans = await store.traces.spans(trace_id, MOST_SPANS)
+        lines = await store.lines.of_trace(trace_id)
+        with frame("Traces", f"Trace {trace_id[:8]}"):
+            if spans:
+                _Drawing(store, trace_id, spans, lines).draw()
+            else:
+                heading("This trace is not here", 1)
+                text(
+                    f"No span of {trace_id[:64]} is recorded: spans are written a second after they end.", "empty", "p"
+                )
+        if not spans or time.time() - max(each.end for each in spans) / 1e9 < SECONDS_TO_BE_WRITTEN:
+            _wait_for_more(store, trace_id, len(spans))
+
+
+def _wait_for_more(store: Store, trace_id: str, drawn: int) -> None:
+    """Draw the trace again when more of it is written."""
+    until = time.monotonic() + SECONDS_TO_BE_WRITTEN
+
+    async def look() -> None:
+        if len(await store.traces.spans(trace_id, MOST_SPANS)) != drawn:
+            ui.navigate.reload()
+        if time.monotonic() > until:
+            timer.deactivate()
+
+    timer = ui.timer(1.0, look)
+
+
+class _Drawing:
+    """The page of one trace, which remembers what is open in it."""
+
+    def __init__(self, store: Store, trace_id: str, spans: Sequence[Span], lines: Sequence[Line]) -> None:
+        self._store, self._trace_id = store, trace_id
+        self._placed = list(tree(spans))
+        self._began, self._ended = min(each.start for each in spans), max(each.end for each in spans)
+        known = {each.span_id for each in spans}
+        self._logged: dict[str, list[Line]] = {}
+        for line in lines:
+            span_id = str(line.get("span_id", ""))
+            self._logged.setdefault(span_id if span_id in known else "", []).append(line)
+        self._open: set[str] = set()
+
+    def draw(self) -> None:
+        first = self._placed[0].span
+        newer, older = self._store.traces.neighbours(self._trace_id)
+        with ui.element("div").classes("head"):
+            heading(first.name, 1)
+            ui.element("div").classes("grow")
+            for name, trace_id, relation in (("Newer", newer, "prev"), ("Older", older, "next")):
+                if trace_id:
+                    with ui.element("a").props(f'rel="{relation}" href="/trace/{quote(trace_id)}"').classes("link"):
+                        text(name)
+            copy_button("Copy id", f"'{quote(self._trace_id)}'")
+            copy_button("Copy link", "location.href")
+        with ui.element("dl").classes("facts"):
+            for name, value in self._facts():
+                with ui.element("div"):
+                    text(name, tag="dt")
+                    text(value, tag="dd")
+        self._rows = Rows("spans", COLUMNS, self._listed(), "", on_open=self._toggle)
+        if left_over := self._logged.get(""):
+            heading("Log lines outside its recorded spans")
+            columns = [column("Line", "wide"), column("Service", "tight")]
+            rows: list[Row] = [
+                {
+                    "id": str(number),
+                    "cells": [
+                        {"text": said(line), "note": time_of_day(line), "tags": [_level(line)]},
+                        {"text": str(line.get("service"))},
+                    ],
+                }
+                for number, line in enumerate(left_over[:MOST_LINES])
+            ]
+            Rows("log lines outside the spans", columns, rows, "")
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        spans = [each.span for each in self._placed]
+        yield "Trace", self._trace_id
+        yield "Started", words.clock(self._began / 1e9, exact=True)
+        yield "Took", words.duration((self._ended - self._began) / 1e9)
+        yield "Spans", f"{len(spans)} or more" if len(spans) == MOST_SPANS else str(len(spans))
+        yield "Services", str(len({each.service for each in spans}))
+        yield "Log lines", str(sum(len(each) for each in self._logged.values()))
+        if failed := sum(each.has_failed for each in spans):
+            yield "Failed", str(failed)
+
+    def _toggle(self, row_id: str) -> None:
+        self._open ^= {row_id}
+        self._rows.show(self._listed())
+
+    def _listed(self) -> list[Row]:
+        return [self._row(number, each) for number, each in enumerate(self._placed)]
+
+    def _row(self, number: int, placed: Placed) -> Row:
+        span, row_id = placed.span, str(number)
+        lines = self._logged.get(span.span_id, [])
+        tags = [("failed", "bad")] if span.has_failed else []
+        if reason := span.reason or span.attributes.get("error.type"):
+            tags.append((str(reason)[:80], "bad" if span.has_failed else "warn"))
+        if placed.note:
+            tags.append((placed.note, "warn"))
+        if lines:
+            tags.append((f"{len(lines)} line{'s' * (len(lines) > 1)}", ""))
+        taken = (span.end - span.start) / 1e9
+        return {
+            "id": row_id,
+            "opens": True,
+            "label": f"{span.service}: {span.name}, {words.duration(taken)}",
+            "class_": f"span {colour(span.service)}",
+            "cells": [
+                {
+                    "text": span.name,
+                    "note": span.service,
+                    "dot": colour(span.service),
+                    "tags": tags,
+                    "depth": min(placed.depth, DEEPEST),
+                },
+                {"text": words.duration(taken)},
+                {"bar": (*self._position(span), "bad" if span.has_failed else colour(span.service))},
+            ],
+            "detail": detail(span, lines) if row_id in self._open else None,
+        }
+
+    def _position(self, span: Span) -> tuple[float, float]:
+        whole = max(self._ended - self._began, 1)
+        left = min((span.start - self._began) / whole * 100, 99.8)
+        return left, min(max(span.end - span.start, 0) / whole * 100, 100 - left)
+
+
+def detail(span: Span, lines: Sequence[Line]) -> Detail:
+    """What a span unfolds."""
+    logged = [
+        (_level(line)[0], f"{time_of_day(line)}  {said(line)}", f"/logs?trace={quote(span.trace_id)}")
+        for line in lines[:MOST_LINES]
+    ]
+    stacks = [stack for line in lines if (stack := stack_of(line))]
+    fields = [
+        ("service", span.service),
+        ("kind", KINDS.get(span.kind, "internal")),
+        ("span", span.span_id),
+        ("parent", span.parent_id or words.NOTHING),
+        ("started", words.clock(span.start / 1e9, exact=True)),
+        *((name, str(value)) for name, value in span.attributes.items()),
+    ]
+    unfolded: Detail = {"fields": fields}
+    if logged:
+        unfolded["lines"] = logged
+    if stacks:
+        unfolded["stack"] = "\n".join(stacks)
+    return unfolded
+
+
+def said(line: Line) -> str:
+    """A log line in one sentence: what it says, and what was measured."""
+    measured = line.get("http")
+    http: Mapping[str, Any] = measured if isinstance(measured, dict) else {}
+    request = " ".join(str(http[name]) for name in ("method", "path", "status_code") if name in http)
+    took = f"{line['duration_ms']} ms" if "duration_ms" in line else ""
+    return "  ".join(part for part in (str(line.get("message", "")), request, took) if part)
+
+
+def time_of_day(line: Line) -> str:
+    """When a log line was written, in UTC as it says."""
+    return str(line.get("timestamp", ""))[11:23]
+
+
+def stack_of(line: Line) -> str:
+    """The stack of the error that a line tells of, or nothing."""
+    error = line.get("error")
+    return str(error.get("stack") or "") if isinstance(error, dict) else ""
+
+
+def _level(line: Line) -> tuple[str, str]:
+    level = str(line.get("level", ""))
+    return level, level
+
+
+def colour(service: str) -> str:
+    """The class of a service's colour; the name beside it says the same."""
+    return COLOURS.get(service, "s5")

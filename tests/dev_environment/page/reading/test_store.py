@@ -1,0 +1,92 @@
+"""One task keeps all that the page reads current, and what fails is told once and ends nothing."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from page.reading.store import Store
+from prometheus_client import CollectorRegistry, start_http_server
+from stack import settings
+from stack.settings import Settings
+
+from libs.observability.files import RotatingFile
+from libs.observability.metrics.http import HttpMetrics
+from tests.fixtures.local_stack import environment_of
+from tests.fixtures.waiting import eventually_async
+
+AUTH = "auth-service"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Settings:
+    return settings.read(environment_of(tmp_path), Path("/none"))
+
+
+@pytest.fixture
+def requests(stack: Settings) -> Iterator[HttpMetrics]:
+    """The requests that auth shows at its port."""
+    registry = CollectorRegistry()
+    server, thread = start_http_server(stack.port("AUTH_PORT"), "127.0.0.1", registry)
+    yield HttpMetrics(registry)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@asynccontextmanager
+async def running(store: Store) -> AsyncIterator[None]:
+    task = asyncio.create_task(store.run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_what_the_services_write_and_answer_is_there_soon_after(stack, requests, record, tmp_path):
+    lines = RotatingFile(stack.state / "logs" / AUTH / "combined.log", max_bytes=1000, kept=1)
+    requests.declare("/x", "GET")
+    store = Store(stack)
+    store.metrics.look()
+    async with running(store):
+        record(f"traces/{AUTH}", "GET /x", http__response__status_code=200)
+        lines.write(b'{"timestamp":"2999-01-01T00:00:00.000000Z","service":"auth-service","message":"hello"}\n')
+
+        async def all_is_there() -> bool:
+            requests.observe(requests.series("/x", "GET", 200), 0.1, 1.0, None)
+            return bool(
+                store.traces.find(status="200")
+                and store.lines.find(text="hello")
+                and store.metrics.numbers(AUTH).rate
+                and store.processes.states()
+            )
+
+        await eventually_async(all_is_there, 30)
+    assert store.processes.states()[AUTH].state == "down"
+    lines.close()
+
+
+async def test_a_reader_that_fails_is_told_once_goes_on_and_ends_no_other(stack, record, monkeypatch, caplog):
+    store = Store(stack)
+    calls = 0
+
+    async def fail() -> None:
+        nonlocal calls
+        calls += 1
+        raise OSError("no space")
+
+    monkeypatch.setattr(store.lines, "read", fail)
+    with caplog.at_level(logging.WARNING):
+        async with running(store):
+            record(f"traces/{AUTH}", "GET /x")
+
+            async def is_there() -> bool:
+                return bool(store.traces.find()) and calls > 1
+
+            await eventually_async(is_there, 30)
+    assert [line.message.count("no space") for line in caplog.records if line.name == "page.reading.store"] == [1]

@@ -1,0 +1,49 @@
+"""Every span of a trace is drawn once, whatever its parents and its clock say."""
+
+from typing import Any
+
+from page.tree import IN_CIRCLE, MISSING_PARENT, tree
+from stack.watch.traces import Span
+
+
+def span(span_id: str, parent_id: str = "", start: int = 0, end: int = 10, **more: Any) -> Span:
+    given = {"trace_id": "t", "service": "auth-service", "name": span_id, "kind": 2, "has_failed": False, "reason": ""}
+    return Span(**(given | {"attributes": {}} | more), span_id=span_id, parent_id=parent_id, start=start, end=end)
+
+
+def drawn(*spans: Span) -> list[tuple[str, int, str]]:
+    return [(each.span.span_id, each.depth, each.note) for each in tree(spans)]
+
+
+def test_children_stand_below_their_parents_in_the_order_of_their_starts():
+    spans = [span("c", "a", 5), span("d", "b", 2), span("b", "a", 1), span("a")]
+    assert drawn(*spans) == [("a", 0, ""), ("b", 1, ""), ("d", 2, ""), ("c", 1, "")]
+
+
+def test_a_span_without_its_parent_begins_anew():
+    assert drawn(span("a", "outside"), span("b", "gone", 1)) == [("a", 0, ""), ("b", 0, MISSING_PARENT)]
+
+
+def test_a_circle_of_parents_is_drawn_once():
+    assert drawn(span("a", "b"), span("b", "a", 1)) == [("a", 0, IN_CIRCLE), ("b", 1, "")]
+    assert drawn(span("a", "a")) == [("a", 0, IN_CIRCLE)]
+
+
+def test_a_span_id_that_comes_twice_is_drawn_twice():
+    assert sorted(drawn(span("a"), span("b", "a", 1), span("b", "a", 2))) == [("a", 0, ""), ("b", 1, ""), ("b", 1, "")]
+
+
+def test_a_thousand_levels_are_no_recursion():
+    assert len(drawn(span("0"), *(span(str(each), str(each - 1), each) for each in range(1, 3000)))) == 3000
+
+
+def test_clocks_that_differ_are_named():
+    (_, early), (_, backwards) = [
+        [each for each in drawn(span("a", start=5_000_000, end=9_000_000), odd) if each[0] == "b"] * 2
+        for odd in (
+            span("b", "a", 1_000_000, 2_000_000, service="budget-service"),
+            span("b", "a", 9_000_000, 2_000_000),
+        )
+    ]
+    assert early[2] == "starts 4.0 ms before its parent: clocks differ"
+    assert backwards[2] == "it ends before it starts: the clock was set"

@@ -1,0 +1,68 @@
+"""What the views make of what is read: fields, curves, and places on the map."""
+
+from page.reading.spans import OUTSIDE, Edge
+from page.views.logs import fields_of
+from page.views.overview import thin
+from page.views.service_map import drawn, rows
+from page.views.waterfall import detail
+from stack.watch.traces import Span
+
+
+def test_the_fields_of_a_line_have_their_full_names_and_the_row_is_not_said_again():
+    line = {"timestamp": "t", "level": "error", "service": "s", "message": "m", "http": {"method": "GET", "path": "/"}}
+    line |= {"error": {"code": "late", "stack": "Traceback"}, "tags": [], "user_id": None}
+    assert fields_of(line) == [
+        ("timestamp", "t"),
+        ("http.method", "GET"),
+        ("http.path", "/"),
+        ("error.code", "late"),
+        ("tags", "[]"),
+        ("user_id", "–"),
+    ]
+
+
+def test_a_small_curve_keeps_its_peaks():
+    points = [(float(at), 9.0 if at == 701 else 1.0) for at in range(1800)]
+    curve = thin(points, most=40)
+    assert len(curve) <= 40
+    assert (701, 9.0) in curve
+    assert thin([]) == []
+
+
+def test_each_node_of_the_map_has_a_place_of_its_own_and_names_are_data():
+    evil = "<img src=x>{b}"
+    edges = [
+        Edge(OUTSIDE, "auth-service", "http", 1.0, 0.5, 0.01),
+        Edge("auth-service", "auth database", "database", 9.0, 0.0, 0.001),
+        Edge("auth-service", evil, "event", 0.1, 0.0, 0.02),
+    ]
+    graph = drawn(edges)
+    assert {node["name"] for node in graph["data"]} == {OUTSIDE, "auth-service", "auth database", evil}
+    assert len({(node["x"], node["y"]) for node in graph["data"]}) == 4
+    assert [link["value"] for link in graph["links"]] == [
+        "1.0/s  50 % failed  10.0 ms",
+        "9.0/s  1.0 ms",
+        "0.1/s  20.0 ms",
+    ]
+    assert [row["cells"][0]["text"] for row in rows(edges)] == ["auth-service", OUTSIDE, "auth-service"]
+
+
+def test_a_span_unfolds_its_attributes_lines_and_stacks():
+    span = Span(
+        "t",
+        "a",
+        "",
+        "auth-service",
+        "GET /",
+        2,
+        0,
+        10,
+        has_failed=False,
+        reason="",
+        attributes={"db.query.text": "select 1"},
+    )
+    line = {"level": "error", "timestamp": "2026-01-01T10:00:00.000Z", "message": "No", "error": {"stack": "Traceback"}}
+    unfolded = detail(span, [line])
+    assert ("db.query.text", "select 1") in unfolded.get("fields", ())
+    assert unfolded.get("lines") == [("error", "10:00:00.000  No", "/logs?trace=t")]
+    assert unfolded.get("stack") == "Traceback"

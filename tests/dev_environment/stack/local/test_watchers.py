@@ -1,0 +1,291 @@
+"""A watcher of this machine gets what compose gives its container, but for addresses, paths, and what does not run here."""
+
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack import environment, report
+from stack import settings as stack_settings
+from stack.local import watchers
+from stack.local.watchers import WATCHERS, Watcher
+from stack.ports import free_port
+from stack.services import PAGE, PROGRAMS, service_named
+from stack.settings import DEFAULTS, ROOT, Settings
+
+from tests.configs.test_compose import CONTAINERS
+from tests.fixtures.strict import missing
+from tests.fixtures.yaml_files import load
+
+NAMES = [each.name for each in WATCHERS]
+STUB = '#!/bin/sh\necho "$@"\n'
+DEV = ROOT / "dev-environment"
+
+
+@pytest.fixture(autouse=True)
+def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder with watchers on the PATH, which holds a stub of each."""
+    folder = tmp_path / "opt" / "bin"
+    folder.mkdir(parents=True)
+    for each in WATCHERS:
+        add(folder, each.programs[0])
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def add(folder: Path, name: str) -> None:
+    (folder / name).write_text(STUB)
+    (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """No port has its default."""
+    ports = {name: str(free_port()) for name in DEFAULTS if name.endswith("_PORT")}
+    return stack_settings.read(ports | {"STATE_DIR": str(tmp_path / "a state")}, tmp_path / "no such file")
+
+
+def named(name: str) -> Watcher:
+    return next(each for each in WATCHERS if each.name == name)
+
+
+def written(settings: Settings, name: str, file: str) -> Any:
+    watchers.prepare(named(name), settings)
+    return load(settings.run / name / file)
+
+
+def flat(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value that holds no others, by where it stands."""
+    if isinstance(value, dict | list):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from flat(each, f"{at}/{key}")
+    else:
+        yield at, value
+
+
+def test_those_on_the_path_run_unless_they_are_to_be_left_alone(settings, bin_folder):
+    assert watchers.found(settings) == list(WATCHERS)
+    (bin_folder / "alertmanager").rename(bin_folder / "prometheus-alertmanager")
+    (bin_folder / "grafana").unlink()
+    assert [each.name for each in watchers.found(settings)] == ["prometheus", "alertmanager", "jaeger"]
+    assert watchers.found(replace(settings, values={**settings.values, "WATCHERS": "none"})) == []
+
+
+def test_every_job_asks_the_port_that_its_target_has_here(settings):
+    asked = {
+        job["job_name"]: job["static_configs"][0]["targets"][0]
+        for job in written(settings, "prometheus", "prometheus.yml")["scrape_configs"]
+    }
+    ours = {each.name: environment.url(each, settings) for each in PROGRAMS}
+    theirs = {each.name: each.url(settings) for each in WATCHERS if each.name != "jaeger"}
+    jaegers = {"jaeger": "JAEGER_METRICS_PORT", "jaeger-spanmetrics": "JAEGER_SPAN_METRICS_PORT"}
+    there = ours | theirs | {job: f"http://127.0.0.1:{settings.port(name)}" for job, name in jaegers.items()}
+    assert asked == {job: url.removeprefix("http://") for job, url in there.items()}
+
+
+def test_what_does_not_run_is_not_asked(settings, bin_folder):
+    for name in ("alertmanager", "jaeger", "grafana"):
+        (bin_folder / name).unlink()
+    config = written(replace(settings, values={**settings.values, "PROBE": "0"}), "prometheus", "prometheus.yml")
+    jobs = [job["job_name"] for job in config["scrape_configs"]]
+    assert [job for job in jobs if not job.endswith("-service")] == ["prometheus"]
+    assert config["alerting"]["alertmanagers"] == []
+
+
+def test_prometheus_keeps_everything_else(settings):
+    original, config = load(DEV / "prometheus/prometheus.yml"), written(settings, "prometheus", "prometheus.yml")
+    rules = sorted(each for pattern in config["rule_files"] for each in Path("/").glob(pattern.removeprefix("/")))
+    assert rules == sorted((DEV / "prometheus/rules").glob("*.yml"))
+    # An older Prometheus knows the limit of single jobs only.
+    limit = original["global"].pop("sample_limit")
+    assert {job.pop("sample_limit") for job in config["scrape_configs"]} == {limit}
+    jobs = {job["job_name"]: job for job in original["scrape_configs"]}
+    for job in config["scrape_configs"]:
+        assert job | {"static_configs": 0} == jobs[job["job_name"]] | {"static_configs": 0}
+    for moved in ("scrape_configs", "rule_files"):
+        del original[moved], config[moved]
+    changed = dict(flat(config)).items() ^ dict(flat(original)).items()
+    assert {at for at, _ in changed} == {
+        "/global/external_labels/grafana_url",
+        "/alerting/alertmanagers/0/static_configs/0/targets/0",
+    }
+
+
+def test_jaeger_keeps_everything_but_addresses_paths_and_the_health_check_of_its_container(settings):
+    original = dict(flat(load(DEV / "jaeger/config.yaml")))
+    config = dict(flat(written(settings, "jaeger", "config.yaml")))
+    changed = [value for at, value in original.items() if at in config and config[at] != value]
+    places = re.compile(r"0\.0\.0\.0(:\d+)?|/etc/jaeger/.+|/badger/.+|http://prometheus:9090")
+    assert [value for value in changed if not places.fullmatch(str(value))] == [8888]
+    assert {at.split("/")[2] for at in original.keys() - config.keys()} == {"healthcheckv2", "extensions"}
+    assert config.keys() - original.keys() == {
+        "/extensions/jaeger_query/http/endpoint",
+        "/extensions/jaeger_query/grpc/endpoint",
+    }
+
+
+def told(settings: Settings, name: str) -> list[str]:
+    """Whatever a watcher is told: its command line, its variables, and the values in its files."""
+    command, variables = watchers.prepare(named(name), settings)
+    own = [f"{name}={value}" for name, value in variables.items() - environment.from_shell().items()]
+    files = [each for each in (settings.run / name).rglob("*") if each.is_file()]
+    return [*command, *own, *(str(value) for file in files for _, value in flat(load(file)))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_address_and_no_path_of_a_container_is_left(settings, name):
+    containers = "|".join(CONTAINERS)
+    for text in told(settings, name):
+        assert not re.search(rf"(?<![\w-])(?:{containers}|0\.0\.0\.0):\d", text)
+        assert not re.search(r"(?:^|=)/(?:etc|badger|prometheus|alertmanager|var/lib|run/secrets)\b", text)
+        assert not re.search(r"\$\{|:5601", text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_listens_on_this_machine_only_and_keeps_its_data_in_the_state_folder(settings, name):
+    said = told(settings, name)
+    listens = {"GF_SERVER_HTTP_ADDR=127.0.0.1", f"GF_SERVER_HTTP_PORT={settings.port('GRAFANA_PORT')}"}
+    address = f"127.0.0.1:{settings.port(named(name).port_variable)}"
+    assert listens <= {*said} if name == "grafana" else any(text.endswith(address) for text in said)
+    assert any(str(settings.state / "watchers" / name) in text for text in said)
+    assert (settings.state / "watchers" / name).is_dir()
+
+
+def test_limits_are_those_of_compose(settings):
+    command, _ = watchers.prepare(named("prometheus"), settings)
+    wanted = [each for each in CONTAINERS["prometheus"]["command"] if "retention" in each]
+    assert len(wanted) == 2
+    assert set(wanted) <= set(command)
+    _, variables = watchers.prepare(named("jaeger"), settings)
+    assert variables.items() >= CONTAINERS["jaeger"]["environment"].items()
+
+
+def test_each_port_that_a_watcher_listens_on_is_checked(settings):
+    jaegers = {name for name in DEFAULTS if name.startswith(("JAEGER_", "OTLP_")) and name.endswith("_PORT")}
+    others = {"PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT"}
+    assert watchers.ports(settings).keys() == jaegers | others
+    assert watchers.ports(settings, socket.SOCK_DGRAM) == {
+        "JAEGER_AGENT_PORT": (settings.port("JAEGER_AGENT_PORT"), "jaeger")
+    }
+    said = " ".join(told(settings, "jaeger"))
+    assert [name for name in jaegers if settings.values[name] not in said] == []
+
+
+class TestAlertmanager:
+    """start.sh fills its configuration in; the stub then prints the command line."""
+
+    def started(self, settings: Settings) -> tuple[str, Any]:
+        command, variables = watchers.prepare(named("alertmanager"), settings)
+        done = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout + done.stderr, load(settings.state / "watchers/alertmanager/alertmanager.yml")
+
+    def test_there_is_no_mailpit_so_it_sends_to_nobody(self, settings):
+        said, config = self.started(settings)
+        assert "alerts go to nobody by mail and not to Slack" in said
+        assert config["receivers"] == [{"name": "nobody"}, {"name": "critical"}, {"name": "warning"}]
+        assert config["inhibit_rules"]
+        assert f"--config.file={settings.state}/watchers/alertmanager/alertmanager.yml" in said
+
+    def test_a_mail_server_and_a_webhook_that_are_set_are_used(self, settings, tmp_path):
+        webhook = tmp_path / "a & b's"
+        webhook.write_text("http://127.0.0.1:1/")
+        given = {"SMTP_SMARTHOST": "mail.example:25", "SLACK_WEBHOOK_URL_FILE": str(webhook)}
+        said, config = self.started(replace(settings, values=settings.values | given))
+        assert "by mail.example:25 and to Slack" in said
+        critical = config["receivers"][1]
+        assert critical["email_configs"][0]["to"] == DEFAULTS["ALERT_EMAIL_TO"]
+        assert critical["slack_configs"][0]["api_url_file"] == str(webhook)
+        assert config["global"]["smtp_smarthost"] == "mail.example:25"
+        (messages,) = config["templates"]
+        assert Path(messages).read_text().count(settings.values["GRAFANA_URL"])
+
+
+class TestGrafana:
+    """Grafana is provisioned as in compose. No Grafana could be had: nothing but its configuration is tested."""
+
+    def test_its_data_sources_are_the_watchers_that_run(self, settings, bin_folder):
+        config = written(settings, "grafana", "provisioning/datasources/all.yml")
+        urls = {each["uid"]: each["url"] for each in config["datasources"]}
+        assert urls == {each.name: each.url(settings) for each in WATCHERS if each.name != "grafana"}
+        assert "tracesToLogsV2" not in str(config)
+        assert "datasourceUid': 'jaeger'" in str(config)
+        (bin_folder / "jaeger").unlink()
+        assert "jaeger" not in str(written(settings, "grafana", "provisioning/datasources/all.yml"))
+
+    def test_its_dashboards_are_those_of_the_checkout(self, settings):
+        config = written(settings, "grafana", "provisioning/dashboards/all.yml")
+        folders = [Path(each["options"]["path"]) for each in config["providers"]]
+        assert folders == [DEV / "grafana/dashboards", DEV / "grafana/runbooks"]
+        _, variables = watchers.prepare(named("grafana"), settings)
+        assert Path(variables["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).exists()
+        assert (Path(variables["GF_PATHS_PROVISIONING"]) / "dashboards/all.yml").exists()
+
+    @pytest.mark.parametrize("home", ["opt", "opt/share/grafana"])
+    def test_its_own_files_are_found_beside_its_program(self, settings, tmp_path, home):
+        (tmp_path / home / "conf").mkdir(parents=True)
+        (tmp_path / home / "conf/defaults.ini").touch()
+        command, _ = watchers.prepare(named("grafana"), settings)
+        assert command[1:] == [
+            "server",
+            f"--config={settings.run}/grafana/grafana.ini",
+            f"--homepath={tmp_path / home}",
+        ]
+
+    def test_an_older_one_has_a_program_for_the_server(self, settings, bin_folder):
+        (bin_folder / "grafana").rename(bin_folder / "grafana-server")
+        command, _ = watchers.prepare(named("grafana"), settings)
+        assert command == [str(bin_folder / "grafana-server"), f"--config={settings.run}/grafana/grafana.ini"]
+
+
+def test_spans_go_to_jaeger_and_to_files_unless_somebody_says_where(settings, bin_folder):
+    sent = watchers.spans_too(settings, {})
+    assert sent == {
+        "OTEL_TRACES_EXPORTER": "otlp,files",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{settings.port('OTLP_HTTP_PORT')}",
+    }
+    for name in ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "JAEGER_AGENT_HOST"):
+        assert watchers.spans_too(settings, {name: "elsewhere"}) == {}
+    (bin_folder / "jaeger").unlink()
+    assert watchers.spans_too(settings, {}) == {}
+
+
+def test_the_table_leads_to_what_answers_and_a_line_says_why_something_does_not(settings, capsys):
+    report.summary(settings, watchers={"prometheus": "", "jaeger": "unknown key (the end of /x)"})
+    said = capsys.readouterr().out
+    assert named("prometheus").url(settings) in said
+    assert named("jaeger").url(settings) not in said
+    assert "jaeger watches nothing, and the services go on without it: unknown key (the end of /x)" in said
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "name"),
+    [
+        ("promtool", ["check", "config"], "prometheus"),
+        ("amtool", ["check-config"], "alertmanager"),
+    ],
+)
+def test_the_tool_of_the_watcher_accepts_its_configuration(settings, tmp_path, monkeypatch, tool, arguments, name):
+    command, variables = watchers.prepare(named(name), settings)
+    subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, check=True)
+    monkeypatch.undo()
+    if not (program := shutil.which(tool)):
+        missing(f"there is no {tool} on the PATH")
+    folder = settings.run if name == "prometheus" else settings.state / "watchers"
+    done = subprocess.run(
+        [program, *arguments, str(folder / name / f"{name}.yml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_stands_at_grafanas_port_and_makes_room_where_grafana_runs(bin_folder, tmp_path):
+    without = stack_settings.read({"WATCHERS": "none"}, tmp_path / "no such file")
+    beside = stack_settings.read({}, tmp_path / "no such file")
+    assert (watchers.port(PAGE, without), watchers.port(PAGE, beside)) == (3000, 3004)
+    assert watchers.port(service_named("auth"), beside) == 3001
+    (bin_folder / "grafana").unlink()
+    assert watchers.port(PAGE, beside) == 3000
