@@ -42,6 +42,7 @@ DEFAULTS = {
     "POSTGRES_PASSWORD": "all-erp-postgres",
     "RABBITMQ_USER": "all-erp",
     "RABBITMQ_PASSWORD": "all-erp-rabbitmq",
+    **{f"{service.short.upper()}_BROKER_PASSWORD": f"all-erp-{service.short}-broker" for service in SERVICES},
     "BOOTSTRAP__ADMIN_EMAIL": "admin@platform.example",
     "BOOTSTRAP__ADMIN_PASSWORD": "all-erp-administrator",
     "BOOTSTRAP__SERVICE_SECRET": "all-erp-service-account",
@@ -122,6 +123,8 @@ def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env
     seconds = values["PROBE_SECONDS"]
     if not re.fullmatch(r"\d+(\.\d+)?", seconds) or not 10 <= float(seconds) <= 300:
         raise SettingError(f"PROBE_SECONDS must be a number from 10 to 300, not {seconds!r}.")
+    if (user := values["RABBITMQ_USER"]) in {service.name for service in SERVICES}:
+        raise SettingError(f"RABBITMQ_USER must not be {user}, which is the service's own user.")
     taken: dict[str, str] = {}
     for variable in (name for name in DEFAULTS if name.endswith("_PORT")):
         port = values[variable]

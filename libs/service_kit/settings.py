@@ -157,6 +157,13 @@ class ServiceSettings(BaseSettings):
             raise ValueError(f"EVENTS__PREFETCH: {prefetch} is more than half of DATABASE__POOL_SIZE, which is {most}")
         return self
 
+    @model_validator(mode="after")
+    def _itself_at_the_broker(self) -> Self:
+        url, source = self.events.broker_url, f"{self.name}-service"
+        if self.events.transport == "rabbitmq" and url and URL(url.get_secret_value()).user != source:
+            raise ValueError(f"EVENTS__BROKER_USER: must be {source}, the source of its events")
+        return self
+
     @cached_property
     def telemetry(self) -> TelemetrySettings:
         """The settings of observability, from the same environment.

@@ -133,7 +133,7 @@ class Run:
         self.watch.look()
         started, logged = dict(self.watch.started), self._log_bytes(row)
         alert = (part.alert, part.about or part.name)
-        waits = row.fault in part.alert_faults and self.mode == "docker"
+        waits = part.lasts_until_alert(row.fault) and self.mode == "docker"
         fires_before = waits and wait(SCRAPED_SECONDS, lambda: alert not in self.watch.firing) is None
         try:
             with faults.broken(self.settings, faults.MEANS[self.mode], part.name, row.fault):

@@ -36,6 +36,10 @@ class Part:
     alert_faults: tuple[str, ...] = ("stop",)
     """The faults that last until it fires."""
 
+    def lasts_until_alert(self, fault: str) -> bool:
+        """Whether this fault lasts until the alert fires; nothing watches a part without one."""
+        return bool(self.alert) and fault in self.alert_faults
+
 
 def _database_answers(settings: Settings) -> bool:
     async def ask() -> bool:

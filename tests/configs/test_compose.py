@@ -143,6 +143,20 @@ def test_each_service_has_its_own_name_port_folder_and_database(service):
     assert container["ports"] == [f"127.0.0.1:${{{service.upper()}_PORT:-{port}}}:{port}"]
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_has_its_own_user_at_the_broker_and_no_password_of_another(service):
+    environment = CONTAINERS[f"{service}-service"]["environment"]
+    assert environment["EVENTS__BROKER_USER"] == f"{service}-service"
+    variable = f"{service.upper()}_BROKER_PASSWORD"
+    of_broker = CONTAINERS["rabbitmq"]["environment"]
+    assert environment["EVENTS__BROKER_PASSWORD"] == of_broker[variable]
+    assert of_broker[variable].startswith(f"${{{variable}:-")
+    others = "_BROKER_PASSWORD|RABBITMQ_PASSWORD|ADMINISTRATOR"
+    assert [name for name, value in environment.items() if re.search(others, f"{name} {value}")] == [
+        "EVENTS__BROKER_PASSWORD"
+    ]
+
+
 def test_no_user_and_no_password_is_pasted_into_a_url():
     """Compose cannot quote: `/`, `#`, `?`, `@`, `%` and others would end the password or the URL."""
     pasted = re.findall(r"://\S*\$\{\w*(?:USER|PASSWORD)\w*", BOTH_FILES)

@@ -43,6 +43,11 @@ def grace(container: dict[str, Any]) -> int:
     return int(container.get("stop_grace_period", "10s").removesuffix("s"))
 
 
+def test_the_broker_has_a_user_for_each_service():
+    [listed] = re.findall(r'(?m)^services="(.+)"$', (ROOT / "dev-environment/rabbitmq/start.sh").read_text())
+    assert listed.split() == list(PORTS)
+
+
 def test_compose_runs_no_service_that_the_table_lacks():
     for file in ("docker-compose.dev.yml", "docker-compose.devops.yml"):
         named = {name.removesuffix("-service") for name in compose(file) if name.endswith("-service")}

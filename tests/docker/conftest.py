@@ -1,21 +1,21 @@
 """The fixtures of the tests that need a Docker Engine: the engine itself and a RabbitMQ; elastic.py has Elasticsearch."""
 
+import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from stack.ports import free_port
+from stack.settings import DEFAULTS, ROOT
 
 from tests.docker.elastic import elasticsearch, set_up_elasticsearch  # noqa: F401
 from tests.docker.events import connection, consuming, service_name, transport  # noqa: F401
-from tests.docker.images import image
 from tests.fixtures.strict import missing
-from tests.fixtures.waiting import eventually
 
-ROOT = Path(__file__).parents[2]
+BROKER_PORTS = ("RABBITMQ_PORT", "RABBITMQ_METRICS_PORT")
 
 
 @pytest.fixture(scope="session")
@@ -31,21 +31,37 @@ def docker() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def rabbit(docker: Callable[..., str]) -> Iterator[tuple[str, Callable[..., str]]]:
-    """A broker: its URL, and a way to run commands in its container."""
-    name, port = f"all-erp-test-{uuid4().hex[:8]}", free_port()
-    docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:5672", image("rabbitmq"))
+def start_broker(
+    docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Callable[..., None]]]:
+    """The container of a broker, and a way to start it: as plain compose does, with these variables set.
+
+    Project, network, ports and volumes are its own.
+    """
+    project, ports = f"all-erp-test-{uuid4().hex[:8]}", {name: str(free_port()) for name in BROKER_PORTS}
+    names = tmp_path_factory.mktemp("compose") / "names.json"
+    own = {"networks": {"default": {"name": project}}, "volumes": {"app-logs": {"name": project}}}
+    names.write_text(json.dumps(own))
+    here = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("DOCKER")}
+
+    def compose(*arguments: str, **variables: str) -> None:
+        files = ("--env-file", os.devnull, "--file", "docker-compose.dev.yml", "--file", str(names))
+        subprocess.run(
+            ["docker", "compose", "--project-name", project, *files, *arguments],
+            cwd=ROOT, env=here | ports | variables, check=True,
+        )  # fmt: skip
+
     try:
-        eventually(lambda: answers(docker, name), 60, "RabbitMQ does not answer")
-        yield f"amqp://guest:guest@127.0.0.1:{port}/", lambda *command: docker("exec", name, *command)
+        yield f"{project}-rabbitmq-1", lambda **variables: compose("up", "--detach", "--wait", "rabbitmq", **variables)
     finally:
-        docker("rm", "-f", "-v", name)
+        compose("down", "--volumes")
 
 
-def answers(docker: Callable[..., str], name: str) -> bool:
-    """Whether the broker in this container listens on its ports."""
-    try:
-        docker("exec", name, "rabbitmq-diagnostics", "-q", "check_port_connectivity")
-    except subprocess.CalledProcessError:
-        return False
-    return True
+@pytest.fixture(scope="module")
+def rabbit(docker: Callable[..., str], start_broker: tuple[str, Callable[..., None]]) -> tuple[str, Callable[..., str]]:
+    """A broker with the stack's users: its URL for the administrator, and a way to run commands in its container."""
+    name, start = start_broker
+    start()
+    address = docker("port", name, "5672")
+    user, password = (DEFAULTS[f"RABBITMQ_{each}"] for each in ("USER", "PASSWORD"))
+    return f"amqp://{user}:{password}@{address}/", lambda *command: docker("exec", name, *command)

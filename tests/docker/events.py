@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from aio_pika.abc import AbstractRobustConnection
+from stack.settings import DEFAULTS
+from yarl import URL
 
 from libs.contracts import CloudEvent
 from libs.contracts.tenant import TenantCreated
@@ -29,35 +31,45 @@ def service_name() -> str:
     return "personnel"
 
 
+def as_service(url: str, service: str) -> str:
+    """The URL for a service's own user."""
+    password = DEFAULTS[f"{service.upper()}_BROKER_PASSWORD"]
+    return str(URL(url).with_user(f"{service}-service").with_password(password))
+
+
 @pytest.fixture
 async def connection(rabbit: tuple[str, Any]) -> AsyncIterator[AbstractRobustConnection]:
+    """The administrator's."""
     async with await rabbitmq.connect(rabbit[0]) as connection:
         yield connection
 
 
 @pytest.fixture
-async def transport(connection: AbstractRobustConnection) -> rabbitmq.RabbitTransport:
-    return rabbitmq.RabbitTransport(await rabbitmq.declare(await connection.channel(on_return_raises=True), QUICK))
+async def transport(rabbit: tuple[str, Any]) -> AsyncIterator[rabbitmq.RabbitTransport]:
+    """The sending end of tenant."""
+    async with await rabbitmq.connect(as_service(rabbit[0], "tenant")) as own:
+        yield rabbitmq.RabbitTransport(await rabbitmq.declare(await own.channel(on_return_raises=True), QUICK))
 
 
 @pytest.fixture
 async def consuming(
-    connection: AbstractRobustConnection, transport: rabbitmq.RabbitTransport, sessions: Sessions
+    rabbit: tuple[str, Any], transport: rabbitmq.RabbitTransport, sessions: Sessions
 ) -> AsyncIterator[Callable[[Any], Awaitable[asyncio.Task[None]]]]:
     """Consume personnel's queue with a handler: `await consuming(handler)` starts the consumer and returns its task."""
     tasks: list[asyncio.Task[None]] = []
 
     async def begin(handler: Any) -> asyncio.Task[None]:
-        channel = await connection.channel()
+        channel = await own.channel()
         await channel.set_qos(prefetch_count=4)
         queue = await rabbitmq.queue_of(channel, "personnel", QUICK)
         tasks.append(asyncio.create_task(Consumer(sessions, {TenantCreated: handler}, "personnel").run(queue)))
         return tasks[-1]
 
-    yield begin
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async with await rabbitmq.connect(as_service(rabbit[0], "personnel")) as own:
+        yield begin
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def created(tenant_id: UUID, **more: Any) -> dict[str, Any]:

@@ -84,18 +84,19 @@ def test_users_and_passwords_reach_the_containers_as_they_are(tmp_path):
         "POSTGRES_PASSWORD",
         "RABBITMQ_USER",
         "RABBITMQ_PASSWORD",
+        "AUTH_BROKER_PASSWORD",
         "BOOTSTRAP__ADMIN_PASSWORD",
         "BOOTSTRAP__SERVICE_SECRET",
     )
     (tmp_path / ".env").write_text("".join(f"{name}='{odd} {name}'\n" for name in names))
-    postgres, user, password, admin, secret = (f"{odd} {name}" for name in names)
+    postgres, user, password, own, admin, secret = (f"{odd} {name}" for name in names)
     given = of_containers(rendered((DEV, DEVOPS), tmp_path / ".env"))
     pasted = {key for each in given.values() for key, value in each.items() if odd in value and "://" in value}
     assert pasted == set()
     assert given["postgres"]["POSTGRES_PASSWORD"] == given["prepare"]["POSTGRES_PASSWORD"] == postgres
     assert given["postgres-exporter"]["PGPASSWORD"] == given["auth-service"]["DATABASE__PASSWORD"] == postgres
-    assert given["rabbitmq"]["RABBITMQ_DEFAULT_USER"] == given["auth-service"]["EVENTS__BROKER_USER"] == user
-    assert given["rabbitmq"]["RABBITMQ_DEFAULT_PASS"] == given["auth-service"]["EVENTS__BROKER_PASSWORD"] == password
+    assert [given["rabbitmq"][f"ADMINISTRATOR_{each}"] for each in ("USER", "PASSWORD")] == [user, password]
+    assert given["rabbitmq"]["AUTH_BROKER_PASSWORD"] == given["auth-service"]["EVENTS__BROKER_PASSWORD"] == own
     assert given["prepare"]["BOOTSTRAP__ADMIN_PASSWORD"] == given["probe"]["BOOTSTRAP__ADMIN_PASSWORD"] == admin
     assert given["prepare"]["BOOTSTRAP__SERVICE_SECRET"] == secret
 

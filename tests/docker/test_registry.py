@@ -33,7 +33,8 @@ async def test_what_is_marked_is_emitted_by_a_service_with_a_broker(
     await Relay("personnel", "broker", sessions, transport, EventSettings(), asyncio.Event()).relay_batch()
     queue = (await connection.channel()).default_exchange
     late = orjson.dumps(created(uuid4(), traceparent=TRACE))
-    await queue.publish(Message(late, timestamp=datetime.now(UTC) - timedelta(minutes=10)), "personnel")
+    sent = {"timestamp": datetime.now(UTC) - timedelta(minutes=10), "user_id": "tenant-service"}
+    await queue.publish(Message(late, **sent), "personnel")
     await queue.publish(Message(b"{}", message_id="no event"), "personnel")
     missing = emitted.named("docker")
 

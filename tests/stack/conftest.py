@@ -76,7 +76,8 @@ def mode(settings: Settings) -> str:
 def running(mode: str, settings: Settings) -> set[str] | None:
     """What runs of the stack, by the names of the compose files; None if in Docker mode no engine answers."""
     if mode == "local":
-        return {name for name, each in supervisor.states(settings).items() if each["statename"] == "RUNNING"}
+        known = supervisor.states(settings)
+        return {name for name, each in known.items() if each["statename"] in ("STARTING", "RUNNING")}
     return None if engine.why_unavailable() else engine.running()
 
 

@@ -32,14 +32,15 @@ def container(job: str) -> str:
 
 
 def sources(expr: str) -> set[str]:
-    """The containers whose metrics an expression uses, directly, by the name of a job or through recording rules."""
+    """The containers whose metrics an expression uses, by name, by a job or dependency that it asks about, or through recording rules."""
     found: set[str] = set()
     for selector in selectors(expr):
         recorded = [rule["expr"] for rule in RULES if rule.get("record") == selector.name]
         found |= {each for inner in recorded for each in sources(inner)}
         found |= {container(job) for job, metrics in EXPORTERS.items() if selector.name in metrics}
-        asked = [each.value for each in selector.matchers.matchers if each.name == "job" and each.value in TARGETS]
-        found |= {container(job) for job in asked}
+        for each in selector.matchers.matchers:
+            found |= {container(each.value)} if each.name == "job" and each.value in TARGETS else set()
+            found |= {"rabbitmq"} if (each.name, each.value) == ("dependency", "broker") else set()
         if selector.name in OURS():
             found |= {"probe"} if selector.name.startswith("probe_") else SERVICES
     return found

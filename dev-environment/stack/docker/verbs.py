@@ -51,7 +51,6 @@ def up(settings: Settings) -> None:
     engine.compose("up", *wait, *staying, environment=_environment(settings, names))
     for name in parts.one_shots(names, model):
         engine.compose("run", "--rm", "--no-deps", name)
-    logins.give_to_broker(settings)
     is_refused = "grafana" in staying and logins.is_refused_by_grafana(settings)
     report.summary(settings, containers=staying, is_refused_by_grafana=is_refused)
 

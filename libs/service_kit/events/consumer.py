@@ -11,7 +11,7 @@ from libs.contracts import CloudEvent
 from libs.observability import get_logger
 from libs.service_kit import availability
 from libs.service_kit.errors import ServiceError
-from libs.service_kit.events.inbox import Handlers, consume
+from libs.service_kit.events.inbox import Handlers, consume, is_from
 from libs.service_kit.shares import OWN_WORK, TENANT
 from libs.service_kit.transactions import Sessions
 
@@ -66,6 +66,10 @@ class Consumer:
             envelope = CloudEvent.model_validate_json(message.body)
         except ValidationError:
             log.error("message is no CloudEvent", message_id=message.message_id)
+            await message.reject(requeue=False)
+            return
+        # The broker accepts no other user's name, nor does it demand one.
+        if not is_from(message.user_id, envelope):
             await message.reject(requeue=False)
             return
         # A quorum queue sets this header from the second delivery on.

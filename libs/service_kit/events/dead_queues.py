@@ -121,6 +121,7 @@ def _as_first_sent(message: AbstractIncomingMessage) -> Message:
         message_id=message.message_id,
         timestamp=message.timestamp,
         type=message.type,
+        user_id=message.user_id,
         app_id=message.app_id,
     )
 
@@ -135,6 +136,7 @@ def _describe(service: str, message: AbstractIncomingMessage) -> DeadEvent:
     death = deaths[0]
     reason = str(death.get("reason", ""))
     attempts = headers.get("x-delivery-count", 0)
+    wrong = ": no CloudEvent" if not event else "" if event.source == message.user_id else ": not sent by its source"
     return DeadEvent(
         place=f"queue {dead_queue_name(service)}",
         event_id=str(event.id) if event else message.message_id,
@@ -145,6 +147,6 @@ def _describe(service: str, message: AbstractIncomingMessage) -> DeadEvent:
         happened_at=event.time if event else message.timestamp,
         died_at=death.get("time"),
         attempts=max(int(attempts), 1),
-        reason=reason if event else f"{reason}: no CloudEvent",
+        reason=reason + wrong,
         trace_id=trace_of(event.traceparent if event else headers.get("traceparent")),
     )

@@ -9,17 +9,14 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
 
 from libs.contracts import CloudEvent
-from libs.observability import get_logger
 from libs.observability.traces.clients import quietly
 from libs.service_kit.answers import Refused
 from libs.service_kit.auth import Principal, requires
 from libs.service_kit.client import ServiceClient
-from libs.service_kit.events.inbox import Handlers, consume
+from libs.service_kit.events.inbox import Handlers, consume, is_from
 from libs.service_kit.limits import MAX_BODY_BYTES, MAX_VALUES, LimitedRoute
 from libs.service_kit.routing import NounRouter
 from libs.service_kit.service_account import ServiceAccount
-
-log = get_logger(__name__)
 
 PATH = "/internal/events"
 SEND_SECONDS = 25.0
@@ -109,7 +106,4 @@ def _read(document: object, sender: str | None) -> CloudEvent | str:
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
         return f"no CloudEvent: {wrong}"[:500]
-    if envelope.source == sender:
-        return envelope
-    log.warning("event in the name of another service refused", client_id=sender, event_type=envelope.type)
-    return "the source is not the sender"
+    return envelope if is_from(sender, envelope) else "the source is not the sender"

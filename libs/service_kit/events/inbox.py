@@ -1,6 +1,6 @@
 """Receiving events: each is recorded in the inbox in the same transaction as its effect, so the effect happens once.
 
-An event is taken only from a service that publishes its type.
+An event is taken only from the service in whose name it is, and only if that publishes its type.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,12 +12,15 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import CloudEvent, Event, is_own, read_event
+from libs.observability import get_logger
 from libs.observability.messaging import Message, processing
 from libs.observability.redaction import to_string
 from libs.service_kit import availability
 from libs.service_kit.database import execute
 from libs.service_kit.events.metrics import COUNTERS
 from libs.service_kit.transactions import Sessions, after_commit, bind_tenant, commit_of
+
+log = get_logger(__name__)
 
 _CLAIM = """insert into inbox (tenant_id, event_id) select $1, unnest($2::uuid[])
 on conflict do nothing returning event_id"""
@@ -26,6 +29,15 @@ Key = tuple[UUID, UUID]
 """What tells events apart: the tenant and the id. An id that one tenant's event has used is free for any other's."""
 Handlers = Mapping[type[Event] | type[CloudEvent], Callable[[AsyncSession, Any], Awaitable[None]]]
 """The handler of each event class. A handler under `CloudEvent` gets the envelope of every event."""
+
+
+def is_from(sender: str | None, envelope: CloudEvent) -> bool:
+    """Whether the event is in the name of its sender, as the transport has proved it; what is not must not be consumed."""
+    if envelope.source == sender:
+        return True
+    facts = {"event_id": str(envelope.id), "event_type": envelope.type, "client_id": sender}
+    log.warning("event in the name of another service refused", **facts)
+    return False
 
 
 async def consume(

@@ -112,6 +112,7 @@ class RabbitTransport:
             message_id=envelope["id"],
             timestamp=datetime.now(UTC),
             type=envelope["type"],
+            user_id=envelope["source"],  # which the broker compares with the user of the connection
             app_id=envelope["source"],
             headers={name: envelope[name] for name in TRAVELLING if name in envelope},
         )

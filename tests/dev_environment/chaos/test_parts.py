@@ -34,6 +34,11 @@ def test_each_part_is_a_container_and_its_alert_a_rule():
         assert part.watcher in COMPOSED
 
 
+def test_only_an_alert_that_there_is_is_waited_for():
+    waited = {each.name: [fault for fault in FAULTS if each.lasts_until_alert(fault)] for each in PARTS}
+    assert (waited["prometheus"], waited["jaeger"], waited["postgres"]) == ([], ["stop"], ["stop", "pause"])
+
+
 def test_a_full_run_makes_every_fault_of_every_part():
     expected = {*itertools.product({*EVERYTHING} - {LOGS}, FAULTS), (LOGS, TAKE_AWAY)}
     found = named(plan(EVERYTHING, DOCKER, [], is_short=False))

@@ -46,6 +46,11 @@ def test_the_watchers_of_the_machine_run_all_or_none(tmp_path):
         read(tmp_path, WATCHERS="jaeger")
 
 
+def test_the_administrator_of_the_broker_is_no_service(tmp_path):
+    with pytest.raises(SettingError, match="RABBITMQ_USER must not be auth-service"):
+        read(tmp_path, RABBITMQ_USER="auth-service")
+
+
 @pytest.mark.parametrize("seconds", ["9.9", "301", "-60", "often"])
 def test_a_pace_that_the_probe_would_refuse_is_refused(tmp_path, seconds):
     with pytest.raises(SettingError, match=f"PROBE_SECONDS must be a number from 10 to 300, not '{seconds}'"):

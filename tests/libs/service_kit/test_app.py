@@ -187,7 +187,7 @@ async def test_a_relay_that_waits_for_its_destination_takes_no_connection_from_t
 
 async def test_the_transport_decides_about_relays_and_destinations(make_settings):
     by_http = {"transport": "http", "client_secret": "secret"}
-    by_broker = {"transport": "rabbitmq", "broker_url": "amqp://guest:guest@127.0.0.1:1/"}
+    by_broker = {"transport": "rabbitmq", "broker_url": "amqp://probe-service@127.0.0.1:1/"}
     expected = {
         "none": set(),
         "http": {"watch", *(f"relay to {each}" for each in SUBSCRIPTIONS)},
@@ -206,7 +206,7 @@ async def test_the_transport_decides_about_relays_and_destinations(make_settings
 
 
 async def test_a_service_whose_broker_is_away_answers_and_is_ready(make_settings, make_token):
-    app = create_app(make_settings(events={"transport": "rabbitmq", "broker_url": "amqp://u:p@127.0.0.1:1/"}))
+    app = create_app(make_settings(events={"transport": "rabbitmq", "broker_url": "amqp://probe-service@127.0.0.1:1/"}))
     headers = {"authorization": f"Bearer {make_token()}"}
     async with serving(app) as url, httpx.AsyncClient(base_url=url, headers=headers) as client:
         made = await client.post(NOTES, json={"code": "a", "text": "b"})

@@ -84,7 +84,7 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(environment, capsys, 
 
 
 def test_a_service_prefetches_no_more_events_than_get_a_connection(environment, capsys):
-    by_broker = {"EVENTS__TRANSPORT": "rabbitmq", "EVENTS__BROKER_URL": "amqp://h/"}
+    by_broker = {"EVENTS__TRANSPORT": "rabbitmq", "EVENTS__BROKER_URL": "amqp://probe-service@h/"}
     environment(**by_broker, DATABASE__POOL_SIZE="6", EVENTS__PREFETCH="3")
     assert load(Settings).events.prefetch == 3
     environment(**by_broker, DATABASE__POOL_SIZE="5", EVENTS__PREFETCH="3")
@@ -92,6 +92,18 @@ def test_a_service_prefetches_no_more_events_than_get_a_connection(environment, 
         load(Settings)
     said = "probe-service cannot start: EVENTS__PREFETCH: 3 is more than half of DATABASE__POOL_SIZE, which is 2\n"
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("given", [{}, {"EVENTS__BROKER_USER": "auth-service"}])
+def test_a_service_is_itself_at_the_broker_since_its_events_would_be_refused(environment, capsys, given):
+    by_broker = {"EVENTS__TRANSPORT": "rabbitmq", "EVENTS__BROKER_URL": "amqp://h/"}
+    environment(**by_broker, **given)
+    with pytest.raises(SystemExit):
+        load(Settings)
+    said = "probe-service cannot start: EVENTS__BROKER_USER: must be probe-service, the source of its events\n"
+    assert capsys.readouterr().err == said
+    environment(**by_broker, EVENTS__BROKER_USER="probe-service")
+    assert load(Settings).events.broker_url
 
 
 @pytest.mark.parametrize("transport", ["http", "rabbitmq"])
@@ -196,7 +208,6 @@ def test_users_and_passwords_of_any_characters_have_variables_of_their_own(envir
     environment(
         DATABASE__URL="postgresql://probe_app@127.0.0.1:5432/probe",
         DATABASE__PASSWORD=odd,
-        EVENTS__TRANSPORT="rabbitmq",
         EVENTS__BROKER_URL="amqp://127.0.0.1:5672/",
         EVENTS__BROKER_USER=odd,
         EVENTS__BROKER_PASSWORD=odd,

@@ -1,4 +1,4 @@
-"""A broker that refuses the settings' login is given it; of Grafana's, which somebody may have chosen, the table says so."""
+"""Where Grafana refuses the password of the settings, the table of `make up` does not show that one, and says so."""
 
 import socketserver
 import threading
@@ -6,12 +6,10 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
-from pamqp import commands, frame
 from stack import administrator, report
-from stack.docker import engine, logins
+from stack.docker import logins
 from stack.ports import free_port
 from stack.settings import DEFAULTS, Settings
 
@@ -31,48 +29,7 @@ def running(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 def settings(**given: str) -> Settings:
-    ports = {name: str(free_port()) for name in ("GRAFANA_PORT", "RABBITMQ_PORT")}
-    return Settings(DEFAULTS | ports | given, {})
-
-
-class Broker(socketserver.BaseRequestHandler):
-    """The login of AMQP; whoever has the right password is then asked to come again later."""
-
-    login = b""
-
-    def handle(self) -> None:
-        self.request.recv(8)
-        self.send(commands.Connection.Start(mechanisms="PLAIN", locales="en_US", server_properties={}))
-        _, _, answer = frame.unmarshal(self.request.recv(65536))
-        is_right = answer.response.encode() == self.login
-        self.send(commands.Connection.Close(*((320, "later") if is_right else (403, "ACCESS_REFUSED")), 0, 0))
-        self.request.recv(65536)
-
-    def send(self, method: Any) -> None:
-        self.request.sendall(frame.marshal(method, 0))
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """The calls of docker compose."""
-    calls: list[tuple[str, ...]] = []
-    monkeypatch.setattr(engine, "compose", lambda *asked: calls.append(asked))
-    return calls
-
-
-@pytest.mark.parametrize(("password", "is_given"), [(ODD, False), ("another", True)])
-def test_a_broker_that_refuses_the_login_is_given_it(asked, capsys, password, is_given):
-    handler = type("Handler", (Broker,), {"login": f"\0all-erp\0{ODD}".encode()})
-    with socketserver.TCPServer(("127.0.0.1", 0), handler) as server, running(server):
-        logins.give_to_broker(settings(RABBITMQ_PORT=str(server.server_address[1]), RABBITMQ_PASSWORD=password))
-    assert [call[:4] for call in asked] == [("exec", "-T", "rabbitmq", "sh")] * is_given
-    assert ("RABBITMQ_PASSWORD" in capsys.readouterr().out) is is_given
-    assert password not in str(asked)
-
-
-def test_a_broker_that_is_away_is_left_alone(asked, caplog):
-    logins.give_to_broker(settings())
-    assert (asked, caplog.messages) == ([], [])
+    return Settings(DEFAULTS | {"GRAFANA_PORT": str(free_port())} | given, {})
 
 
 class Grafana(BaseHTTPRequestHandler):

@@ -39,7 +39,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     monkeypatch.setattr(engine, "remove_images", lambda _: None)
     monkeypatch.setattr(engine, "compose", lambda *asked, environment=None: calls.append((asked, environment or {})))
     monkeypatch.setattr(checks, "findings", lambda *_: [])
-    monkeypatch.setattr(logins, "give_to_broker", lambda _: None)
     monkeypatch.setattr(logins, "is_refused_by_grafana", lambda _: False)
     for name in ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
@@ -119,12 +118,10 @@ def test_containers_that_are_left_out_are_stopped_and_one_shots_are_run_by_thems
 
 
 @pytest.mark.parametrize(("parts", "is_told"), [("metrics", True), ("traces", False)])
-def test_the_logins_are_looked_at_once_the_containers_run(settings, asked, monkeypatch, capsys, parts, is_told):
-    monkeypatch.setattr(logins, "give_to_broker", lambda _: asked.append((("login",), {})))
+def test_the_login_of_grafana_is_looked_at_where_it_runs(settings, asked, monkeypatch, capsys, parts, is_told):
     monkeypatch.setattr(logins, "is_refused_by_grafana", lambda _: True)
     mode.remember(settings, "docker", parts)
     verbs.up(settings)
-    assert commands(asked) == ["build", "up", "login"]
     assert ("GRAFANA_ADMIN_PASSWORD is not Grafana's" in capsys.readouterr().out) is is_told
 
 

@@ -4,6 +4,7 @@ What a real broker does is in tests/docker/test_rabbitmq.py.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -31,7 +32,8 @@ class Message:
     routing_key = AccountOpened.type
     timestamp: datetime | None = None
 
-    def __init__(self, tenant_id: UUID) -> None:
+    def __init__(self, tenant_id: UUID, user_id: str | None = "budget-service") -> None:
+        self.user_id = user_id
         data = AccountOpened(account_id=uuid4(), code="a", name="A").model_dump(mode="json")
         event = CloudEvent(
             id=uuid4(),
@@ -50,7 +52,7 @@ class Message:
         self.settled.append("ack")
 
     async def reject(self, requeue: bool = False) -> None:
-        self.settled.append("reject")
+        self.settled.append("retry" if requeue else "reject")
 
     async def nack(self, requeue: bool = True) -> None:
         self.settled.append("requeue" if requeue else "nack")
@@ -104,6 +106,42 @@ async def test_the_spans_of_both_ends_name_the_place_by_the_conventions(sessions
     assert span.name == "process erp.events:account.opened.v1:budget"
     assert span.attributes["messaging.rabbitmq.destination.routing_key"] == "account.opened.v1"
     assert span.attributes["delivery.attempt"] == 3
+
+
+@pytest.mark.parametrize("user_id", [None, "tenant-service", "budget"])
+async def test_an_event_in_the_name_of_another_service_has_no_effect_and_is_told(sessions, tenant_id, lines, user_id):
+    handled: list[Any] = []
+
+    async def handle(*given: Any) -> None:
+        handled.append(given)
+
+    message = Message(tenant_id, user_id)
+    queue: Any = Queue(message)
+    running = asyncio.create_task(Consumer(sessions, {AccountOpened: handle}, "budget").run(queue))
+
+    async def is_settled() -> bool:
+        return bool(message.settled)
+
+    await eventually_async(is_settled, 10)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert (message.settled, handled) == (["reject"], [])
+    [line] = [line for line in lines() if line["message"] == "event in the name of another service refused"]
+    assert (line["level"], line["event_type"]) == ("warning", AccountOpened.type)
+    assert line.get("client_id") == user_id
+
+
+async def test_the_broker_is_told_who_sends_an_event(tenant_id):
+    sent: list[Any] = []
+
+    class Exchange:
+        async def publish(self, message: Any, *_: Any, **__: Any) -> None:
+            sent.append(message)
+
+    exchange: Any = Exchange()
+    envelope = json.loads(Message(tenant_id).body)
+    assert await RabbitTransport(exchange).send("broker", [envelope]) == [None]
+    assert [message.user_id for message in sent] == ["budget-service"]
 
 
 def test_at_the_defaults_they_are_those_of_every_queue_that_exists():
