@@ -103,7 +103,7 @@ test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
 
-test-verbs: ## start and stop whole stacks by the verbs, and kill these at every stage (four minutes)
+test-verbs: ## start and stop whole stacks by the verbs, and kill these at every stage (eight minutes)
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/verbs $(PYTEST)
 

@@ -52,6 +52,7 @@ def main() -> None:
         reload=False,
         show=False,
         show_welcome_message=False,
+        gzip_middleware_factory=None,  # nothing goes over a network
         timeout_graceful_shutdown=1,
     )
 

@@ -17,7 +17,7 @@ from stack.__main__ import main
 from stack.environment import url
 from stack.local import processes, readiness, supervisor
 from stack.ports import free_port
-from stack.services import PROBE, PROGRAMS, SERVICES, service_named
+from stack.services import ANSWERING, PROBE, PROGRAMS, SERVICES, service_named
 from stack.settings import ROOT, Settings
 
 from libs.journey import people, steps
@@ -71,12 +71,12 @@ def test_the_table_names_every_service_and_the_login(environment, stack):
     assert stack.values["BOOTSTRAP__ADMIN_PASSWORD"] in table
 
 
-@pytest.mark.parametrize("name", ["budget-service", "postgres"])
+@pytest.mark.parametrize("name", ["budget-service", "postgres", "page"])
 def test_what_is_killed_comes_back(environment, stack, name):
     killed = supervisor.states(stack)[name]["pid"]
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: supervisor.states(stack)[name]["pid"] not in (0, killed))
-    eventually(lambda: not readiness.not_ready(stack, SERVICES))
+    eventually(lambda: not readiness.not_ready(stack, ANSWERING))
     assert verb(environment, "status").returncode == 0
 
 
@@ -97,6 +97,7 @@ def test_a_taken_port_is_named_with_its_variable(environment, stack, tmp_path):
     assert done.returncode == 1
     assert f"Port {environment['AUTH_PORT']}, wanted for auth-service" in done.stderr
     assert "AUTH_PORT in .env" in done.stderr
+    assert f"Port {environment['GRAFANA_PORT']}, wanted for page" in done.stderr
     assert f"It is the stack of {stack.state}: `make down` in its checkout" in done.stderr
     assert not processes.of_stack(tmp_path)
 

@@ -110,19 +110,17 @@ def test_up_continues_after_all_of_it_was_orphaned(environment, stack, table):
     assert not psutil.pid_exists(orphan)
 
 
-def test_they_are_left_out_where_that_is_wanted(environment, stack, table):
-    without = environment | {"WATCHERS": "none"}
-    done = verb(without, "up")
-    assert done.returncode == 0
-    assert supervisor.states(stack).keys() & {each.name for each in watchers.WATCHERS} == set()
-    assert verb(without, "status").returncode == 0
-    assert "There is no service 'alertmanager'" in verb(without, "restart", "alertmanager").stderr
-
-
-def test_they_end_with_the_stack_and_their_data_goes_with_it(environment, stack, table):
-    assert verb(environment, "up").returncode == 0
+def test_they_end_with_the_stack(environment, stack, table):
     assert verb(environment, "down").returncode == 0
     assert processes.of_stack(stack.state) == []
     assert ports.is_free(stack.port("ALERTMANAGER_PORT"))
+
+
+def test_they_are_left_out_where_that_is_wanted_and_their_data_is_removed_with_the_other(environment, stack, table):
+    without = environment | {"WATCHERS": "none"}
+    assert verb(without, "up").returncode == 0
+    assert supervisor.states(stack).keys() & {each.name for each in watchers.WATCHERS} == set()
+    assert verb(without, "status").returncode == 0
+    assert "There is no service 'alertmanager'" in verb(without, "restart", "alertmanager").stderr
     assert (stack.state / "watchers/alertmanager/alertmanager.yml").exists()
-    assert f"Removed {stack.state / 'watchers'}" in verb(environment, "clean").stdout
+    assert f"Removed {stack.state / 'watchers'}" in verb(without, "clean").stdout
