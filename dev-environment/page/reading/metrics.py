@@ -18,7 +18,6 @@ from page.reading.scrape import Exemplar, Scrape
 What = Literal["rate", "error_ratio", "p50", "p95", "memory", "lag", "pool", "waiting"]
 RouteWhat = Literal["rate", "error_ratio", "p50", "p95"]
 
-PAUSE_SECONDS, PAUSE_OF_LOOKERS = 5.0, 2.0
 LOOK_SECONDS = 10.0
 MOST_EXEMPLARS = 1000
 WHOLE = ""
@@ -142,12 +141,12 @@ class Metrics:
         self._threads = ThreadPoolExecutor(max_workers=len(ports), thread_name_prefix="scrape")
 
     @property
-    def pause(self) -> float:
-        """How long to wait before the next scrape."""
-        return PAUSE_OF_LOOKERS if time.monotonic() - self._looked < LOOK_SECONDS else PAUSE_SECONDS
+    def is_watched(self) -> bool:
+        """Whether somebody has looked in the last ten seconds."""
+        return time.monotonic() - self._looked < LOOK_SECONDS
 
     def look(self) -> None:
-        """Somebody looks: for ten seconds from now, scrapes come more often."""
+        """Somebody looks: for ten seconds from now, the services are asked more often."""
         self._looked = time.monotonic()
 
     def numbers(self, service: str) -> Numbers:

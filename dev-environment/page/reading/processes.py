@@ -16,7 +16,6 @@ from stack.report import tail
 from stack.services import SERVICES
 from stack.settings import ROOT, Settings
 
-PAUSE_SECONDS = 1.0
 Word = Literal["ready", "starting", "down", "stopped"]
 STOPPED = ("STOPPED", "STOPPING")
 RUNNING = ("STARTING", "RUNNING")
@@ -41,7 +40,7 @@ class State:
 
 
 class Processes:
-    """The states as of the last look, a second ago."""
+    """The states as of the last look."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -2,17 +2,24 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from stack.settings import Settings
 
 from page.reading.lines import Lines
 from page.reading.metrics import Metrics
-from page.reading.processes import PAUSE_SECONDS, Processes
+from page.reading.processes import Processes
 from page.reading.spans import Traces
 
 # Of files that are followed.
 FOLLOW_SECONDS = 0.5
+# Until the services are asked again while nobody looks, and while somebody does: a page of metrics takes a service some
+# 30 ms, in which it does nothing else.
+SCRAPE_SECONDS = (15.0, 5.0)
+STATE_SECONDS = (5.0, 1.0)
+# Who begins to look waits no longer than this for what is due sooner now.
+WAKE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +39,8 @@ class Store:
     async def run(self) -> None:
         """Keep the readers current until this is cancelled; an error of one is logged and ends neither it nor another."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_repeat(self.processes.read, lambda: PAUSE_SECONDS))
-            tasks.create_task(_repeat(self.metrics.read, lambda: self.metrics.pause))
+            tasks.create_task(_repeat(self.processes.read, lambda: STATE_SECONDS[self.metrics.is_watched]))
+            tasks.create_task(_repeat(self.metrics.read, lambda: SCRAPE_SECONDS[self.metrics.is_watched]))
             tasks.create_task(_repeat(self.lines.read, lambda: FOLLOW_SECONDS))
             tasks.create_task(_repeat(self.traces.read, lambda: FOLLOW_SECONDS))
 
@@ -48,4 +55,6 @@ async def _repeat(read: Callable[[], Awaitable[None]], pause: Callable[[], float
             if (what := f"{type(error).__name__}: {error}") != told:
                 log.warning("%s has failed and goes on: %s", read.__qualname__, what)
             told = what
-        await asyncio.sleep(pause())
+        due = time.monotonic()
+        while (left := due + pause() - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, WAKE_SECONDS))

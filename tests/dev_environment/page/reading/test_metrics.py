@@ -280,12 +280,6 @@ async def test_an_answer_that_is_no_page_of_metrics_is_no_obstacle(answer, statu
     assert metrics.history(AUTH, "p95") == []
 
 
-async def test_who_looks_is_served_more_often(metrics):
-    slow = metrics.pause
-    metrics.look()
-    assert metrics.pause < slow
-
-
 def test_what_is_read_has_the_names_that_services_emit():
     emitted = {entry.name for entry in entries() if entry.section == "metrics"}
     assert {name.removesuffix("_bucket") for name in NAMES} - emitted == set()

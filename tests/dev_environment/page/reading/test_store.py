@@ -90,3 +90,21 @@ async def test_a_reader_that_fails_is_told_once_goes_on_and_ends_no_other(stack,
 
             await eventually_async(is_there, 30)
     assert [line.message.count("no space") for line in caplog.records if line.name == "page.reading.store"] == [1]
+
+
+async def test_who_begins_to_look_does_not_wait_for_the_pause_of_when_nobody_does(stack, monkeypatch):
+    monkeypatch.setattr("page.reading.store.STATE_SECONDS", (1000.0, 0.0))
+    monkeypatch.setattr("page.reading.store.WAKE_SECONDS", 0.01)
+    store = Store(stack)
+    async with running(store):
+
+        async def states() -> object:
+            return store.processes.states()
+
+        first = await eventually_async(states, 30)
+        store.metrics.look()
+
+        async def others() -> bool:
+            return store.processes.states() is not first
+
+        await eventually_async(others, 30)
