@@ -75,12 +75,13 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]
         supervisor.shut_down(current) if running.poll() is None else None
 
 
-async def until(processes: Processes, name: str, wanted: str) -> None:
-    """Look until this program is in this state."""
+async def until(processes: Processes, name: str, wanted: str, reason: str = "") -> None:
+    """Look until this program is in this state, for this reason if one is given."""
 
     async def look() -> bool:
         await processes.read()
-        return processes.states()[name].state == wanted
+        found = processes.states()[name]
+        return found.state == wanted and reason in ("", found.reason)
 
     await eventually_async(look, 30, lambda: f"{name} is not {wanted}: {processes.states()}")
 
@@ -114,9 +115,7 @@ async def test_what_is_killed_is_down_at_the_next_look_and_ready_as_another_proc
 async def test_a_service_that_runs_and_is_not_ready_says_why(stack):
     (stack.run / f"{AUTH}.json").write_text('{"detail": "the database does not answer"}')
     processes = Processes(stack)
-    await until(processes, BUDGET, "ready")
-    found = processes.states()[AUTH]
-    assert (found.state, found.reason) == ("starting", "the database does not answer")
+    await until(processes, AUTH, "starting", "the database does not answer")
     (stack.run / f"{AUTH}.json").unlink()
     await until(processes, AUTH, "ready")
     (stack.run / f"{AUTH}.json").write_text("[]")
