@@ -38,7 +38,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     for name, program in (("jaeger", REFUSES), ("alertmanager", ANSWERS)):
         (folder / name).write_text(program)
         (folder / name).chmod(0o755)
-    environment = environment_of(tmp_path_factory.mktemp("stack"))
+    environment = environment_of(tmp_path_factory.mktemp("stack")) | {"WATCHERS": "all"}
     environment["PATH"] = f"{folder}:{environment['PATH']}"
     yield environment
     verb(environment, "clean")
