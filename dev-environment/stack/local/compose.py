@@ -136,6 +136,11 @@ def _jaeger(config: Any, settings: Settings, here: Collection[str]) -> None:
     config["extensions"]["jaeger_query"] |= {"http": {"endpoint": "0.0.0.0:16686"}, "grpc": {"endpoint": "127.0.0.1:0"}}
     (reader,) = config["service"]["telemetry"]["metrics"]["readers"]
     reader["pull"]["exporter"]["prometheus"] = {"host": "127.0.0.1", "port": settings.port("JAEGER_METRICS_PORT")}
+    # A percentage would be one of the machine's memory, where the container has a limit.
+    container, limiter = _containers()["jaeger"], config["processors"]["memory_limiter"]
+    memory = int(container["deploy"]["resources"]["limits"]["memory"].removesuffix("M"))
+    for name in ("limit", "spike_limit"):
+        limiter[f"{name}_mib"] = memory * limiter.pop(f"{name}_percentage") // 100
 
 
 def _pages_of_jaeger(config: Any, settings: Settings, here: Collection[str]) -> None:

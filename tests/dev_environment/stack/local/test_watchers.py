@@ -122,8 +122,10 @@ def test_jaeger_keeps_everything_but_addresses_paths_and_the_health_check_of_its
     changed = [value for at, value in original.items() if at in config and config[at] != value]
     places = re.compile(r"0\.0\.0\.0(:\d+)?|/etc/jaeger/.+|/badger/.+|http://prometheus:9090")
     assert [value for value in changed if not places.fullmatch(str(value))] == [8888]
-    assert {at.split("/")[2] for at in original.keys() - config.keys()} == {"healthcheckv2", "extensions"}
-    assert config.keys() - original.keys() == {
+    limits = {"/processors/memory_limiter/limit", "/processors/memory_limiter/spike_limit"}
+    gone = original.keys() - config.keys() - {f"{each}_percentage" for each in limits}
+    assert {at.split("/")[2] for at in gone} == {"healthcheckv2", "extensions"}
+    assert config.keys() - original.keys() == {f"{each}_mib" for each in limits} | {
         "/extensions/jaeger_query/http/endpoint",
         "/extensions/jaeger_query/grpc/endpoint",
     }
@@ -163,6 +165,9 @@ def test_limits_are_those_of_compose(settings):
     assert set(wanted) <= set(command)
     _, variables = watchers.prepare(named("jaeger"), settings)
     assert variables.items() >= CONTAINERS["jaeger"]["environment"].items()
+    assert CONTAINERS["jaeger"]["deploy"]["resources"]["limits"]["memory"] == "1024M"
+    limiter = written(settings, "jaeger", "config.yaml")["processors"]["memory_limiter"]
+    assert limiter == {"check_interval": "1s", "limit_mib": 1024 * 80 // 100, "spike_limit_mib": 1024 * 20 // 100}
 
 
 def test_each_port_that_a_watcher_listens_on_is_checked(settings):
