@@ -20,7 +20,7 @@ def main() -> None:
     store = Store(current)
     demo, load = Child(current.state, DEMO), Child(current.state, LOAD)
     frame.prepare()
-    overview.add(store, {each.name: each.url(current) for each in watchers.found(current)})
+    overview.add(store, {each.name: each.url(current) for each in watchers.started(current)})
     for view in (traces, waterfall, logs, metrics, service_map):
         view.add(store)
     story.add(demo, load)

@@ -47,15 +47,20 @@ def show(findings: Iterable[Finding]) -> bool:
     return can_start
 
 
-def ports(wanted: Mapping[str, tuple[int, str]], kind: socket.SocketKind, another_cure: str = "") -> Iterator[Finding]:
-    """Whether ports are free. `wanted` has the port and who wants it, by the variable that moves it."""
+def ports(
+    wanted: Mapping[str, tuple[int, str]],
+    kind: socket.SocketKind,
+    another_cure: str = "",
+    otherwise: Literal["warning", "error"] = "error",
+) -> Iterator[Finding]:
+    """Whether ports are free, `otherwise` a warning or an error. `wanted` has the port and who wants it, by the variable that moves it."""
     taken = {variable: each for variable, each in wanted.items() if not is_free(each[0], kind)}
     for variable, (port, what) in taken.items():
         airplay = " On macOS that may be AirPlay: System Settings, General, AirDrop & Handoff, AirPlay Receiver."
         other = stack_at(port)
         stop = f"It is the stack of {other}: `make down` in its checkout" if other else "Stop that"
         yield Finding(
-            "error",
+            otherwise,
             f"Port {port}, wanted for {what}, is used by {holder(port, kind)}",
             f"{stop}, or set {variable} in .env to a free port."
             + (f" {another_cure}" if another_cure else "")

@@ -76,7 +76,7 @@ def test_one_that_does_not_start_is_named_with_the_reason_and_the_services_go_on
 def test_one_that_answers_is_in_the_table_and_comes_back_when_it_is_killed(environment, stack, table):
     assert watchers.ALERTMANAGER.url(stack) in table
     before = {name: each["pid"] for name, each in supervisor.states(stack).items() if name != "jaeger"}
-    assert watchers.ALERTMANAGER.url(stack) in verb(environment, "up").stdout
+    assert watchers.ALERTMANAGER.url(stack) in verb(environment | {"PATH": os.environ["PATH"]}, "up").stdout
     assert {name: pid(stack, name) for name in before} == before
     os.kill(before["alertmanager"], signal.SIGKILL)
     eventually(lambda: pid(stack, "alertmanager") not in (0, before["alertmanager"]))

@@ -9,6 +9,7 @@ from stack import doctor
 from stack.docker import engine
 from stack.doctor import GIGABYTE, Finding
 from stack.local import watchers
+from stack.services import PAGE
 from stack.settings import ROOT, Settings
 
 # The server's own files take 60 MB, its write-ahead log up to a gigabyte under load.
@@ -21,14 +22,17 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Check the machine."""
     if (reason := engine.why_unavailable()) and shutil.which("docker"):
         yield Finding("warning", f"Docker cannot be used: {reason}", "With it, `make up` can start the watchers too.")
-    wanted = {each.port_variable: (watchers.port(each, settings), each.name) for each in settings.local_programs}
+    found = watchers.found(settings)
+    wanted = {each.port_variable: (settings.port(each.port_variable), each.name) for each in settings.local_programs}
+    if watchers.GRAFANA in found:  # the page makes room for it
+        del wanted[PAGE.port_variable]
     wanted["POSTGRES_PORT"] = (settings.port("POSTGRES_PORT"), "PostgreSQL")
     yield from doctor.ports(wanted, socket.SOCK_STREAM)
-    if found := watchers.found(settings):
+    if found:
         names = ", ".join(each.name for each in found)
         yield Finding("ok", f"On the PATH are watchers, which run beside the services unless WATCHERS=none: {names}")
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            yield from doctor.ports(watchers.ports(settings, kind), kind, "WATCHERS=none leaves the watchers out.")
+        for each in found:
+            yield from watchers.obstacles(each, settings)
     for path in (ROOT, settings.state):
         if UNREADABLE.search(str(path)):
             yield Finding(

@@ -27,6 +27,7 @@ def start_supervisor(settings: Settings) -> None:
         say("Ending what is left of an earlier start")
     stop(settings)
     doctor.require(checks.findings(settings))
+    watchers.choose(settings)
     server = _server(settings)
     if not server.data.exists():
         say(f"Creating the database server in {server.folder}")
@@ -69,22 +70,22 @@ def start(settings: Settings, programs: Sequence[Program]) -> None:
 
 def start_watchers(settings: Settings) -> None:
     """Start those watchers that do not run; does not wait until they are up."""
-    if resting := _resting(settings, watchers.found(settings)):
+    if resting := _resting(settings, watchers.started(settings)):
         say(f"Starting {', '.join(each.name for each in resting)}")
         _start(settings, resting)
 
 
 def states_of_watchers(settings: Settings, seconds: float = 0) -> dict[str, str]:
-    """Why each watcher that was started does not answer, empty for one that does; waits `seconds` for those that start."""
+    """Why each watcher does not answer, empty for one that does; waits `seconds` for those that start."""
     deadline = time.monotonic() + seconds
     while True:
         known = supervisor.states(settings)
-        there = [each for each in watchers.found(settings) if each.name in known]
+        there = watchers.started(settings)
         waiting = {each.name: reason for each, reason in readiness.not_ready(settings, there).items()}
         ended = [name for name in waiting if known[name]["statename"] not in ("STARTING", "RUNNING")]
         if len(ended) == len(waiting) or time.monotonic() >= deadline:
             said = {name: _last_words(settings.run / f"{name}.out") for name in ended}
-            return {each.name: (waiting | said).get(each.name, "") for each in there}
+            return {each.name: (waiting | said).get(each.name, "") for each in there} | watchers.left_out(settings)
         time.sleep(0.1)
 
 
@@ -159,8 +160,8 @@ def _fingerprint(settings: Settings) -> str:
         (launch.command(each, settings), {**settings.from_file, **environment.decided(each, settings)})
         for each in settings.local_programs
     ]
-    watching = [each.program for each in watchers.found(settings)], watchers.ports(settings)
-    ports = settings.values["POSTGRES_PORT"], watchers.port(PAGE, settings)
+    watching = settings.values["WATCHERS"], watchers.ports(settings, watchers.WATCHERS)
+    ports = settings.values["POSTGRES_PORT"], settings.values[PAGE.port_variable]
     return hashlib.sha256(json.dumps([how, ports, watching], sort_keys=True).encode()).hexdigest()
 
 

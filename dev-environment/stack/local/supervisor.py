@@ -99,7 +99,7 @@ def configuration(settings: Settings, server: postgres.Server) -> str:
         postgres_user=f"user={owner.pw_name}" if owner else "",
         names=",".join(each.name for each in settings.local_programs),
     )
-    found = watchers.found(settings)
+    found = watchers.started(settings)
     group = WATCHERS.format(names=",".join(each.name for each in found)) if found else ""
     programs = (PROGRAM.format(**common, name=each.name) for each in (*settings.local_programs, *found))
     return head + group + "".join(programs)

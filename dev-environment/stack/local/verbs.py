@@ -36,7 +36,7 @@ def up(settings: Settings) -> None:
 
 def programs(settings: Settings) -> Sequence[Program]:
     """What has a name for `restart`."""
-    return (*settings.local_programs, *watchers.found(settings))
+    return (*settings.local_programs, *watchers.started(settings))
 
 
 def is_running(settings: Settings) -> bool:
@@ -67,8 +67,9 @@ def status(settings: Settings) -> bool:
     waiting = readiness.not_ready(settings, ANSWERING)
     silent = {name: reason for name, reason in startup.states_of_watchers(settings).items() if reason}
     reasons = {service.name: reason for service, reason in waiting.items()} | silent
-    report.processes(settings, supervisor.states(settings), reasons)
-    return not reasons and _all_run(settings)
+    left_out = {name: {"statename": "LEFT OUT", "pid": 0} for name in watchers.left_out(settings)}
+    report.processes(settings, supervisor.states(settings) | left_out, reasons)
+    return reasons.keys() <= left_out.keys() and _all_run(settings)
 
 
 def restart(settings: Settings, services: Sequence[Program]) -> None:

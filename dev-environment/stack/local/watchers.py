@@ -3,15 +3,20 @@
 Their commands and variables come from docker-compose.devops.yml, their configuration from the folder that it mounts.
 """
 
+import json
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from stack import environment
+from stack import doctor, environment
+from stack.doctor import Finding
+from stack.errors import SettingError
 from stack.local import compose
 from stack.local.compose import Process
+from stack.ports import is_free
 from stack.services import PAGE, Program
 from stack.settings import DEFAULTS, ROOT, Settings
 
@@ -56,13 +61,61 @@ SAYS_WHERE = {
 
 
 def found(settings: Settings) -> list[Watcher]:
-    """The watchers that run with the stack: those whose program is on the PATH, and none if WATCHERS says so."""
+    """The watchers whose program is on the PATH, and none if WATCHERS says so."""
     return [] if settings.values["WATCHERS"] == "none" else [each for each in WATCHERS if each.program]
 
 
-def ports(settings: Settings, *kinds: socket.SocketKind) -> dict[str, tuple[int, str]]:
-    """The ports of the watchers that run, by variable, each with its watcher's name; of these kinds only, if any."""
-    names = [each.name for each in found(settings)]
+def obstacles(watcher: Watcher, settings: Settings) -> list[Finding]:
+    """What keeps a watcher from running: its ports that another program has."""
+    cure = "It is left out until the stack is started again; WATCHERS=none leaves all of them out."
+    return [
+        finding
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+        for finding in doctor.ports(ports(settings, [watcher], kind), kind, cure, "warning")
+        if finding.state == "warning"
+    ]
+
+
+def choose(settings: Settings) -> None:
+    """Choose the watchers that run with the stack, and the page's port.
+
+    The choice holds until the next start, also for who calls with another PATH.
+    """
+    candidates = found(settings)
+    why_not = {each.name: "; ".join(map(str, obstacles(each, settings))) for each in candidates}
+    page = settings.port(PAGE.port_variable)
+    if GRAFANA in candidates:  # the page makes room for it
+        others = {settings.port(name) for name in DEFAULTS if name.endswith("_PORT")}
+        page = next((each for each in range(page + 1, 65536) if each not in others and is_free(each)), 0)
+    if not page:
+        raise SettingError(f"No port above {PAGE.port_variable} is free for the page: set it to a lower one.")
+    settings.run.mkdir(parents=True, exist_ok=True)
+    _choice_file(settings).write_text(json.dumps({"watchers": why_not, "page": page}))
+
+
+def _choice_file(settings: Settings) -> Path:
+    return settings.run / "watchers.json"
+
+
+def _choice(settings: Settings) -> dict[str, Any]:
+    file = _choice_file(settings)
+    return json.loads(file.read_text()) if file.exists() else {"watchers": {}, "page": settings.port("GRAFANA_PORT")}
+
+
+def started(settings: Settings) -> list[Watcher]:
+    """The watchers that run with the stack."""
+    chosen = _choice(settings)["watchers"]
+    return [each for each in WATCHERS if chosen.get(each.name) == ""]
+
+
+def left_out(settings: Settings) -> dict[str, str]:
+    """The watchers that were found when the stack was started but do not run with it, each with the reason."""
+    return {name: reason for name, reason in _choice(settings)["watchers"].items() if reason}
+
+
+def ports(settings: Settings, watchers: Sequence[Watcher], *kinds: socket.SocketKind) -> dict[str, tuple[int, str]]:
+    """The ports of watchers, by variable, each with its watcher's name; of these kinds only, if any."""
+    names = [each.name for each in watchers]
     return {
         port.variable: (settings.port(port.variable), port.container)
         for port in compose.ports()
@@ -71,17 +124,13 @@ def ports(settings: Settings, *kinds: socket.SocketKind) -> dict[str, tuple[int,
 
 
 def port(program: Program, settings: Settings) -> int:
-    """The port that a program answers on. Where Grafana runs, the page makes room for it: the next that nothing has."""
-    wanted = settings.port(program.port_variable)
-    if program is not PAGE or GRAFANA not in found(settings):
-        return wanted
-    others = {settings.port(name) for name in DEFAULTS if name.endswith("_PORT")}
-    return next(each for each in range(wanted + 1, 65536) if each not in others)
+    """The port that a program answers on."""
+    return _choice(settings)["page"] if program is PAGE else settings.port(program.port_variable)
 
 
 def spans_too(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
     """What makes a service send its spans to Jaeger beside writing them to files, unless `given` says where they go."""
-    if JAEGER not in found(settings) or given.keys() & SAYS_WHERE:
+    if JAEGER not in started(settings) or given.keys() & SAYS_WHERE:
         return {}
     endpoint = f"http://127.0.0.1:{settings.values['OTLP_HTTP_PORT']}"
     return {"OTEL_TRACES_EXPORTER": "otlp,files", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
@@ -91,7 +140,7 @@ def prepare(watcher: Watcher, settings: Settings) -> tuple[list[str], dict[str, 
     """Write the configuration of a watcher into the state folder; its command line, and its environment."""
     data = settings.state / "watchers" / watcher.name
     data.mkdir(parents=True, exist_ok=True)
-    process = Process(watcher.name, data, settings, {each.name for each in (*settings.programs, *found(settings))})
+    process = Process(watcher.name, data, settings, {each.name for each in (*settings.programs, *started(settings))})
     process.write()
     command = [*(process.entrypoint() or [watcher.program]), *process.command()]
     variables = environment.from_shell() | process.variables()

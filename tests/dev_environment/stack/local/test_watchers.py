@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from stack import environment, report
 from stack import settings as stack_settings
+from stack.errors import SettingError
 from stack.local import watchers
 from stack.local.watchers import WATCHERS, Watcher
 from stack.ports import free_port
@@ -50,12 +52,27 @@ def settings(tmp_path: Path) -> Settings:
     return stack_settings.read(ports | {"STATE_DIR": str(tmp_path / "a state")}, tmp_path / "no such file")
 
 
+@contextmanager
+def squatter(port: int) -> Iterator[None]:
+    """Another program that listens on a port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        yield
+
+
 def named(name: str) -> Watcher:
     return next(each for each in WATCHERS if each.name == name)
 
 
+def prepare(settings: Settings, name: str) -> tuple[list[str], dict[str, str]]:
+    """What a watcher is started with after those on the PATH have been chosen."""
+    watchers.choose(settings)
+    return watchers.prepare(named(name), settings)
+
+
 def written(settings: Settings, name: str, file: str) -> Any:
-    watchers.prepare(named(name), settings)
+    prepare(settings, name)
     return load(settings.run / name / file)
 
 
@@ -133,7 +150,7 @@ def test_jaeger_keeps_everything_but_addresses_paths_and_the_health_check_of_its
 
 def told(settings: Settings, name: str) -> list[str]:
     """Whatever a watcher is told: its command line, its variables, and the values in its files."""
-    command, variables = watchers.prepare(named(name), settings)
+    command, variables = prepare(settings, name)
     own = [f"{name}={value}" for name, value in variables.items() - environment.from_shell().items()]
     files = [each for each in (settings.run / name).rglob("*") if each.is_file()]
     return [*command, *own, *(str(value) for file in files for _, value in flat(load(file)))]
@@ -159,11 +176,11 @@ def test_it_listens_on_this_machine_only_and_keeps_its_data_in_the_state_folder(
 
 
 def test_limits_are_those_of_compose(settings):
-    command, _ = watchers.prepare(named("prometheus"), settings)
+    command, _ = prepare(settings, "prometheus")
     wanted = [each for each in CONTAINERS["prometheus"]["command"] if "retention" in each]
     assert len(wanted) == 2
     assert set(wanted) <= set(command)
-    _, variables = watchers.prepare(named("jaeger"), settings)
+    _, variables = prepare(settings, "jaeger")
     assert variables.items() >= CONTAINERS["jaeger"]["environment"].items()
     assert CONTAINERS["jaeger"]["deploy"]["resources"]["limits"]["memory"] == "1024M"
     limiter = written(settings, "jaeger", "config.yaml")["processors"]["memory_limiter"]
@@ -173,8 +190,8 @@ def test_limits_are_those_of_compose(settings):
 def test_each_port_that_a_watcher_listens_on_is_checked(settings):
     jaegers = {name for name in DEFAULTS if name.startswith(("JAEGER_", "OTLP_")) and name.endswith("_PORT")}
     others = {"PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT"}
-    assert watchers.ports(settings).keys() == jaegers | others
-    assert watchers.ports(settings, socket.SOCK_DGRAM) == {
+    assert watchers.ports(settings, WATCHERS).keys() == jaegers | others
+    assert watchers.ports(settings, WATCHERS, socket.SOCK_DGRAM) == {
         "JAEGER_AGENT_PORT": (settings.port("JAEGER_AGENT_PORT"), "jaeger")
     }
     said = " ".join(told(settings, "jaeger"))
@@ -185,7 +202,7 @@ class TestAlertmanager:
     """start.sh fills its configuration in; the stub then prints the command line."""
 
     def started(self, settings: Settings) -> tuple[str, Any]:
-        command, variables = watchers.prepare(named("alertmanager"), settings)
+        command, variables = prepare(settings, "alertmanager")
         done = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, check=True)
         return done.stdout + done.stderr, load(settings.state / "watchers/alertmanager/alertmanager.yml")
 
@@ -226,7 +243,7 @@ class TestGrafana:
         config = written(settings, "grafana", "provisioning/dashboards/all.yml")
         folders = [Path(each["options"]["path"]) for each in config["providers"]]
         assert folders == [DEV / "grafana/dashboards", DEV / "grafana/runbooks"]
-        _, variables = watchers.prepare(named("grafana"), settings)
+        _, variables = prepare(settings, "grafana")
         assert Path(variables["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).exists()
         assert (Path(variables["GF_PATHS_PROVISIONING"]) / "dashboards/all.yml").exists()
 
@@ -234,7 +251,7 @@ class TestGrafana:
     def test_its_own_files_are_found_beside_its_program(self, settings, tmp_path, home):
         (tmp_path / home / "conf").mkdir(parents=True)
         (tmp_path / home / "conf/defaults.ini").touch()
-        command, _ = watchers.prepare(named("grafana"), settings)
+        command, _ = prepare(settings, "grafana")
         assert command[1:] == [
             "server",
             f"--config={settings.run}/grafana/grafana.ini",
@@ -243,11 +260,12 @@ class TestGrafana:
 
     def test_an_older_one_has_a_program_for_the_server(self, settings, bin_folder):
         (bin_folder / "grafana").rename(bin_folder / "grafana-server")
-        command, _ = watchers.prepare(named("grafana"), settings)
+        command, _ = prepare(settings, "grafana")
         assert command == [str(bin_folder / "grafana-server"), f"--config={settings.run}/grafana/grafana.ini"]
 
 
 def test_spans_go_to_jaeger_and_to_files_unless_somebody_says_where(settings, bin_folder):
+    watchers.choose(settings)
     sent = watchers.spans_too(settings, {})
     assert sent == {
         "OTEL_TRACES_EXPORTER": "otlp,files",
@@ -256,6 +274,7 @@ def test_spans_go_to_jaeger_and_to_files_unless_somebody_says_where(settings, bi
     for name in ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "JAEGER_AGENT_HOST"):
         assert watchers.spans_too(settings, {name: "elsewhere"}) == {}
     (bin_folder / "jaeger").unlink()
+    watchers.choose(settings)
     assert watchers.spans_too(settings, {}) == {}
 
 
@@ -275,7 +294,7 @@ def test_the_table_leads_to_what_answers_and_a_line_says_why_something_does_not(
     ],
 )
 def test_the_tool_of_the_watcher_accepts_its_configuration(settings, tmp_path, monkeypatch, tool, arguments, name):
-    command, variables = watchers.prepare(named(name), settings)
+    command, variables = prepare(settings, name)
     subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, check=True)
     monkeypatch.undo()
     if not (program := shutil.which(tool)):
@@ -287,10 +306,35 @@ def test_the_tool_of_the_watcher_accepts_its_configuration(settings, tmp_path, m
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_page_stands_at_grafanas_port_and_makes_room_where_grafana_runs(bin_folder, tmp_path):
-    without = stack_settings.read({"WATCHERS": "none"}, tmp_path / "no such file")
-    beside = stack_settings.read({}, tmp_path / "no such file")
-    assert (watchers.port(PAGE, without), watchers.port(PAGE, beside)) == (3000, 3004)
-    assert watchers.port(service_named("auth"), beside) == 3001
+def test_the_page_stands_at_grafanas_port_and_makes_room_where_grafana_runs(settings, bin_folder):
+    wanted = settings.port("GRAFANA_PORT")
+    with squatter(wanted + 2):
+        beside = replace(settings, values=settings.values | {"KIBANA_PORT": str(wanted + 1)})
+        watchers.choose(beside)
+    assert watchers.port(PAGE, beside) == wanted + 3
+    assert watchers.port(service_named("auth"), beside) == settings.port("AUTH_PORT")
     (bin_folder / "grafana").unlink()
-    assert watchers.port(PAGE, beside) == 3000
+    watchers.choose(settings)
+    assert watchers.port(PAGE, settings) == wanted
+
+
+def test_where_no_port_is_left_for_the_page_the_variable_is_named(settings):
+    with pytest.raises(SettingError, match="No port above GRAFANA_PORT is free"):
+        watchers.choose(replace(settings, values=settings.values | {"GRAFANA_PORT": "65535"}))
+
+
+def test_what_was_started_does_not_depend_on_the_path_of_who_asks(settings, monkeypatch):
+    watchers.choose(settings)
+    page = watchers.port(PAGE, settings)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert watchers.started(settings) == list(WATCHERS)
+    assert watchers.port(PAGE, settings) == page
+
+
+def test_one_whose_port_is_taken_is_left_out_with_the_reason(settings):
+    with squatter(settings.port("JAEGER_UI_PORT")):
+        watchers.choose(settings)
+    assert [each.name for each in watchers.started(settings)] == ["prometheus", "alertmanager", "grafana"]
+    assert watchers.left_out(settings).keys() == {"jaeger"}
+    assert "set JAEGER_UI_PORT in .env to a free port" in watchers.left_out(settings)["jaeger"]
+    assert watchers.spans_too(settings, {}) == {}
