@@ -25,18 +25,21 @@ from tests.fixtures.strict import missing
 from tests.fixtures.yaml_files import load
 
 NAMES = [each.name for each in WATCHERS]
+TOOLS = ("sh", "sed", "id")
 STUB = '#!/bin/sh\necho "$@"\n'
 DEV = ROOT / "dev-environment"
 
 
 @pytest.fixture(autouse=True)
 def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder with watchers on the PATH, which holds a stub of each."""
+    """The only folder of the PATH: it holds a stub of each watcher, and what start.sh calls."""
     folder = tmp_path / "opt" / "bin"
     folder.mkdir(parents=True)
     for each in WATCHERS:
         add(folder, each.programs[0])
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    for name in TOOLS:
+        (folder / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", str(folder))
     return folder
 
 
@@ -168,9 +171,12 @@ def test_no_address_and_no_path_of_a_container_is_left(settings, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_listens_on_this_machine_only_and_keeps_its_data_in_the_state_folder(settings, name):
     said = told(settings, name)
-    listens = {"GF_SERVER_HTTP_ADDR=127.0.0.1", f"GF_SERVER_HTTP_PORT={settings.port('GRAFANA_PORT')}"}
-    address = f"127.0.0.1:{settings.port(named(name).port_variable)}"
-    assert listens <= {*said} if name == "grafana" else any(text.endswith(address) for text in said)
+    port = settings.port(named(name).port_variable)
+    listens = {
+        "jaeger": {f"127.0.0.1:{port}"},
+        "grafana": {"GF_SERVER_HTTP_ADDR=127.0.0.1", f"GF_SERVER_HTTP_PORT={port}"},
+    }
+    assert listens.get(name, {f"--web.listen-address=127.0.0.1:{port}"}) <= {*said}
     assert any(str(settings.state / "watchers" / name) in text for text in said)
     assert (settings.state / "watchers" / name).is_dir()
 
