@@ -130,10 +130,11 @@ def port(program: Program, settings: Settings) -> int:
 
 def spans_too(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
     """What makes a service send its spans to Jaeger beside writing them to files, unless `given` says where they go."""
-    if JAEGER not in started(settings) or given.keys() & SAYS_WHERE:
+    if JAEGER not in started(settings) or any(given.get(name) for name in SAYS_WHERE):
         return {}
-    endpoint = f"http://127.0.0.1:{settings.values['OTLP_HTTP_PORT']}"
-    return {"OTEL_TRACES_EXPORTER": "otlp,files", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    protocol = given.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or given.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    port = settings.port("OTLP_GRPC_PORT" if protocol == "grpc" else "OTLP_HTTP_PORT")
+    return {"OTEL_TRACES_EXPORTER": "otlp,files", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
 
 
 def prepare(watcher: Watcher, settings: Settings) -> tuple[list[str], dict[str, str]]:

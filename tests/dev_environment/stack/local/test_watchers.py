@@ -279,6 +279,10 @@ def test_spans_go_to_jaeger_and_to_files_unless_somebody_says_where(settings, bi
     }
     for name in ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "JAEGER_AGENT_HOST"):
         assert watchers.spans_too(settings, {name: "elsewhere"}) == {}
+        assert watchers.spans_too(settings, {name: ""}) == sent
+    for name in ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
+        endpoint = watchers.spans_too(settings, {name: "grpc"})["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        assert endpoint == f"http://127.0.0.1:{settings.port('OTLP_GRPC_PORT')}"
     (bin_folder / "jaeger").unlink()
     watchers.choose(settings)
     assert watchers.spans_too(settings, {}) == {}
