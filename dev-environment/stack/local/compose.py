@@ -47,6 +47,11 @@ def ports() -> Iterator[Port]:
     yield from OF_JAEGER
 
 
+def seconds_to_stop(name: str) -> int:
+    """How long a container may take to stop; Docker's own limit is ten seconds."""
+    return int(_containers()[name].get("stop_grace_period", "10s").removesuffix("s"))
+
+
 @dataclass(frozen=True)
 class Process:
     """A container as a process of this machine: `data` takes the place of its volume, and `here` names the parts that run."""

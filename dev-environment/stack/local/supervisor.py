@@ -17,7 +17,7 @@ import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from stack import environment, postgres
-from stack.local import watchers
+from stack.local import compose, watchers
 from stack.services import Program
 from stack.settings import ROOT, Settings
 
@@ -77,7 +77,7 @@ autorestart=true
 startsecs=10
 startretries=20
 stopsignal=TERM
-stopwaitsecs=10
+stopwaitsecs={seconds_to_stop}
 stopasgroup=true
 killasgroup=true
 redirect_stderr=true
@@ -101,7 +101,11 @@ def configuration(settings: Settings, server: postgres.Server) -> str:
     )
     found = watchers.started(settings)
     group = WATCHERS.format(names=",".join(each.name for each in found)) if found else ""
-    programs = (PROGRAM.format(**common, name=each.name) for each in (*settings.local_programs, *found))
+    seconds = {each.name: compose.seconds_to_stop(each.name) for each in found}
+    programs = (
+        PROGRAM.format(**common, name=each.name, seconds_to_stop=seconds.get(each.name, 10))
+        for each in (*settings.local_programs, *found)
+    )
     return head + group + "".join(programs)
 
 
@@ -169,8 +173,11 @@ def stop_services(settings: Settings, services: Sequence[Program]) -> None:
         time.sleep(0.05)
 
 
-def shut_down(settings: Settings, seconds: float = 45.0) -> None:
-    """Stop the services, then the watchers, PostgreSQL and supervisord, and wait until all of them have ended."""
+def shut_down(settings: Settings, seconds: float = 65.0) -> None:
+    """Stop the services, then the watchers, PostgreSQL and supervisord, and wait until all of them have ended.
+
+    These may take 10, 30 and 20 seconds, one after another.
+    """
     with contextlib.suppress(OSError, psutil.NoSuchProcess, psutil.TimeoutExpired):  # it may be ending by itself
         process = psutil.Process(_call(settings, "getPID"))
         _call(settings, "shutdown")

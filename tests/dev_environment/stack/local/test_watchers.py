@@ -5,16 +5,17 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stack import environment, report
+from stack import environment, postgres, report
 from stack import settings as stack_settings
 from stack.errors import SettingError
-from stack.local import watchers
+from stack.local import supervisor, watchers
 from stack.local.watchers import WATCHERS, Watcher
 from stack.ports import free_port
 from stack.services import PAGE, PROGRAMS, service_named
@@ -191,6 +192,15 @@ def test_limits_are_those_of_compose(settings):
     assert CONTAINERS["jaeger"]["deploy"]["resources"]["limits"]["memory"] == "1024M"
     limiter = written(settings, "jaeger", "config.yaml")["processors"]["memory_limiter"]
     assert limiter == {"check_interval": "1s", "limit_mib": 1024 * 80 // 100, "spike_limit_mib": 1024 * 20 // 100}
+
+
+def test_each_has_the_time_to_stop_that_compose_gives_it(settings, tmp_path):
+    watchers.choose(settings)
+    file = ConfigParser(interpolation=None)
+    file.read_string(supervisor.configuration(settings, postgres.Server(tmp_path, 1, "p", tmp_path)))
+    seconds = {name: file[f"program:{name}"]["stopwaitsecs"] for name in (*NAMES, "auth-service")}
+    assert CONTAINERS["jaeger"]["stop_grace_period"] == CONTAINERS["prometheus"]["stop_grace_period"] == "30s"
+    assert seconds == dict.fromkeys(seconds, "10") | {"jaeger": "30", "prometheus": "30"}
 
 
 def test_each_port_that_a_watcher_listens_on_is_checked(settings):
