@@ -1,4 +1,4 @@
-"""Which parts of the stack run: what supervisord knows of their processes, and whether the services say they are ready."""
+"""Which parts of the stack run: what supervisord knows of them, and whether services and watchers say they are ready."""
 
 import asyncio
 import sys
@@ -11,15 +11,15 @@ from typing import Any, Literal
 from xmlrpc.client import Error
 
 from stack.errors import StackError
-from stack.local import readiness, supervisor
+from stack.local import readiness, supervisor, watchers
 from stack.report import tail
-from stack.services import SERVICES
+from stack.services import SERVICES, Program
 from stack.settings import ROOT, Settings
 
 Word = Literal["ready", "starting", "down", "stopped"]
 STOPPED = ("STOPPED", "STOPPING")
 RUNNING = ("STARTING", "RUNNING")
-ASKED = {service.name for service in SERVICES}
+ASKED = {each.name for each in (*SERVICES, *watchers.WATCHERS)}
 # A process that began less long ago is starting if it has not been ready yet; after that, something is wrong.
 SECONDS_TO_BE_READY = 60.0
 
@@ -44,14 +44,16 @@ class Processes:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._names = [*(each.name for each in settings.programs), "postgres"]
+        watching = watchers.started(settings)
+        self._asked: list[Program] = [*SERVICES, *watching]
+        self._names = [*(each.name for each in settings.programs), "postgres", *(each.name for each in watching)]
         self._states: dict[str, State] = {}
         self._restarting: set[str] = set()
         self._proven: set[str] = set()
         """Who has been ready since somebody started it."""
 
     def states(self) -> dict[str, State]:
-        """By name: the services, the probe unless it is switched off, then PostgreSQL. Empty before the first look."""
+        """By name: the services, the probe unless it is switched off, PostgreSQL, the watchers. Empty before the first look."""
         return self._states
 
     async def read(self) -> None:
@@ -78,9 +80,9 @@ class Processes:
             self._proven.clear()
             reason = f"supervisord does not answer ({type(error).__name__}): `make up` starts the stack"
             return {name: self._since(State(name, "down", now, None, reason)) for name in self._names}
-        running = [each for each in SERVICES if known.get(each.name, {}).get("statename") in RUNNING]
+        running = [each for each in self._asked if known.get(each.name, {}).get("statename") in RUNNING]
         waiting = readiness.not_ready(self._settings, running) if running else {}
-        reasons = {service.name: reason for service, reason in waiting.items()}
+        reasons = {each.name: reason for each, reason in waiting.items()}
         return {
             name: self._since(self._state(name, known.get(name), reasons.get(name, ""), now)) for name in self._names
         }

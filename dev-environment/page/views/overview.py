@@ -26,7 +26,7 @@ COLUMNS = [
 
 
 def add(store: Store, pages: Mapping[str, str]) -> None:
-    """Add the view, with links to these pages of watchers."""
+    """Add the view, with links to these pages of watchers, by name."""
 
     @ui.page("/")
     def overview() -> None:
@@ -60,7 +60,8 @@ def add(store: Store, pages: Mapping[str, str]) -> None:
                     logins = Rows("logins", outcomes, login_rows(store), "Nobody has logged in yet: play the story.")
                     heading("Beside the services")
                     columns = [column("Process", "wide"), column("Since", "tight num")]
-                    beside = Rows("other processes", columns, beside_rows(store, pages), "Nothing else runs.")
+                    rows = beside_rows(store.processes.states(), pages)
+                    beside = Rows("other processes", columns, rows, "Nothing else runs.")
 
         def update() -> None:
             store.metrics.look()
@@ -68,7 +69,7 @@ def add(store: Store, pages: Mapping[str, str]) -> None:
             services.show(service_rows(store, restarting))
             slowest.show(slowest_rows(store))
             logins.show(login_rows(store))
-            beside.show(beside_rows(store, pages))
+            beside.show(beside_rows(store.processes.states(), pages))
 
         ui.timer(1.0, update)
 
@@ -133,22 +134,18 @@ def login_rows(store: Store) -> list[Row]:
     ]
 
 
-def beside_rows(store: Store, pages: Mapping[str, str]) -> list[Row]:
-    """The probe, PostgreSQL and the watchers."""
-    names = {each.name for each in SERVICES}
-    others = [each for each in store.processes.states().values() if each.name not in names]
-    running: list[Row] = [
-        {
-            "id": each.name,
-            "class_": _tone(each),
-            "cells": [_state(each, is_dated=False), {"text": words.age(each.since)}],
-        }
-        for each in others
-    ]
-    links: list[Row] = [
-        {"id": url, "href": url, "cells": [{"text": name, "note": url}, {}]} for name, url in pages.items()
-    ]
-    return running + links
+def beside_rows(states: Mapping[str, State], pages: Mapping[str, str]) -> list[Row]:
+    """The probe, PostgreSQL and the watchers. One that is ready leads to its page, if it has one."""
+    services = {each.name for each in SERVICES}
+    return [_beside_row(each, pages.get(name, "")) for name, each in states.items() if name not in services]
+
+
+def _beside_row(state: State, page: str) -> Row:
+    cells: list[Cell] = [_state(state, is_dated=False), {"text": words.age(state.since)}]
+    row: Row = {"id": state.name, "class_": _tone(state), "cells": cells}
+    if page and state.state == "ready":
+        row["href"], row["label"] = page, f"{state.name}: {page}"
+    return row
 
 
 def _state(state: State, *, is_dated: bool = True) -> Cell:

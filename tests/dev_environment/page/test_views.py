@@ -1,8 +1,9 @@
 """What the views make of what is read: fields, curves, and places on the map."""
 
+from page.reading.processes import State
 from page.reading.spans import OUTSIDE, Edge
 from page.views.logs import fields_of
-from page.views.overview import thin
+from page.views.overview import beside_rows, thin
 from page.views.service_map import drawn, rows
 from page.views.waterfall import detail
 from stack.watch.traces import Span
@@ -19,6 +20,17 @@ def test_the_fields_of_a_line_have_their_full_names_and_the_row_is_not_said_agai
         ("tags", "[]"),
         ("user_id", "–"),
     ]
+
+
+def test_each_process_beside_the_services_has_one_row_and_only_one_that_is_ready_leads_to_its_page():
+    there = [("auth-service", "ready"), ("probe", "ready"), ("prometheus", "ready"), ("jaeger", "down")]
+    states = {name: State(name, state, 0.0, 1, "") for name, state in there}
+    shown = beside_rows(states, {"prometheus": "http://127.0.0.1:1", "jaeger": "http://127.0.0.1:2"})
+    assert {row["id"]: row.get("href") for row in shown} == {
+        "probe": None,
+        "prometheus": "http://127.0.0.1:1",
+        "jaeger": None,
+    }
 
 
 def test_a_small_curve_keeps_its_peaks():

@@ -10,7 +10,7 @@ import pytest
 from page.reading.processes import Processes
 from stack import mode, settings
 from stack.errors import StackError
-from stack.local import supervisor
+from stack.local import supervisor, watchers
 from stack.settings import Settings
 
 from tests.fixtures.local_stack import environment_of
@@ -139,6 +139,16 @@ async def test_a_service_that_was_stopped_is_not_down_and_a_restart_brings_it_ba
 async def test_a_restart_that_does_not_succeed_says_why(stack):
     with pytest.raises(StackError, match="There is no service 'nobody'"):
         await Processes(stack).restart("nobody")
+
+
+async def test_the_watchers_that_were_started_are_looked_at_too(tmp_path, monkeypatch):
+    (tmp_path / "alertmanager").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    current = settings.read(environment_of(tmp_path) | {"WATCHERS": "all"}, Path("/none"))
+    watchers.choose(current)
+    processes = Processes(current)
+    await processes.read()
+    assert processes.states()["alertmanager"].state == "down"
 
 
 async def test_without_supervisord_everything_is_down(stack):
