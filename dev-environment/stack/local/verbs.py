@@ -26,7 +26,7 @@ def up(settings: Settings) -> None:
         startup.start_supervisor(settings)
     elif not readiness.not_ready(settings, ANSWERING) and _all_run(settings):
         say("The stack is running already")
-        report.summary(settings, watchers=startup.states_of_watchers(settings))
+        report.summary(settings, watchers=startup.states_of_watchers(settings, startup.SECONDS_FOR_WATCHERS))
         return
     startup.start_watchers(settings)
     startup.prepare_databases(settings)
@@ -65,7 +65,7 @@ def status(settings: Settings) -> bool:
         say("The stack is not running. `make up` starts it.")
         return False
     waiting = readiness.not_ready(settings, ANSWERING)
-    silent = {name: reason for name, reason in startup.states_of_watchers(settings).items() if reason}
+    silent = {name: each.reason for name, each in startup.states_of_watchers(settings).items() if each}
     reasons = {service.name: reason for service, reason in waiting.items()} | silent
     report.processes(settings, supervisor.states(settings), reasons)
     return not reasons and _all_run(settings)
@@ -84,8 +84,11 @@ def restart(settings: Settings, services: Sequence[Program]) -> None:
     startup.start(settings, there)
     if names := [each.name for each in there if isinstance(each, Watcher)]:
         states = startup.states_of_watchers(settings, startup.SECONDS_FOR_WATCHERS)
-        if silent := [f"{name} does not answer: {states[name]}" for name in names if states[name]]:
-            raise StackError("\n".join(silent))
+        silent = {name: silence for name in names if (silence := states[name])}
+        if told := "\n".join(f"{name} {silence}" for name, silence in silent.items()):
+            if any(silence.has_ended for silence in silent.values()):
+                raise StackError(told)
+            say(told)
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:

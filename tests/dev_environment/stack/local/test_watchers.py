@@ -13,6 +13,7 @@ import pytest
 from stack import environment, report
 from stack import settings as stack_settings
 from stack.local import watchers
+from stack.local.readiness import Silence
 from stack.local.watchers import WATCHERS, Watcher
 from stack.ports import free_port
 from stack.services import PAGE, PROGRAMS, service_named
@@ -255,11 +256,13 @@ def test_spans_go_to_jaeger_and_to_files_unless_somebody_says_where(settings, bi
 
 
 def test_the_table_leads_to_what_answers_and_a_line_says_why_something_does_not(settings, capsys):
-    report.summary(settings, watchers={"prometheus": "", "jaeger": "unknown key (the end of /x)"})
+    silent = {"jaeger": Silence("unknown key (the end of /x)", True), "grafana": Silence("no answer on port 3", False)}
+    report.summary(settings, watchers={"prometheus": None, **silent})
     said = capsys.readouterr().out
     assert named("prometheus").url(settings) in said
     assert named("jaeger").url(settings) not in said
     assert "jaeger watches nothing, and the services go on without it: unknown key (the end of /x)" in said
+    assert "grafana is not ready yet (`make status`): no answer on port 3" in said
 
 
 @pytest.mark.parametrize(
