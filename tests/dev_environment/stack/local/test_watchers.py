@@ -130,6 +130,16 @@ def test_jaeger_keeps_everything_but_addresses_paths_and_the_health_check_of_its
     }
 
 
+def test_jaeger_asks_no_prometheus_where_none_runs(settings, bin_folder):
+    assert written(settings, "jaeger", "ui.json")["monitor"]["menuEnabled"]
+    (bin_folder / "prometheus").unlink()
+    config = written(settings, "jaeger", "config.yaml")
+    assert config["extensions"]["jaeger_query"]["storage"] == {"traces": "main"}
+    assert "9090" not in str(config)
+    assert str(settings.port("PROMETHEUS_PORT")) not in str(config)
+    assert not load(settings.run / "jaeger/ui.json")["monitor"]["menuEnabled"]
+
+
 def told(settings: Settings, name: str) -> list[str]:
     """Whatever a watcher is told: its command line, its variables, and the values in its files."""
     command, variables = watchers.prepare(named(name), settings)
@@ -216,7 +226,9 @@ class TestGrafana:
         assert "tracesToLogsV2" not in str(config)
         assert "datasourceUid': 'jaeger'" in str(config)
         (bin_folder / "jaeger").unlink()
-        assert "jaeger" not in str(written(settings, "grafana", "provisioning/datasources/all.yml"))
+        (bin_folder / "alertmanager").unlink()
+        config = written(settings, "grafana", "provisioning/datasources/all.yml")
+        assert not re.search("jaeger|alertmanager", str(config))
 
     def test_its_dashboards_are_those_of_the_checkout(self, settings):
         config = written(settings, "grafana", "provisioning/dashboards/all.yml")
