@@ -116,10 +116,17 @@ def clean(settings: Settings) -> None:
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
     """Print the services' log lines, of a level and above, of a trace; with `follow` the last ones and each new one.
 
-    Of the page or a watcher, which have no such lines, print the end of its output.
+    Of the page or a watcher, which have no such lines, print the end of its output, as it is.
     """
     services = services_named(names, programs(settings)) if names else settings.programs
-    if outputs := [str(settings.run / f"{each.name}.out") for each in services if each not in settings.programs]:
+    if others := [each.name for each in services if each not in settings.programs]:
+        if level or trace or len(others) < len(services):
+            raise SettingError(
+                f"{', '.join(others)}: no lines with a level or trace; ask without LEVEL, TRACE and services."
+            )
+        outputs = [str(settings.run / f"{name}.out") for name in others]
+        if missing := [each for each in outputs if not Path(each).exists()]:
+            raise SettingError(f"Nothing has been printed yet: there is no {', '.join(missing)}.")
         subprocess.run(["tail", "-n", "200", *(["-F"] if follow else []), *outputs], check=False)
         return
     keep = log_lines.keeps(level=level, trace=trace)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from stack import environment, report
 from stack import settings as stack_settings
-from stack.local import watchers
+from stack.errors import SettingError
+from stack.local import verbs, watchers
 from stack.local.readiness import Silence
 from stack.local.watchers import WATCHERS, Watcher
 from stack.ports import free_port
@@ -275,6 +276,26 @@ def test_the_table_leads_to_what_answers_and_a_line_says_why_something_does_not(
     assert named("jaeger").url(settings) not in said
     assert "jaeger watches nothing, and the services go on without it: unknown key (the end of /x)" in said
     assert "grafana is not ready yet (`make status`): no answer on port 3" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "level", "trace"),
+    [(["jaeger", "auth"], "", ""), (["page"], "error", ""), (["jaeger"], "", "0af7")],
+)
+def test_the_output_of_a_watcher_is_not_shown_as_if_it_were_filtered(settings, names, level, trace):
+    with pytest.raises(SettingError, match=f"^{names[0]}: no lines with a level or trace"):
+        verbs.logs(settings, names, level=level, trace=trace, follow=False)
+
+
+def test_the_end_of_the_output_of_several_is_printed(settings, capfd):
+    settings.run.mkdir(parents=True)
+    (settings.run / "page.out").write_text("served\n")
+    with pytest.raises(SettingError, match=rf"there is no {settings.run}/jaeger\.out\.$"):
+        verbs.logs(settings, ["page", "jaeger"], level="", trace="", follow=False)
+    (settings.run / "jaeger.out").write_text("watched\n")
+    verbs.logs(settings, ["page", "jaeger"], level="", trace="", follow=False)
+    assert "served\n" in (said := capfd.readouterr().out)
+    assert "watched\n" in said
 
 
 @pytest.mark.parametrize(
