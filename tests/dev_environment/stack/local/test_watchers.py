@@ -216,6 +216,20 @@ class TestAlertmanager:
         (messages,) = config["templates"]
         assert Path(messages).read_text().count(settings.values["GRAFANA_URL"])
 
+    def test_a_file_of_a_secret_that_is_not_there_is_named(self, settings, tmp_path):
+        given = {"SLACK_WEBHOOK_URL_FILE": str(tmp_path / "webhook")}
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            self.started(replace(settings, values=settings.values | given))
+        assert refused.value.stderr == f"alertmanager: there is no file {tmp_path / 'webhook'} with a secret\n"
+
+    def test_the_password_of_a_mail_server_that_is_not_used_may_be_missing(self, settings, tmp_path):
+        given = {"SMTP_USERNAME": "alerts", "SMTP_PASSWORD_FILE": str(tmp_path / "password")}
+        said, config = self.started(replace(settings, values=settings.values | given))
+        assert "alerts go to nobody by mail" in said
+        assert config["global"] is None
+        with pytest.raises(subprocess.CalledProcessError):
+            self.started(replace(settings, values=settings.values | given | {"SMTP_SMARTHOST": "mail.example:25"}))
+
 
 class TestGrafana:
     """Grafana is provisioned as in compose. No Grafana could be had: nothing but its configuration is tested."""
