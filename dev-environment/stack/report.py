@@ -120,7 +120,8 @@ def _places(settings: Settings, containers: Sequence[str], values: Mapping[str, 
         table.add_row("RabbitMQ", where, values["RABBITMQ_USER"], values["RABBITMQ_PASSWORD"])
     for name, what, variable in PAGES:
         if name in containers or name in watchers:
-            login = ("admin", values["GRAFANA_ADMIN_PASSWORD"]) if name == "grafana" else ()
+            # In local mode nobody has tried whether Grafana still has this password, which it reads at its first start.
+            login = ("admin", values["GRAFANA_ADMIN_PASSWORD"] if docker else "") if name == "grafana" else ()
             table.add_row(what, f"http://127.0.0.1:{values[variable]}", *login)
     if not docker:
         table.add_row("logs and traces", str(settings.state))

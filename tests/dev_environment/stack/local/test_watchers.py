@@ -292,6 +292,15 @@ def test_the_table_leads_to_what_answers_and_a_line_says_why_something_does_not(
     assert "grafana is not ready yet (`make status`): no answer on port 3" in said
 
 
+def test_the_table_shows_no_password_of_grafana_which_may_keep_an_earlier_one(settings, capsys):
+    report.summary(
+        replace(settings, values=settings.values | {"GRAFANA_ADMIN_PASSWORD": "of-grafana"}), watchers={"grafana": None}
+    )
+    said = capsys.readouterr().out
+    assert re.search(rf"{named('grafana').url(settings)} +admin +\n", said)
+    assert "of-grafana" not in said
+
+
 @pytest.mark.parametrize(
     ("names", "level", "trace"),
     [(["jaeger", "auth"], "", ""), (["page"], "error", ""), (["jaeger"], "", "0af7")],
