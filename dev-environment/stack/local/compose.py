@@ -3,6 +3,7 @@
 Only their addresses and paths are changed, and what asks or links a part that does not run here is left out.
 """
 
+import glob
 import json
 import re
 import socket
@@ -124,7 +125,8 @@ def _prometheus(config: Any, settings: Settings, here: Collection[str]) -> None:
 
     limit = config["global"].pop("sample_limit")  # Prometheus before 2.46 knows it of single jobs only
     config["global"]["external_labels"] = {"grafana_url": settings.values["GRAFANA_URL"]}
-    config["rule_files"] = [f"/etc/prometheus/{each}" for each in config["rule_files"]]
+    folder = glob.escape(str(ROOT / "dev-environment/prometheus"))  # since what stands here is a pattern
+    config["rule_files"] = [f"{folder}/{each}" for each in config["rule_files"]]
     config["scrape_configs"] = [job | {"sample_limit": limit} for job in config["scrape_configs"] if runs(job)]
     config["alerting"]["alertmanagers"] = [each for each in config["alerting"]["alertmanagers"] if runs(each)]
 

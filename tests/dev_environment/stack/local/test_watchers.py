@@ -1,5 +1,6 @@
 """A watcher of this machine gets what compose gives its container, but for addresses, paths, and what does not run here."""
 
+import glob
 import re
 import shutil
 import socket
@@ -13,7 +14,7 @@ import pytest
 from stack import environment, report
 from stack import settings as stack_settings
 from stack.errors import SettingError
-from stack.local import verbs, watchers
+from stack.local import compose, verbs, watchers
 from stack.local.readiness import Silence
 from stack.local.watchers import WATCHERS, Watcher
 from stack.ports import free_port
@@ -97,6 +98,14 @@ def test_what_does_not_run_is_not_asked(settings, bin_folder):
     jobs = [job["job_name"] for job in config["scrape_configs"]]
     assert [job for job in jobs if not job.endswith("-service")] == ["prometheus"]
     assert config["alerting"]["alertmanagers"] == []
+
+
+def test_the_rules_are_found_whatever_the_path_of_the_checkout(settings, tmp_path, monkeypatch):
+    folder = tmp_path / "a [b]* c?" / "dev-environment/prometheus"
+    shutil.copytree(DEV / "prometheus", folder)
+    monkeypatch.setattr(compose, "ROOT", folder.parents[1])
+    (pattern,) = written(settings, "prometheus", "prometheus.yml")["rule_files"]
+    assert sorted(glob.glob(pattern)) == sorted(str(each) for each in folder.glob("rules/*.yml"))
 
 
 def test_prometheus_keeps_everything_else(settings):
