@@ -11,8 +11,12 @@ set -eu
 : "${SMTP_SMARTHOST:=mailpit:1025}" "${SMTP_REQUIRE_TLS:=false}" "${SMTP_USERNAME:=}"
 : "${GRAFANA_URL:=http://localhost:3000}"
 
-# Alertmanager reads a secret only when it sends: an unreadable one must be noticed now.
+# Alertmanager reads a secret only when it sends: one that is missing or unreadable must be noticed now.
+must_exist() {
+    [ -e "$1" ] || { echo "alertmanager: there is no file $1 with a secret" >&2; exit 1; }
+}
 must_be_readable() {
+    must_exist "$1"
     [ -r "$1" ] || { echo "alertmanager: user $(id -u) cannot read the secret $1: chmod a+r its file" >&2; exit 1; }
 }
 
@@ -28,6 +32,7 @@ fill() {
 }
 
 left_out="/^#/d"
+must_exist "$SLACK_FILE"
 if [ -s "$SLACK_FILE" ]; then
     must_be_readable "$SLACK_FILE"
     and_slack="and to Slack"
@@ -35,16 +40,14 @@ else
     left_out="$left_out;/# only with Slack\$/d"
     and_slack="and not to Slack"
 fi
-if [ -n "$SMTP_USERNAME" ]; then
-    must_be_readable "$PASSWORD_FILE"
-else
-    left_out="$left_out;/# only with a login\$/d"
-fi
-
 told="to $ALERT_EMAIL_TO, critical ones to $ALERT_CRITICAL_EMAIL_TO, by $SMTP_SMARTHOST"
 if [ "$SMTP_SMARTHOST" = none ]; then
     left_out="$left_out;/^  smtp_/d;/email_configs:/,/ text:/d"
     told="to nobody by mail"
+elif [ -n "$SMTP_USERNAME" ]; then
+    must_be_readable "$PASSWORD_FILE"
+else
+    left_out="$left_out;/# only with a login\$/d"
 fi
 
 fill "$left_out" <"$CONFIG_FOLDER/alertmanager.yml" >"$DATA_FOLDER/alertmanager.yml"

@@ -7,6 +7,7 @@ from stack import settings
 from stack.local import watchers
 from stack.services import PAGE
 
+from page import runbooks
 from page.guard import OnlyFromHere
 from page.playing import DEMO, LOAD, Child, end_leftovers
 from page.reading.store import Store
@@ -24,6 +25,7 @@ def main() -> None:
     for view in (traces, waterfall, logs, metrics, service_map):
         view.add(store)
     story.add(demo, load)
+    app.include_router(runbooks.router)
     app.add_middleware(OnlyFromHere)
     reading: list[asyncio.Task[None]] = []
 

@@ -13,9 +13,10 @@ quoted() {
     printf %s "$1" | sed -z 's/[\\"]/\\&/g; s/\n/\\n/g; s/\r/\\r/g; s/\t/\\t/g'
 }
 
-# Takes the name, the password, and the tags in quotes.
+# Takes the name, the variable that holds the password, and the tags in quotes. Without a password nobody gets a user.
 user() {
-    printf '{"name": "%s", "password": "%s", "tags": [%s]}' "$(quoted "$1")" "$(quoted "$2")" "$3"
+    eval "password=\${$2:?}"
+    printf '{"name": "%s", "password": "%s", "tags": [%s]}' "$(quoted "$1")" "$(quoted "$password")" "$3"
 }
 
 # Takes the name, and the pattern of the names that the user may configure, write to and read from.
@@ -27,10 +28,10 @@ umask 077
 {
     printf '{"vhosts": [{"name": "/"}], "users": ['
     # An impersonator may send dead letters again in the name of their first sender.
-    user "$ADMINISTRATOR_USER" "$ADMINISTRATOR_PASSWORD" '"administrator", "impersonator"'
+    user "${ADMINISTRATOR_USER:?}" ADMINISTRATOR_PASSWORD '"administrator", "impersonator"'
     for service in $services; do
         printf ', '
-        user "$service-service" "$(printenv "$(echo "$service" | tr '[:lower:]' '[:upper:]')_BROKER_PASSWORD")" ''
+        user "$service-service" "$(echo "$service" | tr '[:lower:]' '[:upper:]')_BROKER_PASSWORD" ''
     done
     printf '], "permissions": ['
     permission "$ADMINISTRATOR_USER" '.*'

@@ -144,9 +144,9 @@ def status(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def restart(settings: Settings, given: argparse.Namespace) -> int:
-    """Restart the named services, or all; in local mode also a watcher, if it is named."""
+    """Restart the named services, or all, in local mode with the page; a watcher only there, and only if it is named."""
     backend = _backend(settings)
-    names = given.service or [each.short for each in settings.programs]
+    names = given.service or [each.short for each in backend.programs(settings) if isinstance(each, Service)]
     with alone(settings, "restart"):
         backend.restart(settings, services_named(names, backend.programs(settings)))
     return 0

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stack import administrator, environment
+from stack.local.readiness import Silence
 from stack.local.watchers import port
 from stack.services import ANSWERING, AUTH, PAGE, PROBE, PROGRAMS, SERVICES
 from stack.settings import Settings
@@ -71,7 +72,7 @@ def summary(
     *,
     containers: Sequence[str] = (),
     is_refused_by_grafana: bool = False,
-    watchers: Mapping[str, str] | None = None,
+    watchers: Mapping[str, Silence | None] | None = None,
 ) -> None:
     """Print what runs where, who may log in, and what to try next.
 
@@ -81,10 +82,10 @@ def summary(
     has_password = administrator.has_password_of(settings)
     kept = {"BOOTSTRAP__ADMIN_PASSWORD": not has_password, "GRAFANA_ADMIN_PASSWORD": is_refused_by_grafana}
     shown = {name: ANOTHER if kept.get(name) else value for name, value in settings.values.items()}
-    silent = {name: reason for name, reason in (watchers or {}).items() if reason}
+    silent = {name: silence for name, silence in (watchers or {}).items() if silence}
     out.print(_places(settings, containers, shown, [name for name in watchers or () if name not in silent]))
-    for name, reason in silent.items():
-        out.print(f"{name} watches nothing, and the services go on without it: {reason}\n")
+    for name, silence in silent.items():
+        out.print(f"{name} {silence}\n")
     if not has_password:
         out.print(
             "BOOTSTRAP__ADMIN_PASSWORD is not the administrator's password: another was chosen after the first start, "
@@ -119,7 +120,8 @@ def _places(settings: Settings, containers: Sequence[str], values: Mapping[str, 
         table.add_row("RabbitMQ", where, values["RABBITMQ_USER"], values["RABBITMQ_PASSWORD"])
     for name, what, variable in PAGES:
         if name in containers or name in watchers:
-            login = ("admin", values["GRAFANA_ADMIN_PASSWORD"]) if name == "grafana" else ()
+            # In local mode nobody has tried whether Grafana still has this password, which it reads at its first start.
+            login = ("admin", values["GRAFANA_ADMIN_PASSWORD"] if docker else "") if name == "grafana" else ()
             table.add_row(what, f"http://127.0.0.1:{values[variable]}", *login)
     if not docker:
         table.add_row("logs and traces", str(settings.state))

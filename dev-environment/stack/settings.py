@@ -61,6 +61,14 @@ DEFAULTS = {
     "LOG_SERVICES": "auth-service,tenant-service,system-service,personnel-service,budget-service,probe",
 }
 
+BROKER_LOGINS = (
+    "RABBITMQ_USER",
+    "RABBITMQ_PASSWORD",
+    *(name for name in DEFAULTS if name.endswith("_BROKER_PASSWORD")),
+)
+# What rabbitmq/start.sh cannot write into a string of JSON.
+UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -125,6 +133,9 @@ def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env
         raise SettingError(f"PROBE_SECONDS must be a number from 10 to 300, not {seconds!r}.")
     if (user := values["RABBITMQ_USER"]) in {service.name for service in SERVICES}:
         raise SettingError(f"RABBITMQ_USER must not be {user}, which is the service's own user.")
+    for variable in BROKER_LOGINS:
+        if UNWRITABLE.search(values[variable]):
+            raise SettingError(f"{variable} must hold no control character but tabs and line breaks.")
     taken: dict[str, str] = {}
     for variable in (name for name in DEFAULTS if name.endswith("_PORT")):
         port = values[variable]

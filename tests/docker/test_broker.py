@@ -76,7 +76,7 @@ async def test_an_event_in_the_name_of_another_service_is_laid_aside_whoever_rep
 async def test_every_user_has_the_password_of_the_last_start_of_any_characters(docker, start_broker):
     name, start = start_broker
     first = {each: f"{ODD} of {each}" for each in ("RABBITMQ_USER", "RABBITMQ_PASSWORD", *PASSWORDS)}
-    later = {each: f"-{value}\n\t" for each, value in first.items()} | {"RABBITMQ_USER": first["RABBITMQ_USER"]}
+    later = {each: f"-{value}\t\n" for each, value in first.items()} | {"RABBITMQ_USER": first["RABBITMQ_USER"]}
     before: dict[str, str] = {}
     for given in (first, later, {}):
         await asyncio.to_thread(start, **given)

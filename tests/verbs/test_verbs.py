@@ -57,6 +57,12 @@ def test_the_probe_runs_beside_the_services_and_no_verb_waits_for_it(environment
     assert "can use every service" in verb(environment, "logs", "--service", "probe").stdout
 
 
+def test_a_restart_without_a_name_restarts_all_but_postgres(environment, stack):
+    before = {name: each["pid"] for name, each in supervisor.states(stack).items()}
+    assert verb(environment, "restart").returncode == 0
+    assert {name for name, each in supervisor.states(stack).items() if each["pid"] == before[name]} == {"postgres"}
+
+
 def test_only_what_was_asked_is_ready_while_it_starts(stack, capsys):
     known = {name: each | {"statename": "STARTING"} for name, each in supervisor.states(stack).items()}
     report.processes(stack, known, {})

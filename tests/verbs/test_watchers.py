@@ -110,6 +110,16 @@ def test_up_continues_after_all_of_it_was_orphaned(environment, stack, table):
     assert not psutil.pid_exists(orphan)
 
 
+def test_one_that_takes_its_time_is_no_failure(environment, stack, table):
+    Path(shutil.which("jaeger", path=environment["PATH"])).write_text("#!/bin/sh\necho Loading\nexec sleep 600\n")
+    restarted = verb(environment, "restart", "jaeger")
+    assert restarted.returncode == 0, restarted.stderr
+    reason = f"Loading (the end of {stack.run / 'jaeger.out'})"
+    assert f"jaeger is not ready yet (`make status`): {reason}" in restarted.stdout
+    status = verb(environment, "status")
+    assert (status.returncode, reason in status.stdout) == (1, True)
+
+
 def test_they_end_with_the_stack(environment, stack, table):
     assert verb(environment, "down").returncode == 0
     assert processes.of_stack(stack.state) == []

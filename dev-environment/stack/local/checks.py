@@ -14,6 +14,8 @@ from stack.settings import ROOT, Settings
 
 # The server's own files take 60 MB, its write-ahead log up to a gigabyte under load.
 LEAST_FREE = GIGABYTE // 2
+# Prometheus keeps 4 GB at most (docker-compose.devops.yml), Jaeger three days of spans.
+WANTED_BY_WATCHERS = 5 * GIGABYTE
 # In a configuration file of supervisord `%` is expanded, in places twice, and a comment begins within a line.
 UNREADABLE, UNREADABLE_IN_WORDS = re.compile(r"%|\s[#;]"), "%, and without # or ; behind a blank"
 
@@ -39,11 +41,12 @@ def findings(settings: Settings) -> Iterator[Finding]:
                 "error", f"supervisord cannot read the path {path}", f"Take one without {UNREADABLE_IN_WORDS}."
             )
     free, folder = doctor.free_bytes(settings.state)
-    if free >= LEAST_FREE:
+    only = f"Only {free // 1_000_000} MB are free in {folder}, and"
+    cure = "Make room; `make clean` removes the stack's own data, logs and traces."
+    if free < LEAST_FREE:
+        yield Finding("error", f"{only} {LEAST_FREE // 1_000_000} are needed", cure)
+    elif found and free < WANTED_BY_WATCHERS:
+        what = f"{only} {WANTED_BY_WATCHERS // 1_000_000} may be needed with the watchers"
+        yield Finding("warning", what, f"{cure} WATCHERS=none leaves the watchers out.")
+    else:
         yield Finding("ok", f"{free / GIGABYTE:.1f} GB are free in {folder}")
-        return
-    yield Finding(
-        "error",
-        f"Only {free // 1_000_000} MB are free in {folder}, and {LEAST_FREE // 1_000_000} are needed",
-        "Make room; `make clean` removes the stack's own data, logs and traces.",
-    )

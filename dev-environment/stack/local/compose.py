@@ -1,8 +1,9 @@
 """Watchers of docker-compose.devops.yml as processes of this machine: compose's commands, variables and files.
 
-Only their addresses and paths are changed, and what leads to a part that does not run here is left out.
+Only their addresses and paths are changed, and what asks or links a part that does not run here is left out.
 """
 
+import glob
 import json
 import re
 import socket
@@ -129,7 +130,8 @@ def _prometheus(config: Any, settings: Settings, here: Collection[str]) -> None:
 
     limit = config["global"].pop("sample_limit")  # Prometheus before 2.46 knows it of single jobs only
     config["global"]["external_labels"] = {"grafana_url": settings.values["GRAFANA_URL"]}
-    config["rule_files"] = [f"/etc/prometheus/{each}" for each in config["rule_files"]]
+    folder = glob.escape(str(ROOT / "dev-environment/prometheus"))  # since what stands here is a pattern
+    config["rule_files"] = [f"{folder}/{each}" for each in config["rule_files"]]
     config["scrape_configs"] = [job | {"sample_limit": limit} for job in config["scrape_configs"] if runs(job)]
     config["alerting"]["alertmanagers"] = [each for each in config["alerting"]["alertmanagers"] if runs(each)]
 
@@ -139,6 +141,9 @@ def _jaeger(config: Any, settings: Settings, here: Collection[str]) -> None:
     del config["extensions"]["healthcheckv2"]
     # By default the pages are served at every address of the machine; by gRPC nobody asks, so any port will do.
     config["extensions"]["jaeger_query"] |= {"http": {"endpoint": "0.0.0.0:16686"}, "grpc": {"endpoint": "127.0.0.1:0"}}
+    if "prometheus" not in here:
+        del config["extensions"]["jaeger_storage"]["metric_backends"]
+        del config["extensions"]["jaeger_query"]["storage"]["metrics"]
     (reader,) = config["service"]["telemetry"]["metrics"]["readers"]
     reader["pull"]["exporter"]["prometheus"] = {"host": "127.0.0.1", "port": settings.port("JAEGER_METRICS_PORT")}
     # A percentage would be one of the machine's memory, where the container has a limit.
@@ -149,6 +154,7 @@ def _jaeger(config: Any, settings: Settings, here: Collection[str]) -> None:
 
 
 def _pages_of_jaeger(config: Any, settings: Settings, here: Collection[str]) -> None:
+    config["monitor"]["menuEnabled"] = "prometheus" in here
     config["linkPatterns"] = [each for each in config["linkPatterns"] if KIBANA not in each["url"]]
 
 
@@ -163,6 +169,8 @@ def _data_sources(config: Any, settings: Settings, here: Collection[str]) -> Non
 
     for source in config["datasources"]:
         links = source["jsonData"]
+        if "alertmanager" not in uids:
+            links.pop("alertmanagerUid", None)
         for name, link in links.items():
             if isinstance(link, list):
                 links[name] = [each for each in link if leads_somewhere(each)]

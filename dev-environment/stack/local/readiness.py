@@ -4,12 +4,28 @@ import http.client
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from stack.local import watchers
 from stack.services import Kind
 from stack.settings import Settings
 
 ANSWER_SECONDS = 3.0
+
+
+class Silence(NamedTuple):
+    """Why a watcher does not answer, and whether that is because it has ended."""
+
+    reason: str
+    has_ended: bool
+
+    def __str__(self) -> str:
+        what = (
+            "watches nothing, and the services go on without it"
+            if self.has_ended
+            else "is not ready yet (`make status`)"
+        )
+        return f"{what}: {self.reason}"
 
 
 def not_ready(settings: Settings, programs: Sequence[Kind]) -> dict[Kind, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from stack import doctor, environment, postgres, report
 from stack.errors import StackError
 from stack.local import checks, launch, processes, readiness, supervisor, watchers
+from stack.local.readiness import Silence
 from stack.report import say
 from stack.services import ANSWERING, PAGE, Program, Service
 from stack.settings import Settings
@@ -75,8 +76,8 @@ def start_watchers(settings: Settings) -> None:
         _start(settings, resting)
 
 
-def states_of_watchers(settings: Settings, seconds: float = 0) -> dict[str, str]:
-    """Why each watcher does not answer, empty for one that does; waits `seconds` for those that start."""
+def states_of_watchers(settings: Settings, seconds: float = 0) -> dict[str, Silence | None]:
+    """Why each watcher does not answer, if it does not; waits `seconds` for those that start."""
     deadline = time.monotonic() + seconds
     while True:
         known = supervisor.states(settings)
@@ -84,14 +85,18 @@ def states_of_watchers(settings: Settings, seconds: float = 0) -> dict[str, str]
         waiting = {each.name: reason for each, reason in readiness.not_ready(settings, there).items()}
         ended = [name for name in waiting if known[name]["statename"] not in ("STARTING", "RUNNING")]
         if len(ended) == len(waiting) or time.monotonic() >= deadline:
-            said = {name: _last_words(settings.run / f"{name}.out") for name in ended}
-            return {each.name: (waiting | said).get(each.name, "") for each in there} | watchers.left_out(settings)
+            silent = {
+                name: Silence(_last_words(settings.run / f"{name}.out") or reason, name in ended)
+                for name, reason in waiting.items()
+            }
+            left_out = {name: Silence(reason, True) for name, reason in watchers.left_out(settings).items()}
+            return {each.name: silent.get(each.name) for each in there} | left_out
         time.sleep(0.1)
 
 
 def _last_words(file: Path) -> str:
-    said = [line.strip() for line in _output(file) if line.strip()] or ["it has printed nothing"]
-    return f"{said[-1]} (the end of {file})"
+    said = [line.strip() for line in _output(file) if line.strip()]
+    return f"{said[-1]} (the end of {file})" if said else ""
 
 
 def _start(settings: Settings, programs: Sequence[Program]) -> None:

@@ -26,7 +26,7 @@ def up(settings: Settings) -> None:
         startup.start_supervisor(settings)
     elif not readiness.not_ready(settings, ANSWERING) and _all_run(settings):
         say("The stack is running already")
-        report.summary(settings, watchers=startup.states_of_watchers(settings))
+        report.summary(settings, watchers=startup.states_of_watchers(settings, startup.SECONDS_FOR_WATCHERS))
         return
     startup.start_watchers(settings)
     startup.prepare_databases(settings)
@@ -65,7 +65,7 @@ def status(settings: Settings) -> bool:
         say("The stack is not running. `make up` starts it.")
         return False
     waiting = readiness.not_ready(settings, ANSWERING)
-    silent = {name: reason for name, reason in startup.states_of_watchers(settings).items() if reason}
+    silent = {name: each.reason for name, each in startup.states_of_watchers(settings).items() if each}
     reasons = {service.name: reason for service, reason in waiting.items()} | silent
     left_out = {name: {"statename": "LEFT OUT", "pid": 0} for name in watchers.left_out(settings)}
     report.processes(settings, supervisor.states(settings) | left_out, reasons)
@@ -85,8 +85,11 @@ def restart(settings: Settings, services: Sequence[Program]) -> None:
     startup.start(settings, there)
     if names := [each.name for each in there if isinstance(each, Watcher)]:
         states = startup.states_of_watchers(settings, startup.SECONDS_FOR_WATCHERS)
-        if silent := [f"{name} does not answer: {states[name]}" for name in names if states[name]]:
-            raise StackError("\n".join(silent))
+        silent = {name: silence for name in names if (silence := states[name])}
+        if told := "\n".join(f"{name} {silence}" for name, silence in silent.items()):
+            if any(silence.has_ended for silence in silent.values()):
+                raise StackError(told)
+            say(told)
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
@@ -114,10 +117,17 @@ def clean(settings: Settings) -> None:
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
     """Print the services' log lines, of a level and above, of a trace; with `follow` the last ones and each new one.
 
-    Of the page or a watcher, which have no such lines, print the end of its output.
+    Of the page or a watcher, which have no such lines, print the end of its output, as it is.
     """
     services = services_named(names, programs(settings)) if names else settings.programs
-    if outputs := [str(settings.run / f"{each.name}.out") for each in services if each not in settings.programs]:
+    if others := [each.name for each in services if each not in settings.programs]:
+        if level or trace or len(others) < len(services):
+            raise SettingError(
+                f"{', '.join(others)}: no lines with a level or trace; ask without LEVEL, TRACE and services."
+            )
+        outputs = [str(settings.run / f"{name}.out") for name in others]
+        if missing := [each for each in outputs if not Path(each).exists()]:
+            raise SettingError(f"Nothing has been printed yet: there is no {', '.join(missing)}.")
         subprocess.run(["tail", "-n", "200", *(["-F"] if follow else []), *outputs], check=False)
         return
     keep = log_lines.keeps(level=level, trace=trace)

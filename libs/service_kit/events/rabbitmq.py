@@ -175,8 +175,9 @@ async def queue_of(channel: AbstractRobustChannel, service: str, settings: Event
 def queue_arguments(service: str, settings: EventSettings) -> dict[str, Any]:
     """How the queue retries: after a pause of `retry_seconds`, which grows by the same amount with each refusal.
 
-    The refusal after the `max_attempts`-th is the last. These are arguments of the queue and not a policy, because a
-    broker that loads definitions creates no default user. The arguments of an existing queue cannot change.
+    The refusal after the `max_attempts`-th is the last. These are arguments of the queue and not a policy of the
+    broker, since they come from the settings of the service that declares it; the broker knows none of these. The
+    arguments of an existing queue cannot change.
     """
     pause = round(settings.retry_seconds * 1000)
     return {

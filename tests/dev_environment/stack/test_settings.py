@@ -44,6 +44,13 @@ def test_the_administrator_of_the_broker_is_no_service(tmp_path):
         read(tmp_path, RABBITMQ_USER="auth-service")
 
 
+@pytest.mark.parametrize("name", ["RABBITMQ_USER", "RABBITMQ_PASSWORD", "BUDGET_BROKER_PASSWORD"])
+def test_a_login_of_the_broker_with_a_control_character_is_refused_with_its_variable(tmp_path, name):
+    assert read(tmp_path, **{name: "a\tb\r\n"}).values[name] == "a\tb\r\n"
+    with pytest.raises(SettingError, match=f"^{name} must hold no control character but tabs and line breaks"):
+        read(tmp_path, **{name: "a\x1bb"})
+
+
 def test_the_watchers_of_the_machine_run_all_or_none(tmp_path):
     assert read(tmp_path).values["WATCHERS"] == "all"
     assert read(tmp_path, "WATCHERS=none\n").values["WATCHERS"] == "none"

@@ -60,6 +60,16 @@ def test_a_watcher_whose_port_is_taken_keeps_nobody_from_starting(settings, tmp_
         assert doctor.require(checks.findings(left_out)) == []
 
 
+def test_watchers_want_more_room_on_the_disk_but_keep_no_service_from_starting(settings, tmp_path, monkeypatch):
+    (tmp_path / "prometheus").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "free_bytes", lambda folder: (checks.LEAST_FREE, folder))
+    [warning] = doctor.require(checks.findings(settings))
+    assert warning.what == f"Only 500 MB are free in {tmp_path}, and 5000 may be needed with the watchers"
+    left_out = replace(settings, values={**settings.values, "WATCHERS": "none"})
+    assert doctor.require(checks.findings(left_out)) == []
+
+
 @pytest.mark.parametrize(
     ("name", "is_refused"),
     [("100% (v1)", True), ("a #b", True), ("a ;b", True), ("a#b;c", False), ("$HOME ü,{b}'\"`", False)],

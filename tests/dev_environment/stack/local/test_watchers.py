@@ -1,5 +1,6 @@
 """A watcher of this machine gets what compose gives its container, but for addresses, paths, and what does not run here."""
 
+import glob
 import re
 import shutil
 import socket
@@ -15,7 +16,8 @@ import pytest
 from stack import environment, postgres, report
 from stack import settings as stack_settings
 from stack.errors import SettingError
-from stack.local import supervisor, watchers
+from stack.local import compose, supervisor, verbs, watchers
+from stack.local.readiness import Silence
 from stack.local.watchers import WATCHERS, Watcher
 from stack.ports import free_port
 from stack.services import PAGE, PROGRAMS, service_named
@@ -118,6 +120,14 @@ def test_what_does_not_run_is_not_asked(settings, bin_folder):
     assert config["alerting"]["alertmanagers"] == []
 
 
+def test_the_rules_are_found_whatever_the_path_of_the_checkout(settings, tmp_path, monkeypatch):
+    folder = tmp_path / "a [b]* c?" / "dev-environment/prometheus"
+    shutil.copytree(DEV / "prometheus", folder)
+    monkeypatch.setattr(compose, "ROOT", folder.parents[1])
+    (pattern,) = written(settings, "prometheus", "prometheus.yml")["rule_files"]
+    assert sorted(glob.glob(pattern)) == sorted(str(each) for each in folder.glob("rules/*.yml"))
+
+
 def test_prometheus_keeps_everything_else(settings):
     original, config = load(DEV / "prometheus/prometheus.yml"), written(settings, "prometheus", "prometheus.yml")
     rules = sorted(each for pattern in config["rule_files"] for each in Path("/").glob(pattern.removeprefix("/")))
@@ -150,6 +160,16 @@ def test_jaeger_keeps_everything_but_addresses_paths_and_the_health_check_of_its
         "/extensions/jaeger_query/http/endpoint",
         "/extensions/jaeger_query/grpc/endpoint",
     }
+
+
+def test_jaeger_asks_no_prometheus_where_none_runs(settings, bin_folder):
+    assert written(settings, "jaeger", "ui.json")["monitor"]["menuEnabled"]
+    (bin_folder / "prometheus").unlink()
+    config = written(settings, "jaeger", "config.yaml")
+    assert config["extensions"]["jaeger_query"]["storage"] == {"traces": "main"}
+    assert "9090" not in str(config)
+    assert str(settings.port("PROMETHEUS_PORT")) not in str(config)
+    assert not load(settings.run / "jaeger/ui.json")["monitor"]["menuEnabled"]
 
 
 def told(settings: Settings, name: str) -> list[str]:
@@ -242,6 +262,20 @@ class TestAlertmanager:
         (messages,) = config["templates"]
         assert Path(messages).read_text().count(settings.values["GRAFANA_URL"])
 
+    def test_a_file_of_a_secret_that_is_not_there_is_named(self, settings, tmp_path):
+        given = {"SLACK_WEBHOOK_URL_FILE": str(tmp_path / "webhook")}
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            self.started(replace(settings, values=settings.values | given))
+        assert refused.value.stderr == f"alertmanager: there is no file {tmp_path / 'webhook'} with a secret\n"
+
+    def test_the_password_of_a_mail_server_that_is_not_used_may_be_missing(self, settings, tmp_path):
+        given = {"SMTP_USERNAME": "alerts", "SMTP_PASSWORD_FILE": str(tmp_path / "password")}
+        said, config = self.started(replace(settings, values=settings.values | given))
+        assert "alerts go to nobody by mail" in said
+        assert config["global"] is None
+        with pytest.raises(subprocess.CalledProcessError):
+            self.started(replace(settings, values=settings.values | given | {"SMTP_SMARTHOST": "mail.example:25"}))
+
 
 class TestGrafana:
     """Grafana is provisioned as in compose. No Grafana could be had: nothing but its configuration is tested."""
@@ -253,7 +287,9 @@ class TestGrafana:
         assert "tracesToLogsV2" not in str(config)
         assert "datasourceUid': 'jaeger'" in str(config)
         (bin_folder / "jaeger").unlink()
-        assert "jaeger" not in str(written(settings, "grafana", "provisioning/datasources/all.yml"))
+        (bin_folder / "alertmanager").unlink()
+        config = written(settings, "grafana", "provisioning/datasources/all.yml")
+        assert not re.search("jaeger|alertmanager", str(config))
 
     def test_its_dashboards_are_those_of_the_checkout(self, settings):
         config = written(settings, "grafana", "provisioning/dashboards/all.yml")
@@ -299,11 +335,42 @@ def test_spans_go_to_jaeger_and_to_files_unless_somebody_says_where(settings, bi
 
 
 def test_the_table_leads_to_what_answers_and_a_line_says_why_something_does_not(settings, capsys):
-    report.summary(settings, watchers={"prometheus": "", "jaeger": "unknown key (the end of /x)"})
+    silent = {"jaeger": Silence("unknown key (the end of /x)", True), "grafana": Silence("no answer on port 3", False)}
+    report.summary(settings, watchers={"prometheus": None, **silent})
     said = capsys.readouterr().out
     assert named("prometheus").url(settings) in said
     assert named("jaeger").url(settings) not in said
     assert "jaeger watches nothing, and the services go on without it: unknown key (the end of /x)" in said
+    assert "grafana is not ready yet (`make status`): no answer on port 3" in said
+
+
+def test_the_table_shows_no_password_of_grafana_which_may_keep_an_earlier_one(settings, capsys):
+    report.summary(
+        replace(settings, values=settings.values | {"GRAFANA_ADMIN_PASSWORD": "of-grafana"}), watchers={"grafana": None}
+    )
+    said = capsys.readouterr().out
+    assert re.search(rf"{named('grafana').url(settings)} +admin +\n", said)
+    assert "of-grafana" not in said
+
+
+@pytest.mark.parametrize(
+    ("names", "level", "trace"),
+    [(["jaeger", "auth"], "", ""), (["page"], "error", ""), (["jaeger"], "", "0af7")],
+)
+def test_the_output_of_a_watcher_is_not_shown_as_if_it_were_filtered(settings, names, level, trace):
+    with pytest.raises(SettingError, match=f"^{names[0]}: no lines with a level or trace"):
+        verbs.logs(settings, names, level=level, trace=trace, follow=False)
+
+
+def test_the_end_of_the_output_of_several_is_printed(settings, capfd):
+    settings.run.mkdir(parents=True)
+    (settings.run / "page.out").write_text("served\n")
+    with pytest.raises(SettingError, match=rf"there is no {settings.run}/jaeger\.out\.$"):
+        verbs.logs(settings, ["page", "jaeger"], level="", trace="", follow=False)
+    (settings.run / "jaeger.out").write_text("watched\n")
+    verbs.logs(settings, ["page", "jaeger"], level="", trace="", follow=False)
+    assert "served\n" in (said := capfd.readouterr().out)
+    assert "watched\n" in said
 
 
 @pytest.mark.parametrize(
