@@ -93,7 +93,7 @@ class Entry:
             self.seconds = span.seconds
             self.is_request = span.kind == SERVER
             status = str(span.attributes.get("http.response.status_code"))
-            self.status = int(status) if status.isdecimal() else None
+            self.status = int(status) if len(status) == 3 and status.isdecimal() else None
 
     def found_at(self, service: int, place: Place) -> None:
         """Remember where spans of it are."""

@@ -15,7 +15,7 @@ from stack.watch.tail import lines_with
 SERVER = 2
 FAILED = 2
 # What is raised by a line that was cut off by a full disk or a kill, or is no export request at all.
-MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 # The newest trace is searched for in the last part of each file only.
 RECENT_BYTES = 4_000_000
 

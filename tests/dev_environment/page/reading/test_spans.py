@@ -196,6 +196,7 @@ async def test_garbage_is_left_out_and_what_is_beside_it_is_read(record, traces,
         '{"resourceSpans": 5}',
         '{"resourceSpans": [{"scopeSpans": [7]}]}',
         "[" * 9999,
+        '{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": ' + "[" * 1000 + "]" * 1000 + "}]}]}]}",
     ):
         with path.open("a") as file:
             file.write(line + "\n")
@@ -213,6 +214,20 @@ async def test_garbage_is_left_out_and_what_is_beside_it_is_read(record, traces,
     await traces.read()
     assert [trace.name for trace in traces.find()] == ["GET /after", "GET /before"]
     assert await traces.spans("4" * 32) == []
+
+
+@pytest.mark.parametrize("value", ['"' + "9" * 5000 + '"', "[" * 1000 + "]" * 1000], ids=["long", "deep"])
+@pytest.mark.parametrize("key", ["http.response.status_code", "error.type", "db.namespace", "server.port"])
+async def test_a_span_with_an_odd_attribute_takes_none_with_it_that_is_beside_it(record, traces, folders, key, value):
+    times = {"startTimeUnixNano": str(time.time_ns()), "endTimeUnixNano": str(time.time_ns())}
+    odd = {"kind": 3, "attributes": [{"key": key, "value": {"stringValue": "VALUE"}}]} | times
+    write(folders[AUTH], {"traceId": "1" * 32, "spanId": "1" * 16} | odd, {"traceId": "2" * 32, "spanId": "2"} | times)
+    path = folders[AUTH] / "spans.jsonl"
+    path.write_text(path.read_text().replace('"VALUE"', value))
+    beside = record(AUTH, "GET /beside")
+    await traces.read()
+    assert {"2" * 32, id_of(beside)} <= set(ids(traces.find()))
+    assert len(await traces.spans("2" * 32)) == 1
 
 
 async def test_files_that_are_missing_truncated_or_removed_are_no_obstacle(record, folders):
