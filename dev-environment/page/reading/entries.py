@@ -48,11 +48,13 @@ class Entry:
 
     __slots__ = (
         "_rank",
+        "_read",
         "has_failed",
         "is_request",
         "key",
         "name",
         "names",
+        "newest",
         "places",
         "reason",
         "seconds",
@@ -64,12 +66,11 @@ class Entry:
         "trace_id",
     )
 
-    def __init__(self, trace_id: str, key: float) -> None:
+    def __init__(self, trace_id: str, now: float) -> None:
         self.trace_id = trace_id
-        self.key = key
-        """Its place in the list: when it began or, if a clock is ahead, when it was read."""
-        self.start = key
-        self.seconds = 0.0
+        self.key = self.start = self.seconds = self.newest = 0.0
+        """`key`: its place in the list: when it began or, if a clock is ahead, when it was read; `newest`: the same of
+        the span that began last, since a clock may be behind."""
         self.service = self.name = self.reason = ""
         self.status: int | None = None
         self.is_request = self.has_failed = False
@@ -77,18 +78,19 @@ class Entry:
         self.names = self.services = self.spans = 0
         self.places = array("Q")
         self._rank = math.inf
+        self._read = now
 
     def add(self, span: Span) -> None:
         """Take what the list shows of a span. The first is that without a parent, else the one that began first."""
         start = span.start / 1e9
         self.spans += 1
-        self.key = min(self.key, start)
+        self.newest = max(self.newest, min(start, self._read))
         if span.has_failed:
             self.has_failed = True
             self.reason = self.reason or span.reason[:LONGEST_TEXT]
         rank = start + LATER if span.parent_id else start
         if rank < self._rank:
-            self._rank = rank
+            self._rank, self.key = rank, min(start, self._read)
             self.service, self.name, self.start = span.service, span.name[:LONGEST_TEXT], start
             self.seconds = span.seconds
             self.is_request = span.kind == SERVER

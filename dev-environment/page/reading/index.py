@@ -19,7 +19,7 @@ class Index:
 
     def __init__(self) -> None:
         self.oldest = time.time() - HOUR
-        """What began earlier is not in here."""
+        """Traces of which no span began later are not in here."""
         self.names = Bits()
         self.services = Bits(50)
         self._entries: dict[str, Entry] = {}
@@ -29,8 +29,7 @@ class Index:
         """Take a span; returns its trace, which `forget` drops if it is too old."""
         entry = self._entries.get(span.trace_id)
         if entry is None:
-            key = min(span.start / 1e9, time.time())
-            entry = self._entries[span.trace_id] = Entry(span.trace_id, key)
+            entry = self._entries[span.trace_id] = Entry(span.trace_id, time.time())
         self._order = None
         entry.add(span)
         entry.services |= self.services.of(span.service)
@@ -43,8 +42,9 @@ class Index:
         """Drop what is older than an hour, and the oldest of too many."""
         self.oldest = max(self.oldest, time.time() - HOUR)
         if len(self._entries) > MOST_TRACES + SURPLUS:
-            self.oldest = max(self.oldest, self.ordered()[MOST_TRACES - 1].key)
-        for entry in [each for each in self._entries.values() if each.key < self.oldest]:
+            newest = sorted(each.newest for each in self._entries.values())
+            self.oldest = max(self.oldest, newest[-MOST_TRACES])
+        for entry in [each for each in self._entries.values() if each.newest < self.oldest]:
             del self._entries[entry.trace_id]
             self._order = None
 

@@ -152,6 +152,17 @@ async def test_edges_are_those_of_the_time_that_is_asked_for(record, traces):
     assert [edge.callee for edge in traces.edges(90)] == ["auth"]
 
 
+@pytest.mark.parametrize("callee", [BUDGET, AUTH], ids=["read after", "read before"])
+async def test_a_span_hours_behind_does_not_make_a_new_trace_an_old_one(record, traces, callee):
+    caller = {AUTH: BUDGET, BUDGET: AUTH}[callee]
+    older, newer = record(AUTH, "GET /older", ago=2), record(AUTH, "GET /newer")
+    root = record(caller, "GET /x", ago=1)
+    record(callee, "GET /behind", root, ago=2 * index.HOUR)
+    await traces.read()
+    assert ids(traces.find()) == [id_of(newer), id_of(root), id_of(older)]
+    assert traces.find()[1].spans == 2
+
+
 async def test_clocks_that_differ_and_parents_that_are_missing_or_go_in_circles_are_no_obstacle(
     record, traces, folders
 ):
