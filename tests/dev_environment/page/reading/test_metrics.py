@@ -312,6 +312,17 @@ def test_increases_are_added_up_over_half_a_minute_and_a_reset_loses_none():
     assert counted.of("unknown") is None
 
 
+def test_what_a_new_process_has_counted_is_of_its_own_time_and_not_of_the_outage_before_it():
+    counted: Increases[str] = Increases()
+    counted.look(0, 1.0, {"a": [100]})
+    counted.look(600, 599.0, {"a": [100]}, age=2.0)
+    assert (counted.of("a"), counted.seconds) == ([100], 2)
+    counted.look(605, 599.0, {"a": [110]}, age=7.0)
+    assert (counted.of("a"), counted.seconds) == ([110], 7)
+    counted.look(610, 609.0, {"a": [1]}, age=-3.0)  # a clock that was set back
+    assert (counted.of("a"), counted.seconds) == ([111], 8)
+
+
 def test_an_hour_of_points_is_kept_and_what_is_not_known_is_left_out():
     history: History[str] = History()
     for second in range(0, 4000, 5):
