@@ -24,9 +24,7 @@ class Increases(Generic[Key]):
         self._process: float | None = None
         self._steps: deque[tuple[float, float, dict[Key, Counts]]] = deque()
 
-    def look(
-        self, time: float, process: float | None, counted: Mapping[Key, Counts], age: float = math.inf
-    ) -> None:
+    def look(self, time: float, process: float | None, counted: Mapping[Key, Counts], age: float = math.inf) -> None:
         """Take the counters as they are at this time of the monotonic clock.
 
         `process` is when their process was started, by whatever clock, and `age` how long ago that was.
