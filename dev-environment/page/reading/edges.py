@@ -78,6 +78,8 @@ class Edges:
         oldest = int(now // SLOT_SECONDS) - SLOTS
         for slot in [each for each in self._slots if each < oldest]:
             del self._slots[slot]
+        if len(self._known) == MOST_EDGES:
+            self._known = {ends for edges in self._slots.values() for ends in edges}
 
     def since(self, start: float, now: float) -> Iterator[Edge]:
         """The edges with what ended between these times, as a rate over them."""

@@ -15,7 +15,7 @@ LATER = 1e12
 
 
 class Bits:
-    """Names as bits, of which a whole number holds many: the first thousand names that come, and nothing for others."""
+    """Names as bits, of which a whole number holds many: a thousand names, and nothing for more at the same time."""
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
@@ -25,9 +25,19 @@ class Bits:
         """The bit of a name."""
         name = name[:LONGEST_TEXT]
         bit = self._bits.get(name, 0)
-        if not bit and len(self._bits) < self._most:
-            bit = self._bits[name] = 1 << len(self._bits)
+        if not bit and not self.is_full:
+            taken = sum(self._bits.values())
+            bit = self._bits[name] = ~taken & (taken + 1)  # the lowest that is free
         return bit
+
+    @property
+    def is_full(self) -> bool:
+        """Whether other names have no room."""
+        return len(self._bits) >= self._most
+
+    def keep(self, bits: int) -> None:
+        """Forget all names but these."""
+        self._bits = {name: bit for name, bit in self._bits.items() if bit & bits}
 
     def containing(self, text: str) -> int:
         """The bits of the names that have this in them, whatever its case."""

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from functools import reduce
 from itertools import islice
+from operator import or_
 
 from stack.watch.traces import Span
 
@@ -47,6 +49,10 @@ class Index:
         for entry in [each for each in self._entries.values() if each.newest < self.oldest]:
             del self._entries[entry.trace_id]
             self._order = None
+        if self.names.is_full:
+            self.names.keep(reduce(or_, (each.names for each in self._entries.values()), 0))
+        if self.services.is_full:
+            self.services.keep(reduce(or_, (each.services for each in self._entries.values()), 0))
 
     def get(self, trace_id: str) -> Entry | None:
         """The trace with this id, if it is in here."""

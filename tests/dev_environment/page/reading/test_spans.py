@@ -318,3 +318,19 @@ async def test_names_without_end_and_huge_attributes_take_no_more_than_their_sha
     assert traces.find(text="name 1099") == []  # the names of the first thousand
     assert len(traces.edges()) == 201  # with that from outside
     assert len(await traces.spans(id_of(root))) == 1101
+
+
+async def test_names_that_nobody_has_any_more_make_room_for_others(record, traces, monkeypatch):
+    for number in range(1100):
+        record(AUTH, f"odd {number}", kind=SpanKind.CLIENT, db__namespace=f"odd {number}")
+    await traces.read()
+    assert traces.find(route="odd 999") != []
+    assert len(traces.edges()) == 200
+    monkeypatch.setattr("page.reading.index.HOUR", 0)
+    monkeypatch.setattr("page.reading.edges.SLOTS", -2)
+    await traces.read()
+    monkeypatch.undo()
+    new = record(AUTH, "GET /new", seconds=0, kind=SpanKind.CLIENT, db__namespace="new")
+    await traces.read()
+    assert ids(traces.find(route="GET /new")) == [id_of(new)]
+    assert [edge.callee for edge in traces.edges()] == ["new"]
