@@ -20,6 +20,8 @@ Word = Literal["ready", "starting", "down", "stopped"]
 STOPPED = ("STOPPED", "STOPPING")
 RUNNING = ("STARTING", "RUNNING")
 ASKED = {service.name for service in SERVICES}
+# What hangs is shown as down some two seconds later: after this, the pause between looks, and that of the view.
+ANSWER_SECONDS = 0.75
 # A process that began less long ago is starting if it has not been ready yet; after that, something is wrong.
 SECONDS_TO_BE_READY = 60.0
 
@@ -79,7 +81,7 @@ class Processes:
             reason = f"supervisord does not answer ({type(error).__name__}): `make up` starts the stack"
             return {name: self._since(State(name, "down", now, None, reason)) for name in self._names}
         running = [each for each in SERVICES if known.get(each.name, {}).get("statename") in RUNNING]
-        waiting = readiness.not_ready(self._settings, running) if running else {}
+        waiting = readiness.not_ready(self._settings, running, ANSWER_SECONDS) if running else {}
         reasons = {service.name: reason for service, reason in waiting.items()}
         return {
             name: self._since(self._state(name, known.get(name), reasons.get(name, ""), now)) for name in self._names

@@ -1,5 +1,6 @@
 """The page knows within one look what runs: under a real supervisord, whose programs answer as services do."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,6 +122,18 @@ async def test_a_service_that_runs_and_is_not_ready_says_why(stack):
     (stack.run / f"{AUTH}.json").write_text("[]")
     await processes.read()
     assert (processes.states()[AUTH].state, processes.states()[AUTH].reason) == ("down", "it answers 503")
+
+
+async def test_a_service_that_hangs_is_down_before_it_has_hung_for_two_seconds(stack):
+    processes = Processes(stack)
+    await until(processes, AUTH, "ready")
+    process = psutil.Process(processes.states()[AUTH].pid)
+    process.suspend()
+    asyncio.get_running_loop().call_later(2, process.resume)
+    await processes.read()
+    assert processes.states()[AUTH].state == "down"
+    assert "TimeoutError" in processes.states()[AUTH].reason
+    await until(processes, AUTH, "ready")
 
 
 async def test_a_service_that_was_stopped_is_not_down_and_a_restart_brings_it_back(stack):
