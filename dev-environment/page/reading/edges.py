@@ -82,13 +82,14 @@ class Edges:
             self._known = {ends for edges in self._slots.values() for ends in edges}
 
     def since(self, start: float, now: float) -> Iterator[Edge]:
-        """The edges with what ended between these times, as a rate over them."""
+        """The edges with what ended between these times, from the beginning of the first slot on."""
+        first, last = int(start // SLOT_SECONDS), int(now // SLOT_SECONDS)
         found: dict[Ends, Calls] = {}
         for slot, edges in self._slots.items():
-            if start < (slot + 1) * SLOT_SECONDS and slot * SLOT_SECONDS <= now:
+            if first <= slot <= last:
                 for ends, calls in edges.items():
                     total = found.setdefault(ends, Calls())
                     total.failed += calls.failed
                     for index, count in enumerate(calls.counts):
                         total.counts[index] += count
-        return (calls.edge(ends, now - start) for ends, calls in found.items())
+        return (calls.edge(ends, now - first * SLOT_SECONDS) for ends, calls in found.items())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.trace import Span, SpanKind, format_span_id, format_trace_id
 from page.reading import index, spans
+from page.reading.edges import Edges
 from page.reading.spans import OUTSIDE, Traces
 
 AUTH, BUDGET = "auth-service", "budget-service"
@@ -138,11 +139,19 @@ async def test_calls_events_and_statements_are_the_edges_of_the_map(record, trac
         (AUTH, "auth", "database"),
         (AUTH, BUDGET, "event"),
     }
-    assert edges[AUTH, "auth", "database"].rate == pytest.approx(2 / 100)
+    assert edges[AUTH, "auth", "database"].rate == edges[AUTH, BUDGET, "event"].rate * 2
     assert edges[AUTH, "auth", "database"].error_ratio == 0.5
     assert edges[OUTSIDE, BUDGET, "http"].error_ratio == 1
     assert edges[BUDGET, AUTH, "http"].p95 == pytest.approx(0.1, rel=0.2)
     assert edges[AUTH, BUDGET, "event"].p95 == pytest.approx(1, rel=0.2)
+
+
+@pytest.mark.parametrize("now", [1000.0, 1004.0, 1009.0])
+def test_the_rate_of_an_edge_is_that_of_the_time_over_which_its_calls_are_counted(now):
+    edges = Edges()
+    for second in range(int(now)):
+        edges.add((AUTH, BUDGET, "http"), second + 0.5, 0.1, has_failed=False)
+    assert [edge.rate for edge in edges.since(now - 300, now)] == [1.0]
 
 
 async def test_edges_are_those_of_the_time_that_is_asked_for(record, traces):
