@@ -1,6 +1,7 @@
 """What the views make of what is read: fields, curves, and places on the map."""
 
 from page.reading.spans import OUTSIDE, Edge
+from page.views.charts import COUNT, MILLISECONDS, with_breaks
 from page.views.logs import fields_of
 from page.views.overview import thin
 from page.views.service_map import drawn, rows
@@ -66,3 +67,16 @@ def test_a_span_unfolds_its_attributes_lines_and_stacks():
     assert ("db.query.text", "select 1") in unfolded.get("fields", ())
     assert unfolded.get("lines") == [("error", "10:00:00.000  No", "/logs?trace=t")]
     assert unfolded.get("stack") == "Traceback"
+
+
+def test_a_curve_is_broken_where_nothing_is_known_and_nowhere_else():
+    curve = [(0.0, 1.0), (15.0, 2.0), (60.0, 3.0), (106.0, 4.0), (111.0, 5.0)]
+    assert with_breaks(curve, MILLISECONDS) == [
+        (0, 1000),
+        (15_000, 2000),
+        (60_000, 3000),
+        (105_999, None),
+        (106_000, 4000),
+        (111_000, 5000),
+    ]
+    assert with_breaks([], COUNT) == []
