@@ -40,6 +40,7 @@ class Child:
         self._command = [sys.executable, "-X", f"all-erp={state}", "-m", *module]
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
         self.lines: deque[str] = deque(maxlen=MOST_LINES)
         self.began = 0.0
 
@@ -55,30 +56,32 @@ class Child:
 
     async def start(self) -> None:
         """Start it, unless it runs."""
-        if self.is_running:
-            return
-        self.lines.clear()
-        self.began = time.time()
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        self._reading = asyncio.create_task(self._read(self._process))
+        async with self._changing:
+            if self.is_running:
+                return
+            self.lines.clear()
+            self.began = time.time()
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            self._reading = asyncio.create_task(self._read(self._process))
 
     async def stop(self) -> None:
         """End it, and wait until it has ended."""
-        if not self._process or not self.is_running:
-            return
-        for end in (self._process.terminate, self._process.kill):
-            with suppress(ProcessLookupError):
-                end()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
+        async with self._changing:
+            if not self._process or not self.is_running:
                 return
+            for end in (self._process.terminate, self._process.kill):
+                with suppress(ProcessLookupError):
+                    end()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
+                    return
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout
