@@ -17,6 +17,7 @@ from stack.settings import ROOT
 DEMO = ("libs.journey",)
 LOAD = ("locust", "-f", "dev-environment/load/locustfile.py", "--headless", "--only-summary", "-u", "8", "-r", "2")
 MOST_LINES = 1000
+LEFT_OUT = b"(a line that is too long to be read)"
 SECONDS_TO_END = 5.0
 # As libs.journey prints it: who, what, how long it took, its trace.
 STEP = re.compile(r"  (.{18}\S*) (.*?) +(\d+) ms  ([0-9a-f]{32})")
@@ -85,7 +86,12 @@ class Child:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout
-        async for line in process.stdout:
+        while True:
+            try:
+                if not (line := await process.stdout.readline()):
+                    break
+            except ValueError:  # longer than asyncio keeps; unless the rest is read too, the child waits for that
+                line = LEFT_OUT
             self.lines.append(line.decode(errors="replace").rstrip("\n"))
         await process.wait()
 
