@@ -4,8 +4,10 @@ from page.reading.spans import OUTSIDE, Edge
 from page.views.logs import fields_of
 from page.views.overview import thin
 from page.views.service_map import drawn, rows
-from page.views.waterfall import detail
-from stack.watch.traces import Span
+from page.views.waterfall import detail, said
+from stack.watch.logs import parsed
+from stack.watch.tail import TOO_DEEP
+from stack.watch.traces import Span, of_lines
 
 
 def test_the_fields_of_a_line_have_their_full_names_and_the_row_is_not_said_again():
@@ -66,3 +68,14 @@ def test_a_span_unfolds_its_attributes_lines_and_stacks():
     assert ("db.query.text", "select 1") in unfolded.get("fields", ())
     assert unfolded.get("lines") == [("error", "10:00:00.000  No", "/logs?trace=t")]
     assert unfolded.get("stack") == "Traceback"
+
+
+def test_what_is_nested_too_deep_to_be_shown_says_so():
+    deep = f"{'[' * 1000}1{']' * 1000}"
+    [line] = parsed([f'{{"service":"s","message":{deep},"http":{{"method":{deep}}},"a":{deep},"b":1}}'])
+    assert fields_of(line)[1:] == [("http", TOO_DEEP), ("a", TOO_DEEP), ("b", "1")]
+    assert said(line) == TOO_DEEP
+    attribute = f'{{"key":"a","value":{{"arrayValue":{deep}}}}}'
+    span = f'{{"traceId":"t","spanId":"a","startTimeUnixNano":1,"endTimeUnixNano":2,"attributes":[{attribute}]}}'
+    [found] = of_lines([f'{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}'])
+    assert ("a", TOO_DEEP) in detail(found, [line]).get("fields", ())
