@@ -229,6 +229,7 @@ def test_metrics_show_the_numbers_of_every_route_and_every_family(page, stack, t
     listed = page.get_by_role("table", name="families").locator("tbody tr")
     assert set(listed.evaluate_all("rows => rows.map((row) => row.dataset.id)")) == families
     page.get_by_label("Name or help").fill("outbox")
+    expect(page).to_have_url(re.compile(r"\?service=budget-service&search=outbox$"))
     eventually(lambda: 0 < listed.count() == listed.filter(has_text="outbox").count())
     listed.first.locator(".whole").click()
     expect(page.locator(".detail dd").first).to_be_visible()

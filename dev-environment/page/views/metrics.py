@@ -74,7 +74,7 @@ class _Metrics:
         heading("Single requests")
         self._single = Rows("requests that stand for others", EXEMPLARS, self._exemplar_rows(), "No request yet.")
         heading("Everything in /metrics")
-        filters(SEARCH, self._search, self._find)
+        filters(SEARCH, {"service": self._service, "route": self._route, **self._search}, self._find)
         empty = "Nothing fits, or the service does not answer."
         self._families = Rows("families", FAMILIES, self._family_rows(), empty, on_open=self._toggle)
         self._show_charts()
