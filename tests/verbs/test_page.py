@@ -195,7 +195,7 @@ def test_logs_are_found_by_their_trace_and_open_their_fields(page, stack, told):
     expect(page).to_have_url(re.compile(f"/trace/{trace_id}"))
 
 
-def test_the_tail_stands_still_while_it_is_paused(page, stack, told):
+def test_the_tail_stands_still_while_it_is_paused_or_a_line_is_open(page, stack, told):
     page.goto("/logs?text=no-such-path")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("paused")).to_be_visible()
@@ -205,7 +205,14 @@ def test_the_tail_stands_still_while_it_is_paused(page, stack, told):
     expect(row(following, "log lines, newest first", "no-such-path-1")).to_be_visible()
     expect(page.get_by_text("No line of the last hour fits")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
-    expect(row(page, "log lines, newest first", "no-such-path-1")).to_be_visible()
+    line = row(page, "log lines, newest first", "no-such-path-1").locator(".whole")
+    line.click()
+    expect(page.get_by_text("standing still")).to_be_visible()
+    httpx.get(f"{url(AUTH, stack)}/no-such-path-2")
+    expect(row(following, "log lines, newest first", "no-such-path-2")).to_be_visible()
+    expect(page.get_by_text("no-such-path-2")).to_have_count(0)
+    line.click()
+    expect(row(page, "log lines, newest first", "no-such-path-2")).to_be_visible()
 
 
 def test_metrics_show_the_numbers_of_every_route_and_every_family(page, stack, told):
