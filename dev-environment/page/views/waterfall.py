@@ -8,7 +8,7 @@ from urllib.parse import quote
 from nicegui import ui
 from stack.services import SERVICES
 from stack.watch.logs import Line
-from stack.watch.traces import Span
+from stack.watch.traces import Event, Span
 
 from page import words
 from page.reading.store import Store
@@ -18,6 +18,7 @@ from page.views.rows import Detail, Row, Rows, column
 
 KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 COLOURS = {each.name: f"s{number}" for number, each in enumerate(SERVICES)}
+STACK = "exception.stacktrace"
 DEEPEST = 24
 MOST_SPANS = 2000
 SECONDS_TO_BE_WRITTEN = 5.0
@@ -166,6 +167,7 @@ def detail(span: Span, lines: Sequence[Line]) -> Detail:
         for line in lines[:MOST_LINES]
     ]
     stacks = [stack for line in lines if (stack := stack_of(line))]
+    stacks += [str(each.attributes[STACK]) for each in span.events if STACK in each.attributes]
     fields = [
         ("service", span.service),
         ("kind", KINDS.get(span.kind, "internal")),
@@ -173,13 +175,23 @@ def detail(span: Span, lines: Sequence[Line]) -> Detail:
         ("parent", span.parent_id or words.NOTHING),
         ("started", words.clock(span.start / 1e9, exact=True)),
         *((name, str(value)) for name, value in span.attributes.items()),
+        *((each.name, _happened(each)) for each in span.events),
     ]
     unfolded: Detail = {"fields": fields}
     if logged:
         unfolded["lines"] = logged
     if stacks:
-        unfolded["stack"] = "\n".join(stacks)
+        unfolded["stack"] = "\n".join(dict.fromkeys(stacks))  # a line and a span may tell of the same error
+    if span.links:
+        unfolded["links"] = [
+            (f"The trace {each.trace_id[:8]}, which it names", f"/trace/{quote(each.trace_id)}") for each in span.links
+        ]
     return unfolded
+
+
+def _happened(event: Event) -> str:
+    said = (f"{name}={value}" for name, value in event.attributes.items() if name != STACK)
+    return "  ".join((words.clock(event.time / 1e9, exact=True), *said))
 
 
 def said(line: Line) -> str:
