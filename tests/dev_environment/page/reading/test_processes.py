@@ -1,5 +1,6 @@
 """The page knows within one look what runs: under a real supervisord, whose programs answer as services do."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,6 +140,18 @@ async def test_a_service_that_was_stopped_is_not_down_and_a_restart_brings_it_ba
 async def test_a_restart_that_does_not_succeed_says_why(stack):
     with pytest.raises(StackError, match="There is no service 'nobody'"):
         await Processes(stack).restart("nobody")
+
+
+async def test_a_service_that_is_being_restarted_is_not_restarted_by_another(stack):
+    processes = Processes(stack)
+    first = asyncio.create_task(processes.restart("nobody"))
+    await asyncio.sleep(0)
+    assert processes.is_restarting("nobody")
+    await processes.restart("nobody")
+    assert processes.is_restarting("nobody")
+    with pytest.raises(StackError):
+        await first
+    assert not processes.is_restarting("nobody")
 
 
 async def test_without_supervisord_everything_is_down(stack):
