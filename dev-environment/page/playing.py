@@ -99,7 +99,7 @@ class Child:
 def end_leftovers(state: Path) -> None:
     """End what a page has left that was killed."""
     modules = {DEMO[0], LOAD[0]}
-    processes.end([each for each in processes.of_stack(state) if modules & set(each.cmdline())])
+    processes.end([each for each in processes.of_stack(state) if modules & set(each.info["cmdline"])])
 
 
 def steps(lines: Sequence[str]) -> list[Step | str]:
