@@ -60,8 +60,14 @@ class Processes:
         """Look at all of them."""
         self._states = await asyncio.to_thread(self._look)
 
+    def is_restarting(self, service: str) -> bool:
+        """Whether somebody restarts it from this page."""
+        return service in self._restarting
+
     async def restart(self, service: str) -> None:
-        """Do what `make restart SERVICE=…` does; `StackError` says why it did not succeed."""
+        """Do what `make restart SERVICE=…` does, unless it is being done; `StackError` says why it did not succeed."""
+        if self.is_restarting(service):
+            return
         self._restarting.add(service)
         try:
             command = [sys.executable, "-m", "stack", "restart", service]

@@ -97,6 +97,11 @@ class Traces:
         newer = order[at - 1].trace_id if at else None
         return newer, order[at + 1].trace_id if at + 1 < len(order) else None
 
+    def count(self, trace_id: str) -> int:
+        """How many spans of a trace the index knows."""
+        entry = self._index.get(trace_id)
+        return entry.spans if entry else 0
+
     async def spans(self, trace_id: str, most: int = 2000) -> list[Span]:
         """The spans of a trace, the earliest first; sought in all files if the index does not know where all of them are."""
         if not re.fullmatch("[0-9a-f]{32}", trace_id):

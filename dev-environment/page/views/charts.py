@@ -35,10 +35,10 @@ class Chart:
     def __init__(
         self, title: str, unit: Unit, names: Sequence[str], on_exemplar: Callable[[str], Any] | None = None
     ) -> None:
-        self._unit, self._names, self._before = unit, names, None
+        self._unit, self._has_dots, self._before = unit, on_exemplar is not None, None
         with ui.element("section").classes("chart broad" if on_exemplar else "chart"):
             heading(f"{title}, {unit.shown}".rstrip(", "))
-            self._chart = ui.echart(options(names, has_dots=on_exemplar is not None), renderer="svg")
+            self._chart = ui.echart(options(names, has_dots=self._has_dots), renderer="svg")
             self._chart.props["role"] = "img"
             self._chart.props["aria-label"] = title
         if on_exemplar:
@@ -54,7 +54,7 @@ class Chart:
         series: list[dict[str, Any]] = self._chart.options["series"]
         for drawn, curve in zip(series, curves, strict=False):
             drawn["data"] = with_breaks(curve, self._unit)
-        if exemplars:
+        if self._has_dots:
             series[-1]["data"] = [
                 {"value": [round(each.time * 1000), round(each.seconds * factor, digits)], "name": each.trace_id}
                 for each in exemplars

@@ -67,7 +67,7 @@ class _Tail:
 
     def update(self) -> None:
         """Show what is new."""
-        if not self._is_paused and self._store.lines.since(self._newest):
+        if not self._is_paused and not self._open and self._store.lines.since(self._newest):
             self._find()
             self._show()
 
@@ -78,6 +78,7 @@ class _Tail:
 
     def _find(self) -> None:
         self._found = self._store.lines.find(**self._values, limit=MOST)
+        self._open &= {str(number) for number, _ in self._found}
         newest = self._store.lines.find(limit=1)
         self._newest = newest[0][0] if newest else -1
 
@@ -119,7 +120,7 @@ class _Tail:
     def _said(self) -> str:
         skipped = self._store.lines.skipped
         left_out = f"; {skipped:,} lines were left out, since more was written than could be read"
-        how = "paused" if self._is_paused else "following"
+        how = "paused" if self._is_paused else "standing still while a line is open" if self._open else "following"
         return f"{how}, the last {len(self._found)} that fit, the newest first" + left_out * bool(skipped)
 
     def _empty(self) -> str:

@@ -10,7 +10,7 @@ import orjson
 
 from libs.journey import PROBES_USER_AGENT
 from libs.observability.files import rotated
-from stack.watch.tail import lines_with
+from stack.watch.tail import lines_with, shallow
 
 SERVER = 2
 FAILED = 2
@@ -144,4 +144,4 @@ def _time(nanoseconds: str) -> int:
 
 
 def _attributes(holder: dict[str, Any]) -> dict[str, Any]:
-    return {each["key"]: next(iter(each["value"].values()), None) for each in holder.get("attributes", ())}
+    return shallow({each["key"]: next(iter(each["value"].values()), None) for each in holder.get("attributes", ())})

@@ -154,6 +154,18 @@ async def test_a_restart_that_does_not_succeed_says_why(stack):
         await Processes(stack).restart("nobody")
 
 
+async def test_a_service_that_is_being_restarted_is_not_restarted_by_another(stack):
+    processes = Processes(stack)
+    first = asyncio.create_task(processes.restart("nobody"))
+    await asyncio.sleep(0)
+    assert processes.is_restarting("nobody")
+    await processes.restart("nobody")
+    assert processes.is_restarting("nobody")
+    with pytest.raises(StackError):
+        await first
+    assert not processes.is_restarting("nobody")
+
+
 async def test_without_supervisord_everything_is_down(stack):
     processes = Processes(stack)
     await until(processes, AUTH, "ready")
