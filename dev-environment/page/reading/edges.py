@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from page.reading.entries import LONGEST_TEXT
 from page.reading.quantiles import quantile
 
 Kind = Literal["http", "event", "database"]
@@ -64,6 +65,8 @@ class Edges:
 
     def add(self, ends: Ends, ended: float, seconds: float, *, has_failed: bool) -> None:
         """Count a call that ended then (seconds since 1970)."""
+        caller, callee, kind = ends
+        ends = caller[:LONGEST_TEXT], callee[:LONGEST_TEXT], kind
         if ends not in self._known:
             if len(self._known) == MOST_EDGES:
                 return

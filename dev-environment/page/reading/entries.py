@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from stack.watch.tail import Place
 from stack.watch.traces import SERVER, Span
 
-LONGEST_TEXT = 200
+LONGEST_TEXT, LONGEST_ID = 200, 32
 # Of one trace. A trace in more parts of files than these is shown by the spans in the first of them.
 MOST_PLACES = 4096
 # Who has a parent comes after all who have none; in seconds, more than those since 1970.
@@ -101,7 +101,7 @@ class Entry:
         rank = start + LATER if span.parent_id else start
         if rank < self._rank:
             self._rank, self.key = rank, min(start, self._read)
-            self.service, self.name, self.start = span.service, span.name[:LONGEST_TEXT], start
+            self.service, self.name, self.start = span.service[:LONGEST_TEXT], span.name[:LONGEST_TEXT], start
             self.seconds = span.seconds
             self.is_request = span.kind == SERVER
             status = str(span.attributes.get("http.response.status_code"))

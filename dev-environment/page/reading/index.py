@@ -8,7 +8,7 @@ from operator import or_
 
 from stack.watch.traces import Span
 
-from page.reading.entries import Bits, Entry
+from page.reading.entries import LONGEST_ID, Bits, Entry
 
 HOUR = 3600.0
 MOST_TRACES = 20_000
@@ -29,9 +29,10 @@ class Index:
 
     def add(self, span: Span) -> Entry:
         """Take a span; returns its trace, which `forget` drops if it is too old."""
-        entry = self._entries.get(span.trace_id)
+        trace_id = span.trace_id[:LONGEST_ID]
+        entry = self._entries.get(trace_id)
         if entry is None:
-            entry = self._entries[span.trace_id] = Entry(span.trace_id, time.time())
+            entry = self._entries[trace_id] = Entry(trace_id, time.time())
         self._order = None
         entry.add(span)
         entry.services |= self.services.of(span.service)

@@ -329,6 +329,21 @@ async def test_names_without_end_and_huge_attributes_take_no_more_than_their_sha
     assert len(await traces.spans(id_of(root))) == 1101
 
 
+async def test_a_service_an_id_and_a_database_without_end_are_cut(traces, folders):
+    times = {"startTimeUnixNano": str(time.time_ns()), "endTimeUnixNano": str(time.time_ns())}
+    long = {"stringValue": "x" * 5000}
+    made = {"traceId": "1" * 5000, "spanId": "1", "kind": 3, "attributes": [{"key": "db.namespace", "value": long}]}
+    folders[AUTH].mkdir()
+    resource = {"attributes": [{"key": "service.name", "value": long}]}
+    document = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [made | times]}]}]}
+    (folders[AUTH] / "spans.jsonl").write_text(json.dumps(document) + "\n")
+    await traces.read()
+    [found], [edge] = traces.find(), traces.edges()
+    assert (len(found.trace_id), len(found.service)) == (32, 200)
+    assert [len(service) for service in found.services] == [200]
+    assert (len(edge.caller), len(edge.callee)) == (200, 200)
+
+
 async def test_names_that_nobody_has_any_more_make_room_for_others(record, traces, monkeypatch):
     for number in range(1100):
         record(AUTH, f"odd {number}", kind=SpanKind.CLIENT, db__namespace=f"odd {number}")
