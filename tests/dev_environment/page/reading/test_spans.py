@@ -9,7 +9,10 @@ import pytest
 from opentelemetry.trace import Span, SpanKind, format_span_id, format_trace_id
 from page.reading import index, spans
 from page.reading.edges import Edges
+from page.reading.entries import MOST_PLACES
 from page.reading.spans import OUTSIDE, Traces
+from stack.watch.tail import Place
+from stack.watch.traces import Span as Recorded
 
 AUTH, BUDGET = "auth-service", "budget-service"
 PORTS = {3001: AUTH, 3010: BUDGET}
@@ -342,6 +345,24 @@ async def test_a_service_an_id_and_a_database_without_end_are_cut(traces, folder
     assert (len(found.trace_id), len(found.service)) == (32, 200)
     assert [len(service) for service in found.services] == [200]
     assert (len(edge.caller), len(edge.callee)) == (200, 200)
+
+
+def test_of_very_many_spans_the_newest_traces_are_kept_and_of_one_trace_the_first_places(monkeypatch):
+    monkeypatch.setattr(index, "MOST_TRACES", 1000)
+    monkeypatch.setattr(index, "SURPLUS", 100)
+    kept, now = index.Index(), time.time_ns()
+    common = {"span_id": "1", "parent_id": "", "service": AUTH, "name": "GET /x", "kind": 2, "reason": ""}
+    for number in range(20_000):
+        start = now - 10**9 + number * 1000
+        kept.add(Recorded(**common, trace_id=str(number), start=start, end=start, has_failed=False, attributes={}))
+        if not number % 100:
+            kept.forget()
+            assert len(kept.ordered()) <= 1100
+    newest = kept.ordered()[0]
+    assert newest.trace_id == "19999"
+    for offset in range(5000):
+        newest.found_at(0, Place(1, offset))
+    assert [place.offset for _, place in newest.where()] == list(range(MOST_PLACES))
 
 
 async def test_names_that_nobody_has_any_more_make_room_for_others(record, traces, monkeypatch):
