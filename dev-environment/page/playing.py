@@ -17,6 +17,7 @@ from stack.settings import ROOT
 DEMO = ("libs.journey",)
 LOAD = ("locust", "-f", "dev-environment/load/locustfile.py", "--headless", "--only-summary", "-u", "8", "-r", "2")
 MOST_LINES = 1000
+LEFT_OUT = b"(a line that is too long to be read)"
 SECONDS_TO_END = 5.0
 # As libs.journey prints it: who, what, how long it took, its trace.
 STEP = re.compile(r"  (.{18}\S*) (.*?) +(\d+) ms  ([0-9a-f]{32})")
@@ -40,6 +41,7 @@ class Child:
         self._command = [sys.executable, "-X", f"all-erp={state}", "-m", *module]
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
         self.lines: deque[str] = deque(maxlen=MOST_LINES)
         self.began = 0.0
 
@@ -55,34 +57,41 @@ class Child:
 
     async def start(self) -> None:
         """Start it, unless it runs."""
-        if self.is_running:
-            return
-        self.lines.clear()
-        self.began = time.time()
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        self._reading = asyncio.create_task(self._read(self._process))
+        async with self._changing:
+            if self.is_running:
+                return
+            self.lines.clear()
+            self.began = time.time()
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            self._reading = asyncio.create_task(self._read(self._process))
 
     async def stop(self) -> None:
         """End it, and wait until it has ended."""
-        if not self._process or not self.is_running:
-            return
-        for end in (self._process.terminate, self._process.kill):
-            with suppress(ProcessLookupError):
-                end()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
+        async with self._changing:
+            if not self._process or not self.is_running:
                 return
+            for end in (self._process.terminate, self._process.kill):
+                with suppress(ProcessLookupError):
+                    end()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
+                    return
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout
-        async for line in process.stdout:
+        while True:
+            try:
+                if not (line := await process.stdout.readline()):
+                    break
+            except ValueError:  # longer than asyncio keeps; unless the rest is read too, the child waits for that
+                line = LEFT_OUT
             self.lines.append(line.decode(errors="replace").rstrip("\n"))
         await process.wait()
 
@@ -90,7 +99,7 @@ class Child:
 def end_leftovers(state: Path) -> None:
     """End what a page has left that was killed."""
     modules = {DEMO[0], LOAD[0]}
-    processes.end([each for each in processes.of_stack(state) if modules & set(each.cmdline())])
+    processes.end([each for each in processes.of_stack(state) if modules & set(each.info["cmdline"])])
 
 
 def steps(lines: Sequence[str]) -> list[Step | str]:

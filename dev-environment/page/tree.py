@@ -27,7 +27,8 @@ def tree(spans: Sequence[Span]) -> Iterator[Placed]:
     for span in ordered:
         children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
     placed: set[int] = set()
-    for root in (*children.get("", []), *ordered):
+    roots = children.get("", [])
+    for root in (*roots, *ordered):
         if id(root) in placed:
             continue
         in_circle = root.parent_id in known
@@ -38,9 +39,8 @@ def tree(spans: Sequence[Span]) -> Iterator[Placed]:
                 continue
             placed.add(id(span))
             if span is root:
-                # The first of all may have a caller outside, who is not recorded here.
-                lacks_parent = span.parent_id and span is not ordered[0]
-                note = IN_CIRCLE if in_circle else MISSING_PARENT if lacks_parent else ""
+                # The first root may have a caller outside, who is not recorded here.
+                note = IN_CIRCLE if in_circle else MISSING_PARENT if span.parent_id and span is not roots[0] else ""
             else:
                 note = _clock_note(span, known[span.parent_id])
             yield Placed(span, depth, note)

@@ -1,5 +1,6 @@
 """Numbers, times and texts as the page shows them."""
 
+import math
 import time
 from datetime import datetime
 from typing import Any
@@ -58,9 +59,11 @@ def size(count: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """`1,234`, `0.25`."""
+    """`1,234`, `0.25`; a gauge may be `nan` or `inf`."""
     if value is None:
         return NOTHING
+    if not math.isfinite(value):
+        return str(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
 
 

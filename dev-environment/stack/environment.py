@@ -27,7 +27,9 @@ NOT_FROM_SHELL = re.compile(
 def decided(service: Service, settings: Settings) -> dict[str, str]:
     """What local mode decides about a service, whatever the caller's environment says."""
     if service is PAGE:
-        return {"NICEGUI_STORAGE_PATH": str(settings.run / "nicegui")} | _login(settings) | _urls(settings)
+        # One arena of memory for its threads, which mostly wait: it takes 7 MB less.
+        own = {"NICEGUI_STORAGE_PATH": str(settings.run / "nicegui"), "MALLOC_ARENA_MAX": "1"}
+        return own | _login(settings) | _urls(settings)
     common = {
         "SERVICE_NAME": service.name,
         "HOST": settings.from_file.get("HOST", "127.0.0.1"),

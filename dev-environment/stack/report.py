@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stack import administrator, environment
+from stack import environment
 from stack.local.readiness import Silence
 from stack.local.watchers import port
 from stack.services import ANSWERING, AUTH, PAGE, PROBE, PROGRAMS, SERVICES
@@ -78,6 +78,8 @@ def summary(
 
     In Docker mode for these `containers`; in local mode with the `watchers`, each with why it does not answer.
     """
+    from stack import administrator  # with a driver and a hasher, which others who print have no use for
+
     out = console()
     has_password = administrator.has_password_of(settings)
     kept = {"BOOTSTRAP__ADMIN_PASSWORD": not has_password, "GRAFANA_ADMIN_PASSWORD": is_refused_by_grafana}

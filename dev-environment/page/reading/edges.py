@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from page.reading.entries import LONGEST_TEXT
 from page.reading.quantiles import quantile
 
 Kind = Literal["http", "event", "database"]
@@ -64,6 +65,8 @@ class Edges:
 
     def add(self, ends: Ends, ended: float, seconds: float, *, has_failed: bool) -> None:
         """Count a call that ended then (seconds since 1970)."""
+        caller, callee, kind = ends
+        ends = caller[:LONGEST_TEXT], callee[:LONGEST_TEXT], kind
         if ends not in self._known:
             if len(self._known) == MOST_EDGES:
                 return
@@ -78,15 +81,18 @@ class Edges:
         oldest = int(now // SLOT_SECONDS) - SLOTS
         for slot in [each for each in self._slots if each < oldest]:
             del self._slots[slot]
+        if len(self._known) == MOST_EDGES:
+            self._known = {ends for edges in self._slots.values() for ends in edges}
 
     def since(self, start: float, now: float) -> Iterator[Edge]:
-        """The edges with what ended between these times, as a rate over them."""
+        """The edges with what ended between these times, from the beginning of the first slot on."""
+        first, last = int(start // SLOT_SECONDS), int(now // SLOT_SECONDS)
         found: dict[Ends, Calls] = {}
         for slot, edges in self._slots.items():
-            if start < (slot + 1) * SLOT_SECONDS and slot * SLOT_SECONDS <= now:
+            if first <= slot <= last:
                 for ends, calls in edges.items():
                     total = found.setdefault(ends, Calls())
                     total.failed += calls.failed
                     for index, count in enumerate(calls.counts):
                         total.counts[index] += count
-        return (calls.edge(ends, now - start) for ends, calls in found.items())
+        return (calls.edge(ends, now - first * SLOT_SECONDS) for ends, calls in found.items())

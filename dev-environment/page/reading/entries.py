@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from stack.watch.tail import Place
 from stack.watch.traces import SERVER, Span
 
-LONGEST_TEXT = 200
+LONGEST_TEXT, LONGEST_ID = 200, 32
 # Of one trace. A trace in more parts of files than these is shown by the spans in the first of them.
 MOST_PLACES = 4096
 # Who has a parent comes after all who have none; in seconds, more than those since 1970.
@@ -15,7 +15,7 @@ LATER = 1e12
 
 
 class Bits:
-    """Names as bits, of which a whole number holds many: the first thousand names that come, and nothing for others."""
+    """Names as bits, of which a whole number holds many: a thousand names, and nothing for more at the same time."""
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
@@ -25,9 +25,19 @@ class Bits:
         """The bit of a name."""
         name = name[:LONGEST_TEXT]
         bit = self._bits.get(name, 0)
-        if not bit and len(self._bits) < self._most:
-            bit = self._bits[name] = 1 << len(self._bits)
+        if not bit and not self.is_full:
+            taken = sum(self._bits.values())
+            bit = self._bits[name] = ~taken & (taken + 1)  # the lowest that is free
         return bit
+
+    @property
+    def is_full(self) -> bool:
+        """Whether other names have no room."""
+        return len(self._bits) >= self._most
+
+    def keep(self, bits: int) -> None:
+        """Forget all names but these."""
+        self._bits = {name: bit for name, bit in self._bits.items() if bit & bits}
 
     def containing(self, text: str) -> int:
         """The bits of the names that have this in them, whatever its case."""
@@ -48,11 +58,13 @@ class Entry:
 
     __slots__ = (
         "_rank",
+        "_read",
         "has_failed",
         "is_request",
         "key",
         "name",
         "names",
+        "newest",
         "places",
         "reason",
         "seconds",
@@ -64,12 +76,11 @@ class Entry:
         "trace_id",
     )
 
-    def __init__(self, trace_id: str, key: float) -> None:
+    def __init__(self, trace_id: str, now: float) -> None:
         self.trace_id = trace_id
-        self.key = key
-        """Its place in the list: when it began or, if a clock is ahead, when it was read."""
-        self.start = key
-        self.seconds = 0.0
+        self.key = self.start = self.seconds = self.newest = 0.0
+        """`key`: its place in the list: when it began or, if a clock is ahead, when it was read; `newest`: the same of
+        the span that began last, since a clock may be behind."""
         self.service = self.name = self.reason = ""
         self.status: int | None = None
         self.is_request = self.has_failed = False
@@ -77,23 +88,24 @@ class Entry:
         self.names = self.services = self.spans = 0
         self.places = array("Q")
         self._rank = math.inf
+        self._read = now
 
     def add(self, span: Span) -> None:
         """Take what the list shows of a span. The first is that without a parent, else the one that began first."""
         start = span.start / 1e9
         self.spans += 1
-        self.key = min(self.key, start)
+        self.newest = max(self.newest, min(start, self._read))
         if span.has_failed:
             self.has_failed = True
             self.reason = self.reason or span.reason[:LONGEST_TEXT]
         rank = start + LATER if span.parent_id else start
         if rank < self._rank:
-            self._rank = rank
-            self.service, self.name, self.start = span.service, span.name[:LONGEST_TEXT], start
+            self._rank, self.key = rank, min(start, self._read)
+            self.service, self.name, self.start = span.service[:LONGEST_TEXT], span.name[:LONGEST_TEXT], start
             self.seconds = span.seconds
             self.is_request = span.kind == SERVER
             status = str(span.attributes.get("http.response.status_code"))
-            self.status = int(status) if status.isdecimal() else None
+            self.status = int(status) if len(status) == 3 and status.isdecimal() else None
 
     def found_at(self, service: int, place: Place) -> None:
         """Remember where spans of it are."""

@@ -1,5 +1,6 @@
 """What counters have counted in the last half minute, though a process that is started again counts from nothing."""
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
@@ -9,6 +10,8 @@ Counts = Sequence[float]
 """Counters that belong together, such as the buckets of a histogram."""
 
 WINDOW_SECONDS = 30.0
+# The start of a process is known no better than this.
+LEAST_SECONDS = 1.0
 
 
 class Increases(Generic[Key]):
@@ -21,13 +24,18 @@ class Increases(Generic[Key]):
         self._process: float | None = None
         self._steps: deque[tuple[float, float, dict[Key, Counts]]] = deque()
 
-    def look(self, time: float, process: float | None, counted: Mapping[Key, Counts]) -> None:
-        """Take the counters as they are at this time of the monotonic clock, in the process that was started then."""
+    def look(self, time: float, process: float | None, counted: Mapping[Key, Counts], age: float = math.inf) -> None:
+        """Take the counters as they are at this time of the monotonic clock.
+
+        `process` is when their process was started, by whatever clock, and `age` how long ago that was.
+        """
         if self._time is not None:
-            earlier = self.latest if process == self._process else {}
+            is_same = process == self._process
+            earlier = self.latest if is_same else {}
+            seconds = time - self._time if is_same else min(time - self._time, max(age, LEAST_SECONDS))
             step = {key: _increase(earlier.get(key, ()), now) for key, now in counted.items()}
             step = {key: increase for key, increase in step.items() if any(increase)}
-            self._steps.append((time, time - self._time, step))
+            self._steps.append((time, seconds, step))
         while self._steps and self._steps[0][0] <= time - WINDOW_SECONDS:
             self._steps.popleft()
         self._time, self._process, self.latest = time, process, counted

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from functools import reduce
 from itertools import islice
+from operator import or_
 
 from stack.watch.traces import Span
 
-from page.reading.entries import Bits, Entry
+from page.reading.entries import LONGEST_ID, Bits, Entry
 
 HOUR = 3600.0
 MOST_TRACES = 20_000
@@ -19,7 +21,7 @@ class Index:
 
     def __init__(self) -> None:
         self.oldest = time.time() - HOUR
-        """What began earlier is not in here."""
+        """Traces of which no span began later are not in here."""
         self.names = Bits()
         self.services = Bits(50)
         self._entries: dict[str, Entry] = {}
@@ -27,10 +29,10 @@ class Index:
 
     def add(self, span: Span) -> Entry:
         """Take a span; returns its trace, which `forget` drops if it is too old."""
-        entry = self._entries.get(span.trace_id)
+        trace_id = span.trace_id[:LONGEST_ID]
+        entry = self._entries.get(trace_id)
         if entry is None:
-            key = min(span.start / 1e9, time.time())
-            entry = self._entries[span.trace_id] = Entry(span.trace_id, key)
+            entry = self._entries[trace_id] = Entry(trace_id, time.time())
         self._order = None
         entry.add(span)
         entry.services |= self.services.of(span.service)
@@ -43,10 +45,15 @@ class Index:
         """Drop what is older than an hour, and the oldest of too many."""
         self.oldest = max(self.oldest, time.time() - HOUR)
         if len(self._entries) > MOST_TRACES + SURPLUS:
-            self.oldest = max(self.oldest, self.ordered()[MOST_TRACES - 1].key)
-        for entry in [each for each in self._entries.values() if each.key < self.oldest]:
+            newest = sorted(each.newest for each in self._entries.values())
+            self.oldest = max(self.oldest, newest[-MOST_TRACES])
+        for entry in [each for each in self._entries.values() if each.newest < self.oldest]:
             del self._entries[entry.trace_id]
             self._order = None
+        if self.names.is_full:
+            self.names.keep(reduce(or_, (each.names for each in self._entries.values()), 0))
+        if self.services.is_full:
+            self.services.keep(reduce(or_, (each.services for each in self._entries.values()), 0))
 
     def get(self, trace_id: str) -> Entry | None:
         """The trace with this id, if it is in here."""

@@ -57,10 +57,16 @@ class Lines:
         self._tails = [Tail(file, with_rotated=True, longest=LONGEST) for file in files]
         self._kept: deque[_Kept] = deque()
         self._bytes = 0
-        self._last = 0
+        self.last = 0
+        """The number of the newest."""
         self._is_new = True
         self._whole_since = ""
         """Of what was written earlier, lines may have been skipped."""
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest that is still here."""
+        return self.last - len(self._kept) + 1
 
     def find(
         self,
@@ -71,11 +77,13 @@ class Lines:
         user: str = "",
         trace: str = "",
         text: str = "",
+        after: int = 0,
         limit: int = 500,
     ) -> list[tuple[int, Line]]:
         """The newest lines, the newest last.
 
-        Those of `service`, of `level` and above, of the tenant, user and trace whose ids begin so, with `text` anywhere.
+        Those of `service`, of `level` and above, of the tenant, user and trace whose ids begin so, with `text` anywhere,
+        whose number is above `after`.
         """
         levels = LEVELS[LEVELS.index(level) :] if level in LEVELS else ()
         ids = {"tenant_id": tenant, "user_id": user, "trace_id": trace.lower()}
@@ -83,18 +91,13 @@ class Lines:
         text = _quoted(text)[1:].casefold()
         found = (
             (number, kept.line())
-            for number, kept in self._newest()
+            for number, kept in takewhile(lambda each: each[0] > after, self._newest())
             if (not service or kept.service == service)
             and (not levels or kept.level in levels)
             and all(each in kept.raw for each in ids.values())
             and (not text or text in kept.raw.decode(errors="replace").casefold())
         )
         return list(islice(found, limit))[::-1]
-
-    def since(self, number: int) -> list[tuple[int, Line]]:
-        """The lines after this number: what is new for who has seen it."""
-        new = takewhile(lambda each: each[0] > number, self._newest())
-        return [(each, kept.line()) for each, kept in new][::-1]
 
     async def of_trace(self, trace_id: str) -> list[Line]:
         """The lines of one trace, the oldest first; sought in all files unless memory has all of them."""
@@ -124,7 +127,7 @@ class Lines:
         new.sort(key=itemgetter(0))
         self._kept.extend(kept for _, kept in new)
         self._bytes += sum(len(kept.raw) for _, kept in new)
-        self._last += len(new)
+        self.last += len(new)
         oldest = _stamp(datetime.now(UTC) - HOUR)
         while self._kept and (self._is_full() or time_of(self._kept[0].line()) < oldest):
             self._bytes -= len(self._kept.popleft().raw)
@@ -134,7 +137,7 @@ class Lines:
 
     def _newest(self) -> Iterator[tuple[int, _Kept]]:
         """All with their numbers, the newest first."""
-        return zip(range(self._last, 0, -1), reversed(self._kept), strict=False)
+        return zip(range(self.last, 0, -1), reversed(self._kept), strict=False)
 
 
 def _quoted(text: str) -> str:

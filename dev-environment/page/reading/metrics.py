@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import math
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -81,7 +82,8 @@ class _Scraped:
         """Take the next page, and what was read of it."""
         moment = time.monotonic()
         self.page, self.families = page, None
-        self._requests.look(moment, read.started, read.requests | {WHOLE: _added(read.requests)})
+        age = math.inf if read.started is None else time.time() - read.started
+        self._requests.look(moment, read.started, read.requests | {WHOLE: _added(read.requests)}, age)
         self._durations.look(moment, read.started, read.durations | {WHOLE: _added(read.durations)})
         self._lag.look(moment, read.started, {WHOLE: read.lag})
         whole = self._route(WHOLE, read)

@@ -20,6 +20,8 @@ Word = Literal["ready", "starting", "down", "stopped"]
 STOPPED = ("STOPPED", "STOPPING")
 RUNNING = ("STARTING", "RUNNING")
 ASKED = {each.name for each in (*SERVICES, *watchers.WATCHERS)}
+# What hangs is shown as down some two seconds later: after this, the pause between looks, and that of the view.
+ANSWER_SECONDS = 0.75
 # A process that began less long ago is starting if it has not been ready yet; after that, something is wrong.
 SECONDS_TO_BE_READY = 60.0
 
@@ -60,8 +62,14 @@ class Processes:
         """Look at all of them."""
         self._states = await asyncio.to_thread(self._look)
 
+    def is_restarting(self, service: str) -> bool:
+        """Whether somebody restarts it from this page."""
+        return service in self._restarting
+
     async def restart(self, service: str) -> None:
-        """Do what `make restart SERVICE=…` does; `StackError` says why it did not succeed."""
+        """Do what `make restart SERVICE=…` does, unless it is being done; `StackError` says why it did not succeed."""
+        if self.is_restarting(service):
+            return
         self._restarting.add(service)
         try:
             command = [sys.executable, "-m", "stack", "restart", service]
@@ -81,7 +89,7 @@ class Processes:
             reason = f"supervisord does not answer ({type(error).__name__}): `make up` starts the stack"
             return {name: self._since(State(name, "down", now, None, reason)) for name in self._names}
         running = [each for each in self._asked if known.get(each.name, {}).get("statename") in RUNNING]
-        waiting = readiness.not_ready(self._settings, running) if running else {}
+        waiting = readiness.not_ready(self._settings, running, ANSWER_SECONDS) if running else {}
         reasons = {each.name: reason for each, reason in waiting.items()}
         return {
             name: self._since(self._state(name, known.get(name), reasons.get(name, ""), now)) for name in self._names

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from stack.watch.tail import LONGEST_LINE, Place, Tail
-from stack.watch.traces import Span, of_lines, recorded
+from stack.watch.traces import MALFORMED, Span, of_lines, recorded
 
 from libs.observability.files import rotated
 from page.reading.edges import Calls, Edge, Edges, Ends
@@ -97,6 +97,11 @@ class Traces:
         newer = order[at - 1].trace_id if at else None
         return newer, order[at + 1].trace_id if at + 1 < len(order) else None
 
+    def count(self, trace_id: str) -> int:
+        """How many spans of a trace the index knows."""
+        entry = self._index.get(trace_id)
+        return entry.spans if entry else 0
+
     async def spans(self, trace_id: str, most: int = 2000) -> list[Span]:
         """The spans of a trace, the earliest first; sought in all files if the index does not know where all of them are."""
         if not re.fullmatch("[0-9a-f]{32}", trace_id):
@@ -143,9 +148,10 @@ class Traces:
     def _take(self, number: int, place: Place, line: bytes) -> None:
         """Take the spans of a line of the file with this number."""
         for span in of_lines([line]):
-            self._index.add(span).found_at(number, place)
-            if ends := self._ends(span):
-                self._edges.add(ends, min(span.end / 1e9, time.time()), span.seconds, has_failed=span.has_failed)
+            with suppress(*MALFORMED):  # anything may be in its attributes
+                self._index.add(span).found_at(number, place)
+                if ends := self._ends(span):
+                    self._edges.add(ends, min(span.end / 1e9, time.time()), span.seconds, has_failed=span.has_failed)
 
     def _ends(self, span: Span) -> Ends | None:
         """Whom the service has called, or whose event it has handled, by this span; None if it did neither."""

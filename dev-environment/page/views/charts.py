@@ -7,10 +7,13 @@ from nicegui import ui
 from nicegui.events import EChartPointClickEventArguments
 
 from page.reading.metrics import Exemplar, Point
+from page.reading.store import SCRAPE_SECONDS
 from page.views.frame import heading
 
 PALETTE = ("#4a86d8", "#d08a1d", "#2fa57f", "#c0699f")
 GREY, FAINT = "#858b95", "rgba(133,139,149,.18)"
+# Three looks at a service while nobody looks at the page.
+OUTAGE_SECONDS = 3 * SCRAPE_SECONDS[0]
 FONT = "Roboto, system-ui, sans-serif"
 
 
@@ -32,10 +35,10 @@ class Chart:
     def __init__(
         self, title: str, unit: Unit, names: Sequence[str], on_exemplar: Callable[[str], Any] | None = None
     ) -> None:
-        self._unit, self._names, self._before = unit, names, None
+        self._unit, self._has_dots, self._before = unit, on_exemplar is not None, None
         with ui.element("section").classes("chart broad" if on_exemplar else "chart"):
             heading(f"{title}, {unit.shown}".rstrip(", "))
-            self._chart = ui.echart(options(names, has_dots=on_exemplar is not None), renderer="svg")
+            self._chart = ui.echart(options(names, has_dots=self._has_dots), renderer="svg")
             self._chart.props["role"] = "img"
             self._chart.props["aria-label"] = title
         if on_exemplar:
@@ -50,13 +53,24 @@ class Chart:
         factor, digits = self._unit.factor, self._unit.digits
         series: list[dict[str, Any]] = self._chart.options["series"]
         for drawn, curve in zip(series, curves, strict=False):
-            drawn["data"] = [[round(when * 1000), round(value * factor, digits)] for when, value in curve]
-        if exemplars:
+            drawn["data"] = with_breaks(curve, self._unit)
+        if self._has_dots:
             series[-1]["data"] = [
                 {"value": [round(each.time * 1000), round(each.seconds * factor, digits)], "name": each.trace_id}
                 for each in exemplars
             ]
         self._chart.update()
+
+
+def with_breaks(curve: Sequence[Point], unit: Unit) -> list[tuple[int, float | None]]:
+    """The points in milliseconds and this unit, with one that has no value, where a line ends, after each outage."""
+    points: list[tuple[int, float | None]] = []
+    for when, value in curve:
+        at = round(when * 1000)
+        if points and at - points[-1][0] > OUTAGE_SECONDS * 1000:
+            points.append((at - 1, None))
+        points.append((at, round(value * unit.factor, unit.digits)))
+    return points
 
 
 def options(names: Sequence[str], *, has_dots: bool) -> dict[str, Any]:

@@ -113,7 +113,10 @@ def given(request: Request, names: Mapping[str, Filter]) -> Values:
 
 
 def filters(names: Mapping[str, Filter], values: Values, apply: Callable[[Values], object]) -> None:
-    """Fields to filter by. `apply` is told of all values after each change; the address then names those that are set."""
+    """Fields to filter by: of `values`, those that `names` has.
+
+    `apply` is told of all values after each change; the address then names those that are set.
+    """
     now = dict(values)
 
     def changed(name: str, value: object) -> None:

@@ -1,5 +1,6 @@
 """The log lines as they are written: filtered by what the address names, each with its fields and its trace."""
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from fastapi import Request
@@ -67,8 +68,8 @@ class _Tail:
 
     def update(self) -> None:
         """Show what is new."""
-        if not self._is_paused and self._store.lines.since(self._newest):
-            self._find()
+        if not self._is_paused and not self._open and self._store.lines.last > self._newest:
+            self._find(self._found, self._newest)
             self._show()
 
     def _apply(self, values: Values) -> None:
@@ -76,10 +77,13 @@ class _Tail:
         self._find()
         self._show()
 
-    def _find(self) -> None:
-        self._found = self._store.lines.find(**self._values, limit=MOST)
-        newest = self._store.lines.find(limit=1)
-        self._newest = newest[0][0] if newest else -1
+    def _find(self, before: Sequence[tuple[int, Line]] = (), newest: int = 0) -> None:
+        """Find the lines that fit and are newer than a number, besides those that were found before."""
+        lines = self._store.lines
+        found = [*before, *lines.find(**self._values, after=newest, limit=MOST)][-MOST:]
+        self._found = [each for each in found if each[0] >= lines.first]
+        self._open &= {str(number) for number, _ in self._found}
+        self._newest = lines.last
 
     def _show(self) -> None:
         self._rows.show(self._listed(), self._empty())
@@ -119,7 +123,7 @@ class _Tail:
     def _said(self) -> str:
         skipped = self._store.lines.skipped
         left_out = f"; {skipped:,} lines were left out, since more was written than could be read"
-        how = "paused" if self._is_paused else "following"
+        how = "paused" if self._is_paused else "standing still while a line is open" if self._open else "following"
         return f"{how}, the last {len(self._found)} that fit, the newest first" + left_out * bool(skipped)
 
     def _empty(self) -> str:

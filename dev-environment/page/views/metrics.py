@@ -74,7 +74,7 @@ class _Metrics:
         heading("Single requests")
         self._single = Rows("requests that stand for others", EXEMPLARS, self._exemplar_rows(), "No request yet.")
         heading("Everything in /metrics")
-        filters(SEARCH, self._search, self._find)
+        filters(SEARCH, {"service": self._service, "route": self._route, **self._search}, self._find)
         empty = "Nothing fits, or the service does not answer."
         self._families = Rows("families", FAMILIES, self._family_rows(), empty, on_open=self._toggle)
         self._show_charts()
@@ -125,7 +125,6 @@ class _Metrics:
         return [self._family_row(each) for each in found if wanted in f"{each.name} {each.help}".lower()]
 
     def _family_row(self, each: Family) -> Row:
-        unfolded = [(_sample(name, labels), words.number(value)) for name, labels, value in _samples(each)]
         return {
             "id": each.name,
             "opens": True,
@@ -134,7 +133,7 @@ class _Metrics:
                 {"text": each.type, "note": each.unit},
                 {"text": each.help, "class_": "muted"},
             ],
-            "detail": {"fields": unfolded} if each.name in self._open else None,
+            "detail": {"fields": _samples(each)} if each.name in self._open else None,
         }
 
     def _find(self, values: Values) -> None:
@@ -161,10 +160,11 @@ def _route_row(service: str, each: RouteNumbers) -> Row:
     }
 
 
-def _samples(family: Family) -> list[tuple[str, dict[str, str], float]]:
-    found = [(each.name, dict(each.labels), each.value) for each in family.samples[:MOST_SAMPLES]]
+def _samples(family: Family) -> list[tuple[str, str]]:
+    found = family.samples[:MOST_SAMPLES]
+    shown = [(_sample(each.name, dict(each.labels)), words.number(each.value)) for each in found]
     left_out = len(family.samples) - len(found)
-    return [*found, (f"and {left_out} more: curl its /metrics", {}, left_out)] if left_out else found
+    return [*shown, (f"and {left_out} more", "curl its /metrics")] if left_out else shown
 
 
 def _sample(name: str, labels: dict[str, str]) -> str:

@@ -30,24 +30,17 @@ def add(store: Store, pages: Mapping[str, str]) -> None:
 
     @ui.page("/")
     def overview() -> None:
-        restarting: set[str] = set()
-
         async def restart(name: str) -> None:
-            restarting.add(name)
             try:
                 await store.processes.restart(name)
             except StackError as error:
                 ui.notify(str(error), type="negative", multi_line=True, timeout=10_000)
-            finally:
-                restarting.discard(name)
 
         with frame("Overview"):
             with ui.element("div").classes("head"):
                 heading("Overview", 1)
                 headline = text(said(store), "muted")
-            services = Rows(
-                "services", COLUMNS, service_rows(store, restarting), "No service is known.", on_act=restart
-            )
+            services = Rows("services", COLUMNS, service_rows(store), "No service is known.", on_act=restart)
             with ui.element("div").classes("columns"):
                 with ui.element("section"):
                     heading("Slowest of the last hour")
@@ -66,7 +59,7 @@ def add(store: Store, pages: Mapping[str, str]) -> None:
         def update() -> None:
             store.metrics.look()
             headline.text = said(store)
-            services.show(service_rows(store, restarting))
+            services.show(service_rows(store))
             slowest.show(slowest_rows(store))
             logins.show(login_rows(store))
             beside.show(beside_rows(store.processes.states(), pages))
@@ -82,13 +75,14 @@ def said(store: Store) -> str:
     return f"{ready} of {len(SERVICES)} services are ready, {words.rate(sum(rates))} requests"
 
 
-def service_rows(store: Store, restarting: set[str]) -> list[Row]:
+def service_rows(store: Store) -> list[Row]:
     """A row for each service."""
     states = store.processes.states()
-    return [_service_row(store, states[each.name], each.name in restarting) for each in SERVICES if each.name in states]
+    return [_service_row(store, states[each.name]) for each in SERVICES if each.name in states]
 
 
-def _service_row(store: Store, state: State, is_restarting: bool) -> Row:
+def _service_row(store: Store, state: State) -> Row:
+    is_restarting = store.processes.is_restarting(state.name)
     now = store.metrics.numbers(state.name)
     curves = {what: thin(store.metrics.history(state.name, what)) for what in SPARKS}
     is_failing = bool(now.error_ratio)

@@ -4,10 +4,12 @@ import { h, markRaw, toRaw } from "vue";
 const WIDTH = 96;
 const HEIGHT = 22;
 
-function spark(points) {
+// One time is at the same place in all curves of a row, though some of them begin later.
+function spark(points, row) {
   if (points.length < 2) return null;
-  const from = points[0][0];
-  const across = points[points.length - 1][0] - from || 1;
+  const times = row.cells.flatMap((cell) => (cell.spark || []).map(([x]) => x));
+  const from = Math.min(...times);
+  const across = Math.max(...times) - from || 1;
   const most = Math.max(...points.map((point) => point[1])) || 1;
   const place = ([x, y]) => `${(((x - from) / across) * WIDTH).toFixed(1)},${(HEIGHT - 2 - (y / most) * (HEIGHT - 4)).toFixed(1)}`;
   const attributes = { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" };
@@ -35,7 +37,7 @@ export default {
       if (cell.text !== undefined) inner.push(h("bdi", { class: "text" }, cell.text));
       if (cell.note) inner.push(h("bdi", { class: "note" }, cell.note));
       if (cell.tags) inner.push(...cell.tags.map(([text, tone]) => h("bdi", { class: ["tag", tone] }, text)));
-      if (cell.spark) inner.push(spark(cell.spark));
+      if (cell.spark) inner.push(spark(cell.spark, row));
       if (cell.bar) {
         const style = { left: percent(cell.bar[0]), width: percent(cell.bar[1]) };
         inner.push(h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: ["bar", cell.bar[2]], style })));

@@ -13,6 +13,7 @@ from page.reading.store import Store
 from page.views.charts import FAINT, FONT, GREY, PALETTE
 from page.views.frame import frame, heading, text
 from page.views.rows import Row, Rows, column
+from page.views.traces import left_out
 
 SECONDS = 300
 COLOURS = {"http": PALETTE[0], "event": PALETTE[1], "database": GREY}
@@ -24,6 +25,7 @@ COLUMNS = [
     column("By", "tight"),
     *(column(title, "tight num named") for title in ("Requests", "Errors", "p95")),
 ]
+WHAT = "who has called whom in the last five minutes: calls blue, events orange, databases grey, errors red"
 NONE_YET = "Nobody has called anybody in the last five minutes: play the story (g s)."
 
 
@@ -36,6 +38,7 @@ def add(store: Store) -> None:
 
         def update() -> None:
             nonlocal before
+            told.text = WHAT + left_out(store)
             edges = store.traces.edges(SECONDS)
             if edges != before:
                 before = edges
@@ -46,10 +49,7 @@ def add(store: Store) -> None:
         with frame("Map"):
             with ui.element("div").classes("head"):
                 heading("Map", 1)
-                text(
-                    "who has called whom in the last five minutes: calls blue, events orange, databases grey, errors red",
-                    "muted",
-                )
+                told = text(WHAT, "muted")
             with ui.element("section").classes("chart map"):
                 chart = ui.echart(options(), renderer="svg")
                 chart.props["role"] = "img"

@@ -111,8 +111,13 @@ def status_tone(status: int | None) -> str:
 
 def said(store: Store, found: Sequence[Trace]) -> str:
     """How many there are, and whether any were left out."""
+    return f"{len(found)} of the last hour, the newest first" + left_out(store)
+
+
+def left_out(store: Store) -> str:
+    """How much the list and the map lack, if they do."""
     skipped = f"; {store.traces.skipped:,} spans were left out, since more was written than could be read"
-    return f"{len(found)} of the last hour, the newest first" + skipped * bool(store.traces.skipped)
+    return skipped * bool(store.traces.skipped)
 
 
 def empty(values: Values) -> str:

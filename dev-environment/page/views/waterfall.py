@@ -1,6 +1,7 @@
 """One trace: a bar for each span across services and events, which unfolds its attributes and its log lines."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -8,7 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 from stack.services import SERVICES
 from stack.watch.logs import Line
-from stack.watch.traces import Span
+from stack.watch.traces import Event, Span
 
 from page import words
 from page.reading.store import Store
@@ -18,9 +19,12 @@ from page.views.rows import Detail, Row, Rows, column
 
 KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 COLOURS = {each.name: f"s{number}" for number, each in enumerate(SERVICES)}
+STACK = "exception.stacktrace"
 DEEPEST = 24
 MOST_SPANS = 2000
 SECONDS_TO_BE_WRITTEN = 5.0
+# What is not in memory is sought in all files.
+SECONDS_TO_BE_FOUND = 60.0
 MOST_LINES = 100
 COLUMNS = [column("Span", "wide cut"), column("Took", "tight num"), column("", "fixed-bar")]
 
@@ -28,55 +32,55 @@ COLUMNS = [column("Span", "wide cut"), column("Took", "tight num"), column("", "
 def add(store: Store) -> None:
     """Add the view."""
 
-    @ui.page("/trace/{trace_id}")
+    @ui.page("/trace/{trace_id}", response_timeout=SECONDS_TO_BE_FOUND)
     async def waterfall(trace_id: str) -> None:
-        trace_id = trace_id.lower()
-        spans = await store.traces.spans(trace_id, MOST_SPANS)
-        lines = await store.lines.of_trace(trace_id)
+        drawing = _Drawing(store, trace_id.lower())
+        await drawing.read()
         with frame("Traces", f"Trace {trace_id[:8]}"):
-            if spans:
-                _Drawing(store, trace_id, spans, lines).draw()
-            else:
-                heading("This trace is not here", 1)
-                text(
-                    f"No span of {trace_id[:64]} is recorded: spans are written a second after they end.", "empty", "p"
-                )
-        if not spans or time.time() - max(each.end for each in spans) / 1e9 < SECONDS_TO_BE_WRITTEN:
-            _wait_for_more(store, trace_id, len(spans))
-
-
-def _wait_for_more(store: Store, trace_id: str, drawn: int) -> None:
-    """Draw the trace again when more of it is written."""
-    until = time.monotonic() + SECONDS_TO_BE_WRITTEN
-
-    async def look() -> None:
-        if len(await store.traces.spans(trace_id, MOST_SPANS)) != drawn:
-            ui.navigate.reload()
-        if time.monotonic() > until:
-            timer.deactivate()
-
-    timer = ui.timer(1.0, look)
+            drawing.draw()
+        if drawing.is_recent:
+            follow = ui.timer(1.0, drawing.update)
+            ui.timer(SECONDS_TO_BE_WRITTEN, follow.deactivate, once=True)
 
 
 class _Drawing:
     """The page of one trace, which remembers what is open in it."""
 
-    def __init__(self, store: Store, trace_id: str, spans: Sequence[Span], lines: Sequence[Line]) -> None:
+    def __init__(self, store: Store, trace_id: str) -> None:
         self._store, self._trace_id = store, trace_id
-        self._placed = list(tree(spans))
-        self._began, self._ended = min(each.start for each in spans), max(each.end for each in spans)
-        known = {each.span_id for each in spans}
+        self._open: set[str] = set()
+
+    async def read(self) -> None:
+        """Read what is recorded by now."""
+        self._count = self._store.traces.count(self._trace_id)
+        spans = await self._store.traces.spans(self._trace_id, MOST_SPANS)
+        lines = await self._store.lines.of_trace(self._trace_id)
+        self._placed: dict[str, Placed] = {}
+        times = Counter[str]()
+        for each in tree(spans):
+            times[each.span.span_id] += 1
+            self._placed[f"{each.span.span_id} {times[each.span.span_id]}"] = each
+        self._began = min((each.start for each in spans), default=0)
+        self._ended = max((each.end for each in spans), default=0)
         self._logged: dict[str, list[Line]] = {}
         for line in lines:
             span_id = str(line.get("span_id", ""))
-            self._logged.setdefault(span_id if span_id in known else "", []).append(line)
-        self._open: set[str] = set()
+            self._logged.setdefault(span_id if span_id in times else "", []).append(line)
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether more of it may be written."""
+        return not self._placed or time.time() - self._ended / 1e9 < SECONDS_TO_BE_WRITTEN
 
     def draw(self) -> None:
-        first = self._placed[0].span
+        if not self._placed:
+            heading("This trace is not here", 1)
+            missing = f"No span of {self._trace_id[:64]} is recorded: spans are written a second after they end."
+            text(missing, "empty", "p")
+            return
         newer, older = self._store.traces.neighbours(self._trace_id)
         with ui.element("div").classes("head"):
-            heading(first.name, 1)
+            self._heading = heading(self._name(), 1)
             ui.element("div").classes("grow")
             for name, trace_id, relation in (("Newer", newer, "prev"), ("Older", older, "next")):
                 if trace_id:
@@ -85,46 +89,63 @@ class _Drawing:
             copy_button("Copy id", f"'{quote(self._trace_id)}'")
             copy_button("Copy link", "location.href")
         with ui.element("dl").classes("facts"):
-            for name, value in self._facts():
-                with ui.element("div"):
-                    text(name, tag="dt")
-                    text(value, tag="dd")
+            self._values = {name: _fact(name, value) for name, value in self._facts()}
         self._rows = Rows("spans", COLUMNS, self._listed(), "", on_open=self._toggle)
-        if left_over := self._logged.get(""):
+        with ui.element("section") as self._outside:
             heading("Log lines outside its recorded spans")
             columns = [column("Line", "wide"), column("Service", "tight")]
-            rows: list[Row] = [
-                {
-                    "id": str(number),
-                    "cells": [
-                        {"text": said(line), "note": time_of_day(line), "tags": [_level(line)]},
-                        {"text": str(line.get("service"))},
-                    ],
-                }
-                for number, line in enumerate(left_over[:MOST_LINES])
-            ]
-            Rows("log lines outside the spans", columns, rows, "")
+            self._left_over = Rows("log lines outside the spans", columns, self._left_over_rows(), "")
+        self._outside.set_visibility("" in self._logged)
+
+    async def update(self) -> None:
+        """Show what more is written, and leave open what is."""
+        if self._store.traces.count(self._trace_id) == self._count:
+            return
+        if not self._placed:
+            ui.navigate.reload()
+            return
+        await self.read()
+        self._heading.text = self._name()
+        for name, value in self._facts():
+            self._values[name].text = value
+        self._rows.show(self._listed())
+        self._left_over.show(self._left_over_rows())
+        self._outside.set_visibility("" in self._logged)
+
+    def _name(self) -> str:
+        return str(words.harmless(next(iter(self._placed.values())).span.name))
+
+    def _left_over_rows(self) -> list[Row]:
+        return [
+            {
+                "id": str(number),
+                "cells": [
+                    {"text": said(line), "note": time_of_day(line), "tags": [_level(line)]},
+                    {"text": str(line.get("service"))},
+                ],
+            }
+            for number, line in enumerate(self._logged.get("", [])[:MOST_LINES])
+        ]
 
     def _facts(self) -> Iterator[tuple[str, str]]:
-        spans = [each.span for each in self._placed]
+        spans = [each.span for each in self._placed.values()]
         yield "Trace", self._trace_id
         yield "Started", words.clock(self._began / 1e9, exact=True)
         yield "Took", words.duration((self._ended - self._began) / 1e9)
         yield "Spans", f"{len(spans)} or more" if len(spans) == MOST_SPANS else str(len(spans))
         yield "Services", str(len({each.service for each in spans}))
         yield "Log lines", str(sum(len(each) for each in self._logged.values()))
-        if failed := sum(each.has_failed for each in spans):
-            yield "Failed", str(failed)
+        yield "Failed", str(sum(each.has_failed for each in spans))
 
     def _toggle(self, row_id: str) -> None:
         self._open ^= {row_id}
         self._rows.show(self._listed())
 
     def _listed(self) -> list[Row]:
-        return [self._row(number, each) for number, each in enumerate(self._placed)]
+        return [self._row(row_id, each) for row_id, each in self._placed.items()]
 
-    def _row(self, number: int, placed: Placed) -> Row:
-        span, row_id = placed.span, str(number)
+    def _row(self, row_id: str, placed: Placed) -> Row:
+        span = placed.span
         lines = self._logged.get(span.span_id, [])
         tags = [("failed", "bad")] if span.has_failed else []
         if reason := span.reason or span.attributes.get("error.type"):
@@ -159,6 +180,12 @@ class _Drawing:
         return left, min(max(span.end - span.start, 0) / whole * 100, 100 - left)
 
 
+def _fact(name: str, value: str) -> ui.label:
+    with ui.element("div"):
+        text(name, tag="dt")
+        return text(value, tag="dd")
+
+
 def detail(span: Span, lines: Sequence[Line]) -> Detail:
     """What a span unfolds."""
     logged = [
@@ -166,6 +193,7 @@ def detail(span: Span, lines: Sequence[Line]) -> Detail:
         for line in lines[:MOST_LINES]
     ]
     stacks = [stack for line in lines if (stack := stack_of(line))]
+    stacks += [str(each.attributes[STACK]) for each in span.events if STACK in each.attributes]
     fields = [
         ("service", span.service),
         ("kind", KINDS.get(span.kind, "internal")),
@@ -173,13 +201,23 @@ def detail(span: Span, lines: Sequence[Line]) -> Detail:
         ("parent", span.parent_id or words.NOTHING),
         ("started", words.clock(span.start / 1e9, exact=True)),
         *((name, str(value)) for name, value in span.attributes.items()),
+        *((each.name, _happened(each)) for each in span.events),
     ]
     unfolded: Detail = {"fields": fields}
     if logged:
         unfolded["lines"] = logged
     if stacks:
-        unfolded["stack"] = "\n".join(stacks)
+        unfolded["stack"] = "\n".join(dict.fromkeys(stacks))  # a line and a span may tell of the same error
+    if span.links:
+        unfolded["links"] = [
+            (f"The trace {each.trace_id[:8]}, which it names", f"/trace/{quote(each.trace_id)}") for each in span.links
+        ]
     return unfolded
+
+
+def _happened(event: Event) -> str:
+    said = (f"{name}={value}" for name, value in event.attributes.items() if name != STACK)
+    return "  ".join((words.clock(event.time / 1e9, exact=True), *said))
 
 
 def said(line: Line) -> str:

@@ -4,6 +4,7 @@ import http.client
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import NamedTuple
 
 from stack.local import watchers
@@ -28,16 +29,16 @@ class Silence(NamedTuple):
         return f"{what}: {self.reason}"
 
 
-def not_ready(settings: Settings, programs: Sequence[Kind]) -> dict[Kind, str]:
-    """The programs that are not ready, each with its reason. All are asked at the same time."""
+def not_ready(settings: Settings, programs: Sequence[Kind], seconds: float = ANSWER_SECONDS) -> dict[Kind, str]:
+    """The programs that are not ready within these seconds, each with its reason. All are asked at the same time."""
     ports, paths = [watchers.port(each, settings) for each in programs], [each.health for each in programs]
     with ThreadPoolExecutor(max_workers=len(programs) or 1) as pool:
-        reasons = pool.map(_reason, ports, paths)
+        reasons = pool.map(_reason, ports, paths, repeat(seconds))
     return {each: reason for each, reason in zip(programs, reasons, strict=True) if reason}
 
 
-def _reason(port: int, path: str) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+def _reason(port: int, path: str, seconds: float) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -17,7 +17,7 @@ from libs.observability.settings import LEVELS
 from stack.errors import SettingError
 from stack.report import is_coloured
 from stack.services import SERVICES
-from stack.watch.tail import Tail, lines_with
+from stack.watch.tail import Tail, lines_with, shallow
 
 Line = dict[str, Any]
 
@@ -59,7 +59,7 @@ def parsed(raw_lines: Iterable[str | bytes]) -> Iterator[Line]:
         except ValueError:  # cut off by a full disk or a kill
             continue
         if isinstance(line, dict):
-            yield line
+            yield shallow(line)
 
 
 def time_of(line: Line) -> str:

@@ -4,12 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
 
 from libs.observability.files import rotated
 
 CHUNK_BYTES = 256 * 1024
 LONGEST_LINE = 16 * 1024 * 1024
+TOO_DEEP = "(left out, since the fields are nested too deep)"
 
 
 class Place(NamedTuple):
@@ -151,3 +154,12 @@ def _inode(path: Path) -> int | None:
         return path.stat().st_ino
     except OSError:
         return None
+
+
+def shallow(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of JSON; where their nesting is too deep for Python, which shows some hundred levels, no nested ones."""
+    try:
+        orjson.dumps(fields)  # at most 254 levels, while orjson reads 1,024
+    except TypeError:
+        return {name: TOO_DEEP if isinstance(value, dict | list) else value for name, value in fields.items()}
+    return fields

@@ -10,12 +10,12 @@ import orjson
 
 from libs.journey import PROBES_USER_AGENT
 from libs.observability.files import rotated
-from stack.watch.tail import lines_with
+from stack.watch.tail import lines_with, shallow
 
 SERVER = 2
 FAILED = 2
 # What is raised by a line that was cut off by a full disk or a kill, or is no export request at all.
-MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 # The newest trace is searched for in the last part of each file only.
 RECENT_BYTES = 4_000_000
 
@@ -144,4 +144,4 @@ def _time(nanoseconds: str) -> int:
 
 
 def _attributes(holder: dict[str, Any]) -> dict[str, Any]:
-    return {each["key"]: next(iter(each["value"].values()), None) for each in holder.get("attributes", ())}
+    return shallow({each["key"]: next(iter(each["value"].values()), None) for each in holder.get("attributes", ())})

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from page import playing
-from page.playing import Child, Step, end_leftovers, steps
+from page.playing import LEFT_OUT, Child, Step, end_leftovers, steps
+from stack.local import processes
 
 from libs.journey.__main__ import line
 from libs.journey.client import Answer
@@ -36,6 +37,23 @@ async def test_a_child_is_started_once_keeps_what_it_says_and_is_stopped(tmp_pat
     await eventually_async(lambda: asyncio.sleep(0, any("Serving HTTP" in line for line in child.lines)))
     await child.stop()
     assert (child.is_running, child.code) == (False, -15)
+
+
+async def test_two_who_start_it_at_once_start_one_child(tmp_path):
+    child = Child(tmp_path, FOREVER)
+    await asyncio.gather(child.start(), child.start())
+    try:
+        assert len(processes.of_stack(tmp_path)) == 1
+    finally:
+        await child.stop()
+        processes.end(processes.of_stack(tmp_path))
+
+
+async def test_a_line_of_any_length_does_not_end_the_reading(tmp_path):
+    child = Child(tmp_path, ("timeit", "-n1", "-r1", "-s", "print('x' * 1_000_000)", "pass"))
+    await child.start()
+    await eventually_async(lambda: asyncio.sleep(0, not child.is_running and "1 loop" in child.lines[-1]))
+    assert LEFT_OUT.decode() in child.lines
 
 
 async def test_a_child_that_ends_by_itself_says_how(tmp_path):

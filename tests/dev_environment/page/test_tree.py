@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from page.tree import IN_CIRCLE, MISSING_PARENT, tree
 from stack.watch.traces import Span
 
@@ -24,6 +25,12 @@ def test_a_span_without_its_parent_begins_anew():
     assert drawn(span("a", "outside"), span("b", "gone", 1)) == [("a", 0, ""), ("b", 0, MISSING_PARENT)]
 
 
+def test_a_caller_outside_is_not_missed_though_a_span_below_began_earlier_by_its_clock():
+    behind = span("b", "a", 0, service="budget-service")
+    [first, _] = drawn(span("a", "outside", 5), behind)
+    assert first == ("a", 0, "")
+
+
 def test_a_circle_of_parents_is_drawn_once():
     assert drawn(span("a", "b"), span("b", "a", 1)) == [("a", 0, IN_CIRCLE), ("b", 1, "")]
     assert drawn(span("a", "a")) == [("a", 0, IN_CIRCLE)]
@@ -37,13 +44,16 @@ def test_a_thousand_levels_are_no_recursion():
     assert len(drawn(span("0"), *(span(str(each), str(each - 1), each) for each in range(1, 3000)))) == 3000
 
 
-def test_clocks_that_differ_are_named():
-    (_, early), (_, backwards) = [
-        [each for each in drawn(span("a", start=5_000_000, end=9_000_000), odd) if each[0] == "b"] * 2
-        for odd in (
+@pytest.mark.parametrize(
+    ("odd", "note"),
+    [
+        (
             span("b", "a", 1_000_000, 2_000_000, service="budget-service"),
-            span("b", "a", 9_000_000, 2_000_000),
-        )
-    ]
-    assert early[2] == "starts 4.0 ms before its parent: clocks differ"
-    assert backwards[2] == "it ends before it starts: the clock was set"
+            "starts 4.0 ms before its parent: clocks differ",
+        ),
+        (span("b", "a", 9_000_000, 2_000_000), "it ends before it starts: the clock was set"),
+    ],
+    ids=["behind", "set back"],
+)
+def test_clocks_that_differ_are_named(odd, note):
+    assert drawn(span("a", start=5_000_000, end=9_000_000), odd) == [("a", 0, ""), ("b", 1, note)]

@@ -1,12 +1,18 @@
 """What the views make of what is read: fields, curves, and places on the map."""
 
+from dataclasses import replace
+
+from page import words
 from page.reading.processes import State
 from page.reading.spans import OUTSIDE, Edge
+from page.views.charts import COUNT, MILLISECONDS, with_breaks
 from page.views.logs import fields_of
 from page.views.overview import beside_rows, thin
 from page.views.service_map import drawn, rows
-from page.views.waterfall import detail
-from stack.watch.traces import Span
+from page.views.waterfall import detail, said
+from stack.watch.logs import parsed
+from stack.watch.tail import TOO_DEEP
+from stack.watch.traces import Event, Link, Span, of_lines
 
 
 def test_the_fields_of_a_line_have_their_full_names_and_the_row_is_not_said_again():
@@ -74,7 +80,38 @@ def test_a_span_unfolds_its_attributes_lines_and_stacks():
         attributes={"db.query.text": "select 1"},
     )
     line = {"level": "error", "timestamp": "2026-01-01T10:00:00.000Z", "message": "No", "error": {"stack": "Traceback"}}
-    unfolded = detail(span, [line])
+    raised = {"exception.type": "ValueError", "exception.stacktrace": "Traceback of the span"}
+    events = (
+        Event(1_000_000, "exception", raised),
+        Event(1_000_000, "exception", {"exception.stacktrace": "Traceback"}),
+    )
+    unfolded = detail(replace(span, events=events, links=(Link("b" * 32, "c"),)), [line])
     assert ("db.query.text", "select 1") in unfolded.get("fields", ())
     assert unfolded.get("lines") == [("error", "10:00:00.000  No", "/logs?trace=t")]
-    assert unfolded.get("stack") == "Traceback"
+    assert unfolded.get("stack") == "Traceback\nTraceback of the span"
+    assert ("exception", f"{words.clock(0.001, exact=True)}  exception.type=ValueError") in unfolded.get("fields", ())
+    assert unfolded.get("links") == [("The trace bbbbbbbb, which it names", f"/trace/{'b' * 32}")]
+
+
+def test_what_is_nested_too_deep_to_be_shown_says_so():
+    deep = f"{'[' * 1000}1{']' * 1000}"
+    [line] = parsed([f'{{"service":"s","message":{deep},"http":{{"method":{deep}}},"a":{deep},"b":1}}'])
+    assert fields_of(line)[1:] == [("http", TOO_DEEP), ("a", TOO_DEEP), ("b", "1")]
+    assert said(line) == TOO_DEEP
+    attribute = f'{{"key":"a","value":{{"arrayValue":{deep}}}}}'
+    span = f'{{"traceId":"t","spanId":"a","startTimeUnixNano":1,"endTimeUnixNano":2,"attributes":[{attribute}]}}'
+    [found] = of_lines([f'{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}'])
+    assert ("a", TOO_DEEP) in detail(found, [line]).get("fields", ())
+
+
+def test_a_curve_is_broken_where_nothing_is_known_and_nowhere_else():
+    curve = [(0.0, 1.0), (15.0, 2.0), (60.0, 3.0), (106.0, 4.0), (111.0, 5.0)]
+    assert with_breaks(curve, MILLISECONDS) == [
+        (0, 1000),
+        (15_000, 2000),
+        (60_000, 3000),
+        (105_999, None),
+        (106_000, 4000),
+        (111_000, 5000),
+    ]
+    assert with_breaks([], COUNT) == []

@@ -36,6 +36,8 @@ def test_a_text_that_nobody_could_read_is_cut():
         (words.size(87_400_000), "87 MB"),
         (words.number(1234.0), "1,234"),
         (words.number(0.25), "0.25"),
+        (words.number(float("nan")), "nan"),
+        (words.number(float("-inf")), "-inf"),
         (words.age(time.time() - 7505), "2 h 05 min"),
         (words.age(time.time() + 60), "0 s"),
     ],

@@ -69,17 +69,20 @@ async def test_lines_of_several_services_come_in_the_order_of_time_and_the_newes
     assert messages(memory.find(limit=2)) == [2, 3]
 
 
-async def test_who_has_seen_a_number_is_told_of_the_lines_after_it(memory, folders):
+async def test_who_has_seen_a_number_asks_only_for_the_lines_after_it(memory, folders):
     auth = folders["auth-service"]
+    assert (memory.first, memory.last) == (1, 0)
     write(auth, stamped(message=1), stamped(message=2))
     await memory.read()
-    seen = memory.find()[-1][0]
-    assert memory.since(seen) == []
+    seen = memory.last
+    assert memory.find(after=seen) == []
     write(auth, stamped(message=3), stamped(message=4)[:20])
     await memory.read()
-    [(number, line)] = memory.since(seen)
-    assert (number, line["message"]) == (seen + 1, 3)
-    assert messages(memory.since(0)) == [1, 2, 3]
+    [(number, line)] = memory.find(after=seen)
+    assert (number, line["message"]) == (seen + 1, 3) == (memory.last, 3)
+    assert memory.find(after=seen, text="nobody wrote this") == []
+    assert messages(memory.find(after=0)) == [1, 2, 3]
+    assert memory.first == 1
 
 
 async def test_the_oldest_go_when_there_are_too_many_or_too_much(memory, folders, monkeypatch):
@@ -89,6 +92,7 @@ async def test_the_oldest_go_when_there_are_too_many_or_too_much(memory, folders
     await memory.read()
     assert messages(memory.find()) == [2, 3, 4]
     assert [number for number, _ in memory.find()] == [3, 4, 5]
+    assert (memory.first, memory.last) == (3, 5)
     monkeypatch.setattr(reading, "MOST_BYTES", 150)
     write(auth, stamped(message="x" * 60))
     await memory.read()

@@ -2,8 +2,8 @@
 
 import http.server
 import math
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
@@ -13,21 +13,14 @@ from page.reading.metrics import Metrics, Numbers
 from page.reading.openmetrics import families, samples
 from page.reading.quantiles import quantile
 from page.reading.scrape import NAMES
-from prometheus_client import (
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    start_http_server,
-)
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import MetricsHandler, choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from registry import entries
 from stack.ports import free_port
 
 from libs.observability.metrics.http import HttpMetrics
+from tests.fixtures.serving import serving
 
 AUTH = "auth-service"
 ROUTE = "GET /users/{id}"
@@ -46,13 +39,13 @@ class Service:
         self.http = HttpMetrics(self.registry)
         self.http.declare("/users/{id}", "GET")
         ProcessCollector(registry=self.registry)
-        self.server, self.thread = start_http_server(self.port, "127.0.0.1", self.registry)
+        self.running = ExitStack()
+        server = http.server.HTTPServer(("127.0.0.1", self.port), MetricsHandler.factory(self.registry))
+        self.running.enter_context(serving(server))
 
     def stop(self) -> None:
         """Answer nothing."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.running.close()
 
     def serve(self, seconds: float, status: int = 200, handler: str = "/users/{id}", trace: int | None = None) -> None:
         """Count a request."""
@@ -237,17 +230,14 @@ class Answer(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def answer() -> Iterator[Callable[[int, bytes], int]]:
     """Starts a server that is none of ours; returns its port: `answer(200, b"...")`."""
-    servers: list[http.server.HTTPServer] = []
+    with ExitStack() as running:
 
-    def start(status: int, body: bytes) -> int:
-        servers.append(http.server.HTTPServer(("127.0.0.1", 0), partial(Answer, status, body)))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return servers[-1].server_port
+        def start(status: int, body: bytes) -> int:
+            server = http.server.HTTPServer(("127.0.0.1", 0), partial(Answer, status, body))
+            running.enter_context(serving(server))
+            return server.server_port
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 GARBAGE = b"""\
@@ -310,6 +300,17 @@ def test_increases_are_added_up_over_half_a_minute_and_a_reset_loses_none():
     counted.look(60, 2.0, {"a": [9, 20, 1]})  # other buckets
     assert counted.of("a") == [9, 20, 1]
     assert counted.of("unknown") is None
+
+
+def test_what_a_new_process_has_counted_is_of_its_own_time_and_not_of_the_outage_before_it():
+    counted: Increases[str] = Increases()
+    counted.look(0, 1.0, {"a": [100]})
+    counted.look(600, 599.0, {"a": [100]}, age=2.0)
+    assert (counted.of("a"), counted.seconds) == ([100], 2)
+    counted.look(605, 599.0, {"a": [110]}, age=7.0)
+    assert (counted.of("a"), counted.seconds) == ([110], 7)
+    counted.look(610, 609.0, {"a": [1]}, age=-3.0)  # a clock that was set back
+    assert (counted.of("a"), counted.seconds) == ([111], 8)
 
 
 def test_an_hour_of_points_is_kept_and_what_is_not_known_is_left_out():

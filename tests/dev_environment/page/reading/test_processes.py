@@ -1,5 +1,6 @@
 """The page knows within one look what runs: under a real supervisord, whose programs answer as services do."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,6 +124,18 @@ async def test_a_service_that_runs_and_is_not_ready_says_why(stack):
     assert (processes.states()[AUTH].state, processes.states()[AUTH].reason) == ("down", "it answers 503")
 
 
+async def test_a_service_that_hangs_is_down_before_it_has_hung_for_two_seconds(stack):
+    processes = Processes(stack)
+    await until(processes, AUTH, "ready")
+    process = psutil.Process(processes.states()[AUTH].pid)
+    process.suspend()
+    asyncio.get_running_loop().call_later(2, process.resume)
+    await processes.read()
+    assert processes.states()[AUTH].state == "down"
+    assert "TimeoutError" in processes.states()[AUTH].reason
+    await until(processes, AUTH, "ready")
+
+
 async def test_a_service_that_was_stopped_is_not_down_and_a_restart_brings_it_back(stack):
     processes = Processes(stack)
     await until(processes, AUTH, "ready")
@@ -149,6 +162,18 @@ async def test_the_watchers_that_were_started_are_looked_at_too(tmp_path, monkey
     processes = Processes(current)
     await processes.read()
     assert processes.states()["alertmanager"].state == "down"
+
+
+async def test_a_service_that_is_being_restarted_is_not_restarted_by_another(stack):
+    processes = Processes(stack)
+    first = asyncio.create_task(processes.restart("nobody"))
+    await asyncio.sleep(0)
+    assert processes.is_restarting("nobody")
+    await processes.restart("nobody")
+    assert processes.is_restarting("nobody")
+    with pytest.raises(StackError):
+        await first
+    assert not processes.is_restarting("nobody")
 
 
 async def test_without_supervisord_everything_is_down(stack):

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from opentelemetry.trace import Span, SpanKind, format_span_id, format_trace_id
 from page.reading import index, spans
+from page.reading.edges import Edges
+from page.reading.entries import MOST_PLACES
 from page.reading.spans import OUTSIDE, Traces
+from stack.watch.tail import Place
+from stack.watch.traces import Span as Recorded
 
 AUTH, BUDGET = "auth-service", "budget-service"
 PORTS = {3001: AUTH, 3010: BUDGET}
@@ -138,11 +142,19 @@ async def test_calls_events_and_statements_are_the_edges_of_the_map(record, trac
         (AUTH, "auth", "database"),
         (AUTH, BUDGET, "event"),
     }
-    assert edges[AUTH, "auth", "database"].rate == pytest.approx(2 / 100)
+    assert edges[AUTH, "auth", "database"].rate == edges[AUTH, BUDGET, "event"].rate * 2
     assert edges[AUTH, "auth", "database"].error_ratio == 0.5
     assert edges[OUTSIDE, BUDGET, "http"].error_ratio == 1
     assert edges[BUDGET, AUTH, "http"].p95 == pytest.approx(0.1, rel=0.2)
     assert edges[AUTH, BUDGET, "event"].p95 == pytest.approx(1, rel=0.2)
+
+
+@pytest.mark.parametrize("now", [1000.0, 1004.0, 1009.0])
+def test_the_rate_of_an_edge_is_that_of_the_time_over_which_its_calls_are_counted(now):
+    edges = Edges()
+    for second in range(int(now)):
+        edges.add((AUTH, BUDGET, "http"), second + 0.5, 0.1, has_failed=False)
+    assert [edge.rate for edge in edges.since(now - 300, now)] == [1.0]
 
 
 async def test_edges_are_those_of_the_time_that_is_asked_for(record, traces):
@@ -150,6 +162,17 @@ async def test_edges_are_those_of_the_time_that_is_asked_for(record, traces):
     await traces.read()
     assert traces.edges(30) == []
     assert [edge.callee for edge in traces.edges(90)] == ["auth"]
+
+
+@pytest.mark.parametrize("callee", [BUDGET, AUTH], ids=["read after", "read before"])
+async def test_a_span_hours_behind_does_not_make_a_new_trace_an_old_one(record, traces, callee):
+    caller = {AUTH: BUDGET, BUDGET: AUTH}[callee]
+    older, newer = record(AUTH, "GET /older", ago=2), record(AUTH, "GET /newer")
+    root = record(caller, "GET /x", ago=1)
+    record(callee, "GET /behind", root, ago=2 * index.HOUR)
+    await traces.read()
+    assert ids(traces.find()) == [id_of(newer), id_of(root), id_of(older)]
+    assert traces.find()[1].spans == 2
 
 
 async def test_clocks_that_differ_and_parents_that_are_missing_or_go_in_circles_are_no_obstacle(
@@ -196,6 +219,7 @@ async def test_garbage_is_left_out_and_what_is_beside_it_is_read(record, traces,
         '{"resourceSpans": 5}',
         '{"resourceSpans": [{"scopeSpans": [7]}]}',
         "[" * 9999,
+        '{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": ' + "[" * 1000 + "]" * 1000 + "}]}]}]}",
     ):
         with path.open("a") as file:
             file.write(line + "\n")
@@ -213,6 +237,20 @@ async def test_garbage_is_left_out_and_what_is_beside_it_is_read(record, traces,
     await traces.read()
     assert [trace.name for trace in traces.find()] == ["GET /after", "GET /before"]
     assert await traces.spans("4" * 32) == []
+
+
+@pytest.mark.parametrize("value", ['"' + "9" * 5000 + '"', "[" * 1000 + "]" * 1000], ids=["long", "deep"])
+@pytest.mark.parametrize("key", ["http.response.status_code", "error.type", "db.namespace", "server.port"])
+async def test_a_span_with_an_odd_attribute_takes_none_with_it_that_is_beside_it(record, traces, folders, key, value):
+    times = {"startTimeUnixNano": str(time.time_ns()), "endTimeUnixNano": str(time.time_ns())}
+    odd = {"kind": 3, "attributes": [{"key": key, "value": {"stringValue": "VALUE"}}]} | times
+    write(folders[AUTH], {"traceId": "1" * 32, "spanId": "1" * 16} | odd, {"traceId": "2" * 32, "spanId": "2"} | times)
+    path = folders[AUTH] / "spans.jsonl"
+    path.write_text(path.read_text().replace('"VALUE"', value))
+    beside = record(AUTH, "GET /beside")
+    await traces.read()
+    assert {"2" * 32, id_of(beside)} <= set(ids(traces.find()))
+    assert len(await traces.spans("2" * 32)) == 1
 
 
 async def test_files_that_are_missing_truncated_or_removed_are_no_obstacle(record, folders):
@@ -292,3 +330,52 @@ async def test_names_without_end_and_huge_attributes_take_no_more_than_their_sha
     assert traces.find(text="name 1099") == []  # the names of the first thousand
     assert len(traces.edges()) == 201  # with that from outside
     assert len(await traces.spans(id_of(root))) == 1101
+
+
+async def test_a_service_an_id_and_a_database_without_end_are_cut(traces, folders):
+    times = {"startTimeUnixNano": str(time.time_ns()), "endTimeUnixNano": str(time.time_ns())}
+    long = {"stringValue": "x" * 5000}
+    made = {"traceId": "1" * 5000, "spanId": "1", "kind": 3, "attributes": [{"key": "db.namespace", "value": long}]}
+    folders[AUTH].mkdir()
+    resource = {"attributes": [{"key": "service.name", "value": long}]}
+    document = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [made | times]}]}]}
+    (folders[AUTH] / "spans.jsonl").write_text(json.dumps(document) + "\n")
+    await traces.read()
+    [found], [edge] = traces.find(), traces.edges()
+    assert (len(found.trace_id), len(found.service)) == (32, 200)
+    assert [len(service) for service in found.services] == [200]
+    assert (len(edge.caller), len(edge.callee)) == (200, 200)
+
+
+def test_of_very_many_spans_the_newest_traces_are_kept_and_of_one_trace_the_first_places(monkeypatch):
+    monkeypatch.setattr(index, "MOST_TRACES", 1000)
+    monkeypatch.setattr(index, "SURPLUS", 100)
+    kept, now = index.Index(), time.time_ns()
+    common = {"span_id": "1", "parent_id": "", "service": AUTH, "name": "GET /x", "kind": 2, "reason": ""}
+    for number in range(20_000):
+        start = now - 10**9 + number * 1000
+        kept.add(Recorded(**common, trace_id=str(number), start=start, end=start, has_failed=False, attributes={}))
+        if not number % 100:
+            kept.forget()
+            assert len(kept.ordered()) <= 1100
+    newest = kept.ordered()[0]
+    assert newest.trace_id == "19999"
+    for offset in range(5000):
+        newest.found_at(0, Place(1, offset))
+    assert [place.offset for _, place in newest.where()] == list(range(MOST_PLACES))
+
+
+async def test_names_that_nobody_has_any_more_make_room_for_others(record, traces, monkeypatch):
+    for number in range(1100):
+        record(AUTH, f"odd {number}", kind=SpanKind.CLIENT, db__namespace=f"odd {number}")
+    await traces.read()
+    assert traces.find(route="odd 999") != []
+    assert len(traces.edges()) == 200
+    monkeypatch.setattr("page.reading.index.HOUR", 0)
+    monkeypatch.setattr("page.reading.edges.SLOTS", -2)
+    await traces.read()
+    monkeypatch.undo()
+    new = record(AUTH, "GET /new", seconds=0, kind=SpanKind.CLIENT, db__namespace="new")
+    await traces.read()
+    assert ids(traces.find(route="GET /new")) == [id_of(new)]
+    assert [edge.callee for edge in traces.edges()] == ["new"]

@@ -4,17 +4,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
 from page.reading.store import Store
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import MetricsHandler
 from stack import settings
 from stack.settings import Settings
 
 from libs.observability.files import RotatingFile
 from libs.observability.metrics.http import HttpMetrics
 from tests.fixtures.local_stack import environment_of
+from tests.fixtures.serving import serving
 from tests.fixtures.waiting import eventually_async
 
 AUTH = "auth-service"
@@ -29,11 +32,8 @@ def stack(tmp_path: Path) -> Settings:
 def requests(stack: Settings) -> Iterator[HttpMetrics]:
     """The requests that auth shows at its port."""
     registry = CollectorRegistry()
-    server, thread = start_http_server(stack.port("AUTH_PORT"), "127.0.0.1", registry)
-    yield HttpMetrics(registry)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(HTTPServer(("127.0.0.1", stack.port("AUTH_PORT")), MetricsHandler.factory(registry))):
+        yield HttpMetrics(registry)
 
 
 @asynccontextmanager
@@ -48,7 +48,8 @@ async def running(store: Store) -> AsyncIterator[None]:
             await task
 
 
-async def test_what_the_services_write_and_answer_is_there_soon_after(stack, requests, record, tmp_path):
+async def test_what_the_services_write_and_answer_is_there_soon_after(stack, requests, record, monkeypatch):
+    monkeypatch.setattr("page.reading.store.SCRAPE_SECONDS", (1000.0, 0.1))
     lines = RotatingFile(stack.state / "logs" / AUTH / "combined.log", max_bytes=1000, kept=1)
     requests.declare("/x", "GET")
     store = Store(stack)

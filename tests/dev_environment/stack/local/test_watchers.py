@@ -358,12 +358,13 @@ def test_the_table_shows_no_password_of_grafana_which_may_keep_an_earlier_one(se
     [(["jaeger", "auth"], "", ""), (["page"], "error", ""), (["jaeger"], "", "0af7")],
 )
 def test_the_output_of_a_watcher_is_not_shown_as_if_it_were_filtered(settings, names, level, trace):
+    watchers.choose(settings)
     with pytest.raises(SettingError, match=f"^{names[0]}: no lines with a level or trace"):
         verbs.logs(settings, names, level=level, trace=trace, follow=False)
 
 
 def test_the_end_of_the_output_of_several_is_printed(settings, capfd):
-    settings.run.mkdir(parents=True)
+    watchers.choose(settings)
     (settings.run / "page.out").write_text("served\n")
     with pytest.raises(SettingError, match=rf"there is no {settings.run}/jaeger\.out\.$"):
         verbs.logs(settings, ["page", "jaeger"], level="", trace="", follow=False)
