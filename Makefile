@@ -68,8 +68,8 @@ demo:       ## play the story of three tenants on the running stack
 
 load:       ## send realistic traffic until Ctrl-C [USERS=8] [RATE=1] [DURATION=5m]
 	$(call need,runtime local load)
-	@$(STACK) run -- python -m locust -f dev-environment/load/locustfile.py --headless --only-summary \
-	    -u $(or $(USERS),8) -r 2 $(if $(DURATION),-t $(DURATION))
+	@$(STACK) run -- python -m locust --config dev-environment/load/locust.conf \
+	    $(if $(USERS),-u $(USERS)) $(if $(DURATION),-t $(DURATION))
 
 chaos:      ## break each part of the running stack under load, and check the books [SHORT=1] [ONLY="postgres kill"] [ARGS="--json --help"]
 	$(call need,runtime local test)

@@ -15,7 +15,7 @@ from stack.local import processes
 from stack.settings import ROOT
 
 DEMO = ("libs.journey",)
-LOAD = ("locust", "-f", "dev-environment/load/locustfile.py", "--headless", "--only-summary", "-u", "8", "-r", "2")
+LOAD = ("locust", "--config", "dev-environment/load/locust.conf")
 MOST_LINES = 1000
 LEFT_OUT = b"(a line that is too long to be read)"
 SECONDS_TO_END = 5.0

@@ -283,21 +283,48 @@ def test_a_service_that_was_stopped_is_started_by_its_button(page, stack):
     expect(page.get_by_text("5 of 5 services are ready")).to_be_visible(timeout=60_000)
 
 
+def append(stack: Settings, kind: str, file: str, content: dict[str, Any]) -> None:
+    """Write a line to a file of auth's, as auth writes it."""
+    with (stack.state / kind / AUTH.name / file).open("ab") as opened:
+        opened.write(orjson.dumps(content) + b"\n")
+
+
+def append_span(stack: Settings, trace_id: str, name: str) -> None:
+    """Write a span of auth's, which has ended just now, with its name in an attribute too."""
+    now = time.time_ns()
+    span = {"traceId": trace_id, "spanId": f"{now:016x}", "name": name, "kind": 2, "startTimeUnixNano": str(now)}
+    span |= {"endTimeUnixNano": str(now + 1000), "attributes": [{"key": name, "value": {"stringValue": name}}]}
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": AUTH.name}}]}
+    append(
+        stack, "traces", "spans.jsonl", {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+    )
+
+
+def test_what_is_written_of_an_open_trace_appears_and_closes_nothing(page, stack):
+    trace_id = "e" * 32
+    spans = page.get_by_role("table", name="spans").locator("tbody tr:not(.detail)")
+    page.goto(f"/trace/{trace_id}")
+    expect(page.get_by_role("heading", name="This trace is not here")).to_be_visible()
+    append_span(stack, trace_id, "the first")
+    expect(spans).to_have_count(1)
+    spans.locator(".whole").click()
+    expect(page.locator(".detail dd").filter(has_text="the first")).to_be_visible()
+    append_span(stack, trace_id, "the second")
+    expect(spans).to_have_count(2)
+    expect(page.locator(".facts div").filter(has_text="Spans")).to_contain_text("2")
+    expect(page.locator(".detail dd").filter(has_text="the first")).to_be_visible()
+
+
 def test_what_a_line_or_a_span_says_stays_text(page, stack, told):
-    trace_id, now = "f" * 32, time.time_ns()
+    trace_id = "f" * 32
     line = {
         "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime()),
         "level": "error",
         "message": HOSTILE,
     }
     line |= {"service": AUTH.name, "trace_id": trace_id, HOSTILE: HOSTILE, "error": {"stack": HOSTILE}}
-    span = {"traceId": trace_id, "spanId": "f" * 16, "name": HOSTILE, "kind": 2, "startTimeUnixNano": str(now)}
-    span |= {"endTimeUnixNano": str(now + 1000), "attributes": [{"key": HOSTILE, "value": {"stringValue": HOSTILE}}]}
-    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": AUTH.name}}]}
-    request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
-    for kind, file, content in (("logs", "combined.log", line), ("traces", "spans.jsonl", request)):
-        with (stack.state / kind / AUTH.name / file).open("ab") as opened:
-            opened.write(orjson.dumps(content) + b"\n")
+    append(stack, "logs", "combined.log", line)
+    append_span(stack, trace_id, HOSTILE)
     page.goto(f"/logs?trace={trace_id}")
     page.get_by_role("table", name="log lines, newest first").locator(".whole").first.click()
     expect(page.locator(".detail .stack")).to_have_text(SHOWN)

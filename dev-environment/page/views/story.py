@@ -21,9 +21,6 @@ NOT_PLAYED = "Not played yet. It takes about twenty seconds, and adds three comp
 NO_LOCUST = "Load needs locust, which `make load` installs in a terminal."
 
 
-HAS_LOCUST = find_spec("locust") is not None
-
-
 def add(demo: Child, load: Child) -> None:
     """Add the view."""
 
@@ -51,7 +48,7 @@ def add(demo: Child, load: Child) -> None:
             how.text = _load(load)
             output.text = words.harmless("\n".join(load.lines))
             output.set_visibility(bool(load.lines))
-            off = ((play, demo.is_running), (start, load.is_running or not HAS_LOCUST), (stop, not load.is_running))
+            off = ((play, demo.is_running), (start, load.is_running or not _has_locust()), (stop, not load.is_running))
             for each, is_off in off:
                 if each.props.get("disabled") != is_off:
                     each.props["disabled"] = is_off
@@ -91,8 +88,12 @@ def _said(demo: Child) -> str:
     return f"played at {words.clock(demo.began)}, {count} steps" + (", and then it stopped" if demo.code else "")
 
 
+def _has_locust() -> bool:
+    return find_spec("locust") is not None  # `make load` may have installed it meanwhile
+
+
 def _load(load: Child) -> str:
-    if not HAS_LOCUST:
+    if not _has_locust():
         return NO_LOCUST
     return (
         f"eight people at work for {words.age(load.began)}"
