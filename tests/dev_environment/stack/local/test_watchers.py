@@ -28,7 +28,7 @@ from tests.fixtures.strict import missing
 from tests.fixtures.yaml_files import load
 
 NAMES = [each.name for each in WATCHERS]
-TOOLS = ("sh", "sed", "id")
+TOOLS = ("sh", "sed", "id", "tail")
 STUB = '#!/bin/sh\necho "$@"\n'
 DEV = ROOT / "dev-environment"
 
