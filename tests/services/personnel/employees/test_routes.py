@@ -10,11 +10,11 @@ from prometheus_client import REGISTRY
 from libs.contracts.personnel import EmployeeHired, EmployeeUpdated
 
 EMPLOYEES = "/api/v1/employees"
-TODAY = datetime.now(UTC).date()
 
 
 def day(offset: int) -> str:
-    return (TODAY + timedelta(days=offset)).isoformat()
+    """So many days from today, which may not be the day on which this file was imported."""
+    return (datetime.now(UTC).date() + timedelta(days=offset)).isoformat()
 
 
 def a_person(department_id: str, **given: Any) -> dict[str, Any]:
