@@ -1,5 +1,6 @@
 """The fixtures of all tests, imported by name from the modules of `tests/fixtures`."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -68,3 +69,10 @@ class ByFile(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """What `-n` uses."""
     return ByFile(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives to the end: thousands of tests, and all that they import."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)

@@ -15,6 +15,7 @@ quoted() {
 
 # Takes the name, the variable that holds the password, and the tags in quotes. Without a password nobody gets a user.
 user() {
+    password= # so that shellcheck knows it
     eval "password=\${$2:?}"
     printf '{"name": "%s", "password": "%s", "tags": [%s]}' "$(quoted "$1")" "$(quoted "$password")" "$3"
 }
