@@ -5,29 +5,25 @@ import time
 from datetime import datetime
 from typing import Any
 
-from stack.watch.logs import CONTROLS
+from stack.watch import logs
 
 NOTHING = "–"
 # A text may be of any length, and a browser does nothing else while it lays out a megabyte.
 LONGEST = 20_000
 # Characters that would turn the text around them are shown by their numbers, as other control characters are.
 TURNING = {code: f"\\u{code:04x}" for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-HARMLESS = CONTROLS | TURNING
+HARMLESS = logs.CONTROLS | TURNING
 
 
 def harmless(value: Any) -> Any:
     """A value in which every string shows its control characters, and is cut where it is too long to be read."""
-    match value:
-        case str():
-            if len(value) > LONGEST:
-                value = f"{value[:LONGEST]} … ({len(value) - LONGEST} more characters)"
-            return value if value.isprintable() else value.translate(HARMLESS)
-        case dict():
-            return {name: harmless(inner) for name, inner in value.items()}
-        case list() | tuple():
-            return [harmless(inner) for inner in value]
-        case _:
-            return value
+    return logs.harmless(value, _visible)
+
+
+def _visible(text: str) -> str:
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]} … ({len(text) - LONGEST} more characters)"
+    return text if text.isprintable() else text.translate(HARMLESS)
 
 
 def duration(seconds: float | None) -> str:

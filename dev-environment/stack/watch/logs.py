@@ -108,14 +108,18 @@ def _lines_of(folder: Path, containing: str = "") -> Iterator[Line]:
     return parsed(lines_with(folder / "combined.log", containing.encode()))
 
 
-def harmless(value: Any) -> Any:
-    """A value with every string in it made safe for a terminal."""
+def _visible(text: str) -> str:
+    return text.translate(CONTROLS)
+
+
+def harmless(value: Any, visible: Callable[[str], str] = _visible) -> Any:
+    """A value with every string in it made `visible`: by default, safe for a terminal."""
     match value:
         case str():
-            return value.translate(CONTROLS)
+            return visible(value)
         case dict():
-            return {harmless(name): harmless(inner) for name, inner in value.items()}
-        case list():
-            return [harmless(inner) for inner in value]
+            return {harmless(name, visible): harmless(inner, visible) for name, inner in value.items()}
+        case list() | tuple():
+            return [harmless(inner, visible) for inner in value]
         case _:
             return value
