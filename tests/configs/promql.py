@@ -56,3 +56,16 @@ def selectors(expression: str) -> list[promql_parser.VectorSelector]:
 
     visit(promql_parser.parse(expression))
     return found
+
+
+def used(expr: str) -> set[str]:
+    """The names of the series that an expression reads, and of the alerts whose state it reads."""
+    found = selectors(expr)
+    states = {
+        each.value
+        for part in found
+        if part.name == "ALERTS"
+        for each in part.matchers.matchers
+        if each.name == "alertname"
+    }
+    return {part.name for part in found} | states

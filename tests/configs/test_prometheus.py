@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.configs.exporters import EXPORTERS, PROMETHEUS_ITSELF
-from tests.configs.promql import exported_by_services, selectors
+from tests.configs.promql import exported_by_services, selectors, used
 from tests.fixtures.yaml_files import load
 
 ROOT = Path(__file__).parents[2]
@@ -34,12 +34,10 @@ NO_SELECTOR = {
 
 CONFIG = load(FOLDER / "prometheus.yml")
 JOBS = {job["job_name"] for job in CONFIG["scrape_configs"]}
-RULES = [
-    rule
-    for file in sorted((FOLDER / "rules").glob("*.yml"))
-    for group in load(file)["groups"]
-    for rule in group["rules"]
-]
+GROUPS = {
+    group["name"]: group["rules"] for file in sorted((FOLDER / "rules").glob("*.yml")) for group in load(file)["groups"]
+}
+RULES = [rule for rules in GROUPS.values() for rule in rules]
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 TESTS = [case for file in sorted((FOLDER / "tests").glob("*.yml")) for case in load(file)["tests"]]
@@ -144,6 +142,18 @@ def test_every_runbook_belongs_to_an_alert_and_its_links_lead_somewhere():
 def test_an_alert_has_a_test_that_fires_it_and_one_that_does_not(alert):
     outcomes = {bool(check["exp_alerts"]) for check in checks_of(alert)}
     assert outcomes == ({True} if alert == "Watchdog" else {True, False})
+
+
+@pytest.mark.parametrize("file", sorted((FOLDER / "tests").glob("*.yml")), ids=lambda file: file.stem)
+def test_what_a_rule_reads_is_evaluated_before_it(file):
+    """promtool evaluates groups in an order of chance, and forgets after five minutes: a record of the step before counts
+    only where the steps are that short."""
+    order = load(file)["group_eval_order"]
+    names = {name: group for group, rules in GROUPS.items() for name in map(name_of, rules)}
+    assert sorted(order) == sorted(GROUPS)
+    for group, rules in GROUPS.items():
+        for name in set().union(*(used(rule["expr"]) for rule in rules)) & names.keys():
+            assert order.index(names[name]) <= order.index(group), (group, name)
 
 
 def test_the_alert_on_cpu_is_the_one_that_was_specified():

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tests.configs.promql import selectors
+from tests.configs.promql import used
 from tests.fixtures.yaml_files import load
 from tests.rules import promtool
 from tests.rules.mutants import mutants
@@ -40,19 +40,6 @@ class Mutant(NamedTuple):
 
 def name_of(rule: dict[str, Any]) -> str:
     return rule.get("alert") or rule["record"]
-
-
-def used(expr: str) -> set[str]:
-    """The names of the series that an expression reads, and of the alerts whose state it reads."""
-    found = selectors(expr)
-    states = {
-        each.value
-        for part in found
-        if part.name == "ALERTS"
-        for each in part.matchers.matchers
-        if each.name == "alertname"
-    }
-    return {part.name for part in found} | states
 
 
 RULES = [(stem, rule) for stem, groups in FILES.items() for group in groups for rule in group["rules"]]
@@ -90,14 +77,16 @@ def write(folder: Path, number: int, mutant: Mutant) -> list[str]:
         for case in cases(test, name_of(mutant.rule)):
             names = needed({name_of(mutant.rule)}, given(case))
             groups = [
-                {**group, "name": f"{stem}-{group['name']}", "rules": rules}
-                for stem, those in FILES.items()
+                {**group, "rules": rules}
+                for those in FILES.values()
                 for group in those
                 if (rules := [mutant.changed if r is mutant.rule else r for r in group["rules"] if name_of(r) in names])
             ]
+            order = sorted((group["name"] for group in groups), key=test["group_eval_order"].index)
             stem = f"{number}-{len(files)}"
             dump(folder / f"{stem}-rules.yml", {"groups": groups})
-            dump(folder / f"{stem}.yml", {**test, "rule_files": [f"{stem}-rules.yml"], "tests": [case]})
+            alone = {"rule_files": [f"{stem}-rules.yml"], "group_eval_order": order, "tests": [case]}
+            dump(folder / f"{stem}.yml", {**test, **alone})
             files.append(f"{stem}.yml")
     return files
 
@@ -124,7 +113,7 @@ def judge(folder: Path, shell: list[str], rules: list[tuple[str, dict[str, Any]]
         for change, changed in [("as it is", rule), *mutants(rule)]
     ]
     files = [write(folder, number, mutant) for number, mutant in enumerate(made)]
-    said = promtool.outcomes(shell, folder, [file for those in files for file in those])
+    said = promtool.verdicts(shell, folder, [file for those in files for file in those])
 
     broken, survivors, invalid = [], set(), 0
     for mutant, those in zip(made, files, strict=True):

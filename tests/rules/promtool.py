@@ -11,7 +11,6 @@ from tests.docker.images import image
 # Ranges exclude their oldest moment since 3.0.
 OLDEST = 3
 AT_ONCE = 5
-TRIES = 4
 
 
 def command(folder: Path) -> list[str] | None:
@@ -32,21 +31,11 @@ def run(arguments: list[str], folder: Path | None = None) -> subprocess.Complete
     return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=folder)
 
 
-def outcomes(shell: list[str], folder: Path, files: list[str]) -> dict[str, str]:
+def verdicts(shell: list[str], folder: Path, files: list[str]) -> dict[str, str]:
     """What promtool says of each test file: empty if it passes.
 
-    A file that fails with an empty result is run again: promtool's database may miss a sample while it compacts, which
-    it does with more than 36 hours of data.
+    A process takes five files, so that its start does not count, and as many processes run as there are cores.
     """
-    said = once(shell, folder, files)
-    for _ in range(TRIES - 1):
-        doubtful = [file for file, verdict in said.items() if "got: nil" in verdict]
-        said |= once(shell, folder, doubtful)
-    return said
-
-
-def once(shell: list[str], folder: Path, files: list[str]) -> dict[str, str]:
-    """A process takes five files, so that its start does not count, and as many processes run as there are cores."""
     batches = [files[start : start + AT_ONCE] for start in range(0, len(files), AT_ONCE)]
     (folder / "batches").write_text("".join(f"{number} {' '.join(batch)}\n" for number, batch in enumerate(batches)))
     script = 'n=$1; shift; promtool test rules "$@" >$n.out 2>&1; true'
