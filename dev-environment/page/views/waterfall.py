@@ -10,10 +10,10 @@ from nicegui import ui
 from stack.services import SERVICES
 from stack.watch.logs import Line
 from stack.watch.traces import Event, Span
+from stack.watch.tree import Placed, tree
 
 from page import words
 from page.reading.store import Store
-from page.tree import Placed, tree
 from page.views.frame import copy_button, frame, heading, text
 from page.views.rows import Detail, Row, Rows, column
 

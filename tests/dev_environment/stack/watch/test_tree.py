@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from page.tree import IN_CIRCLE, MISSING_PARENT, tree
 from stack.watch.traces import Span
+from stack.watch.tree import IN_CIRCLE, MISSING_PARENT, tree
 
 
 def span(span_id: str, parent_id: str = "", start: int = 0, end: int = 10, **more: Any) -> Span:

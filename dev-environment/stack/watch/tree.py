@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from stack.watch.traces import Span
 
-from page import words
-
 MISSING_PARENT, IN_CIRCLE = "its parent is not recorded", "its parents form a circle"
 
 
@@ -47,10 +45,17 @@ def tree(spans: Sequence[Span]) -> Iterator[Placed]:
             waiting += [(child, depth + 1) for child in reversed(children.get(span.span_id, []))]
 
 
+def duration(seconds: float) -> str:
+    """`12.3 ms`, `340 ms`, `1.20 s`."""
+    if abs(seconds) >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1000:.0f} ms" if abs(seconds) >= 0.1 else f"{seconds * 1000:.1f} ms"
+
+
 def _clock_note(span: Span, parent: Span) -> str:
     if span.end < span.start:
         return "it ends before it starts: the clock was set"
     if span.start < parent.start and span.service != parent.service:
-        early = words.duration((parent.start - span.start) / 1e9)
+        early = duration((parent.start - span.start) / 1e9)
         return f"starts {early} before its parent: clocks differ"
     return ""
