@@ -345,6 +345,20 @@ def test_a_service_that_is_killed_turns_red_and_comes_back(page, stack):
     expect(line).not_to_have_class(re.compile("bad"), timeout=60_000)
 
 
+def test_a_service_that_hangs_is_red_until_it_goes_on(page, stack):
+    page.goto("/")
+    line = row(page, "services", "tenant-service")
+    expect(line).to_contain_text("ready")
+    pid = supervisor.states(stack)["tenant-service"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        expect(line).to_have_class(re.compile("bad"))
+        expect(line).to_contain_text("TimeoutError")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(line).not_to_have_class(re.compile("bad"))
+
+
 def test_a_service_that_was_stopped_is_started_by_its_button(page, stack):
     page.goto("/")
     system = service_named("system")

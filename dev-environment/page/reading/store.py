@@ -17,9 +17,9 @@ FOLLOW_SECONDS = 0.5
 # Until the services are asked again while nobody looks, and while somebody does: a page of metrics takes a service some
 # 30 ms, in which it does nothing else.
 SCRAPE_SECONDS = (15.0, 5.0)
-STATE_SECONDS = (5.0, 0.5)
+STATE_SECONDS = (5.0, 0.25)
 # Who begins to look waits no longer than this for what is due sooner now.
-WAKE_SECONDS = 1.0
+WAKE_SECONDS = 0.25
 
 log = logging.getLogger(__name__)
 

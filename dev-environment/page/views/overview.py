@@ -15,6 +15,8 @@ from page.views.rows import Cell, Row, Rows, column
 
 SPARKS = ("rate", "error_ratio", "p95", "memory")
 SLOWEST = 8
+# After this, a change of a process is drawn; numbers, which nobody has new so soon, after `NUMBERS_SECONDS`.
+DRAW_SECONDS, NUMBERS_SECONDS = 0.1, 1.0
 COLUMNS = [
     column("Service"),
     *(
@@ -56,15 +58,24 @@ def add(store: Store, pages: Mapping[str, str]) -> None:
                     rows = beside_rows(store.processes.states(), pages)
                     beside = Rows("other processes", columns, rows, "Nothing else runs.")
 
+        drawn: Mapping[str, State] = {}
+
+        def follow() -> None:
+            if store.processes.states() != drawn:
+                update()
+
         def update() -> None:
+            nonlocal drawn
+            drawn = store.processes.states()
             store.metrics.look()
             headline.text = said(store)
             services.show(service_rows(store))
             slowest.show(slowest_rows(store))
             logins.show(login_rows(store))
-            beside.show(beside_rows(store.processes.states(), pages))
+            beside.show(beside_rows(drawn, pages))
 
-        ui.timer(1.0, update)
+        ui.timer(DRAW_SECONDS, follow)
+        ui.timer(NUMBERS_SECONDS, update)
 
 
 def said(store: Store) -> str:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from page import words
-from page.reading.processes import State
+from page.reading.processes import ANSWER_SECONDS, State
 from page.reading.spans import OUTSIDE, Edge
+from page.reading.store import STATE_SECONDS, WAKE_SECONDS
 from page.views.charts import COUNT, MILLISECONDS, with_breaks
 from page.views.logs import fields_of
-from page.views.overview import beside_rows, thin
+from page.views.overview import DRAW_SECONDS, beside_rows, thin
 from page.views.service_map import drawn, rows
 from page.views.waterfall import detail, said
 from stack.watch.logs import parsed
@@ -37,6 +38,11 @@ def test_each_process_beside_the_services_has_one_row_and_only_one_that_is_ready
         "prometheus": "http://127.0.0.1:1",
         "jaeger": None,
     }
+
+
+def test_a_service_that_hangs_is_red_within_two_seconds():
+    until_the_next_look = max(STATE_SECONDS[True], WAKE_SECONDS)
+    assert until_the_next_look + ANSWER_SECONDS + DRAW_SECONDS < 2
 
 
 def test_a_small_curve_keeps_its_peaks():
