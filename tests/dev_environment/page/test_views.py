@@ -1,16 +1,19 @@
 """What the views make of what is read: fields, curves, and places on the map."""
 
 from dataclasses import replace
+from itertools import combinations
 
 from page import words
 from page.reading.processes import ANSWER_SECONDS, State
 from page.reading.spans import OUTSIDE, Edge
 from page.reading.store import STATE_SECONDS, WAKE_SECONDS
+from page.views import places
 from page.views.charts import COUNT, MILLISECONDS, with_breaks
 from page.views.logs import fields_of
 from page.views.overview import DRAW_SECONDS, beside_rows, thin
 from page.views.service_map import drawn, rows
 from page.views.waterfall import detail, said
+from stack.services import SERVICES
 from stack.watch.logs import parsed
 from stack.watch.tail import TOO_DEEP
 from stack.watch.traces import Event, Link, Span, of_lines
@@ -61,14 +64,33 @@ def test_each_node_of_the_map_has_a_place_of_its_own_and_names_are_data():
         Edge("auth-service", evil, "event", 0.1, 0.0, 0.02),
     ]
     graph = drawn(edges)
-    assert {node["name"] for node in graph["data"]} == {OUTSIDE, "auth-service", "auth database", evil}
-    assert len({(node["x"], node["y"]) for node in graph["data"]}) == 4
+    nodes = [node for node in graph["data"] if node["symbolSize"]]
+    assert {node["name"] for node in nodes} == {OUTSIDE, "auth-service", "auth database", evil}
+    assert len({(node["x"], node["y"]) for node in nodes}) == 4
     assert [link["value"] for link in graph["links"]] == [
-        "1.0/s  50 % failed  10.0 ms",
-        "9.0/s  1.0 ms",
-        "0.1/s  20.0 ms",
+        "1.0/s · 50 % failed · 10.0 ms",
+        "9.0/s · 1.0 ms",
+        "0.1/s · 20.0 ms",
     ]
     assert [row["cells"][0]["text"] for row in rows(edges)] == ["auth-service", OUTSIDE, "auth-service"]
+
+
+def test_each_text_of_the_map_can_be_read():
+    services = [each.name for each in SERVICES]
+    called = [("outside", name, "http") for name in services] + [("probe", name, "http") for name in services]
+    called += [(name, name.removesuffix("-service"), "database") for name in services]
+    called += [("budget-service", "personnel-service", "http")]
+    called += [(name, "auth-service", "http") for name in services if name != "auth-service"]
+    called += [(name, "system-service", "event") for name in services]
+    called += [(name, "tenant-service", "event") for name in services]
+    called += [("tenant-service", name, "event") for name in ("auth-service", "budget-service", "personnel-service")]
+    graph = drawn([Edge(*ends, rate=0.05, error_ratio=0.0, p95=0.123) for ends in called])
+    texts = [each for each in graph["data"] if not each["symbolSize"]]
+    to_itself = [each["name"] for each in texts if each["value"].startswith("↻")]
+    assert to_itself == ["system-service system-service event", "tenant-service tenant-service event"]
+    boxes = [places.around((each["x"], each["y"]), each["value"]) for each in texts]
+    assert len(boxes) == len(called)
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].common(pair[1])]
 
 
 def test_a_span_unfolds_its_attributes_lines_and_stacks():
