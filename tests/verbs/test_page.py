@@ -365,9 +365,12 @@ def test_a_service_that_was_stopped_is_started_by_its_button(page, stack):
     line = row(page, "services", system.name)
     supervisor.stop_services(stack, [system])
     expect(line).to_contain_text("stopped")
+    expect(line.locator("td").nth(1)).to_have_text("–")  # it was asked for its numbers meanwhile
     page.get_by_role("button", name=f"Restart {system.name}").click()
     expect(line).not_to_have_class(re.compile("bad"), timeout=60_000)
     expect(page.get_by_text("5 of 5 services are ready")).to_be_visible(timeout=60_000)
+    in_two_parts = re.compile("^M[^M]+M[^M]+")
+    expect(line.locator(".spark path").first).to_have_attribute("d", in_two_parts)
 
 
 def append(stack: Settings, kind: str, file: str, content: dict[str, Any]) -> None:

@@ -104,6 +104,7 @@ class _Scraped:
     def fail(self) -> None:
         """There was no page."""
         self.page, self.families, self.numbers, self.routes = "", [], Numbers(), []
+        self.history.add(time.time(), {})
 
     def _route(self, route: str, read: Scrape) -> RouteNumbers:
         requests, durations = self._requests.of(route), self._durations.of(route) or ()
@@ -156,7 +157,10 @@ class Metrics:
         return self._scraped[service].numbers
 
     def history(self, service: str, what: What) -> list[Point]:
-        """A number of the service over the last hour, the oldest first; scrapes at which it was not known are left out."""
+        """A number of the service over the last hour, the oldest first; scrapes at which it was not known are left out.
+
+        Those at which the service did not answer are NaN.
+        """
         return self._scraped[service].history.points((WHOLE, what))
 
     def routes(self, service: str) -> list[RouteNumbers]:

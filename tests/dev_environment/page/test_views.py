@@ -1,5 +1,6 @@
 """What the views make of what is read: fields, curves, and places on the map."""
 
+import math
 from dataclasses import replace
 from itertools import combinations
 
@@ -54,6 +55,15 @@ def test_a_small_curve_keeps_its_peaks():
     assert len(curve) <= 40
     assert (701, 9.0) in curve
     assert thin([]) == []
+
+
+def test_a_small_curve_ends_where_nothing_is_known_and_begins_again():
+    known = [(float(at), 1.0) for at in range(0, 600, 5)]
+    failing = [(float(at), math.nan) for at in range(600, 620, 5)]
+    later = [(float(at), 2.0) for at in range(900, 1200, 5)]
+    curve = thin(known + failing + later + [(1200.0, math.nan)])
+    assert [when for when, value in curve if value is None] == [900, 1200]
+    assert {value for when, value in curve if when < 900} == {1.0}
 
 
 def test_each_node_of_the_map_has_a_place_of_its_own_and_names_are_data():
@@ -142,4 +152,5 @@ def test_a_curve_is_broken_where_nothing_is_known_and_nowhere_else():
         (106_000, 4000),
         (111_000, 5000),
     ]
+    assert with_breaks([(0.0, 1.0), (5.0, math.nan)], MILLISECONDS) == [(0, 1000), (5000, None)]
     assert with_breaks([], COUNT) == []
