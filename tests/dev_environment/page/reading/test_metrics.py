@@ -199,9 +199,11 @@ async def test_every_family_is_shown_with_its_help_type_and_unit(service, metric
 
 def test_a_page_is_read_as_its_own_library_reads_it(service):
     service.serve(0.3, trace=0xABC)
+    Gauge("nobody_yet", "Has no sample", ("who",), registry=service.registry)
+    Gauge("g", "", ("l",), registry=service.registry).labels("# TYPE none gauge").set(1)
     for registry in (REGISTRY, service.registry):
         page = choose_encoder("application/openmetrics-text")[0](registry).decode()
-        theirs = [family for family in text_string_to_metric_families(page) if family.samples]
+        theirs = list(text_string_to_metric_families(page))
         # As texts, since a value that is no number is not equal to itself.
         assert [(each.name, each.labels, str(each.value)) for each in samples(page)] == [
             (each.name, each.labels, str(each.value)) for family in theirs for each in family.samples
