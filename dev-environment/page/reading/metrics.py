@@ -5,7 +5,6 @@ import http.client
 import math
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -140,8 +139,6 @@ class Metrics:
         self._ports = ports
         self._scraped = {service: _Scraped() for service in ports}
         self._looked = -LOOK_SECONDS
-        # Its own threads: services that do not answer hold up nothing else.
-        self._threads = ThreadPoolExecutor(max_workers=len(ports), thread_name_prefix="scrape")
 
     @property
     def is_watched(self) -> bool:
@@ -188,7 +185,7 @@ class Metrics:
 
     async def _scrape(self, service: str, port: int) -> None:
         try:
-            page, read = await asyncio.get_running_loop().run_in_executor(self._threads, scrape.fetch, port)
+            page, read = await asyncio.to_thread(scrape.fetch, port)
         except (OSError, http.client.HTTPException):
             self._scraped[service].fail()
         else:
