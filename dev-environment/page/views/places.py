@@ -12,6 +12,8 @@ Place = tuple[float, float]
 ACROSS, UP = 330.0, 175.0
 LINE, LETTER, NAME_LETTER = 13.0, 5.4, 6.4
 NODE, SMALL_NODE = 26, 14
+# Nobody could read more.
+MOST_TEXTS = 80
 # A text may stand at any of these parts of its curve, best in the middle.
 PARTS = sorted((step / 40 for step in range(8, 33)), key=lambda part: abs(part - 0.5))
 
@@ -49,12 +51,20 @@ def nodes(callers_and_services: Sequence[str], databases: Mapping[str, str]) -> 
 
 def texts(curves: Mapping[str, tuple[Place, Place, float, str]], taken: Iterable[Box]) -> Iterator[tuple[str, Place]]:
     """A place for the text of each curve, which has two ends, a curveness and a text; the shortest choose first."""
+    if len(curves) > MOST_TEXTS:
+        return
     boxes = list(taken)
+
+    def covered(place: Place, said: str) -> float:
+        box = around(place, said)
+        return sum(box.common(other) for other in boxes)
+
     for name, (start, end, curveness, said) in sorted(curves.items(), key=lambda each: math.dist(*each[1][:2])):
         x, y = start
         beside = [(x, y + NODE), (x, y - NODE)]  # what one calls itself has no curve
         places = beside if start == end else [_point(start, end, curveness, part) for part in PARTS]
-        best = min(places, key=lambda place: sum(around(place, said).common(box) for box in boxes))
+        free = next((place for place in places if not covered(place, said)), None)
+        best = free or min(places, key=lambda place, said=said: covered(place, said))
         boxes.append(around(best, said))
         yield name, best
 

@@ -35,17 +35,17 @@ def add(store: Store) -> None:
 
     @ui.page("/map")
     def service_map() -> None:
-        before: list[Edge] = []
+        before: list[Row] = []
 
         def update() -> None:
             nonlocal before
             told.text = WHAT + left_out(store)
             edges = store.traces.edges(SECONDS)
-            if edges != before:
-                before = edges
+            if (now := rows(edges)) != before:
+                before = now
                 chart.options["series"][0] |= drawn(edges)
                 chart.update()
-                listed.show(rows(edges))
+                listed.show(now)
 
         with frame("Map"):
             with ui.element("div").classes("head"):

@@ -20,12 +20,12 @@ class Placed:
 def tree(spans: Sequence[Span]) -> Iterator[Placed]:
     """Every span once, each below its parent, in the order of their starts; what no parent leads to begins anew."""
     ordered = sorted(spans, key=lambda span: span.start)
-    known = {each.span_id: each for each in ordered}
+    known = {each.span_id: each for each in ordered if each.span_id}
     children: dict[str, list[Span]] = {}
     for span in ordered:
         children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
     placed: set[int] = set()
-    roots = children.get("", [])
+    roots = children.pop("", [])
     for root in (*roots, *ordered):
         if id(root) in placed:
             continue

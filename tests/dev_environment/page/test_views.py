@@ -114,6 +114,12 @@ def test_each_text_of_the_map_can_be_read(views):
     assert not [pair for pair in combinations(boxes, 2) if pair[0].common(pair[1])]
 
 
+def test_a_map_of_what_nobody_can_read_is_drawn_without_its_texts(views):
+    graph = views.service_map.drawn([Edge(f"{each}", "auth-service", "event", 1.0, 0.0, 0.1) for each in range(200)])
+    assert len(graph["links"]) == 200
+    assert all(each["symbolSize"] for each in graph["data"])
+
+
 def test_a_span_unfolds_its_attributes_lines_and_stacks(views):
     span = Span(
         "t",

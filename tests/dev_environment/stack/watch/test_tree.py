@@ -40,6 +40,14 @@ def test_a_span_id_that_comes_twice_is_drawn_twice():
     assert sorted(drawn(span("a"), span("b", "a", 1), span("b", "a", 2))) == [("a", 0, ""), ("b", 1, ""), ("b", 1, "")]
 
 
+def test_a_span_without_an_id_is_the_parent_of_none_that_has_no_parent():
+    assert drawn(span(""), span("b", "", 1), span("", "gone", 2)) == [
+        ("", 0, ""),
+        ("b", 0, ""),
+        ("", 0, MISSING_PARENT),
+    ]
+
+
 def test_a_thousand_levels_are_no_recursion():
     assert len(drawn(span("0"), *(span(str(each), str(each - 1), each) for each in range(1, 3000)))) == 3000
 
