@@ -231,7 +231,7 @@ def said(line: Line) -> str:
 
 def time_of_day(line: Line) -> str:
     """When a log line was written, in UTC as it says."""
-    return str(line.get("timestamp", ""))[11:23]
+    return str(line.get("timestamp", ""))[11:23] or words.NOTHING
 
 
 def stack_of(line: Line) -> str:
