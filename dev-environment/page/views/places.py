@@ -1,4 +1,4 @@
-"""Where the map's nodes stand, and beside its curves what is said of them, in pixels: no text covers another if there is room."""
+"""Where the nodes of the map stand, and the texts beside its curves: none covers another if there is room."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
