@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 from typing import Any
 
-from stack.watch import logs
+from stack.watch import logs, tree
 
 NOTHING = "–"
 # A text may be of any length, and a browser does nothing else while it lays out a megabyte.
@@ -28,11 +28,7 @@ def _visible(text: str) -> str:
 
 def duration(seconds: float | None) -> str:
     """`12.3 ms`, `340 ms`, `1.20 s`."""
-    if seconds is None:
-        return NOTHING
-    if abs(seconds) >= 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1000:.0f} ms" if abs(seconds) >= 0.1 else f"{seconds * 1000:.1f} ms"
+    return NOTHING if seconds is None else tree.duration(seconds)
 
 
 def rate(per_second: float | None) -> str:

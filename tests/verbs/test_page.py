@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from page.views.service_map import SECONDS
 from stack import settings
 from stack.environment import url
 from stack.local import supervisor
@@ -25,6 +26,7 @@ from stack.settings import ROOT, Settings
 
 from tests.fixtures.local_stack import verb
 from tests.fixtures.waiting import eventually
+from tests.verbs import truth
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = next(
@@ -125,6 +127,36 @@ def test_the_overview_shows_that_all_run_and_who_has_logged_in(page, stack, told
         expect(row(page, "other processes", each)).to_contain_text("ready")
 
 
+def test_the_overview_shows_what_a_service_has_measured(page, stack, environment, told):
+    # The page shows the last half minute. When that is all of a new process's life, the truth is what that has counted.
+    def log_in() -> int:
+        given = {"tenant": "platform", "email": "nobody@platform.example", "password": "wrong wrong wrong"}
+        return httpx.post(f"{url(AUTH, stack)}/api/v1/auth/login", json=given).status_code
+
+    def has_been_true() -> bool:
+        for name, value in truth.since_its_start(truth.samples(stack, AUTH)).items():
+            measured.setdefault(name, set()).add(value)
+        shown = cells()
+        return all(shown[name] in values for name, values in measured.items())
+
+    def cells() -> dict[str, str]:
+        listed = row(page, "services", AUTH.name).locator("td")
+        return dict(zip(titles, listed.locator(".text").all_inner_texts(), strict=True))
+
+    page.goto("/")
+    titles = page.get_by_role("table", name="services").locator("th").all_inner_texts()
+    assert verb(environment, "restart", AUTH.name).returncode == 0
+    assert {log_in() for _ in range(5)} == {401}
+    os.kill(supervisor.states(stack)["postgres"]["pid"], signal.SIGINT)
+    eventually(lambda: log_in() == 503)
+    eventually(lambda: supervisor.states(stack)["postgres"]["statename"] == "EXITED")
+    supervisor.start_postgres(stack)
+    eventually(lambda: log_in() == 401)
+    measured: dict[str, set[str]] = {}
+    eventually(has_been_true, failure=lambda: f"{cells()} was never true: {measured}")
+    assert "0 %" not in measured["Errors"]
+
+
 def test_one_request_is_followed_from_the_overview_to_its_log_line_by_clicks_alone(page, stack, told):
     page.goto("/")
     row(page, "services", BUDGET.name).locator(".whole").click()
@@ -146,8 +178,7 @@ def test_one_request_is_followed_from_the_overview_to_its_log_line_by_clicks_alo
 
 def test_the_waterfall_shows_the_approval_with_its_sql_and_its_audit_entry(page, stack, told):
     def recorded() -> int:
-        files = stack.state.glob("traces/*/spans.jsonl")
-        return sum(last_trace(told) in line for each in files for line in _spans(each))
+        return sum(span["traceId"] == last_trace(told) for _, span in truth.spans(stack))
 
     page.goto(f"/trace/{last_trace(told)}")
     spans = page.get_by_role("table", name="spans").locator("tbody tr:not(.detail)")
@@ -156,13 +187,6 @@ def test_the_waterfall_shows_the_approval_with_its_sql_and_its_audit_entry(page,
         expect(spans.filter(has_text=service).first).to_be_visible()
     spans.filter(has_text="INSERT").filter(has_text="system-service").first.locator(".whole").click()
     expect(page.locator(".detail")).to_contain_text("audit")
-
-
-def _spans(file: Path) -> Iterator[str]:
-    for raw in file.read_text().splitlines():
-        for resource in json.loads(raw)["resourceSpans"]:
-            for scope in resource["scopeSpans"]:
-                yield from (span["traceId"] for span in scope["spans"])
 
 
 def test_traces_are_filtered_and_their_address_can_be_shared(page, stack, told):
@@ -233,8 +257,7 @@ def test_metrics_show_the_numbers_of_every_route_and_every_family(page, stack, t
     page.goto("/metrics?service=budget-service")
     eventually(lambda: len(counted()) > 5 and shown() == counted(), failure=lambda: f"{shown()} is not {counted()}")
     text = answered()
-    described = {name for name in re.findall(r"(?m)^# TYPE (\w+)", text) if not name.endswith("_created")}
-    families = {name for name in described if re.search(rf"(?m)^{name}(?:_count)?[ {{]", text)}
+    families = {name for name in re.findall(r"(?m)^# TYPE (\w+)", text) if not name.endswith("_created")}
     listed = page.get_by_role("table", name="families").locator("tbody tr")
     assert set(listed.evaluate_all("rows => rows.map((row) => row.dataset.id)")) == families
     page.get_by_label("Name or help").fill("outbox")
@@ -244,6 +267,29 @@ def test_metrics_show_the_numbers_of_every_route_and_every_family(page, stack, t
     expect(page.locator(".detail dd").first).to_be_visible()
 
 
+def test_each_dot_of_the_metrics_is_a_request_of_which_the_service_tells(page, stack, told):
+    def missing() -> set[tuple[float, float, str]]:
+        drawn = page.evaluate(f"{chart}.getOption().series.at(-1).data")
+        return exemplified() - {(*each["value"], each["name"]) for each in drawn}
+
+    def exemplified() -> set[tuple[float, float, str]]:
+        told_of = {
+            (float(each.exemplar.timestamp), each.exemplar.value, each.exemplar.labels["trace_id"])
+            for each in truth.samples(stack, BUDGET)
+            if each.name == "http_request_duration_seconds_bucket" and each.exemplar
+        }
+        return {(round(at * 1000), round(seconds * 1000, 2), trace_id) for at, seconds, trace_id in told_of}
+
+    page.goto("/metrics?service=budget-service")
+    element = page.locator(".chart.broad .nicegui-echart")
+    chart = f"getElement({element.get_attribute('id').removeprefix('c')}).chart"
+    eventually(lambda: len(exemplified()) > 10 and not missing(), failure=lambda: f"no dot for {missing()}")
+    at, milliseconds, trace_id = max(exemplified(), key=lambda each: each[1])  # no other is over the slowest
+    x, y = page.evaluate(f"{chart}.convertToPixel({{ seriesIndex: 2 }}, [{at}, {milliseconds}])")
+    element.click(position={"x": x, "y": y})
+    expect(page).to_have_url(re.compile(f"/trace/{trace_id}$"))
+
+
 def test_the_map_shows_who_calls_whom(page, stack, told):
     page.goto("/map")
     calls = page.get_by_role("table", name="calls").locator("tbody tr")
@@ -251,6 +297,31 @@ def test_the_map_shows_who_calls_whom(page, stack, told):
     expect(calls.filter(has_text="event").filter(has_text="system-service").first).to_be_visible()
     expect(calls.filter(has_text="outside").filter(has_text="auth-service").first).to_be_visible()
     expect(page.locator(".chart.map svg").get_by_text("personnel-service")).to_be_visible()
+
+
+def test_the_map_says_how_often_how_well_and_how_fast_as_the_spans_do(page, stack, told):
+    def wrong() -> list[object]:
+        known = truth.calls(stack, SECONDS)
+        drawn = page.get_by_role("table", name="calls").locator("tbody tr")
+        shown = dict(drawn.evaluate_all(cells))
+        return [(name, shown.get(name), each) for name, each in known.items() if not is_shown(each, shown.get(name))]
+
+    def is_shown(each: truth.Calls, cells: list[str] | None) -> bool:
+        if not cells:
+            return False
+        *rate_and_errors, p95 = cells[3:]
+        # The page counts durations in buckets, of which each ends a fifth above the one before.
+        near = pytest.approx(each.p95(), rel=0.2, abs=0.0002)
+        return tuple(rate_and_errors) == each.shown() and seconds_of(p95) == near
+
+    def seconds_of(shown: str) -> float:
+        number, unit = shown.split()
+        return float(number) * {"s": 1, "ms": 0.001}[unit]
+
+    cells = "rows => rows.map(row => [row.dataset.id, [...row.cells].map(cell => cell.innerText.trim())])"
+    page.goto("/map")
+    eventually(lambda: not wrong(), failure=lambda: f"shown, and true: {wrong()}")
+    assert len(truth.calls(stack, SECONDS)) > 10
 
 
 def test_the_story_is_played_and_each_step_leads_to_its_trace(page, stack):
@@ -273,15 +344,32 @@ def test_a_service_that_is_killed_turns_red_and_comes_back(page, stack):
     expect(line).not_to_have_class(re.compile("bad"), timeout=60_000)
 
 
+def test_a_service_that_hangs_is_red_until_it_goes_on(page, stack):
+    page.goto("/")
+    line = row(page, "services", "tenant-service")
+    expect(line).to_contain_text("ready")
+    pid = supervisor.states(stack)["tenant-service"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        expect(line).to_have_class(re.compile("bad"))
+        expect(line).to_contain_text("TimeoutError")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(line).not_to_have_class(re.compile("bad"))
+
+
 def test_a_service_that_was_stopped_is_started_by_its_button(page, stack):
     page.goto("/")
     system = service_named("system")
     line = row(page, "services", system.name)
     supervisor.stop_services(stack, [system])
     expect(line).to_contain_text("stopped")
+    expect(line.locator("td").nth(1)).to_have_text("–")  # it was asked for its numbers meanwhile
     page.get_by_role("button", name=f"Restart {system.name}").click()
     expect(line).not_to_have_class(re.compile("bad"), timeout=60_000)
     expect(page.get_by_text("5 of 5 services are ready")).to_be_visible(timeout=60_000)
+    in_two_parts = re.compile("^M[^M]+M[^M]+")
+    expect(line.locator(".spark path").first).to_have_attribute("d", in_two_parts)
 
 
 def append(stack: Settings, kind: str, file: str, content: dict[str, Any]) -> None:

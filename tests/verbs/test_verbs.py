@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from stack import ports, report, settings
 from stack.__main__ import main
 from stack.environment import url
 from stack.local import processes, readiness, supervisor
 from stack.ports import free_port
-from stack.services import ANSWERING, PROBE, PROGRAMS, SERVICES, service_named
+from stack.services import ANSWERING, PAGE, PROBE, PROGRAMS, SERVICES, service_named
 from stack.settings import ROOT, Settings
 
 from libs.journey import people, steps
@@ -75,6 +76,14 @@ def test_the_table_names_every_service_and_the_login(environment, stack):
         assert f"http://127.0.0.1:{stack.port(service.port_variable)}/docs" in table
     assert f"http://127.0.0.1:{stack.port(PROBE.port_variable)}/metrics" in table
     assert stack.values["BOOTSTRAP__ADMIN_PASSWORD"] in table
+
+
+def test_the_page_takes_no_more_memory_than_it_needs(stack):
+    process = psutil.Process(supervisor.states(stack)[PAGE.name]["pid"])
+    assert process.memory_info().rss < 150 * 1024 * 1024
+    libraries = [each.path for each in process.memory_maps()]
+    assert [path for path in libraries if "orjson" in path]
+    assert [path for path in libraries if re.search("asyncpg|argon2|sqlalchemy", path)] == []
 
 
 @pytest.mark.parametrize("name", ["budget-service", "postgres", "page"])

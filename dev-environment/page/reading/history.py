@@ -20,6 +20,8 @@ class History(Generic[Key]):
 
     def __init__(self) -> None:
         self._times = array("d")
+        self._is_known = array("b")
+        """Whether anything is known of this time."""
         self._columns: dict[Key, array[float]] = {}
 
     def add(self, time: float, values: Mapping[Key, float | None]) -> None:
@@ -29,14 +31,15 @@ class History(Generic[Key]):
         for key in values.keys() - self._columns.keys():
             self._columns[key] = array("f", [math.nan]) * len(self._times)
         self._times.append(time)
+        self._is_known.append(any(value is not None for value in values.values()))
         for key, column in self._columns.items():
             value = values.get(key)
             column.append(math.nan if value is None else value)
         while len(self._times) > MOST_POINTS or self._times[0] < time - HOUR:
-            for each in (self._times, *self._columns.values()):
+            for each in (self._times, self._is_known, *self._columns.values()):
                 del each[0]
 
     def points(self, key: Key) -> list[Point]:
-        """What is known of this column, the oldest first."""
-        column = self._columns.get(key, ())
-        return [(time, value) for time, value in zip(self._times, column, strict=False) if not math.isnan(value)]
+        """What is known of this column, the oldest first, and NaN where nothing is known of any."""
+        rows = zip(self._times, self._is_known, self._columns.get(key, ()), strict=False)
+        return [(time, value) for time, is_known, value in rows if not is_known or not math.isnan(value)]

@@ -5,7 +5,6 @@ import http.client
 import math
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -104,6 +103,7 @@ class _Scraped:
     def fail(self) -> None:
         """There was no page."""
         self.page, self.families, self.numbers, self.routes = "", [], Numbers(), []
+        self.history.add(time.time(), {})
 
     def _route(self, route: str, read: Scrape) -> RouteNumbers:
         requests, durations = self._requests.of(route), self._durations.of(route) or ()
@@ -139,8 +139,6 @@ class Metrics:
         self._ports = ports
         self._scraped = {service: _Scraped() for service in ports}
         self._looked = -LOOK_SECONDS
-        # Its own threads: services that do not answer hold up nothing else.
-        self._threads = ThreadPoolExecutor(max_workers=len(ports), thread_name_prefix="scrape")
 
     @property
     def is_watched(self) -> bool:
@@ -156,7 +154,10 @@ class Metrics:
         return self._scraped[service].numbers
 
     def history(self, service: str, what: What) -> list[Point]:
-        """A number of the service over the last hour, the oldest first; scrapes at which it was not known are left out."""
+        """A number of the service over the last hour, the oldest first; scrapes at which it was not known are left out.
+
+        Those at which the service did not answer are NaN.
+        """
         return self._scraped[service].history.points((WHOLE, what))
 
     def routes(self, service: str) -> list[RouteNumbers]:
@@ -184,7 +185,7 @@ class Metrics:
 
     async def _scrape(self, service: str, port: int) -> None:
         try:
-            page, read = await asyncio.get_running_loop().run_in_executor(self._threads, scrape.fetch, port)
+            page, read = await asyncio.to_thread(scrape.fetch, port)
         except (OSError, http.client.HTTPException):
             self._scraped[service].fail()
         else:

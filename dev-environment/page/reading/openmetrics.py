@@ -11,7 +11,7 @@ SAMPLE = re.compile(
 )
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 ESCAPED = re.compile(r"\\(.)")
-DESCRIPTION = re.compile(r"# (TYPE|HELP|UNIT) (\S+) (.*)")
+DESCRIPTION = re.compile(r"(?m)^# (TYPE|HELP|UNIT) (\S+) (.*)")
 # What the samples of a family have behind its name, by its type; the first is what the family is called with.
 SUFFIXES = {
     "counter": ("_total", "_created"),
@@ -65,7 +65,7 @@ def samples(page: str, *names: str) -> Iterator[Sample]:
 
 
 def families(page: str) -> list[Family]:
-    """The families that have a sample, by name."""
+    """The families by name, those without a sample too."""
     described: dict[str, dict[str, str]] = {}
     for what, name, text in DESCRIPTION.findall(page):
         described.setdefault(name, {})[what] = text
@@ -74,7 +74,7 @@ def families(page: str) -> list[Family]:
         for name, about in described.items()
         for suffix in SUFFIXES.get(about.get("TYPE", ""), ("",))
     }
-    found: dict[str, list[Sample]] = {}
+    found: dict[str, list[Sample]] = {name: [] for name in described}
     for sample in samples(page):
         found.setdefault(owners.get(sample.name, sample.name), []).append(sample)
     return sorted(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from stack.settings import Settings
 
@@ -17,9 +18,11 @@ FOLLOW_SECONDS = 0.5
 # Until the services are asked again while nobody looks, and while somebody does: a page of metrics takes a service some
 # 30 ms, in which it does nothing else.
 SCRAPE_SECONDS = (15.0, 5.0)
-STATE_SECONDS = (5.0, 0.5)
+STATE_SECONDS = (5.0, 0.25)
 # Who begins to look waits no longer than this for what is due sooner now.
-WAKE_SECONDS = 1.0
+WAKE_SECONDS = 0.25
+# For files, services and supervisord at a time.
+MOST_WAITS = 32
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,8 @@ class Store:
 
     async def run(self) -> None:
         """Keep the readers current until this is cancelled; an error of one is logged and ends neither it nor another."""
+        # asyncio's own pool has as few as five: services that do not answer, and searches of all files, would hold up the rest.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_WAITS, thread_name_prefix="read"))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_repeat(self.processes.read, lambda: STATE_SECONDS[self.metrics.is_watched]))
             tasks.create_task(_repeat(self.metrics.read, lambda: SCRAPE_SECONDS[self.metrics.is_watched]))

@@ -1,5 +1,6 @@
 """Curves over the last hour, drawn by ECharts in colours that are seen on light and on dark ground."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -62,15 +63,22 @@ class Chart:
         self._chart.update()
 
 
-def with_breaks(curve: Sequence[Point], unit: Unit) -> list[tuple[int, float | None]]:
-    """The points in milliseconds and this unit, with one that has no value, where a line ends, after each outage."""
-    points: list[tuple[int, float | None]] = []
+def broken(curve: Sequence[Point]) -> list[tuple[float, float | None]]:
+    """The points, with one that has no value, where a line ends, for each outage: nobody answered, or nobody asked."""
+    points: list[tuple[float, float | None]] = []
     for when, value in curve:
-        at = round(when * 1000)
-        if points and at - points[-1][0] > OUTAGE_SECONDS * 1000:
-            points.append((at - 1, None))
-        points.append((at, round(value * unit.factor, unit.digits)))
+        if points and when - points[-1][0] > OUTAGE_SECONDS:
+            points.append((when - 0.001, None))
+        points.append((when, None if math.isnan(value) else value))
     return points
+
+
+def with_breaks(curve: Sequence[Point], unit: Unit) -> list[tuple[int, float | None]]:
+    """The same in milliseconds and this unit."""
+    return [
+        (round(when * 1000), None if value is None else round(value * unit.factor, unit.digits))
+        for when, value in broken(curve)
+    ]
 
 
 def options(names: Sequence[str], *, has_dots: bool) -> dict[str, Any]:

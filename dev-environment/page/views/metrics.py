@@ -161,6 +161,8 @@ def _route_row(service: str, each: RouteNumbers) -> Row:
 
 
 def _samples(family: Family) -> list[tuple[str, str]]:
+    if not family.samples:
+        return [("no sample yet", words.NOTHING)]
     found = family.samples[:MOST_SAMPLES]
     shown = [(_sample(each.name, dict(each.labels)), words.number(each.value)) for each in found]
     left_out = len(family.samples) - len(found)

@@ -1,6 +1,7 @@
 """The overview: what runs, how fast and how well, and where to look next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from urllib.parse import quote
 
 from nicegui import ui
@@ -8,13 +9,17 @@ from stack.errors import StackError
 from stack.services import AUTH, SERVICES
 
 from page import words
+from page.reading.metrics import Point
 from page.reading.processes import State
 from page.reading.store import Store
+from page.views.charts import broken
 from page.views.frame import frame, heading, text
 from page.views.rows import Cell, Row, Rows, column
 
 SPARKS = ("rate", "error_ratio", "p95", "memory")
 SLOWEST = 8
+# After this, a change of a process is drawn; numbers, which nobody has new so soon, after `NUMBERS_SECONDS`.
+DRAW_SECONDS, NUMBERS_SECONDS = 0.1, 1.0
 COLUMNS = [
     column("Service"),
     *(
@@ -56,15 +61,24 @@ def add(store: Store, pages: Mapping[str, str]) -> None:
                     rows = beside_rows(store.processes.states(), pages)
                     beside = Rows("other processes", columns, rows, "Nothing else runs.")
 
+        drawn: Mapping[str, State] = {}
+
+        def follow() -> None:
+            if store.processes.states() != drawn:
+                update()
+
         def update() -> None:
+            nonlocal drawn
+            drawn = store.processes.states()
             store.metrics.look()
             headline.text = said(store)
             services.show(service_rows(store))
             slowest.show(slowest_rows(store))
             logins.show(login_rows(store))
-            beside.show(beside_rows(store.processes.states(), pages))
+            beside.show(beside_rows(drawn, pages))
 
-        ui.timer(1.0, update)
+        ui.timer(DRAW_SECONDS, follow)
+        ui.timer(NUMBERS_SECONDS, update)
 
 
 def said(store: Store) -> str:
@@ -152,8 +166,12 @@ def _tone(state: State) -> str:
     return "" if state.state == "ready" else "bad"
 
 
-def thin(points: list[tuple[float, float]], most: int = 48) -> list[tuple[float, float]]:
-    """Points of a small curve: at most so many, each the highest of its part, so that no peak is lost."""
+def thin(points: Sequence[Point], most: int = 48) -> list[tuple[float, float | None]]:
+    """Points of a small curve: at most so many, each the highest of its part, so that no peak is lost; outages as one."""
     step = -(-len(points) // most) or 1
-    highest = (max(points[at : at + step], key=lambda point: point[1]) for at in range(0, len(points), step))
-    return [(round(when), float(f"{value:.3g}")) for when, value in highest]
+    small: list[tuple[float, float | None]] = []
+    for is_outage, part in groupby(broken(points), key=lambda point: point[1] is None):
+        run = list(part)
+        parts = [run[-1:]] if is_outage else (run[at : at + step] for at in range(0, len(run), step))
+        small += (max(each, key=lambda point: point[1] or 0.0) for each in parts)
+    return [(round(when), value and float(f"{value:.3g}")) for when, value in small]

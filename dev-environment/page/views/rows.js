@@ -11,9 +11,12 @@ function spark(points, row) {
   const from = Math.min(...times);
   const across = Math.max(...times) - from || 1;
   const most = Math.max(...points.map((point) => point[1])) || 1;
-  const place = ([x, y]) => `${(((x - from) / across) * WIDTH).toFixed(1)},${(HEIGHT - 2 - (y / most) * (HEIGHT - 4)).toFixed(1)}`;
+  // A point without a value ends the line; one that stands alone is drawn as a line of no length, which has round ends.
+  const isKnown = (point) => point && point[1] !== null;
+  const place = ([x, y], at) =>
+    `${isKnown(points[at - 1]) ? "L" : "M"}${(((x - from) / across) * WIDTH).toFixed(1)},${(HEIGHT - 2 - (y / most) * (HEIGHT - 4)).toFixed(1)}h0`;
   const attributes = { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" };
-  return h("svg", attributes, h("polyline", { points: points.map(place).join(" ") }));
+  return h("svg", attributes, h("path", { d: points.map((point, at) => (isKnown(point) ? place(point, at) : "")).join("") }));
 }
 
 const percent = (value) => `${Math.min(Math.max(value, 0), 100).toFixed(3)}%`;

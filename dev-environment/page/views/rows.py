@@ -25,8 +25,8 @@ class Cell(TypedDict, total=False):
     """Each a text and a class."""
     dot: str
     """The class of a dot before the text."""
-    spark: Sequence[tuple[float, float]]
-    """The points of a small curve."""
+    spark: Sequence[tuple[float, float | None]]
+    """The points of a small curve, which ends where one has no value."""
     bar: tuple[float, float, str]
     """Where a bar begins and how long it is, in percent, and its class."""
     depth: int

@@ -10,10 +10,10 @@ from nicegui import ui
 from stack.services import SERVICES
 from stack.watch.logs import Line
 from stack.watch.traces import Event, Span
+from stack.watch.tree import Placed, tree
 
 from page import words
 from page.reading.store import Store
-from page.tree import Placed, tree
 from page.views.frame import copy_button, frame, heading, text
 from page.views.rows import Detail, Row, Rows, column
 
@@ -231,7 +231,7 @@ def said(line: Line) -> str:
 
 def time_of_day(line: Line) -> str:
     """When a log line was written, in UTC as it says."""
-    return str(line.get("timestamp", ""))[11:23]
+    return str(line.get("timestamp", ""))[11:23] or words.NOTHING
 
 
 def stack_of(line: Line) -> str:

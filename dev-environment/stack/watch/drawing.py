@@ -9,9 +9,11 @@ from rich.text import Text
 from stack.report import console, is_coloured
 from stack.watch.logs import Line, readable
 from stack.watch.traces import Span
+from stack.watch.tree import duration, tree
 
 BAR_WIDTH = 24
 NARROWEST_NAME = 30
+STEM = "│  "
 COLOURS = ("cyan", "magenta", "blue", "green", "yellow")
 # A wider drawing is harder to read.
 WIDEST = 140
@@ -29,45 +31,49 @@ def draw(spans: Sequence[Span], lines: Sequence[Line], *, width: int, coloured: 
     began, ended = min(span.start for span in spans), max(span.end for span in spans)
     services = list(dict.fromkeys(span.service for span in sorted(spans, key=_start)))
     known = {span.span_id for span in spans}
-    children: dict[str, list[Span]] = {}
-    for span in sorted(spans, key=_start):
-        children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
     logged: dict[str, list[Line]] = {}
     for line in lines:
-        logged.setdefault(line.get("span_id", "") if line.get("span_id") in known else "", []).append(line)
+        span_id = str(line.get("span_id", ""))
+        logged.setdefault(span_id if span_id in known else "", []).append(line)
 
     drawn = [_headline(spans, services, began, ended)]
-
-    def branch(span: Span, above: str, *, is_last: bool, is_root: bool) -> None:
-        below = children.get(span.span_id, [])
-        stem, deeper = ("", "") if is_root else ("└─ ", "   ") if is_last else ("├─ ", "│  ")
+    name_width = max(NARROWEST_NAME, width - BAR_WIDTH - 12)
+    placed = list(tree(spans))
+    # What is deeper is drawn no further in, so that there is room for its name.
+    stems = _stems([min(each.depth, name_width // (2 * len(STEM))) for each in placed])
+    for each, (stem, inner) in zip(placed, stems, strict=True):
+        span, note = each.span, f" ({each.note})" if each.note else ""
         colour = COLOURS[services.index(span.service) % len(COLOURS)]
-        orphan = " (its parent is not recorded)" if is_root and span.parent_id else ""
-        drawn.append(_row(span, above + stem, orphan, colour, began, ended, width))
-        inner = above + deeper + ("│  " if below else "   ")
-        for line in logged.get(span.span_id, []):
-            drawn.append(_log_row(inner, line, coloured=coloured))
-        for child in below:
-            branch(child, above + deeper, is_last=child is below[-1], is_root=False)
-
-    for root in children[""]:
-        branch(root, "", is_last=True, is_root=True)
+        drawn.append(_row(span, stem, note, colour, began, ended, name_width))
+        drawn += [_log_row(inner, line, coloured=coloured) for line in logged.pop(span.span_id, [])]
     if left_over := logged.get("", []):
         drawn.append(Text("log lines of this trace outside its recorded spans", "dim"))
         drawn += [_log_row("   ", line, coloured=coloured) for line in left_over]
     return drawn
 
 
+def _stems(depths: Sequence[int]) -> list[tuple[str, str]]:
+    """What stands before each span of the tree, and before the lines below it."""
+    stems: list[tuple[str, str]] = []
+    following = set[int]()  # depths at which more follows
+    for depth in reversed(depths):
+        inner = "".join(STEM if level in following else " " * len(STEM) for level in range(1, depth + 2))
+        own = ("├─ " if depth in following else "└─ ") if depth else ""
+        stems.append((inner[: max(depth - 1, 0) * len(STEM)] + own, inner))
+        following = {level for level in following if level < depth} | {depth}
+    return stems[::-1]
+
+
 def _headline(spans: Sequence[Span], services: Sequence[str], began: int, ended: int) -> Text:
     when = datetime.fromtimestamp(began / 1e9, UTC)
     failed = sum(span.has_failed for span in spans)
-    summary = f"{len(spans)} spans, {len(services)} services, {_duration(ended - began)}, {when:%Y-%m-%d %H:%M:%S} UTC"
+    took = duration((ended - began) / 1e9)
+    summary = f"{len(spans)} spans, {len(services)} services, {took}, {when:%Y-%m-%d %H:%M:%S} UTC"
     headline = Text.assemble((f"trace {spans[0].trace_id}", "bold"), f"  {summary}")
     return headline.append(f", {failed} failed", "bold red") if failed else headline
 
 
-def _row(span: Span, stem: str, note: str, colour: str, began: int, ended: int, width: int) -> Text:
-    name_width = max(NARROWEST_NAME, width - BAR_WIDTH - 12)
+def _row(span: Span, stem: str, note: str, colour: str, began: int, ended: int, name_width: int) -> Text:
     row = Text(stem, "dim").append(span.service, colour).append(f"  {span.name}{note}")
     if span.has_failed:
         row.append(f"  ✗ {span.reason or span.attributes.get('error.type') or 'failed'}", "bold red")
@@ -76,7 +82,7 @@ def _row(span: Span, stem: str, note: str, colour: str, began: int, ended: int, 
     if cell_len(row.plain) > name_width:
         row.truncate(name_width, overflow="ellipsis")
     row.append(" " * (name_width - cell_len(row.plain)))
-    row.append(f" {_duration(span.end - span.start):>9} ")
+    row.append(f" {duration((span.end - span.start) / 1e9):>9} ")
     return row.append(_bar(span, began, ended), "red" if span.has_failed else colour)
 
 
@@ -92,11 +98,6 @@ def _log_row(stem: str, line: Line, *, coloured: bool) -> Text:
     fields = {name: value for name, value in line.items() if name not in ("trace_id", "span_id")}
     shown = readable(fields, coloured=coloured).replace("\n", f"\n{stem}  ")
     return Text(f"{stem}┊ ", "dim").append_text(Text.from_ansi(shown) if coloured else Text(shown))
-
-
-def _duration(nanoseconds: int) -> str:
-    milliseconds = nanoseconds / 1e6
-    return f"{milliseconds / 1000:.2f} s" if milliseconds >= 1000 else f"{milliseconds:.1f} ms"
 
 
 def _start(span: Span) -> int:

@@ -92,10 +92,15 @@ def _new(tail: Tail) -> Iterator[Line]:
 
 def readable(line: Line, *, coloured: bool) -> str:
     """One line for people: the service, then the columns of the services' own console."""
-    fields = harmless(line)
+    fields = {f"{name}?" if _is_odd(name, value) else name: value for name, value in harmless(line).items()}
     known = {name: str(fields.pop(name, "")) for name in OWN_FIELDS}
     shown = columns(known["timestamp"], known["level"], known["context"], known["message"], fields, coloured=coloured)
     return f"{known['service']:<{NAME_WIDTH}} {shown}"
+
+
+def _is_odd(name: str, value: Any) -> bool:
+    """Whether a field is an object in every line of the services, and is none here."""
+    return name in ("http", "error") and not (isinstance(value, dict) and isinstance(value.get("facts", {}), dict))
 
 
 def show(lines: Iterable[Line], *, flush: bool) -> None:

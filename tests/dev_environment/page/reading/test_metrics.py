@@ -199,9 +199,11 @@ async def test_every_family_is_shown_with_its_help_type_and_unit(service, metric
 
 def test_a_page_is_read_as_its_own_library_reads_it(service):
     service.serve(0.3, trace=0xABC)
+    Gauge("nobody_yet", "Has no sample", ("who",), registry=service.registry)
+    Gauge("g", "", ("l",), registry=service.registry).labels("# TYPE none gauge").set(1)
     for registry in (REGISTRY, service.registry):
         page = choose_encoder("application/openmetrics-text")[0](registry).decode()
-        theirs = [family for family in text_string_to_metric_families(page) if family.samples]
+        theirs = list(text_string_to_metric_families(page))
         # As texts, since a value that is no number is not equal to itself.
         assert [(each.name, each.labels, str(each.value)) for each in samples(page)] == [
             (each.name, each.labels, str(each.value)) for family in theirs for each in family.samples
@@ -267,7 +269,7 @@ async def test_an_answer_that_is_no_page_of_metrics_is_no_obstacle(answer, statu
     metrics.routes(AUTH)
     metrics.families(AUTH)
     assert metrics.exemplars(AUTH) == []
-    assert metrics.history(AUTH, "p95") == []
+    assert all(math.isnan(value) for _, value in metrics.history(AUTH, "p95"))
 
 
 def test_what_is_read_has_the_names_that_services_emit():
@@ -313,7 +315,7 @@ def test_what_a_new_process_has_counted_is_of_its_own_time_and_not_of_the_outage
     assert (counted.of("a"), counted.seconds) == ([111], 8)
 
 
-def test_an_hour_of_points_is_kept_and_what_is_not_known_is_left_out():
+def test_an_hour_of_points_is_kept_without_what_is_not_known_unless_nothing_is():
     history: History[str] = History()
     for second in range(0, 4000, 5):
         history.add(second, {"a": second} if second % 2 else {"a": None, "b": 1.5})
@@ -323,5 +325,9 @@ def test_an_hour_of_points_is_kept_and_what_is_not_known_is_left_out():
     assert history.points("c") == []
     history.add(3995 + STEP_SECONDS / 2, {"a": 0.0})  # too close to the last
     assert history.points("a")[-1] == (3995, 3995)
+    history.add(4005, {"a": None, "b": 1.0})
+    history.add(4010, {})
+    assert [time for time, value in history.points("a") if math.isnan(value)] == [4010]
+    assert history.points("c") == []
     history.add(10, {"a": 1.0})  # a clock that was set back
     assert history.points("a")[-1] == (10, 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from http.server import HTTPServer
@@ -109,3 +110,22 @@ async def test_who_begins_to_look_does_not_wait_for_the_pause_of_when_nobody_doe
             return store.processes.states() is not first
 
         await eventually_async(others, 30)
+
+
+async def test_searches_that_take_long_hold_up_no_other_read(stack, monkeypatch):
+    monkeypatch.setattr("page.reading.store.STATE_SECONDS", (0.0, 0.0))
+    store, found, looks = Store(stack), threading.Event(), list[object]()
+    async with running(store):
+        await asyncio.sleep(0)
+        searches = [asyncio.create_task(asyncio.to_thread(found.wait)) for _ in range(24)]
+
+        async def looks_go_on() -> bool:
+            if not looks or looks[-1] is not store.processes.states():
+                looks.append(store.processes.states())
+            return len(looks) > 4
+
+        try:
+            await eventually_async(looks_go_on, 30)
+        finally:
+            found.set()
+        await asyncio.gather(*searches)

@@ -50,3 +50,10 @@ def test_control_characters_from_a_client_do_not_reach_the_terminal():
     shown = logs.readable({"message": "asked", "path": "\x1b[2J", "service": "auth-service"}, coloured=False)
     assert "\x1b" not in shown
     assert "\\x1b[2J" in shown
+
+
+@pytest.mark.parametrize("odd", [5, None, "late", ["x"], {"facts": 5}], ids=str)
+def test_a_line_of_some_other_writer_is_shown_as_it_is(odd):
+    shown = logs.readable({"message": "hello", "error": odd, "http": 5}, coloured=False)
+    assert f"error?={odd}" in shown
+    assert "http?=5" in shown

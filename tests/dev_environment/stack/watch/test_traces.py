@@ -99,6 +99,24 @@ def test_a_line_outside_every_recorded_span_is_shown_too(folders):
     assert "late" in rows[-1]
 
 
+def test_no_span_is_lost_from_the_drawing_whatever_its_parents():
+    circle = [span("c1", "in a circle", "c2"), span("c2", "too", "c1", start=1)]
+    twice = [span("d1", "twice", start=2), span("d1", "twice", start=3), span("d2", "below", "d1", start=4)]
+    spans = list(traces.of_lines([otlp("auth-service", *circle, *twice)]))
+    said = [{"message": "said once", "span_id": "d1"}, {"message": "outside", "span_id": ["d1"]}]
+    rows = [row.plain for row in drawing.draw(spans, said, width=140, coloured=False)]
+    assert [sum(each.name in row for row in rows) for each in spans] == [1, 1, 2, 2, 1]
+    assert "its parents form a circle" in next(row for row in rows if "in a circle" in row)
+    assert sum("said once" in row for row in rows) == 1
+    assert "outside" in rows[-1]
+
+
+def test_a_drawing_of_thousands_of_levels_keeps_every_name():
+    deep = [span(str(each), f"level {each:04}", str(each - 1), start=each) for each in range(3000)]
+    rows = drawing.draw(list(traces.of_lines([otlp("auth-service", *deep)])), [], width=120, coloured=False)
+    assert [f"level {each:04}" in row.plain for each, row in enumerate(rows[1:])] == [True] * 3000
+
+
 def test_the_lines_of_a_trace_come_in_the_order_of_time(tmp_path):
     for service, at in (("a", "2026-01-01T00:00:02Z"), ("b", "2026-01-01T00:00:01Z")):
         (tmp_path / service).mkdir()

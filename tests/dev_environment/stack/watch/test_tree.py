@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from page.tree import IN_CIRCLE, MISSING_PARENT, tree
 from stack.watch.traces import Span
+from stack.watch.tree import IN_CIRCLE, MISSING_PARENT, tree
 
 
 def span(span_id: str, parent_id: str = "", start: int = 0, end: int = 10, **more: Any) -> Span:
@@ -38,6 +38,14 @@ def test_a_circle_of_parents_is_drawn_once():
 
 def test_a_span_id_that_comes_twice_is_drawn_twice():
     assert sorted(drawn(span("a"), span("b", "a", 1), span("b", "a", 2))) == [("a", 0, ""), ("b", 1, ""), ("b", 1, "")]
+
+
+def test_a_span_without_an_id_is_the_parent_of_none_that_has_no_parent():
+    assert drawn(span(""), span("b", "", 1), span("", "gone", 2)) == [
+        ("", 0, ""),
+        ("b", 0, ""),
+        ("", 0, MISSING_PARENT),
+    ]
 
 
 def test_a_thousand_levels_are_no_recursion():

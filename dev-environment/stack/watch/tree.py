@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from stack.watch.traces import Span
 
-from page import words
-
 MISSING_PARENT, IN_CIRCLE = "its parent is not recorded", "its parents form a circle"
 
 
@@ -22,12 +20,12 @@ class Placed:
 def tree(spans: Sequence[Span]) -> Iterator[Placed]:
     """Every span once, each below its parent, in the order of their starts; what no parent leads to begins anew."""
     ordered = sorted(spans, key=lambda span: span.start)
-    known = {each.span_id: each for each in ordered}
+    known = {each.span_id: each for each in ordered if each.span_id}
     children: dict[str, list[Span]] = {}
     for span in ordered:
         children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
     placed: set[int] = set()
-    roots = children.get("", [])
+    roots = children.pop("", [])
     for root in (*roots, *ordered):
         if id(root) in placed:
             continue
@@ -47,10 +45,17 @@ def tree(spans: Sequence[Span]) -> Iterator[Placed]:
             waiting += [(child, depth + 1) for child in reversed(children.get(span.span_id, []))]
 
 
+def duration(seconds: float) -> str:
+    """`12.3 ms`, `340 ms`, `1.20 s`."""
+    if abs(seconds) >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1000:.0f} ms" if abs(seconds) >= 0.1 else f"{seconds * 1000:.1f} ms"
+
+
 def _clock_note(span: Span, parent: Span) -> str:
     if span.end < span.start:
         return "it ends before it starts: the clock was set"
     if span.start < parent.start and span.service != parent.service:
-        early = words.duration((parent.start - span.start) / 1e9)
+        early = duration((parent.start - span.start) / 1e9)
         return f"starts {early} before its parent: clocks differ"
     return ""
