@@ -1,0 +1,260 @@
+"""The verbs of Kubernetes mode: the same ones as the other modes have, done by kubectl."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
+
+import httpx
+
+from stack import doctor, environment, report
+from stack.docker import engine, log_volume
+from stack.kubernetes import checks, cluster, forwards, overlay
+from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
+from stack.report import say
+from stack.services import BUDGET, Program, Service, services_named
+from stack.settings import Settings
+from stack.watch import logs as log_lines
+
+SECONDS_TO_BE_READY = 300
+PAUSE_SECONDS = 2.0
+# What `down` removes. The volumes' claims stay, and with them the data.
+KINDS = "deployments,statefulsets,jobs,services,configmaps,secrets,poddisruptionbudgets,networkpolicies"
+
+
+def check(settings: Settings, chosen_parts: str) -> None:
+    """`StackError` says why the stack cannot be started in this cluster."""
+    checks.must_have_kubectl()
+    say(f"Context: {cluster.context(settings) or 'none'} (CONTEXT=NAME is another one)")
+    checks.must_be_meant(settings)
+    for warning in doctor.require(checks.findings(settings)):
+        say(f"Warning: {warning}")
+
+
+def up(settings: Settings) -> None:
+    """Build the images and take them to the cluster, apply what has changed, and wait until all of it is ready."""
+    images = _build(settings)
+    _make_folder(settings)
+    overlay.write(settings, images)
+    rendered = overlay.render(settings)
+    _try(settings, rendered)
+    _take_there(settings, images, rendered)
+    (overlay.folder(settings) / "context").write_text(cluster.context(settings))
+    say("Applying the objects and waiting until all pods are ready")
+    cluster.apply(settings, rendered)
+    _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=NAME` shows what a container says")
+    _remove_older_jobs(settings, rendered)
+    names = _names(settings)
+    forwards.start(settings, names)
+    _wait(lambda: _not_answering(settings), "reached on 127.0.0.1", hint=f"see {overlay.folder(settings) / 'forwards'}")
+    report.summary(settings, containers=names)
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether anything of the stack runs in the cluster of the last `make up`; False where that does not answer."""
+    if not cluster.remembered(settings) or not cluster.is_installed():
+        return False
+    try:
+        return bool(cluster.found(settings, "deployments"))
+    except ClusterError:
+        return forwards.is_running(settings)
+
+
+def diagnose(settings: Settings, chosen_parts: str) -> bool:
+    """Print what was found of the cluster and this machine; returns whether the stack can start."""
+    checks.must_have_kubectl()
+    return doctor.show(checks.findings(settings))
+
+
+def down(settings: Settings) -> None:
+    """Remove everything but the volumes, and end the port-forwards."""
+    forwards.stop(settings)
+    _must_run(settings)
+    cluster.kubectl(settings, "delete", KINDS, f"--selector={OURS}", "--cascade=foreground", "--timeout=120s")
+    say("The stack has stopped; its data stays")
+
+
+def status(settings: Settings) -> bool:
+    """Print what runs; returns whether all of it is ready, and reached on this machine."""
+    _must_run(settings)
+    cluster.shown(settings, "get", "pods", "--output=wide")
+    unfinished = cluster.unfinished(settings) | (
+        {} if forwards.is_running(settings) else {"the port-forwards": "ended"}
+    )
+    for name, why in unfinished.items():
+        say(f"{name} is not ready: {why}")
+    return bool(_names(settings)) and not unfinished
+
+
+def programs(settings: Settings) -> Sequence[Service]:
+    """What has a name for `restart`."""
+    return settings.programs
+
+
+def restart(settings: Settings, services: Sequence[Program]) -> None:
+    """Replace the pods of services one by one, and wait until the new ones are ready."""
+    _must_run(settings)
+    cluster.kubectl(settings, "rollout", "restart", *(f"deployment/{each.name}" for each in services))
+    _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=NAME` shows what a container says")
+
+
+def migrate(settings: Settings, services: Sequence[Service]) -> None:
+    """Bring all databases to their newest revision, whichever are named: an up-to-date one costs nothing."""
+    _must_run(settings)
+    cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS}")
+    cluster.apply(settings, overlay.render(settings))
+    _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=prepare` shows what it says")
+
+
+def clean(settings: Settings) -> None:
+    """Remove the namespace with everything in it, and the images that were built."""
+    forwards.stop(settings)
+    _must_run(settings)
+    doctor.require([checks.namespace(settings)])
+    cluster.kubectl(settings, "delete", "namespace", NAMESPACE, "--ignore-not-found")
+    engine.remove_images(_built(settings))
+    shutil.rmtree(overlay.folder(settings))
+    say(f"Removed the namespace {NAMESPACE} with its volumes, and the images that were built here")
+
+
+def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
+    """Print the log lines of the services with a level or of a trace; without either, the containers' own output."""
+    _must_run(settings)
+    if not (level or trace):
+        shorts = {each.short: each.name for each in settings.programs}
+        wanted = ",".join(shorts.get(name, name) for name in names or shorts)
+        how = ("--prefix", "--tail=-1", "--max-log-requests=50", *(["--follow"] if follow else []))
+        cluster.shown(settings, "logs", f"--selector={NAME} in ({wanted})", *how)
+        return
+    keep = log_lines.keeps(level=level, trace=trace)
+    found = log_volume.lines(services_named(names, settings.programs), follow=follow, printed_by=_in_pods(settings))
+    lines = log_lines.parsed(found)
+    log_lines.show(filter(keep, lines if follow else sorted(lines, key=log_lines.time_of)), flush=follow)
+
+
+def trace(settings: Settings, trace_id: str | None) -> None:
+    """Print where Jaeger shows the trace; without an id, where it shows the last ones."""
+    _must_run(settings)
+    last = f"search?limit=20&lookback=1h&service={BUDGET.name}"
+    page = f"trace/{log_volume.whole_trace_id(trace_id, _in_pods(settings))}" if trace_id else last
+    say(f"http://127.0.0.1:{settings.values['JAEGER_UI_PORT']}/{page}")
+
+
+def _must_run(settings: Settings) -> None:
+    checks.must_have_kubectl()
+    if not cluster.remembered(settings):
+        raise ClusterError("`make up MODE=kubernetes` has not been done here, so there is no cluster to ask.")
+
+
+def _build(settings: Settings) -> dict[str, str]:
+    """Build the images, and give each a tag that changes with what is in it: its name in the cluster, by its own name."""
+    say("Building the images of the services")
+    model = engine.model()
+    built = [name for name in model if "build" in model[name]]
+    engine.compose("build", "--quiet", *built)
+    return {
+        (
+            name := model[each]["image"].partition(":")[0]
+        ): f"{_registry(settings)}{name}:{engine.image_id(model[each]['image'])}"
+        for each in built
+    }
+
+
+def _registry(settings: Settings) -> str:
+    return f"{settings.values['REGISTRY'].rstrip('/')}/" if settings.values["REGISTRY"] else ""
+
+
+def _make_folder(settings: Settings) -> None:
+    """Make the folder of the overlay, which holds the logins."""
+    settings.make_state()
+    overlay.folder(settings).mkdir(mode=0o700, exist_ok=True)
+
+
+def _try(settings: Settings, rendered: str) -> None:
+    """Have the cluster check all objects, so that it takes all of them or none."""
+    say("Asking the cluster whether it would take every object")
+    is_new = not cluster.exists(settings, "namespace", NAMESPACE)
+    if is_new:
+        cluster.apply(settings, overlay.of_kind("Namespace", rendered))
+    try:
+        cluster.apply(settings, rendered, "--dry-run=server")
+    except ClusterError as error:
+        if is_new:
+            cluster.kubectl(settings, "delete", "namespace", NAMESPACE)
+        raise ClusterError(f"The cluster would not take all of the objects, so none was applied:\n{error}") from error
+
+
+def _take_there(settings: Settings, images: Mapping[str, str], rendered: str) -> None:
+    """Push the images that were built, or take to the nodes of this machine those that it has and they do not."""
+    for name, place in images.items():
+        engine.tag(f"{name}:dev", place)
+        if _registry(settings):
+            say(f"Pushing {place}")
+            engine.push(place)
+    loader = cluster.loader(settings)
+    if not loader or _registry(settings):
+        return
+    held = cluster.images_on_every_node(settings)
+    wanted = sorted({image for image in overlay.images(rendered) if cluster.full_name(image) not in held})
+    if here := [image for image in wanted if engine.has_image(image)]:
+        say(f"Taking images to the cluster: {', '.join(here)}")
+        if subprocess.run([*loader, *here], check=False).returncode:
+            raise ClusterError(f"`{' '.join(loader)}` has failed (see above); `make up` tries again.")
+
+
+def _built(settings: Settings) -> list[str]:
+    """The images that the last `make up` has built and tagged."""
+    prefix = f"{_registry(settings)}all-erp/"
+    return [each for each in overlay.images(overlay.render(settings)) if each.startswith(prefix)]
+
+
+def _names(settings: Settings) -> list[str]:
+    """What runs, by the names of the containers of compose."""
+    found = cluster.found(settings, "deployments,statefulsets")
+    return [each["metadata"]["name"] for each in found if each["spec"]["replicas"]]
+
+
+def _remove_older_jobs(settings: Settings, rendered: str) -> None:
+    (current,) = (each["metadata"]["name"] for each in overlay.objects(rendered) if each["kind"] == "Job")
+    cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS}", f"--field-selector=metadata.name!={current}")
+
+
+def _not_answering(settings: Settings) -> dict[str, str]:
+    """The services that do not answer on their ports of this machine, with the reason."""
+    silent = {}
+    for service in settings.programs:
+        path = "/metrics" if service.short == "probe" else service.health
+        try:
+            status = httpx.get(f"{environment.url(service, settings)}{path}", timeout=PAUSE_SECONDS).status_code
+        except httpx.TransportError as error:
+            silent[service.name] = type(error).__name__
+        else:
+            if status != HTTPStatus.OK:
+                silent[service.name] = str(status)
+    return silent
+
+
+def _wait(unfinished: Callable[[], Mapping[str, str]], what: str, *, hint: str) -> None:
+    """Wait until nothing is unfinished, and say whenever something has changed."""
+    deadline = time.monotonic() + SECONDS_TO_BE_READY
+    told: Iterable[str] = ()
+    while left := unfinished():
+        if list(left) != told:
+            say(f"Not {what} yet: {', '.join(left)}")
+            told = list(left)
+        if time.monotonic() > deadline:
+            reasons = "\n".join(f"  {name}: {why}" for name, why in left.items())
+            raise ClusterError(f"After {SECONDS_TO_BE_READY} seconds these are not {what}:\n{reasons}\n{hint}.")
+        time.sleep(PAUSE_SECONDS)
+
+
+def _in_pods(settings: Settings) -> Callable[[str], Iterable[str]]:
+    """What a shell command prints in every pod of the services and the probe that runs."""
+    wanted = {each.name for each in settings.programs}
+    pods = [
+        each["metadata"]["name"]
+        for each in cluster.found(settings, "pods")
+        if each["metadata"]["labels"][NAME] in wanted and each["status"]["phase"] == "Running"
+    ]
+    return lambda command: cluster.lines(settings, pods, command)
