@@ -18,7 +18,7 @@ from tests.fixtures import yaml_files
 from tests.fixtures.strict import missing
 
 KUBERNETES = ROOT / "dev-environment/kubernetes"
-BASE, LAB = KUBERNETES / "base", KUBERNETES / "overlays/lab"
+BASE, LAB, WATCHERS = KUBERNETES / "base", KUBERNETES / "overlays/lab", KUBERNETES / "watchers"
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
 SETTINGS = read({}, ROOT / "no such file")
 Object = dict[str, Any]
@@ -37,7 +37,7 @@ def literals(folder: Path) -> dict[str, dict[str, str]]:
 DEPLOYMENT, *_ = objects(BASE / "service/deployment.yaml")
 ALONE = {  # what compose calls a container, and is no service
     each["metadata"]["name"]: each
-    for folder in (BASE, LAB)
+    for folder in (BASE, LAB, WATCHERS)
     for file in folder.glob("*.yaml")
     if file.name != "kustomization.yaml"
     for each in objects(file)
@@ -67,13 +67,13 @@ def test_the_base_has_every_service_of_the_table_and_no_other():
     assert folders <= set(yaml_files.load(BASE / "kustomization.yaml")["resources"])
 
 
-@pytest.mark.parametrize("container", [each for each, name in overlay.CONFIG_MAPS.items() if name])
+@pytest.mark.parametrize("container", [each for each, name in overlay.CONTAINERS.items() if name])
 def test_the_environment_is_that_of_compose_but_for_the_logins(container, monkeypatch):
     """And for where the services answer: a cluster has an address for those that are ready."""
     monkeypatch.setattr(compose.os, "environ", {})
-    name = overlay.CONFIG_MAPS[container]
+    name = overlay.CONTAINERS[container]
     own = literals(BASE / container.removesuffix("-service")) if container.endswith("-service") else {}
-    written = {**literals(BASE), **literals(LAB), **own}["service" if own else name]
+    written = {**literals(BASE), **literals(WATCHERS), **own}["service" if own else name]
     common = literals(BASE)["environment"] if own or container == PROBE.name else {}
     of_compose = {
         key: value
@@ -82,6 +82,10 @@ def test_the_environment_is_that_of_compose_but_for_the_logins(container, monkey
     }
     assert {key: (common | written).get(key) for key in of_compose} == of_compose
     assert written.keys() <= of_compose.keys()
+
+
+def test_what_runs_is_what_the_verbs_know():
+    assert overlay.CONTAINERS.keys() == ALONE.keys() | {each.name for each in SERVICES}
 
 
 def test_the_services_call_each_other_at_the_address_of_those_that_are_ready():
@@ -129,7 +133,7 @@ def test_others_have_as_long_to_stop_as_under_compose(name):
 
 
 def test_every_port_that_compose_publishes_is_one_of_its_service():
-    found = {each["metadata"]["name"]: each for folder in (BASE, LAB) for file in folder.glob("*.yaml")
+    found = {each["metadata"]["name"]: each for folder in (BASE, LAB, WATCHERS) for file in folder.glob("*.yaml")
              for each in objects(file) if each["kind"] == "Service"}  # fmt: skip
     for port in compose.ports():
         if port.container in ALONE:
@@ -137,8 +141,12 @@ def test_every_port_that_compose_publishes_is_one_of_its_service():
 
 
 def test_the_configuration_is_made_of_the_files_that_compose_mounts():
-    maps = yaml_files.load(LAB / "kustomization.yaml")["configMapGenerator"]
-    files = {(LAB / file).resolve() for each in maps for file in each.get("files", ())}
+    files = {
+        (folder / file).resolve()
+        for folder in (LAB, WATCHERS)
+        for each in yaml_files.load(folder / "kustomization.yaml")["configMapGenerator"]
+        for file in each.get("files", ())
+    }
     mounted = {ROOT / "dev-environment" / name for name in ("rabbitmq", "jaeger", "prometheus", "alertmanager")}
     left_out = re.compile(r"README\.md|no-secret|.*_test\.yml")
     of_compose = {file for folder in mounted for file in folder.rglob("*") if file.is_file()}

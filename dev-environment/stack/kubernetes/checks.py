@@ -66,7 +66,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     if not forwards.is_running(settings):
         ports = {
             each.variable: (settings.port(each.variable), each.container)
-            for each in forwards.wanted(overlay.containers())
+            for each in forwards.wanted(overlay.CONTAINERS)
         }
         yield from doctor.ports(ports, socket.SOCK_STREAM)
 

@@ -20,8 +20,8 @@ from stack.settings import ROOT, Settings
 
 BASE = ROOT / "dev-environment/kubernetes/overlays/lab"
 KUSTOMIZE = ("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone")
-# The ConfigMap of each container that has an environment; one without gets its logins only.
-CONFIG_MAPS = {
+# What runs in the cluster, by the names of compose, each with its ConfigMap; one without gets its logins only.
+CONTAINERS = {
     **{each.name: each.name for each in (*SERVICES, PROBE)},
     "prepare": "prepare",
     "prometheus": "prometheus-environment",
@@ -29,6 +29,8 @@ CONFIG_MAPS = {
     "postgres": "",
     "postgres-exporter": "",
     "rabbitmq": "",
+    "jaeger": "",
+    "mailpit": "",
 }
 LOGIN = re.compile(r"PASSWORD|SECRET|ADMINISTRATOR|_HEADERS$")
 # In a cluster they go to the ready replicas (kubernetes/base/kustomization.yaml).
@@ -46,7 +48,7 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
     values = folder(settings) / "values"
     logins: dict[str, dict[str, bytes]] = {"alertmanager": _secret_files(settings)}
     given: dict[str, dict[str, bytes]] = {}
-    for container, config_map in CONFIG_MAPS.items():
+    for container, config_map in CONTAINERS.items():
         for name, value in compose.environment(container, settings).items():
             if LOGIN.search(name):
                 logins.setdefault(container.removesuffix("-service"), {})[name] = value.encode()
@@ -75,7 +77,10 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
 
 def render(settings: Settings) -> str:
     """The objects of the overlay, as YAML."""
-    return _kustomize(folder(settings))
+    done = subprocess.run([*KUSTOMIZE, str(folder(settings))], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(f"kustomize cannot make the objects: {done.stderr.strip()}")
+    return done.stdout
 
 
 def objects(rendered: str) -> list[dict[str, Any]]:
@@ -92,19 +97,6 @@ def images(rendered: str) -> list[str]:
     """The images of all containers."""
     templates = [each["spec"]["template"]["spec"] for each in objects(rendered) if "template" in each.get("spec", {})]
     return [container["image"] for each in templates for container in each["containers"]]
-
-
-def containers() -> list[str]:
-    """What runs in the cluster, by the names that compose has for it."""
-    rendered = _kustomize(BASE)
-    return [each["metadata"]["name"] for each in objects(rendered) if each["kind"] in ("Deployment", "StatefulSet")]
-
-
-def _kustomize(where: Path) -> str:
-    done = subprocess.run([*KUSTOMIZE, str(where)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ClusterError(f"kustomize cannot make the objects: {done.stderr.strip()}")
-    return done.stdout
 
 
 def _image(name: str, place: str) -> dict[str, str]:

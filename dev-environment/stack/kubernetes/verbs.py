@@ -1,7 +1,6 @@
 """The verbs of Kubernetes mode: the same ones as the other modes have, done by kubectl."""
 
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
@@ -10,7 +9,7 @@ import httpx
 
 from stack import doctor, environment, report
 from stack.docker import engine, log_volume
-from stack.kubernetes import checks, cluster, forwards, overlay
+from stack.kubernetes import checks, cluster, forwards, images, overlay
 from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
 from stack.report import say
 from stack.services import BUDGET, Program, Service, services_named
@@ -34,12 +33,12 @@ def check(settings: Settings, chosen_parts: str) -> None:
 
 def up(settings: Settings) -> None:
     """Build the images and take them to the cluster, apply what has changed, and wait until all of it is ready."""
-    images = _build(settings)
+    built = images.build(settings)
     _make_folder(settings)
-    overlay.write(settings, images)
+    overlay.write(settings, built)
     rendered = overlay.render(settings)
     _try(settings, rendered)
-    _take_there(settings, images, rendered)
+    images.take_there(settings, built, rendered)
     (overlay.folder(settings) / "context").write_text(cluster.context(settings))
     say("Applying the objects and waiting until all pods are ready")
     cluster.apply(settings, rendered)
@@ -113,7 +112,7 @@ def clean(settings: Settings) -> None:
     _must_run(settings)
     doctor.require([checks.namespace(settings)])
     cluster.kubectl(settings, "delete", "namespace", NAMESPACE, "--ignore-not-found")
-    engine.remove_images(_built(settings))
+    engine.remove_images(images.built(settings))
     shutil.rmtree(overlay.folder(settings))
     say(f"Removed the namespace {NAMESPACE} with its volumes, and the images that were built here")
 
@@ -147,24 +146,6 @@ def _must_run(settings: Settings) -> None:
         raise ClusterError("`make up MODE=kubernetes` has not been done here, so there is no cluster to ask.")
 
 
-def _build(settings: Settings) -> dict[str, str]:
-    """Build the images, and give each a tag that changes with what is in it: its name in the cluster, by its own name."""
-    say("Building the images of the services")
-    model = engine.model()
-    built = [name for name in model if "build" in model[name]]
-    engine.compose("build", "--quiet", *built)
-    return {
-        (
-            name := model[each]["image"].partition(":")[0]
-        ): f"{_registry(settings)}{name}:{engine.image_id(model[each]['image'])}"
-        for each in built
-    }
-
-
-def _registry(settings: Settings) -> str:
-    return f"{settings.values['REGISTRY'].rstrip('/')}/" if settings.values["REGISTRY"] else ""
-
-
 def _make_folder(settings: Settings) -> None:
     """Make the folder of the overlay, which holds the logins."""
     settings.make_state()
@@ -183,30 +164,6 @@ def _try(settings: Settings, rendered: str) -> None:
         if is_new:
             cluster.kubectl(settings, "delete", "namespace", NAMESPACE)
         raise ClusterError(f"The cluster would not take all of the objects, so none was applied:\n{error}") from error
-
-
-def _take_there(settings: Settings, images: Mapping[str, str], rendered: str) -> None:
-    """Push the images that were built, or take to the nodes of this machine those that it has and they do not."""
-    for name, place in images.items():
-        engine.tag(f"{name}:dev", place)
-        if _registry(settings):
-            say(f"Pushing {place}")
-            engine.push(place)
-    loader = cluster.loader(settings)
-    if not loader or _registry(settings):
-        return
-    held = cluster.images_on_every_node(settings)
-    wanted = sorted({image for image in overlay.images(rendered) if cluster.full_name(image) not in held})
-    if here := [image for image in wanted if engine.has_image(image)]:
-        say(f"Taking images to the cluster: {', '.join(here)}")
-        if subprocess.run([*loader, *here], check=False).returncode:
-            raise ClusterError(f"`{' '.join(loader)}` has failed (see above); `make up` tries again.")
-
-
-def _built(settings: Settings) -> list[str]:
-    """The images that the last `make up` has built and tagged."""
-    prefix = f"{_registry(settings)}all-erp/"
-    return [each for each in overlay.images(overlay.render(settings)) if each.startswith(prefix)]
 
 
 def _names(settings: Settings) -> list[str]:

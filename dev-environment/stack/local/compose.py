@@ -52,7 +52,7 @@ def ports() -> Iterator[Port]:
 def environment(name: str, settings: Settings) -> dict[str, str]:
     """The variables of a container as compose fills them in; what it would take from `.env` is left out if that has none."""
     known = {**settings.from_file, **os.environ, **settings.values}
-    given = _containers()[name]["environment"]
+    given = _containers()[name].get("environment", {})
     filled = {
         key: known.get(key) if value is None else env_file.expand(str(value), known) for key, value in given.items()
     }
