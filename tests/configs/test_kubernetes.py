@@ -10,7 +10,7 @@ import pytest
 import yaml
 from stack.kubernetes import overlay
 from stack.local import compose
-from stack.services import PROBE, SERVICES, Service
+from stack.services import PROBE, SERVICES
 from stack.settings import ROOT, read
 
 from tests.configs.test_compose import CONTAINERS
@@ -49,7 +49,7 @@ LIKE = {"service": "auth-service"}
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda each: each.short)
-def test_a_service_has_the_name_port_and_image_of_the_table(service: Service):
+def test_a_service_has_the_name_port_and_image_of_the_table(service):
     own = yaml_files.load(BASE / service.short / "kustomization.yaml")
     assert own["namePrefix"] + "service" == service.name
     assert own["labels"][0]["pairs"] == {"app.kubernetes.io/name": service.name}

@@ -44,10 +44,10 @@ def up(settings: Settings) -> None:
     cluster.apply(settings, rendered)
     _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=NAME` shows what a container says")
     _remove_older_jobs(settings, rendered)
-    names = _names(settings)
-    forwards.start(settings, names)
+    running = names(settings)
+    forwards.start(settings, running)
     _wait(lambda: _not_answering(settings), "reached on 127.0.0.1", hint=f"see {overlay.folder(settings) / 'forwards'}")
-    report.summary(settings, containers=names)
+    report.summary(settings, containers=running)
 
 
 def is_running(settings: Settings) -> bool:
@@ -83,7 +83,7 @@ def status(settings: Settings) -> bool:
     )
     for name, why in unfinished.items():
         say(f"{name} is not ready: {why}")
-    return bool(_names(settings)) and not unfinished
+    return bool(names(settings)) and not unfinished
 
 
 def programs(settings: Settings) -> Sequence[Service]:
@@ -109,7 +109,9 @@ def migrate(settings: Settings, services: Sequence[Service]) -> None:
 def clean(settings: Settings) -> None:
     """Remove the namespace with everything in it, and the images that were built."""
     forwards.stop(settings)
-    _must_run(settings)
+    if not cluster.remembered(settings):
+        say("There was nothing to remove in a cluster")
+        return
     doctor.require([checks.namespace(settings)])
     cluster.kubectl(settings, "delete", "namespace", NAMESPACE, "--ignore-not-found")
     engine.remove_images(images.built(settings))
@@ -166,7 +168,7 @@ def _try(settings: Settings, rendered: str) -> None:
         raise ClusterError(f"The cluster would not take all of the objects, so none was applied:\n{error}") from error
 
 
-def _names(settings: Settings) -> list[str]:
+def names(settings: Settings) -> list[str]:
     """What runs, by the names of the containers of compose."""
     found = cluster.found(settings, "deployments,statefulsets")
     return [each["metadata"]["name"] for each in found if each["spec"]["replicas"]]
