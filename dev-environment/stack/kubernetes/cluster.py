@@ -94,7 +94,7 @@ def apply(settings: Settings, objects: str, *arguments: str) -> None:
 def images_on_every_node(settings: Settings) -> set[str]:
     """The images that no node needs to pull, by their full names."""
     nodes = json.loads(kubectl(settings, "get", "nodes", "--output=json"))["items"]
-    held = [{name for image in node["status"]["images"] for name in image.get("names", ())} for node in nodes]
+    held = [{name for image in node["status"]["images"] for name in image.get("names") or ()} for node in nodes]
     return set.intersection(*held) if held else set()
 
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,9 @@ def objects(rendered: str) -> list[dict[str, Any]]:
     return list(yaml.load_all(rendered, yaml.CSafeLoader))
 
 
-def of_kind(kind: str, rendered: str) -> str:
-    """The rendered objects of one kind."""
-    return yaml.safe_dump_all(each for each in objects(rendered) if each["kind"] == kind)
+def objects_of(rendered: str, wanted: Callable[[str], bool]) -> str:
+    """The rendered objects of some kinds."""
+    return yaml.safe_dump_all(each for each in objects(rendered) if wanted(each["kind"]))
 
 
 def images(rendered: str) -> list[str]:

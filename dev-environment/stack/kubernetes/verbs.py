@@ -40,9 +40,12 @@ def up(settings: Settings) -> None:
     _try(settings, rendered)
     images.take_there(settings, built, rendered)
     (overlay.folder(settings) / "context").write_text(cluster.context(settings))
-    say("Applying the objects and waiting until all pods are ready")
+    say("Applying what the services stand on, and preparing the databases")
+    cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
+    _wait_for_pods(settings)
+    say("Applying the services")
     cluster.apply(settings, rendered)
-    _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=NAME` shows what a container says")
+    _wait_for_pods(settings)
     _remove_older_jobs(settings, rendered)
     running = names(settings)
     forwards.start(settings, running)
@@ -95,7 +98,7 @@ def restart(settings: Settings, services: Sequence[Program]) -> None:
     """Replace the pods of services one by one, and wait until the new ones are ready."""
     _must_run(settings)
     cluster.kubectl(settings, "rollout", "restart", *(f"deployment/{each.name}" for each in services))
-    _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=NAME` shows what a container says")
+    _wait_for_pods(settings)
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
@@ -103,7 +106,7 @@ def migrate(settings: Settings, services: Sequence[Service]) -> None:
     _must_run(settings)
     cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS}")
     cluster.apply(settings, overlay.render(settings))
-    _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=prepare` shows what it says")
+    _wait_for_pods(settings)
 
 
 def clean(settings: Settings) -> None:
@@ -159,7 +162,7 @@ def _try(settings: Settings, rendered: str) -> None:
     say("Asking the cluster whether it would take every object")
     is_new = not cluster.exists(settings, "namespace", NAMESPACE)
     if is_new:
-        cluster.apply(settings, overlay.of_kind("Namespace", rendered))
+        cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind == "Namespace"))
     try:
         cluster.apply(settings, rendered, "--dry-run=server")
     except ClusterError as error:
@@ -206,6 +209,10 @@ def _wait(unfinished: Callable[[], Mapping[str, str]], what: str, *, hint: str) 
             reasons = "\n".join(f"  {name}: {why}" for name, why in left.items())
             raise ClusterError(f"After {SECONDS_TO_BE_READY} seconds these are not {what}:\n{reasons}\n{hint}.")
         time.sleep(PAUSE_SECONDS)
+
+
+def _wait_for_pods(settings: Settings) -> None:
+    _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=NAME` shows what a container says")
 
 
 def _in_pods(settings: Settings) -> Callable[[str], Iterable[str]]:
