@@ -153,7 +153,8 @@ def lines(settings: Settings, pods: Sequence[str], shell: str) -> Iterator[str]:
             printed.put(line)
         printed.put(None)
 
-    commands = [command(settings, "exec", pod, "--", "sh", "-c", shell) for pod in pods]
+    # Without `true`, kubectl would tell on the terminal that a pod has not what another one has.
+    commands = [command(settings, "exec", pod, "--", "sh", "-c", f"{shell}; true") for pod in pods]
     started = [subprocess.Popen(each, stdout=subprocess.PIPE, text=True, errors="replace") for each in commands]
     for process in started:
         Thread(target=read, args=(process,), daemon=True).start()
