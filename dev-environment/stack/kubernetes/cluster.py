@@ -24,6 +24,7 @@ LOADERS = (
     (r"minikube", "minikube image load"),
     (r"lab", "lab-kubernetes load"),
 )
+WORKLOADS = "deployments,statefulsets,jobs"
 FIELDS = ("--server-side", "--field-manager=all-erp", "--force-conflicts")
 
 
@@ -106,15 +107,10 @@ def full_name(image: str) -> str:
     return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
 
 
-def unfinished(settings: Settings) -> dict[str, str]:
+def unfinished(settings: Settings, kinds: str = WORKLOADS) -> dict[str, str]:
     """What is not ready yet, by name, with what is known of the reason; `ClusterError` if waiting cannot help."""
-    pods = found(settings, "pods")
-    waits = dict(_reasons(pods))
-    return {
-        each["metadata"]["name"]: waits.get(each["spec"]["template"]["metadata"]["labels"][NAME], "it starts")
-        for each in found(settings, "deployments,statefulsets,jobs")
-        if not _is_finished(each)
-    }
+    workloads, pods = found(settings, kinds), found(settings, "pods")
+    return {each["metadata"]["name"]: _reason(each, pods) for each in workloads if not _is_finished(each)}
 
 
 def _is_finished(each: dict[str, Any]) -> bool:
@@ -126,12 +122,14 @@ def _is_finished(each: dict[str, Any]) -> bool:
     return status.get("observedGeneration") == each["metadata"]["generation"] and counts == {wanted}
 
 
-def _reasons(pods: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    for pod in pods:
+def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:
+    """Why a workload is not ready. Pods of its older versions are on their way out, whatever is wrong with them."""
+    wanted = _identity(workload["spec"]["template"])
+    for pod in (each for each in pods if _identity(each) == wanted):
         name, status = pod["metadata"]["name"], pod["status"]
         for each in status.get("conditions", ()):
             if each.get("reason") == "Unschedulable":
-                yield pod["metadata"]["labels"][NAME], each["message"]
+                return each["message"]
         for each in status.get("containerStatuses", ()):
             waiting = each["state"].get("waiting", {})
             reason, message = waiting.get("reason", ""), waiting.get("message", "")
@@ -141,7 +139,12 @@ def _reasons(pods: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
                     "cannot pull must be in the Docker Engine of this machine, or in REGISTRY."
                 )
             if reason:
-                yield pod["metadata"]["labels"][NAME], f"{reason}: {message or name}"
+                return f"{reason}: {message or name}"
+    return "it starts"
+
+
+def _identity(template: dict[str, Any]) -> tuple[str, list[str]]:
+    return template["metadata"]["labels"][NAME], [each["image"] for each in template["spec"]["containers"]]
 
 
 def lines(settings: Settings, pods: Sequence[str], shell: str) -> Iterator[str]:

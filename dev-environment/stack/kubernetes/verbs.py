@@ -19,7 +19,7 @@ from stack.watch import logs as log_lines
 SECONDS_TO_BE_READY = 300
 PAUSE_SECONDS = 2.0
 # What `down` removes. The volumes' claims stay, and with them the data.
-KINDS = "deployments,statefulsets,jobs,services,configmaps,secrets,poddisruptionbudgets,networkpolicies"
+KINDS = f"{cluster.WORKLOADS},services,configmaps,secrets,poddisruptionbudgets,networkpolicies"
 
 
 def check(settings: Settings, chosen_parts: str) -> None:
@@ -42,7 +42,7 @@ def up(settings: Settings) -> None:
     (overlay.folder(settings) / "context").write_text(cluster.context(settings))
     say("Applying what the services stand on, and preparing the databases")
     cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
-    _wait_for_pods(settings)
+    _wait_for_pods(settings, "statefulsets,jobs")
     say("Applying the services")
     cluster.apply(settings, rendered)
     _wait_for_pods(settings)
@@ -211,8 +211,12 @@ def _wait(unfinished: Callable[[], Mapping[str, str]], what: str, *, hint: str) 
         time.sleep(PAUSE_SECONDS)
 
 
-def _wait_for_pods(settings: Settings) -> None:
-    _wait(lambda: cluster.unfinished(settings), "ready", hint="`make logs SERVICE=NAME` shows what a container says")
+def _wait_for_pods(settings: Settings, kinds: str = cluster.WORKLOADS) -> None:
+    _wait(
+        lambda: cluster.unfinished(settings, kinds),
+        "ready",
+        hint="`make logs SERVICE=NAME` shows what a container says",
+    )
 
 
 def _in_pods(settings: Settings) -> Callable[[str], Iterable[str]]:
