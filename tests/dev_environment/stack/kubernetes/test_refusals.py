@@ -119,3 +119,33 @@ def test_without_a_metrics_api_the_stack_starts_with_a_warning(settings, answer,
 )
 def test_the_full_name_of_an_image_begins_with_its_registry(image, full):
     assert cluster.full_name(image) == full
+
+
+def mailpit(*, pod_image: str) -> dict[str, Any]:
+    """What the cluster answers of a Deployment that is not ready, and of its only pod, whose image it cannot pull."""
+    labels = {"app.kubernetes.io/name": "mailpit"}
+
+    def template(image: str) -> dict[str, Any]:
+        return {"metadata": {"labels": labels, "name": "mailpit"}, "spec": {"containers": [{"image": image}]}}
+
+    status = {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}]}
+    deployment = {
+        "kind": "Deployment",
+        "metadata": {"name": "mailpit", "generation": 1},
+        "spec": {"replicas": 1, "template": template("mailpit:2")},
+    }
+    return {
+        "get deployments,statefulsets,jobs": {"items": [deployment]},
+        "get pods": {"items": [template(pod_image) | {"status": status}]},
+    }
+
+
+def test_an_image_that_cannot_be_pulled_ends_the_wait(settings, answer):
+    answer(ANSWERS | mailpit(pod_image="mailpit:2"))
+    with pytest.raises(cluster.ClusterError, match="mailpit cannot start: ErrImagePull: no such host"):
+        cluster.unfinished(settings)
+
+
+def test_an_image_of_an_older_version_does_not(settings, answer):
+    answer(ANSWERS | mailpit(pod_image="mailpit:1"))
+    assert cluster.unfinished(settings) == {"mailpit": "it starts"}
