@@ -3,18 +3,15 @@
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from http import HTTPStatus
 
-import httpx
-
-from stack import doctor, environment, report
+from stack import doctor, report
 from stack.docker import engine, log_volume
 from stack.kubernetes import checks, cluster, forwards, images, overlay
 from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
+from stack.local import readiness
 from stack.report import say
-from stack.services import BUDGET, Program, Service, services_named
+from stack.services import BUDGET, SERVICES, Program, Service, services_named
 from stack.settings import Settings
-from stack.watch import logs as log_lines
 
 SECONDS_TO_BE_READY = 300
 PAUSE_SECONDS = 2.0
@@ -124,6 +121,8 @@ def clean(settings: Settings) -> None:
 
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
     """Print the log lines of the services with a level or of a trace; without either, the containers' own output."""
+    from stack.watch import logs as log_lines  # with the shared layer, for which no other verb should wait
+
     _must_run(settings)
     if not (level or trace):
         shorts = {each.short: each.name for each in settings.programs}
@@ -132,7 +131,8 @@ def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, fo
         cluster.shown(settings, "logs", f"--selector={NAME} in ({wanted})", *how)
         return
     keep = log_lines.keeps(level=level, trace=trace)
-    found = log_volume.lines(services_named(names, settings.programs), follow=follow, printed_by=_in_pods(settings))
+    before = log_lines.LINES_BEFORE if follow else None
+    found = log_volume.lines(services_named(names, settings.programs), before, _in_pods(settings))
     lines = log_lines.parsed(found)
     log_lines.show(filter(keep, lines if follow else sorted(lines, key=log_lines.time_of)), flush=follow)
 
@@ -184,17 +184,7 @@ def _remove_older_jobs(settings: Settings, rendered: str) -> None:
 
 def _not_answering(settings: Settings) -> dict[str, str]:
     """The services that do not answer on their ports of this machine, with the reason."""
-    silent = {}
-    for service in settings.programs:
-        path = "/metrics" if service.short == "probe" else service.health
-        try:
-            status = httpx.get(f"{environment.url(service, settings)}{path}", timeout=PAUSE_SECONDS).status_code
-        except httpx.TransportError as error:
-            silent[service.name] = type(error).__name__
-        else:
-            if status != HTTPStatus.OK:
-                silent[service.name] = str(status)
-    return silent
+    return {each.name: reason for each, reason in readiness.not_ready(settings, SERVICES).items()}
 
 
 def _wait(unfinished: Callable[[], Mapping[str, str]], what: str, *, hint: str) -> None:
