@@ -37,13 +37,13 @@ def up(settings: Settings) -> None:
     _try(settings, rendered)
     images.take_there(settings, built, rendered)
     (overlay.folder(settings) / "context").write_text(cluster.context(settings))
+    _remove_older_jobs(settings, rendered)
     say("Applying what the services stand on, and preparing the databases")
     cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
     _wait_for_pods(settings, "statefulsets,jobs")
     say("Applying the services")
     cluster.apply(settings, rendered)
     _wait_for_pods(settings)
-    _remove_older_jobs(settings, rendered)
     running = names(settings)
     forwards.start(settings, running)
     _wait(lambda: _not_answering(settings), "reached on 127.0.0.1", hint=f"see {overlay.folder(settings) / 'forwards'}")
@@ -102,7 +102,7 @@ def migrate(settings: Settings, services: Sequence[Service]) -> None:
     """Bring all databases to their newest revision, whichever are named: an up-to-date one costs nothing."""
     _must_run(settings)
     cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS}")
-    cluster.apply(settings, overlay.render(settings))
+    cluster.apply(settings, overlay.objects_of(overlay.render(settings), lambda kind: kind == "Job"))
     _wait_for_pods(settings)
 
 

@@ -102,6 +102,16 @@ def test_images_for_a_cluster_elsewhere_need_a_registry(settings, answer, monkey
     assert "images must be pushed for it. Set REGISTRY in .env" in capsys.readouterr().err
 
 
+def test_a_stack_that_is_in_one_cluster_is_not_started_in_another(settings, answer, monkeypatch, capsys):
+    answer(ANSWERS)
+    (settings.state / "kubernetes").mkdir(parents=True)
+    (settings.state / "kubernetes/context").write_text("lab")
+    elsewhere = Settings(settings.values | {"CONTEXT": "kind-test"}, {})
+    monkeypatch.setattr(command_line, "read", lambda: elsewhere)
+    assert command_line.main(["up", "--mode", "kubernetes"]) == 1
+    assert "is in the cluster of context 'lab': `make clean CONTEXT=lab` first" in capsys.readouterr().err
+
+
 def test_without_a_metrics_api_the_stack_starts_with_a_warning(settings, answer, capsys):
     answer({name: value for name, value in ANSWERS.items() if "apiservice" not in name})
     assert command_line.main(["doctor", "--mode", "kubernetes"]) == 0
