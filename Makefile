@@ -1,7 +1,7 @@
 # Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse bench-page migrate clean test test-docker test-verbs test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse bench-page migrate clean test test-docker test-kubernetes test-verbs test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
 # With a PYTHONDONTWRITEBYTECODE of the caller's shell, every process would compile the tree once more.
@@ -9,7 +9,7 @@ RUN    := PYTHONPATH=.:dev-environment PYTHONDONTWRITEBYTECODE= .venv/bin/python
 STACK  := $(RUN) -m stack
 CHOICE  = $(if $(MODE),--mode "$(MODE)") $(if $(PARTS),--parts "$(PARTS)")
 need    = @$(PYTHON) dev-environment/install.py $(1)
-SCRIPTS = .ci/run $(wildcard dev-environment/*/*.sh)
+SCRIPTS = .ci/run .ci/stand-ins $(wildcard dev-environment/*/*.sh)
 
 help:       ## list the verbs (what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help:       ## list the verbs (what plain `make` does)
 setup:      ## install everything, for all verbs
 	$(call need,runtime local test lint load bench)
 
-up:         ## start the stack and wait until it is ready [MODE=local|docker] [PARTS="metrics logs traces"]
+up:         ## start the stack and wait until it is ready [MODE=local|docker|kubernetes] [PARTS="metrics logs traces"] [CONTEXT=]
 	$(call need,runtime local)
 	@$(STACK) up $(CHOICE)
 
@@ -106,6 +106,10 @@ test:       ## run the tests [T=tests/libs]
 test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
+
+test-kubernetes: ## start the stack in a cluster of this machine, change nothing, kill pods under load (five minutes)
+	$(call need,runtime local test)
+	@$(RUN) -m pytest tests/kubernetes -rs $(PYTEST)
 
 test-verbs: ## start and stop whole stacks by the verbs, and kill these at every stage (eight minutes)
 	$(call need,runtime local test)

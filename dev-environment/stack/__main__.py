@@ -10,6 +10,7 @@ from typing import Protocol
 from stack import environment, mode, postgres
 from stack.docker import verbs as docker
 from stack.errors import SettingError, StackError
+from stack.kubernetes import verbs as kubernetes
 from stack.local import verbs as local
 from stack.lock import alone
 from stack.postgres import PostgresError
@@ -34,7 +35,9 @@ class Backend(Protocol):
     def trace(self, settings: Settings, trace_id: str | None) -> None: ...
 
 
-BACKENDS: dict[str, Backend] = {"local": local, "docker": docker}
+BACKENDS: dict[str, Backend] = {"local": local, "docker": docker, "kubernetes": kubernetes}
+CHECKS = {"docker": docker.check, "kubernetes": kubernetes.check}
+"""What says, before a start, why a mode cannot be used here."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +72,9 @@ def parser() -> argparse.ArgumentParser:
     start = verb("up", up, "start the stack and wait until it is ready")
     check = verb("doctor", doctor, "what on this machine would keep the stack from starting, and the cure")
     for each in (start, check):
-        each.add_argument("--mode", help="local or docker; else the last one, else docker where an engine answers")
+        each.add_argument(
+            "--mode", help="local, docker or kubernetes; else the last one, else docker where an engine answers"
+        )
         each.add_argument("--parts", help="docker: metrics, logs, traces or containers; else the last ones, else all")
     verb("down", down, "stop the stack; data stays")
     verb("status", status, "what runs where, and is it ready")
@@ -110,8 +115,8 @@ def up(settings: Settings, given: argparse.Namespace) -> int:
         last = mode.remembered(settings)
         if last != chosen and BACKENDS[last].is_running(settings):
             raise StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
-        if chosen == "docker":
-            docker.check(settings, chosen_parts)
+        if chosen in CHECKS:
+            CHECKS[chosen](settings, chosen_parts)
         mode.remember(settings, chosen, chosen_parts)
         try:
             BACKENDS[chosen].up(settings)
@@ -237,7 +242,7 @@ def _backend(settings: Settings) -> Backend:
 def _choice(settings: Settings, given: argparse.Namespace) -> tuple[str, str]:
     chosen, why = mode.choose(settings, given.mode)
     say(f"Mode: {chosen} ({why})")
-    if chosen == "local":
+    if chosen != "docker":
         if given.parts:
             raise SettingError("PARTS is for Docker mode: in local mode run the watchers that are on the PATH.")
         return chosen, ""

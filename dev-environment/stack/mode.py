@@ -9,18 +9,18 @@ from stack.docker import engine
 from stack.errors import SettingError
 from stack.settings import Settings
 
-MODES = ("local", "docker")
+MODES = ("local", "docker", "kubernetes")
 
 
 def choose(settings: Settings, asked: str | None) -> tuple[str, str]:
     """The mode to start in, and why: the one `asked` for, else MODE, else the last one, else docker if an engine answers."""
     if wanted := asked or settings.values["MODE"]:
         if wanted not in MODES:
-            raise SettingError(f"MODE must be local or docker, not {wanted!r}.")
+            raise SettingError(f"MODE must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {wanted!r}.")
         return wanted, "MODE says so"
     if _file(settings).exists():
         last = remembered(settings)
-        return last, f"as the last time; MODE={next(each for each in MODES if each != last)} is the other one"
+        return last, f"as the last time; MODE={' or MODE='.join(each for each in MODES if each != last)} is another one"
     if reason := engine.why_unavailable():
         return "local", f"{reason}; with Docker come Prometheus, Grafana, Kibana and Jaeger too"
     return "docker", "a Docker Engine answers; MODE=local runs without it"

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from stack import environment
 from stack.docker import engine
+from stack.kubernetes import verbs as kubernetes
 from stack.local import compose, supervisor
 from stack.local import verbs as local
 from stack.services import SERVICES
@@ -26,7 +27,7 @@ from tests.stack.measured import SETTLED_SECONDS, Measured
 from tests.stack.traffic import Traffic
 
 # The values of `messaging.system` in spans, by mode.
-TRANSPORTS = {"local": "http", "docker": "rabbitmq"}
+TRANSPORTS = {"local": "http", "docker": "rabbitmq", "kubernetes": "rabbitmq"}
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +69,9 @@ def made(api: Api, settings: Settings, announce: Callable[[str], None]) -> Traff
 
 @pytest.fixture(scope="session")
 def mode(settings: Settings) -> str:
-    """`local` or `docker`, whichever mode the services run in."""
-    return "local" if local.is_running(settings) else "docker"
+    """`local`, `kubernetes` or `docker`, whichever mode the services run in."""
+    others = {"local": local, "kubernetes": kubernetes}
+    return next((name for name, verbs in others.items() if verbs.is_running(settings)), "docker")
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +80,8 @@ def running(mode: str, settings: Settings) -> set[str] | None:
     if mode == "local":
         known = supervisor.states(settings)
         return {name for name, each in known.items() if each["statename"] in ("STARTING", "RUNNING")}
+    if mode == "kubernetes":
+        return set(kubernetes.names(settings))
     return None if engine.why_unavailable() else engine.running()
 
 
@@ -87,7 +91,7 @@ def address(mode: str, settings: Settings) -> Callable[[str], str]:
     local = {f"{each.container}:{each.number}": settings.port(each.variable) for each in compose.ports()}
 
     def found(given: str) -> str:
-        return given if mode == "docker" else f"127.0.0.1:{local[given.replace('localhost', 'prometheus')]}"
+        return given if mode != "local" else f"127.0.0.1:{local[given.replace('localhost', 'prometheus')]}"
 
     return found
 

@@ -123,6 +123,24 @@ def has_image(reference: str) -> bool:
     return not _output("docker", "image", "inspect", reference).returncode
 
 
+def image_id(reference: str) -> str:
+    """The first digits of what identifies the content of an image of this machine."""
+    found = _output("docker", "image", "inspect", "--format", "{{.Id}}", reference)
+    return found.stdout.partition(":")[2][:12]
+
+
+def tag(reference: str, another: str) -> None:
+    """Give an image of this machine another name."""
+    if (done := _output("docker", "image", "tag", reference, another)).returncode:
+        raise EngineError(done.stderr.strip())
+
+
+def push(reference: str) -> None:
+    """Push an image, on the terminal."""
+    if subprocess.run(["docker", "push", "--quiet", reference], check=False).returncode:
+        raise EngineError(f"{reference} could not be pushed (see above): `docker login` may be missing.")
+
+
 def remove_images(references: Iterable[str]) -> None:
     """Remove those images that are on this machine; `EngineError` if one is still in use."""
     here = [each for each in references if has_image(each)]

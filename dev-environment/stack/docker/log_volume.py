@@ -1,28 +1,39 @@
-"""The services' log files in Docker mode: they are in a volume, which is read through a service's container."""
+"""The services' log files in containers. In Docker mode they are in a volume, which is read through a service's container."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from stack.docker import engine
 from stack.errors import SettingError
 from stack.services import PROGRAMS, SERVICES, Service
 
 
-def lines(services: Sequence[Service], before: int | None = None) -> Iterator[str]:
+def _in_a_container(command: str) -> Iterator[str]:
+    running = sorted(engine.running() & {each.name for each in SERVICES})
+    if not running:
+        raise engine.EngineError("No service runs, and the log files are read through one: `make up` starts them.")
+    return engine.lines("exec", "-T", running[0], "sh", "-c", command)
+
+
+def lines(
+    services: Sequence[Service],
+    before: int | None = None,
+    printed_by: Callable[[str], Iterable[str]] = _in_a_container,
+) -> Iterable[str]:
     """The lines of services' log files; with `before` the last ones, that many of each, then each new one without an end."""
     files = [_log_file(each) for each in services]
     whole = f"cat {' '.join(f'{each}*' for each in files)}"
     command = whole if before is None else f"tail -q -n {before} -F {' '.join(files)}"
-    return _printed_by(f"{command} 2>/dev/null")
+    return printed_by(f"{command} 2>/dev/null")
 
 
-def whole_trace_id(beginning: str) -> str:
+def whole_trace_id(beginning: str, printed_by: Callable[[str], Iterable[str]] = _in_a_container) -> str:
     """The only trace id in the log lines that begins so; `SettingError` if there is none, or more than one."""
     if not re.fullmatch(r"[0-9a-f]{1,32}", beginning.lower()):
         raise SettingError(f"A trace id has 32 digits from 0 to f, and {beginning!r} does not begin one.")
     files = " ".join(f"{_log_file(each)}*" for each in PROGRAMS)
     wanted = f'grep -ohE \'"trace_id": ?"{beginning.lower()}[0-9a-f]*\' {files} 2>/dev/null'
-    found = sorted({line.strip().rpartition('"')[2] for line in _printed_by(wanted)})
+    found = sorted({line.strip().rpartition('"')[2] for line in printed_by(wanted)})
     if not found:
         raise SettingError(f"No log line has a trace id that begins with {beginning!r}.")
     if len(found) > 1:
@@ -32,10 +43,3 @@ def whole_trace_id(beginning: str) -> str:
 
 def _log_file(service: Service) -> str:
     return f"/var/log/app/{service.name}/combined.log"
-
-
-def _printed_by(command: str) -> Iterator[str]:
-    running = sorted(engine.running() & {each.name for each in SERVICES})
-    if not running:
-        raise engine.EngineError("No service runs, and the log files are read through one: `make up` starts them.")
-    return engine.lines("exec", "-T", running[0], "sh", "-c", command)

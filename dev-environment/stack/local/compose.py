@@ -5,6 +5,7 @@ Only their addresses and paths are changed, and what asks or links a part that d
 
 import glob
 import json
+import os
 import re
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -46,6 +47,16 @@ def ports() -> Iterator[Port]:
             kind = socket.SOCK_DGRAM if port["udp"] else socket.SOCK_STREAM
             yield Port(name, port["number"], port["variable"], kind)
     yield from OF_JAEGER
+
+
+def environment(name: str, settings: Settings) -> dict[str, str]:
+    """The variables of a container as compose fills them in; what it would take from `.env` is left out if that has none."""
+    known = {**settings.from_file, **os.environ, **settings.values}
+    given = _containers()[name].get("environment", {})
+    filled = {
+        key: known.get(key) if value is None else env_file.expand(str(value), known) for key, value in given.items()
+    }
+    return {key: value for key, value in filled.items() if value is not None}
 
 
 def seconds_to_stop(name: str) -> int:

@@ -38,5 +38,5 @@ def test_what_is_asked_for_wins_and_must_exist(settings):
     assert mode.choose(settings, "local")[0] == "local"
     variable = Settings(settings.values | {"MODE": "local"}, {})
     assert [mode.choose(variable, asked)[0] for asked in (None, "docker")] == ["local", "docker"]
-    with pytest.raises(SettingError, match="MODE must be local or docker, not 'podman'"):
+    with pytest.raises(SettingError, match="MODE must be local, docker or kubernetes, not 'podman'"):
         mode.choose(settings, "podman")

@@ -1,0 +1,1 @@
+"""Kubernetes mode: the same containers in a cluster, by kubectl and kustomize."""

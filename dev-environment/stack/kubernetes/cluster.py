@@ -1,0 +1,177 @@
+"""The cluster, by kubectl: which one it is, what runs in the stack's namespace, and how images get there."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from stack.errors import StackError
+from stack.settings import Settings
+
+NAMESPACE = "all-erp"
+PART_OF = "app.kubernetes.io/part-of"
+OURS = f"{PART_OF}=all-erp"
+NAME = "app.kubernetes.io/name"
+# Clusters on this machine, by the names of their contexts, and the command that takes images to them. Others are asked about.
+LOADERS = (
+    (r"kind-(.+)", "kind load docker-image --name {0}"),
+    (r"k3d-(.+)", "k3d image import --cluster {0}"),
+    (r"minikube", "minikube image load"),
+    (r"lab", "lab-kubernetes load"),
+)
+WORKLOADS = "deployments,statefulsets,jobs"
+FIELDS = ("--server-side", "--field-manager=all-erp", "--force-conflicts")
+
+
+class ClusterError(StackError):
+    """The cluster could not do what was asked for; the message says why and what to do."""
+
+
+def is_installed() -> bool:
+    """Whether there is a kubectl."""
+    return bool(shutil.which("kubectl"))
+
+
+def context(settings: Settings) -> str:
+    """The context of CONTEXT, of the last `make up`, or the current one; empty if there is none."""
+    return settings.values["CONTEXT"] or remembered(settings) or _output("kubectl", "config", "current-context").strip()
+
+
+def remembered(settings: Settings) -> str:
+    """The context in which the last `make up` has started the stack; empty if there is none."""
+    file = settings.state / "kubernetes/context"
+    return file.read_text() if file.exists() else ""
+
+
+def loader(settings: Settings) -> list[str]:
+    """The command that takes images to a cluster of this machine; empty for another cluster."""
+    for pattern, command in LOADERS:
+        found = re.fullmatch(pattern, context(settings))
+        if found and shutil.which(command.split()[0]):
+            return shlex.split(command.format(*found.groups()))
+    return []
+
+
+def command(settings: Settings, *arguments: str) -> list[str]:
+    """A command of kubectl in the stack's context and namespace."""
+    return ["kubectl", f"--context={context(settings)}", f"--namespace={NAMESPACE}", *arguments]
+
+
+def kubectl(settings: Settings, *arguments: str, given: str = "") -> str:
+    """What kubectl prints; `ClusterError` with its own message if it fails."""
+    done = subprocess.run(command(settings, *arguments), input=given, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(done.stderr.strip())
+    return done.stdout
+
+
+def shown(settings: Settings, *arguments: str) -> None:
+    """Run kubectl on the terminal."""
+    subprocess.run(command(settings, *arguments), check=False)
+
+
+def found(settings: Settings, kinds: str, *arguments: str) -> list[dict[str, Any]]:
+    """The objects of these kinds in the namespace, those of the stack unless `arguments` select others."""
+    return json.loads(kubectl(settings, "get", kinds, *(arguments or (f"--selector={OURS}",)), "--output=json"))[
+        "items"
+    ]
+
+
+def exists(settings: Settings, *what: str) -> bool:
+    """Whether there is such an object."""
+    return bool(kubectl(settings, "get", *what, "--ignore-not-found", "--output=name"))
+
+
+def apply(settings: Settings, objects: str, *arguments: str) -> None:
+    """Apply rendered objects."""
+    kubectl(settings, "apply", *FIELDS, *arguments, "--filename=-", given=objects)
+
+
+def images_on_every_node(settings: Settings) -> set[str]:
+    """The images that no node needs to pull, by their full names."""
+    nodes = json.loads(kubectl(settings, "get", "nodes", "--output=json"))["items"]
+    held = [{name for image in node["status"]["images"] for name in image.get("names") or ()} for node in nodes]
+    return set.intersection(*held) if held else set()
+
+
+def full_name(image: str) -> str:
+    """The name of an image with the registry that it has by default."""
+    first, slash, _ = image.partition("/")
+    if slash and re.search(r"[.:]|^localhost$", first):
+        return image
+    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
+
+
+def unfinished(settings: Settings, kinds: str = WORKLOADS) -> dict[str, str]:
+    """What is not ready yet, by name, with what is known of the reason; `ClusterError` if waiting cannot help."""
+    workloads, pods = found(settings, kinds), found(settings, "pods")
+    return {each["metadata"]["name"]: _reason(each, pods) for each in workloads if not _is_finished(each)}
+
+
+def _is_finished(each: dict[str, Any]) -> bool:
+    status = each.get("status", {})
+    if each["kind"] == "Job":
+        return bool(status.get("succeeded"))
+    wanted = each["spec"]["replicas"]
+    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+    return status.get("observedGeneration") == each["metadata"]["generation"] and counts == {wanted}
+
+
+def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:
+    """Why a workload is not ready. Pods of its older versions are on their way out, whatever is wrong with them."""
+    wanted = _identity(workload["spec"]["template"])
+    for pod in (each for each in pods if _identity(each) == wanted):
+        name, status = pod["metadata"]["name"], pod["status"]
+        for each in status.get("conditions", ()):
+            if each.get("reason") == "Unschedulable":
+                return each["message"]
+        for each in status.get("containerStatuses", ()):
+            waiting = each["state"].get("waiting", {})
+            reason, message = waiting.get("reason", ""), waiting.get("message", "")
+            if "Image" in reason or reason == "CreateContainerConfigError":
+                raise ClusterError(
+                    f"{name} cannot start: {reason}: {message}. `make up` tries again; an image that this cluster "
+                    "cannot pull must be in the Docker Engine of this machine, or in REGISTRY."
+                )
+            if reason:
+                return f"{reason}: {message or name}"
+    return "it starts"
+
+
+def _identity(template: dict[str, Any]) -> tuple[str, list[str]]:
+    return template["metadata"]["labels"][NAME], [each["image"] for each in template["spec"]["containers"]]
+
+
+def lines(settings: Settings, pods: Sequence[str], shell: str) -> Iterator[str]:
+    """What a shell command prints in each of these pods, as it comes, for as long as it runs."""
+    printed: SimpleQueue[str | None] = SimpleQueue()
+
+    def read(process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            printed.put(line)
+        printed.put(None)
+
+    # Without `true`, kubectl would tell on the terminal that a pod has not what another one has.
+    commands = [command(settings, "exec", pod, "--", "sh", "-c", f"{shell}; true") for pod in pods]
+    started = [subprocess.Popen(each, stdout=subprocess.PIPE, text=True, errors="replace") for each in commands]
+    for process in started:
+        Thread(target=read, args=(process,), daemon=True).start()
+    try:
+        reading = len(started)
+        while reading:
+            line = printed.get()
+            reading -= line is None
+            if line is not None:
+                yield line
+    finally:
+        for process in started:
+            process.terminate()
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout

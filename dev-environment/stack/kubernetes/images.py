@@ -1,0 +1,49 @@
+"""The images of the stack: built by compose, and taken to the cluster."""
+
+import subprocess
+from collections.abc import Mapping
+
+from stack.docker import engine
+from stack.kubernetes import cluster, overlay
+from stack.kubernetes.cluster import ClusterError
+from stack.report import say
+from stack.settings import Settings
+
+
+def build(settings: Settings) -> dict[str, str]:
+    """Build the images. Returns the name and tag of each in the cluster, by its name: a tag changes with the content."""
+    say("Building the images of the services")
+    ours = {name: each["image"] for name, each in engine.model().items() if "build" in each}
+    engine.compose("build", "--quiet", *ours)
+    found = {}
+    for image in ours.values():
+        name = image.partition(":")[0]
+        found[name] = f"{_registry(settings)}{name}:{engine.image_id(image)}"
+        engine.tag(image, found[name])
+    return found
+
+
+def take_there(settings: Settings, built: Mapping[str, str], rendered: str) -> None:
+    """Push what was built to REGISTRY; without one, take to the nodes of this machine what it has and they have not."""
+    if settings.values["REGISTRY"]:
+        for each in built.values():
+            say(f"Pushing {each}")
+            engine.push(each)
+        return
+    held = cluster.images_on_every_node(settings)
+    wanted = sorted({image for image in overlay.images(rendered) if cluster.full_name(image) not in held})
+    if here := [image for image in wanted if engine.has_image(image)]:
+        say(f"Taking images to the cluster: {', '.join(here)}")
+        loader = cluster.loader(settings)
+        if subprocess.run([*loader, *here], check=False).returncode:
+            raise ClusterError(f"`{' '.join(loader)}` has failed (see above); `make up` tries again.")
+
+
+def built(settings: Settings) -> list[str]:
+    """The images that the last `make up` has built and tagged."""
+    prefix = f"{_registry(settings)}all-erp/"
+    return [each for each in overlay.images(overlay.render(settings)) if each.startswith(prefix)]
+
+
+def _registry(settings: Settings) -> str:
+    return f"{settings.values['REGISTRY'].rstrip('/')}/" if settings.values["REGISTRY"] else ""

@@ -1,0 +1,220 @@
+"""The verbs of Kubernetes mode: the same ones as the other modes have, done by kubectl."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from stack import doctor, report
+from stack.docker import engine, log_volume
+from stack.kubernetes import checks, cluster, forwards, images, overlay
+from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
+from stack.local import readiness
+from stack.report import say
+from stack.services import BUDGET, SERVICES, Program, Service, services_named
+from stack.settings import Settings
+
+SECONDS_TO_BE_READY = 300
+PAUSE_SECONDS = 2.0
+# What `down` removes. The volumes' claims stay, and with them the data.
+KINDS = f"{cluster.WORKLOADS},services,configmaps,secrets,poddisruptionbudgets,networkpolicies"
+
+
+def check(settings: Settings, chosen_parts: str) -> None:
+    """`StackError` says why the stack cannot be started in this cluster."""
+    checks.must_have_kubectl()
+    say(f"Context: {cluster.context(settings) or 'none'} (CONTEXT=NAME is another one)")
+    checks.must_be_meant(settings)
+    for warning in doctor.require(checks.findings(settings)):
+        say(f"Warning: {warning}")
+
+
+def up(settings: Settings) -> None:
+    """Build the images and take them to the cluster, apply what has changed, and wait until all of it is ready."""
+    built = images.build(settings)
+    _make_folder(settings)
+    overlay.write(settings, built)
+    rendered = overlay.render(settings)
+    _try(settings, rendered)
+    images.take_there(settings, built, rendered)
+    (overlay.folder(settings) / "context").write_text(cluster.context(settings))
+    _remove_older_jobs(settings, rendered)
+    say("Applying what the services stand on, and preparing the databases")
+    cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
+    _wait_for_pods(settings, "statefulsets,jobs")
+    say("Applying the services")
+    cluster.apply(settings, rendered)
+    _wait_for_pods(settings)
+    running = names(settings)
+    forwards.start(settings, running)
+    _wait(lambda: _not_answering(settings), "reached on 127.0.0.1", hint=f"see {overlay.folder(settings) / 'forwards'}")
+    report.summary(settings, containers=running)
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether anything of the stack runs in the cluster of the last `make up`; False where that does not answer."""
+    if not cluster.remembered(settings) or not cluster.is_installed():
+        return False
+    try:
+        return bool(cluster.found(settings, "deployments"))
+    except ClusterError:
+        return forwards.is_running(settings)
+
+
+def diagnose(settings: Settings, chosen_parts: str) -> bool:
+    """Print what was found of the cluster and this machine; returns whether the stack can start."""
+    checks.must_have_kubectl()
+    return doctor.show(checks.findings(settings))
+
+
+def down(settings: Settings) -> None:
+    """Remove everything but the volumes, and end the port-forwards."""
+    forwards.stop(settings)
+    _must_run(settings)
+    cluster.kubectl(settings, "delete", KINDS, f"--selector={OURS}", "--cascade=foreground", "--timeout=120s")
+    say("The stack has stopped; its data stays")
+
+
+def status(settings: Settings) -> bool:
+    """Print what runs; returns whether all of it is ready, and reached on this machine."""
+    _must_run(settings)
+    cluster.shown(settings, "get", "pods", "--output=wide")
+    unfinished = cluster.unfinished(settings) | (
+        {} if forwards.is_running(settings) else {"the port-forwards": "ended"}
+    )
+    for name, why in unfinished.items():
+        say(f"{name} is not ready: {why}")
+    return bool(names(settings)) and not unfinished
+
+
+def programs(settings: Settings) -> Sequence[Service]:
+    """What has a name for `restart`."""
+    return settings.programs
+
+
+def restart(settings: Settings, services: Sequence[Program]) -> None:
+    """Replace the pods of services one by one, and wait until the new ones are ready."""
+    _must_run(settings)
+    cluster.kubectl(settings, "rollout", "restart", *(f"deployment/{each.name}" for each in services))
+    _wait_for_pods(settings)
+
+
+def migrate(settings: Settings, services: Sequence[Service]) -> None:
+    """Bring all databases to their newest revision, whichever are named: an up-to-date one costs nothing."""
+    _must_run(settings)
+    cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS}")
+    cluster.apply(settings, overlay.objects_of(overlay.render(settings), lambda kind: kind == "Job"))
+    _wait_for_pods(settings)
+
+
+def clean(settings: Settings) -> None:
+    """Remove the namespace with everything in it, and the images that were built."""
+    forwards.stop(settings)
+    if not cluster.remembered(settings):
+        say("There was nothing to remove in a cluster")
+        return
+    doctor.require([checks.namespace(settings)])
+    cluster.kubectl(settings, "delete", "namespace", NAMESPACE, "--ignore-not-found")
+    engine.remove_images(images.built(settings))
+    shutil.rmtree(overlay.folder(settings))
+    say(f"Removed the namespace {NAMESPACE} with its volumes, and the images that were built here")
+
+
+def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
+    """Print the log lines of the services with a level or of a trace; without either, the containers' own output."""
+    from stack.watch import logs as log_lines  # with the shared layer, for which no other verb should wait
+
+    _must_run(settings)
+    if not (level or trace):
+        shorts = {each.short: each.name for each in settings.programs}
+        wanted = ",".join(shorts.get(name, name) for name in names or shorts)
+        how = ("--prefix", "--tail=-1", "--max-log-requests=50", *(["--follow"] if follow else []))
+        cluster.shown(settings, "logs", f"--selector={NAME} in ({wanted})", *how)
+        return
+    keep = log_lines.keeps(level=level, trace=trace)
+    before = log_lines.LINES_BEFORE if follow else None
+    found = log_volume.lines(services_named(names, settings.programs), before, _in_pods(settings))
+    lines = log_lines.parsed(found)
+    log_lines.show(filter(keep, lines if follow else sorted(lines, key=log_lines.time_of)), flush=follow)
+
+
+def trace(settings: Settings, trace_id: str | None) -> None:
+    """Print where Jaeger shows the trace; without an id, where it shows the last ones."""
+    _must_run(settings)
+    last = f"search?limit=20&lookback=1h&service={BUDGET.name}"
+    page = f"trace/{log_volume.whole_trace_id(trace_id, _in_pods(settings))}" if trace_id else last
+    say(f"http://127.0.0.1:{settings.values['JAEGER_UI_PORT']}/{page}")
+
+
+def _must_run(settings: Settings) -> None:
+    checks.must_have_kubectl()
+    if not cluster.remembered(settings):
+        raise ClusterError("`make up MODE=kubernetes` has not been done here, so there is no cluster to ask.")
+
+
+def _make_folder(settings: Settings) -> None:
+    """Make the folder of the overlay, which holds the logins."""
+    settings.make_state()
+    overlay.folder(settings).mkdir(mode=0o700, exist_ok=True)
+
+
+def _try(settings: Settings, rendered: str) -> None:
+    """Have the cluster check all objects, so that it takes all of them or none."""
+    say("Asking the cluster whether it would take every object")
+    is_new = not cluster.exists(settings, "namespace", NAMESPACE)
+    if is_new:
+        cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind == "Namespace"))
+    try:
+        cluster.apply(settings, rendered, "--dry-run=server")
+    except ClusterError as error:
+        if is_new:
+            cluster.kubectl(settings, "delete", "namespace", NAMESPACE)
+        raise ClusterError(f"The cluster would not take all of the objects, so none was applied:\n{error}") from error
+
+
+def names(settings: Settings) -> list[str]:
+    """What runs, by the names of the containers of compose."""
+    found = cluster.found(settings, "deployments,statefulsets")
+    return [each["metadata"]["name"] for each in found if each["spec"]["replicas"]]
+
+
+def _remove_older_jobs(settings: Settings, rendered: str) -> None:
+    (current,) = (each["metadata"]["name"] for each in overlay.objects(rendered) if each["kind"] == "Job")
+    cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS}", f"--field-selector=metadata.name!={current}")
+
+
+def _not_answering(settings: Settings) -> dict[str, str]:
+    """The services that do not answer on their ports of this machine, with the reason."""
+    return {each.name: reason for each, reason in readiness.not_ready(settings, SERVICES).items()}
+
+
+def _wait(unfinished: Callable[[], Mapping[str, str]], what: str, *, hint: str) -> None:
+    """Wait until nothing is unfinished, and say whenever something has changed."""
+    deadline = time.monotonic() + SECONDS_TO_BE_READY
+    told: Iterable[str] = ()
+    while left := unfinished():
+        if list(left) != told:
+            say(f"Not {what} yet: {', '.join(left)}")
+            told = list(left)
+        if time.monotonic() > deadline:
+            reasons = "\n".join(f"  {name}: {why}" for name, why in left.items())
+            raise ClusterError(f"After {SECONDS_TO_BE_READY} seconds these are not {what}:\n{reasons}\n{hint}.")
+        time.sleep(PAUSE_SECONDS)
+
+
+def _wait_for_pods(settings: Settings, kinds: str = cluster.WORKLOADS) -> None:
+    _wait(
+        lambda: cluster.unfinished(settings, kinds),
+        "ready",
+        hint="`make logs SERVICE=NAME` shows what a container says",
+    )
+
+
+def _in_pods(settings: Settings) -> Callable[[str], Iterable[str]]:
+    """What a shell command prints in every pod of the services and the probe that runs."""
+    wanted = {each.name for each in settings.programs}
+    pods = [
+        each["metadata"]["name"]
+        for each in cluster.found(settings, "pods")
+        if each["metadata"]["labels"][NAME] in wanted and each["status"]["phase"] == "Running"
+    ]
+    return lambda command: cluster.lines(settings, pods, command)

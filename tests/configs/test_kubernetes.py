@@ -1,0 +1,165 @@
+"""The manifests of Kubernetes say the same as the compose files: names, ports, limits, images, arguments, environment."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from stack.kubernetes import overlay
+from stack.local import compose
+from stack.services import PROBE, SERVICES
+from stack.settings import ROOT, read
+
+from tests.configs.test_compose import CONTAINERS
+from tests.fixtures import yaml_files
+from tests.fixtures.strict import missing
+
+KUBERNETES = ROOT / "dev-environment/kubernetes"
+BASE, LAB, WATCHERS = KUBERNETES / "base", KUBERNETES / "overlays/lab", KUBERNETES / "watchers"
+OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
+SETTINGS = read({}, ROOT / "no such file")
+Object = dict[str, Any]
+
+
+def objects(file: Path) -> list[Object]:
+    return list(yaml.load_all(file.read_text(), yaml.CSafeLoader))
+
+
+def literals(folder: Path) -> dict[str, dict[str, str]]:
+    """The values of each ConfigMap that a kustomization writes out."""
+    maps = yaml_files.load(folder / "kustomization.yaml")["configMapGenerator"]
+    return {each["name"]: dict(line.split("=", 1) for line in each.get("literals", ())) for each in maps}
+
+
+DEPLOYMENT, *_ = objects(BASE / "service/deployment.yaml")
+ALONE = {  # what compose calls a container, and is no service
+    each["metadata"]["name"]: each
+    for folder in (BASE, LAB, WATCHERS)
+    for file in folder.glob("*.yaml")
+    if file.name != "kustomization.yaml"
+    for each in objects(file)
+    if "template" in each.get("spec", {})
+}
+TEMPLATES = {DEPLOYMENT["metadata"]["name"]: DEPLOYMENT, **ALONE}
+# Compose's limits of these are other containers' too.
+LIKE = {"service": "auth-service"}
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda each: each.short)
+def test_a_service_has_the_name_port_and_image_of_the_table(service):
+    own = yaml_files.load(BASE / service.short / "kustomization.yaml")
+    assert own["namePrefix"] + "service" == service.name
+    assert own["labels"][0]["pairs"] == {"app.kubernetes.io/name": service.name}
+    image, _, tag = CONTAINERS[service.name]["image"].partition(":")
+    assert own["images"] == [{"name": "all-erp/service", "newName": image, "newTag": tag}]
+    changed = {each["target"]["kind"]: yaml.safe_load(each["patch"]) for each in own["patches"]}
+    ports = [op["value"] for each in changed.values() for op in each if op["path"].lower().endswith("port")]
+    assert ports == [service.port, service.port]
+    assert changed["Deployment"][1]["value"] == f"{service.short}-logins"
+
+
+def test_the_base_has_every_service_of_the_table_and_no_other():
+    folders = {path.parent.name for path in BASE.glob("*/kustomization.yaml")} - {"service"}
+    assert folders == {each.short for each in SERVICES}
+    assert folders <= set(yaml_files.load(BASE / "kustomization.yaml")["resources"])
+
+
+@pytest.mark.parametrize("container", [each for each, name in overlay.CONTAINERS.items() if name])
+def test_the_environment_is_that_of_compose_but_for_the_logins(container, monkeypatch):
+    """And for where the services answer: a cluster has an address for those that are ready."""
+    monkeypatch.setattr(compose.os, "environ", {})
+    name = overlay.CONTAINERS[container]
+    own = literals(BASE / container.removesuffix("-service")) if container.endswith("-service") else {}
+    written = {**literals(BASE), **literals(WATCHERS), **own}["service" if own else name]
+    common = literals(BASE)["environment"] if own or container == PROBE.name else {}
+    of_compose = {
+        key: value
+        for key, value in compose.environment(container, SETTINGS).items()
+        if not overlay.LOGIN.search(key) and not overlay.NOT_OF_COMPOSE.fullmatch(key)
+    }
+    assert {key: (common | written).get(key) for key in of_compose} == of_compose
+    assert written.keys() <= of_compose.keys()
+
+
+def test_what_runs_is_what_the_verbs_know():
+    assert overlay.CONTAINERS.keys() == ALONE.keys() | {each.name for each in SERVICES}
+
+
+def test_the_services_call_each_other_at_the_address_of_those_that_are_ready():
+    for_calls = {key: value for key, value in literals(BASE)["environment"].items() if key.startswith("SERVICES__")}
+    assert for_calls == {f"SERVICES__{each.short.upper()}": f"http://{each.short}-api:{each.port}" for each in SERVICES}
+    headless, api = objects(BASE / "service/services.yaml")
+    assert (headless["spec"]["clusterIP"], api["metadata"]["name"]) == ("None", "api")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_container_has_the_image_arguments_and_limit_of_compose(name):
+    (container,) = TEMPLATES[name]["spec"]["template"]["spec"]["containers"]
+    of_compose = CONTAINERS[LIKE.get(name, name)]
+    assert container["resources"]["limits"] == {"memory": of_compose["deploy"]["resources"]["limits"]["memory"] + "i"}
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+    if name != "service":
+        assert container["image"] == of_compose["image"]
+    filled = [compose.env_file.expand(each, SETTINGS.values) for each in of_compose.get("command", ())]
+    assert container.get("args", []) == filled
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_pod_has_no_privilege(name):
+    pod = TEMPLATES[name]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        rights = container["securityContext"]
+        assert (rights["allowPrivilegeEscalation"], rights["capabilities"]) == (False, {"drop": ["ALL"]})
+        assert name == "rabbitmq" or rights["readOnlyRootFilesystem"] is True
+
+
+def test_a_service_has_as_long_to_stop_as_under_compose_after_it_has_left_its_addresses():
+    pod = DEPLOYMENT["spec"]["template"]["spec"]
+    pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] == pause + compose.seconds_to_stop("auth-service")
+    assert DEPLOYMENT["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+@pytest.mark.parametrize("name", [name for name in ALONE if "stop_grace_period" in CONTAINERS[name]])
+def test_others_have_as_long_to_stop_as_under_compose(name):
+    seconds = ALONE[name]["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 30)
+    assert seconds == compose.seconds_to_stop(name)
+
+
+def test_every_port_that_compose_publishes_is_one_of_its_service():
+    found = {each["metadata"]["name"]: each for folder in (BASE, LAB, WATCHERS) for file in folder.glob("*.yaml")
+             for each in objects(file) if each["kind"] == "Service"}  # fmt: skip
+    for port in compose.ports():
+        if port.container in ALONE:
+            assert int(port.number) in {each["port"] for each in found[port.container]["spec"]["ports"]}, port
+
+
+def test_the_configuration_is_made_of_the_files_that_compose_mounts():
+    files = {
+        (folder / file).resolve()
+        for folder in (LAB, WATCHERS)
+        for each in yaml_files.load(folder / "kustomization.yaml")["configMapGenerator"]
+        for file in each.get("files", ())
+    }
+    mounted = {ROOT / "dev-environment" / name for name in ("rabbitmq", "jaeger", "prometheus", "alertmanager")}
+    left_out = re.compile(r"README\.md|no-secret|.*_test\.yml")
+    of_compose = {file for folder in mounted for file in folder.rglob("*") if file.is_file()}
+    assert files == {file for file in of_compose if not left_out.fullmatch(file.name)}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kustomize_renders_an_overlay(name):
+    if not shutil.which("kubectl"):
+        missing("kubectl is not installed")
+    command = [*overlay.KUSTOMIZE, str(KUBERNETES / "overlays" / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rendered = overlay.objects(done.stdout)
+    assert {each.name for each in SERVICES} <= {each["metadata"]["name"] for each in rendered}
+    assert {each["metadata"].get("namespace", "all-erp") for each in rendered} == {"all-erp"}

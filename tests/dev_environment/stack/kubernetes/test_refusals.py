@@ -1,0 +1,161 @@
+"""What keeps the stack out of a cluster is told in a sentence with its cure, before anything is done there."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack import __main__ as command_line
+from stack import mode
+from stack.docker import engine
+from stack.kubernetes import cluster
+from stack.ports import free_port
+from stack.settings import DEFAULTS, Settings
+
+VERSION = {"major": "1", "minor": "36+", "gitVersion": "v1.36.3"}
+STANDARD = {"metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
+# What a cluster that can take the stack answers.
+ANSWERS: dict[str, Any] = {
+    "config current-context": "kind-test",
+    "version": {"clientVersion": VERSION, "serverVersion": VERSION},
+    "get namespace all-erp": {"metadata": {"labels": {"app.kubernetes.io/part-of": "all-erp"}}},
+    "get storageclasses": {"items": [STANDARD]},
+    "get apiservice v1beta1.metrics.k8s.io": {"kind": "APIService"},
+}
+# A kubectl that only answers: what is done with it is written down.
+KUBECTL = """#!{python} -S
+import json, sys
+asked = " ".join(each for each in sys.argv[1:] if not each.startswith("-"))
+open({asked!r}, "a").write(asked + "\\n")
+answer = json.load(open({answers!r})).get(asked)
+if answer is None and not asked.startswith("get"):
+    sys.exit("the server is away")
+sys.stdout.write(answer if isinstance(answer, str) else json.dumps(answer) if answer else "")
+"""
+Answer = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    moved = {name: str(free_port()) for name in DEFAULTS if name.endswith("_PORT")}
+    current = Settings(DEFAULTS | moved | {"STATE_DIR": str(tmp_path / "state")}, {})
+    monkeypatch.setattr(command_line, "read", lambda: current)
+    monkeypatch.setattr(engine, "why_unavailable", lambda: "")
+    monkeypatch.setattr(engine, "running", set)
+    return current
+
+
+@pytest.fixture
+def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """Put a kubectl that answers so, and a kind, on the PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def put(answers: dict[str, Any]) -> None:
+        (tmp_path / "answers").write_text(json.dumps(answers))
+        text = KUBECTL.format(python=sys.executable, asked=str(tmp_path / "asked"), answers=str(tmp_path / "answers"))
+        for name, content in (("kubectl", text), ("kind", "#!/bin/sh\n")):
+            (tmp_path / name).write_text(content)
+            (tmp_path / name).chmod(0o755)
+
+    return put
+
+
+OLD = VERSION | {"minor": "28", "gitVersion": "v1.28.0"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"config current-context": ""}, "kubectl has no current context. `kubectl config use-context NAME` sets it"),
+        ({"version": None}, "The cluster of context 'kind-test' does not answer: the server is away. Start the cluster"),
+        ({"version": {"clientVersion": OLD, "serverVersion": VERSION}}, "kubectl is v1.28.0. 1.30 or later is needed"),
+        ({"version": {"clientVersion": VERSION, "serverVersion": OLD}}, "The cluster is v1.28.0. 1.30 or later"),
+        ({"get namespace all-erp": {"metadata": {"labels": {}}}}, "The namespace all-erp is somebody else's"),
+        ({"get storageclasses": {"items": [{"metadata": {"name": "slow"}}]}}, "no default StorageClass (there is slow)"),
+        ({"config current-context": "production"}, "CONTEXT=production` means it, `kubectl config use-context`"),
+    ],
+)  # fmt: skip
+def test_a_cluster_that_cannot_take_the_stack_is_refused_with_the_cure(
+    settings, answer, tmp_path, capsys, changed, told
+):
+    answer(ANSWERS | changed)
+    assert command_line.main(["up", "--mode", "kubernetes"]) == 1
+    assert told in capsys.readouterr().err
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [each for each in asked if not each.startswith(("get", "version", "config current"))] == []
+    assert not mode.is_settled(settings, None)
+
+
+def test_without_kubectl_the_mode_is_refused(settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command_line.main(["up", "--mode", "kubernetes"]) == 1
+    assert "kubectl is not installed" in capsys.readouterr().err
+
+
+def test_images_for_a_cluster_elsewhere_need_a_registry(settings, answer, monkeypatch, capsys):
+    answer(ANSWERS)
+    elsewhere = Settings(settings.values | {"CONTEXT": "production"}, {})
+    monkeypatch.setattr(command_line, "read", lambda: elsewhere)
+    assert command_line.main(["up", "--mode", "kubernetes"]) == 1
+    assert "images must be pushed for it. Set REGISTRY in .env" in capsys.readouterr().err
+
+
+def test_a_stack_that_is_in_one_cluster_is_not_started_in_another(settings, answer, monkeypatch, capsys):
+    answer(ANSWERS)
+    (settings.state / "kubernetes").mkdir(parents=True)
+    (settings.state / "kubernetes/context").write_text("lab")
+    elsewhere = Settings(settings.values | {"CONTEXT": "kind-test"}, {})
+    monkeypatch.setattr(command_line, "read", lambda: elsewhere)
+    assert command_line.main(["up", "--mode", "kubernetes"]) == 1
+    assert "is in the cluster of context 'lab': `make clean CONTEXT=lab` first" in capsys.readouterr().err
+
+
+def test_without_a_metrics_api_the_stack_starts_with_a_warning(settings, answer, capsys):
+    answer({name: value for name, value in ANSWERS.items() if "apiservice" not in name})
+    assert command_line.main(["doctor", "--mode", "kubernetes"]) == 0
+    assert "warning  The cluster has no metrics API" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("image", "full"),
+    [
+        ("postgres:18.6", "docker.io/library/postgres:18.6"),
+        ("all-erp/auth:1", "docker.io/all-erp/auth:1"),
+        ("quay.io/some/exporter:1", "quay.io/some/exporter:1"),
+        ("localhost:5000/auth:1", "localhost:5000/auth:1"),
+    ],
+)
+def test_the_full_name_of_an_image_begins_with_its_registry(image, full):
+    assert cluster.full_name(image) == full
+
+
+def mailpit(*, pod_image: str) -> dict[str, Any]:
+    """What the cluster answers of a Deployment that is not ready, and of its only pod, whose image it cannot pull."""
+    labels = {"app.kubernetes.io/name": "mailpit"}
+
+    def template(image: str) -> dict[str, Any]:
+        return {"metadata": {"labels": labels, "name": "mailpit"}, "spec": {"containers": [{"image": image}]}}
+
+    status = {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}]}
+    deployment = {
+        "kind": "Deployment",
+        "metadata": {"name": "mailpit", "generation": 1},
+        "spec": {"replicas": 1, "template": template("mailpit:2")},
+    }
+    return {
+        "get deployments,statefulsets,jobs": {"items": [deployment]},
+        "get pods": {"items": [template(pod_image) | {"status": status}]},
+    }
+
+
+def test_an_image_that_cannot_be_pulled_ends_the_wait(settings, answer):
+    answer(ANSWERS | mailpit(pod_image="mailpit:2"))
+    with pytest.raises(cluster.ClusterError, match="mailpit cannot start: ErrImagePull: no such host"):
+        cluster.unfinished(settings)
+
+
+def test_an_image_of_an_older_version_does_not(settings, answer):
+    answer(ANSWERS | mailpit(pod_image="mailpit:1"))
+    assert cluster.unfinished(settings) == {"mailpit": "it starts"}
