@@ -11,7 +11,7 @@ from stack.watch.logs import LINES_BEFORE
 
 def lines(services: Sequence[Service], *, follow: bool) -> Iterator[str]:
     """The lines of services' log files; with `follow` the last ones and then each new one, without an end."""
-    files = [_log_file(each) for each in services]
+    files = [file for each in services for file in _log_files(each)]
     command = f"tail -q -n {LINES_BEFORE} -F {' '.join(files)}" if follow else f"cat {' '.join(f'{e}*' for e in files)}"
     return _printed_by(f"{command} 2>/dev/null")
 
@@ -20,7 +20,7 @@ def whole_trace_id(beginning: str) -> str:
     """The only trace id in the log lines that begins so; `SettingError` if there is none, or more than one."""
     if not re.fullmatch(r"[0-9a-f]{1,32}", beginning.lower()):
         raise SettingError(f"A trace id has 32 digits from 0 to f, and {beginning!r} does not begin one.")
-    files = " ".join(f"{_log_file(each)}*" for each in PROGRAMS)
+    files = " ".join(f"{file}*" for each in PROGRAMS for file in _log_files(each))
     wanted = f'grep -ohE \'"trace_id": ?"{beginning.lower()}[0-9a-f]*\' {files} 2>/dev/null'
     found = sorted({line.strip().rpartition('"')[2] for line in _printed_by(wanted)})
     if not found:
@@ -30,8 +30,9 @@ def whole_trace_id(beginning: str) -> str:
     return found[0]
 
 
-def _log_file(service: Service) -> str:
-    return f"/var/log/app/{service.name}/combined.log"
+def _log_files(service: Service) -> Iterator[str]:
+    """The patterns of a shell for the first instance's file and for those of the others."""
+    return (f"/var/log/app/{service.name}/{each}combined.log" for each in ("", "[0-9]*/"))
 
 
 def _printed_by(command: str) -> Iterator[str]:
