@@ -1,12 +1,9 @@
 """A folder of log files for each process that writes some, so that no two write or rotate one file."""
 
+import fcntl
 import os
-import sys
 from itertools import count
 from pathlib import Path
-
-if sys.platform != "win32":
-    import fcntl
 
 _held: dict[Path, Path] = {}
 
@@ -27,8 +24,6 @@ def own_folder(folder: Path) -> Path:
 
 def _hold(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        return True
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
