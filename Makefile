@@ -1,7 +1,7 @@
 # Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse migrate clean test test-docker test-verbs test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse bench-page migrate clean test test-docker test-verbs test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
 # With a PYTHONDONTWRITEBYTECODE of the caller's shell, every process would compile the tree once more.
@@ -86,6 +86,10 @@ bench-kit:  ## measure what the service kit costs per request, and events end to
 bench-abuse: ## send a service each kind of abuse: its memory, its liveness, what others notice [ARGS="--json --help"]
 	$(call need,runtime local)
 	@$(RUN) -m bench_abuse $(ARGS)
+
+bench-page: ## measure what the page takes from the services of the running stack [ARGS="--json --help"]
+	$(call need,runtime local)
+	@$(RUN) -m bench_page $(ARGS)
 
 migrate:    ## bring the databases up to date, of one service or of all [SERVICE=auth]
 	$(call need,runtime local)

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from prometheus_client import REGISTRY
 
-from libs.contracts import EVENTS, SERVICES
+from libs.contracts import EVENTS
+from libs.services import SERVICES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "libs/TELEMETRY.md"

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from libs.contracts.services import account_secret
+from libs.services import account_secret
 from stack import postgres
 from stack.services import AUTH, PAGE, PROBE, SERVICES, Service
 from stack.settings import Settings

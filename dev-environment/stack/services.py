@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from libs.contracts import services as contracts
+from libs import services as table
 from stack.errors import SettingError
 
 
@@ -40,7 +40,7 @@ class Service:
 
 SERVICES = tuple(
     Service(each.name, each.full_name, each.port, f"services.{each.name}.main", f"{each.name.upper()}_PORT")
-    for each in contracts.SERVICES
+    for each in table.SERVICES
 )
 PROBE = Service("probe", "probe", 3090, "libs.journey.probe", "PROBE_PORT")
 """The synthetic user. It has neither a database nor an API, and its port shows its metrics."""

@@ -3,12 +3,11 @@
 from libs.contracts import auth, budget, personnel, provisioning, system, tenant
 from libs.contracts.events import EVENTS, CloudEvent, Event, read_event, trace_of
 from libs.contracts.permissions import PLATFORM_TENANT_ID
-from libs.contracts.services import SERVICES, SUBSCRIPTIONS, is_own, owners, subscribers
+from libs.contracts.subscriptions import SUBSCRIPTIONS, is_own, owners, subscribers
 
 __all__ = [
     "EVENTS",
     "PLATFORM_TENANT_ID",
-    "SERVICES",
     "SUBSCRIPTIONS",
     "CloudEvent",
     "Event",

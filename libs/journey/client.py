@@ -13,8 +13,8 @@ import httpx
 import stamina
 from opentelemetry import trace
 
-from libs.contracts.services import PORTS
 from libs.observability.traces.clients import URL_TEMPLATE
+from libs.services import PORTS
 
 TIMEOUT_SECONDS = 15.0
 ATTEMPTS = 8

@@ -19,7 +19,6 @@ from opentelemetry.trace import StatusCode
 from prometheus_client import Counter, Gauge
 from pydantic import Field, ValidationError
 
-from libs.contracts.services import SERVICES
 from libs.journey import PROBES_USER_AGENT
 from libs.journey.client import Api, UnexpectedAnswer, Unreachable, urls
 from libs.journey.steps import StepFailed
@@ -28,6 +27,7 @@ from libs.observability import TelemetrySettings, get_logger, start
 from libs.observability.settings import in_words
 from libs.observability.traces.clients import quietly
 from libs.observability.traces.scope import get_tracer
+from libs.services import SERVICES
 
 log = get_logger("libs.journey.probe")  # as a program, the module has another name
 tracer = get_tracer("libs.journey.probe")

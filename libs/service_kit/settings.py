@@ -23,10 +23,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from yarl import URL
 
-from libs.contracts.services import PORTS
 from libs.observability import TelemetrySettings
 from libs.observability.settings import in_words
 from libs.service_kit.setting_types import BaseUrl, Networks, Secret, check_certificates
+from libs.services import PORTS
 
 BROKER_OPTIONS = frozenset(("cafile", "capath", "certfile", "keyfile", "no_verify_ssl"))
 """What the broker's URL may say behind `?`: how to trust its certificate."""

@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.contracts.services import account_secret
 from libs.service_kit.settings import load
 from libs.service_kit.transactions import Sessions, lock, transaction
+from libs.services import account_secret
 from services.auth import passwords
 from services.auth.commands import CannotRun, opened, run
 from services.auth.directory.models import ACTIVE, Tenant

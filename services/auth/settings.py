@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from libs.contracts.services import PORTS
 from libs.service_kit.fields import Email
 from libs.service_kit.setting_types import Secret
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
+from libs.services import PORTS
 from services.auth.fields import NewPassword
 
 

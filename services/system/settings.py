@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from libs.contracts.services import PORTS
 from libs.service_kit.settings import DatabaseSettings, ServiceSettings, default_database
+from libs.services import PORTS
 
 
 class Settings(ServiceSettings):

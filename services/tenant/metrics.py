@@ -3,9 +3,9 @@
 from prometheus_client import Counter, Histogram
 
 from libs.contracts.plans import PLANS
-from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import TenantActivated, TenantClosed, TenantPlanChanged, TenantResumed, TenantSuspended
 from libs.service_kit.events.outbox import Counts
+from libs.services import PARTICIPANTS
 
 PROVISIONED = Counter("tenants_provisioned_total", "Tenants whose provisioning has ended, by outcome.", ["outcome"])
 ACTIVE, CLOSED = map(PROVISIONED.labels, ("active", "closed"))

@@ -8,10 +8,11 @@ import pytest
 import yaml
 from stack.services import PROBE
 
-from libs.contracts.services import PORTS, SERVICES, SUBSCRIPTIONS
+from libs.contracts.subscriptions import SUBSCRIPTIONS
 from libs.observability.traces.queue import FLUSH_SECONDS
 from libs.service_kit.server import GRACEFUL_SECONDS
 from libs.service_kit.settings import ServiceUrls
+from libs.services import PORTS, SERVICES
 from tests.fixtures.yaml_files import load
 
 ROOT = Path(__file__).parents[2]

@@ -11,12 +11,12 @@ from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed, Probab
 from pydantic import SecretStr
 from stack.settings import DEFAULTS
 
-from libs.contracts import SERVICES
 from libs.contracts.tenant import TenantCreated
 from libs.service_kit.events import dead_queues, rabbitmq
 from libs.service_kit.events.consumer import EXCHANGE
 from libs.service_kit.events.dead_letters import Wanted
 from libs.service_kit.settings import EventSettings
+from libs.services import SERVICES
 from services.personnel.departments.consumers import on_tenant_created
 from tests.docker.events import QUICK, as_service, created, departments, until_there_are, waiting
 from tests.fixtures.local_stack import ODD

@@ -8,13 +8,13 @@ import orjson
 from aio_pika import Message
 from prometheus_client import REGISTRY, generate_latest
 
-from libs.contracts import SERVICES
 from libs.contracts.tenant import TenantCreated
 from libs.observability.traces.files import export_request
 from libs.service_kit.events.outbox import Outbox, publish
 from libs.service_kit.events.relay import Relay
 from libs.service_kit.settings import EventSettings
 from libs.service_kit.transactions import create_sessions, transaction
+from libs.services import SERVICES
 from services.personnel.departments.consumers import on_tenant_created
 from tests.docker.events import SECONDS, created
 from tests.fixtures import emitted

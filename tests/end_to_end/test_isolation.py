@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from libs.contracts.services import PORTS
 from libs.journey import steps
 from libs.journey.client import Actor
 from libs.journey.story import Tenant
+from libs.services import PORTS
 from tests.end_to_end.openapi import Request, make_request, operations
 from tests.end_to_end.stack import Stack
 

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from libs.contracts.services import PARTICIPANTS
 from libs.journey import appointments, steps, story
 from libs.journey.__main__ import main
 from libs.journey.client import UnexpectedAnswer
 from libs.journey.people import company
+from libs.services import PARTICIPANTS
 from tests.end_to_end.stack import Stack
 from tests.fixtures.waiting import eventually
 

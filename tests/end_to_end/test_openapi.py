@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from libs.contracts.services import PORTS
 from libs.journey.story import Tenant
+from libs.services import PORTS
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 SEED = "1"

@@ -3,8 +3,8 @@
 from stack.services import SERVICES
 from stack.watch.traces import Span
 
-from libs.contracts.services import PARTICIPANTS
 from libs.journey import steps
+from libs.services import PARTICIPANTS
 from tests.fixtures.waiting import eventually
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5

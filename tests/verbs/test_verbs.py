@@ -197,6 +197,14 @@ def test_down_leaves_no_process_and_keeps_the_data(environment, stack):
     assert verb(environment, "status").returncode == 1
 
 
+def test_the_databases_are_looked_at_again_after_a_start_that_failed_and_for_other_settings(environment, stack):
+    assert verb(environment, "down").returncode == 0
+    assert "up to date" in verb(environment, "up").stdout  # since a service could not start before
+    assert verb(environment, "down").returncode == 0
+    assert "up to date" not in verb(environment, "up").stdout
+    assert "up to date" in verb(environment | {"PROBE": "0"}, "up").stdout
+
+
 def test_the_probe_can_be_left_out(environment, stack):
     assert verb(environment | {"PROBE": "0"}, "up").returncode == 0
     done = verb(environment, "status")

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from stack.docker import engine
 from stack.errors import SettingError
 from stack.services import PROGRAMS, SERVICES, Service
-from stack.watch.logs import LINES_BEFORE
 
 
-def lines(services: Sequence[Service], *, follow: bool) -> Iterator[str]:
-    """The lines of services' log files; with `follow` the last ones and then each new one, without an end."""
+def lines(services: Sequence[Service], before: int | None = None) -> Iterator[str]:
+    """The lines of services' log files; with `before` the last ones, that many of each, then each new one without an end."""
     files = [file for each in services for file in _log_files(each)]
-    command = f"tail -q -n {LINES_BEFORE} -F {' '.join(files)}" if follow else f"cat {' '.join(f'{e}*' for e in files)}"
+    whole = f"cat {' '.join(f'{each}*' for each in files)}"
+    command = whole if before is None else f"tail -q -n {before} -F {' '.join(files)}"
     return _printed_by(f"{command} 2>/dev/null")
 
 

@@ -10,7 +10,6 @@ from stack.errors import SettingError
 from stack.report import say
 from stack.services import BUDGET, Program, Service, services_named
 from stack.settings import Settings
-from stack.watch import logs as log_lines
 
 SECONDS_TO_BE_READY = 300
 
@@ -125,12 +124,15 @@ def tell_what_stays() -> None:
 
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
     """Print the log lines of the services with a level or of a trace; without either, the containers' own output."""
+    from stack.watch import logs as log_lines  # with the shared layer, for which no other verb should wait
+
     _must_answer()
     if not (level or trace):
         _print_output(settings, names, follow=follow)
         return
     keep = log_lines.keeps(level=level, trace=trace)
-    lines = log_lines.parsed(log_volume.lines(services_named(names, settings.programs), follow=follow))
+    before = log_lines.LINES_BEFORE if follow else None
+    lines = log_lines.parsed(log_volume.lines(services_named(names, settings.programs), before))
     log_lines.show(filter(keep, lines if follow else sorted(lines, key=log_lines.time_of)), flush=follow)
 
 

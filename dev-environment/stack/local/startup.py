@@ -16,7 +16,7 @@ from stack.local import checks, launch, processes, readiness, supervisor, watche
 from stack.local.readiness import Silence
 from stack.report import say
 from stack.services import ANSWERING, PAGE, Program, Service
-from stack.settings import Settings
+from stack.settings import ROOT, Settings
 
 SECONDS_TO_BE_READY = 60.0
 SECONDS_FOR_WATCHERS = 20.0
@@ -42,7 +42,13 @@ def start_supervisor(settings: Settings) -> None:
 
 
 def prepare_databases(settings: Settings) -> None:
-    """Create the databases, migrate them and bootstrap auth, in a process of its own."""
+    """Create the databases, migrate them and bootstrap auth, in a process of its own.
+
+    It takes seconds, so it is left out where this code has done it for these settings, and all services were ready.
+    """
+    mark, wanted = _mark(settings), _preparation(settings)
+    if mark.exists() and mark.read_text() == wanted:
+        return
     say("Bringing the five databases up to date")
     done = subprocess.run(
         [sys.executable, "-m", "stack.prepare"],
@@ -59,6 +65,7 @@ def prepare_databases(settings: Settings) -> None:
             f"{report.tail(output)}\n\nThe databases could not be prepared (see above). Fix the cause and run `make up` "
             "again: the data is as it was."
         )
+    mark.write_text(wanted)
 
 
 def start(settings: Settings, programs: Sequence[Program]) -> None:
@@ -170,11 +177,28 @@ def _fingerprint(settings: Settings) -> str:
     return hashlib.sha256(json.dumps([how, ports, watching], sort_keys=True).encode()).hexdigest()
 
 
+def _mark(settings: Settings) -> Path:
+    # It stands in the data, so that it goes with them.
+    return _server(settings).data / "prepared"
+
+
+def _preparation(settings: Settings) -> str:
+    # It changes with the code and the packages of libs, services and this package, and with any setting.
+    folders = ("libs", "services", "dev-environment/stack")
+    code = [path for folder in folders for kind in ("*.py", "requirements.txt") for path in (ROOT / folder).rglob(kind)]
+    how = environment.of_preparation(settings, {}), settings.values
+    found = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
+    for path in sorted(code):
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
 def _fingerprint_file(settings: Settings) -> Path:
     return settings.run / "fingerprint"
 
 
 def _failure(settings: Settings, service: Service, what: str) -> StackError:
+    _mark(settings).unlink(missing_ok=True)  # the next start looks at the databases again
     file = settings.run / f"{service.name}.out"
     return StackError(
         f"{report.tail(_output(file))}\n\n{service.name} {what}. Above is the end of its output, {file}. "

@@ -13,8 +13,6 @@ from stack.local.watchers import Watcher
 from stack.report import say
 from stack.services import ANSWERING, Program, Service, services_named
 from stack.settings import ROOT, Settings
-from stack.watch import drawing, traces
-from stack.watch import logs as log_lines
 
 
 def up(settings: Settings) -> None:
@@ -119,6 +117,8 @@ def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, fo
 
     Of the page or a watcher, which have no such lines, print the end of its output, as it is.
     """
+    from stack.watch import logs as log_lines  # with the shared layer, for which no other verb should wait
+
     services = services_named(names, programs(settings)) if names else settings.programs
     if others := [each.name for each in services if each not in settings.programs]:
         if level or trace or len(others) < len(services):
@@ -138,6 +138,9 @@ def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, fo
 
 def trace(settings: Settings, trace_id: str | None) -> None:
     """Draw the trace whose id begins so, the last one without an id, with its log lines."""
+    from stack.watch import drawing, traces
+    from stack.watch import logs as log_lines
+
     folders = _folders(settings, "traces", settings.programs)
     wanted = trace_id.lower() if trace_id else traces.newest(folders)
     if not wanted:

@@ -8,7 +8,6 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
-import requests
 from opentelemetry import trace
 from opentelemetry.distro import OpenTelemetryConfigurator
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -148,6 +147,8 @@ def _without_proxy(name: str) -> dict[str, Any]:
         return {"channel_options": (("grpc.enable_http_proxy", 0),)}
     if name != "otlp_proto_http" or any(map(os.environ.get, CREDENTIALS)):
         return {}
+    import requests  # another way out does not need its 5 MB
+
     session = requests.Session()
     session.trust_env = False
     return {"session": session}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from libs.contracts import SERVICES, subscribers
+from libs.contracts import subscribers
 from libs.observability import get_logger
 from libs.service_kit.background import Background
 from libs.service_kit.client import ServiceClient, open_clients
@@ -16,6 +16,7 @@ from libs.service_kit.events.relay import Relay, watch
 from libs.service_kit.service_account import ServiceAccount
 from libs.service_kit.settings import ServiceSettings
 from libs.service_kit.transactions import Sessions, create_sessions
+from libs.services import SERVICES
 
 log = get_logger(__name__)
 

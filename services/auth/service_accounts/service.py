@@ -7,9 +7,10 @@ from functools import partial
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.contracts import PLATFORM_TENANT_ID, SERVICES
+from libs.contracts import PLATFORM_TENANT_ID
 from libs.observability import bind, get_logger
 from libs.service_kit.transactions import Sessions, after_commit, transaction
+from libs.services import SERVICES
 from services.auth.guesses.service import at_service, forget, guess
 from services.auth.keys import service as keys
 from services.auth.keys.service import AccessToken

@@ -12,7 +12,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts.plans import PLANS
-from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import (
     TenantActivated,
     TenantClosed,
@@ -28,6 +27,7 @@ from libs.service_kit.errors import found
 from libs.service_kit.events.outbox import publish
 from libs.service_kit.preconditions import Expected
 from libs.service_kit.transactions import after_commit
+from libs.services import PARTICIPANTS
 from services.tenant.database import bound_to
 from services.tenant.metrics import EXPORTS, PROVISIONING_SECONDS
 from services.tenant.tenants import queries

@@ -4,14 +4,15 @@ from uuid import uuid4
 
 import pytest
 
-from libs.contracts import EVENTS, SERVICES, SUBSCRIPTIONS, is_own, owners, subscribers
+from libs.contracts import EVENTS, SUBSCRIPTIONS, is_own, owners, subscribers
 from libs.contracts.permissions import PLATFORM_PERMISSIONS, TENANT_PERMISSIONS
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
-from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import TenantClosed, TenantCreated
+from libs.services import PARTICIPANTS, PORTS, SERVICES
 
 
 def test_every_subscribed_type_exists_and_stands_once():
+    assert SUBSCRIPTIONS.keys() == PORTS.keys()
     for types in SUBSCRIPTIONS.values():
         assert set(types) <= set(EVENTS)
         assert len(set(types)) == len(types)

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.contracts.services import account_secret
+from libs.services import account_secret
 from services.auth.bootstrap import bootstrap
 from services.auth.commands import CannotRun
 from services.auth.settings import BootstrapSettings

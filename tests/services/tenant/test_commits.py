@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from libs.contracts import PLATFORM_TENANT_ID
-from libs.contracts.services import PARTICIPANTS
 from libs.service_kit.transactions import transaction
+from libs.services import PARTICIPANTS
 from services.tenant.tenants import service
 from services.tenant.tenants.models import Tenant
 from services.tenant.tenants.schemas import Closing, PlanChange, Suspension, TenantCreate, TenantUpdate

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.contracts import EVENTS
 from libs.contracts.provisioning import TenantPrepared
-from libs.contracts.services import SUBSCRIPTIONS
+from libs.contracts.subscriptions import SUBSCRIPTIONS
 from libs.contracts.tenant import TenantClosed, TenantCreated
 from libs.service_kit.events.inbox import consume
 from services.system.audit import consumers

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from libs.contracts.provisioning import TenantExported, TenantPrepared
-from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import TenantClosed
+from libs.services import PARTICIPANTS
 from services.tenant.tenants.consumers import on_tenant_exported, on_tenant_prepared
 
 TENANTS = "/api/v1/tenants"

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.contracts import PLATFORM_TENANT_ID, CloudEvent
 from libs.contracts.provisioning import TenantPreparationFailed, TenantPrepared
-from libs.contracts.services import PARTICIPANTS
 from libs.contracts.tenant import TenantActivated, TenantClosed
 from libs.service_kit.events.inbox import consume
+from libs.services import PARTICIPANTS
 from services.tenant.main import HANDLERS
 from services.tenant.tenants import queries, timeout
 from services.tenant.tenants.consumers import on_tenant_preparation_failed, on_tenant_prepared
