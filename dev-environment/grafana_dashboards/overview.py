@@ -41,7 +41,7 @@ def build() -> str:
             ("Between the services", events()),
             ("Synthetic user", synthetic_user()),
         ],
-        variables=[chosen("job", "Service", 'label_values(up{job=~".+-service"}, job)', everything=".+-service")],
+        variables=[chosen("job", "Service", "label_values(job:up:max, job)", everything=".+-service")],
         annotations=[restarts(JOB), alerts("$job")],
     )
 
@@ -52,9 +52,9 @@ def at_a_glance() -> Panels:
     return [
         number(
             "Services up",
-            "Share of the processes that answer Prometheus.",
+            "Share of the services of which an instance answers Prometheus.",
             "percentunit",
-            f"avg(up{{{JOB}}})",
+            f"avg(job:up:max{{{JOB}}})",
             limits=ALL_OF_THEM,
         ),
         *red(JOB, "by all services"),
@@ -78,7 +78,8 @@ def at_a_glance() -> Panels:
             "Services",
             "Rates over five minutes. Click a name for the service's dashboard, traces or log lines.",
             [("job", "Service")],
-            ("Up", f"avg by (job) (up{{{JOB}}})", "percentunit", ALL_OF_THEM),
+            ("Up", f"max by (job) (job:up:max{{{JOB}}})", "percentunit", ALL_OF_THEM),
+            ("Instances", f"max by (job) (job:up:sum{{{JOB}}})", "short", ()),
             ("Requests", asked, "reqps", ()),
             (
                 "Errors",

@@ -2,7 +2,7 @@
 
 from grafana_dashboards.board import Panels, alerts, board, chosen, programs, restarts
 from grafana_dashboards.links import to_programs, to_same
-from grafana_dashboards.panels import ALL_OF_THEM, graph, heat, lines, number, query, word
+from grafana_dashboards.panels import graph, heat, lines, number, query, word
 from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, red
 from grafana_dashboards.service_inside import FOLLOW, PROCESS, inside
@@ -25,7 +25,7 @@ def build() -> str:
             ("Log", log()),
         ],
         variables=[
-            chosen("job", "Service", 'label_values(up{job=~".+-service"}, job)', everything=None, first="auth-service"),
+            chosen("job", "Service", "label_values(job:up:max, job)", everything=None, first="auth-service"),
             chosen("instance", "Instance", 'label_values(up{job=~"$job"}, instance)'),
             chosen("handler", "Route", 'label_values(http_requests_total{job=~"$job"}, handler)'),
             *programs(),
@@ -42,11 +42,11 @@ def at_a_glance() -> Panels:
     return [
         number(
             "Instances up",
-            "Share of the processes that answer Prometheus.",
-            "percentunit",
-            f"avg(up{{{PROCESS}}})",
+            "Number of the processes that answer Prometheus.",
+            "short",
+            f"sum(up{{{PROCESS}}})",
             width=3,
-            limits=ALL_OF_THEM,
+            none="none",
         ),
         number(
             "Running for",
@@ -77,6 +77,7 @@ def requests() -> Panels:
             'Requests answered per second. Paths that match no route count as "unmatched".',
             "reqps",
             query(rate("http_requests_total", ROUTES, "handler"), "{{handler}}"),
+            width=8,
             stacked=True,
             links=FOLLOW,
         ),
@@ -85,6 +86,16 @@ def requests() -> Panels:
             "Requests answered per second, by method and group of status codes.",
             "reqps",
             query(rate("http_requests_total", ROUTES, "method, status"), "{{method}} {{status}}"),
+            width=8,
+            stacked=True,
+            links=FOLLOW,
+        ),
+        graph(
+            "Requests by instance",
+            "Requests answered per second, by the process that answered. One that gets far fewer is not found by its callers.",
+            "reqps",
+            query(rate("http_requests_total", ROUTES, "instance"), "{{instance}}"),
+            width=8,
             stacked=True,
             links=FOLLOW,
         ),

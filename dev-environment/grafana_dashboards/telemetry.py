@@ -37,7 +37,7 @@ def at_a_glance() -> Panels:
     return [
         number(
             "Targets down",
-            "Parts that `make up PARTS=…` left out count as well.",
+            "Parts that `make up PARTS=…` left out count as well. A service without an instance is no target: Overview shows it.",
             "short",
             f"count(up{{{TARGET}}}) - sum(up{{{TARGET}}})",
             limits=[(1, "red")],

@@ -74,6 +74,12 @@ def test_what_a_worse_alert_explains_of_the_probe_is_not_sent_too(worse, of, ser
     assert is_silenced == inhibits(source, target)
 
 
+def test_a_missing_replica_silences_nothing():
+    """Neither alert has an instance, and labels that both lack are equal."""
+    named = {"alertname": "ErrorBudgetBurnsFast", "service": "auth-service"}
+    assert not inhibits(named | {"alertname": "ReplicaDown"}, named)
+
+
 def test_what_is_critical_is_sent_sooner_and_more_often_than_a_warning():
     warning = PARSED["route"]
     (critical,) = (route for route in warning["routes"] if route["receiver"] == "critical")

@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parents[2] / "dev-environment/logstash"
 FILES = ("logstash.conf", "dead-letters.conf")
 DEEP = "nested too deep for Python to write it"
 ROTATED = f"{FILE}.20261124T081500.123456.17"
+SECOND = FILE.replace("/combined", "/2/combined")
 
 
 def plugins(steps: list[Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -94,6 +95,9 @@ def test_the_inputs_are_those_that_were_specified():
         ("/var/log/app/auth-service/combined.log.1", True),
         ("/var/log/app/auth-service/combined.log-20261124", True),
         ("/var/log/app/auth-service/combined.log.20261124T081500.123456.17.gz", False),
+        ("/var/log/app/auth-service/2/combined.log", True),
+        ("/var/log/app/auth-service/2/combined.log.00000001.20261124T081500.17", True),
+        ("/var/log/app/auth-service/2/error.log", False),
         ("/var/log/app/auth-service/error.log", False),
         ("/var/log/app/auth-service/error.log.20261124T081500.123456.17", False),
     ],
@@ -128,9 +132,9 @@ def test_a_line_becomes_its_document_in_the_model(golden, way):
 def test_the_service_of_a_line_that_names_none_is_its_folder_or_its_file():
     services = {
         path: pipeline.documents("plain text", path)[0][2]["service"]
-        for path in (FILE, ROTATED, "/var/log/app/billing.log", "/var/log/app/billing.log.1")
+        for path in (FILE, ROTATED, SECOND, "/var/log/app/billing.log", "/var/log/app/billing.log.1")
     }
-    assert list(services.values()) == ["auth-service", "auth-service", "billing", "billing"]
+    assert list(services.values()) == ["auth-service", "auth-service", "auth-service", "billing", "billing"]
 
 
 def ids(text: str, file: str | None = FILE) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.configs.exporters import EXPORTERS, PROMETHEUS_ITSELF
+from tests.configs.exporters import EXPORTERS, PROMETHEUS_ITSELF, targets
 from tests.configs.promql import exported_by_services, selectors, used
 from tests.fixtures.yaml_files import load
 
@@ -29,6 +29,7 @@ REQUIRED_JOBS = {
 NO_SELECTOR = {
     "Watchdog": "it has no selector, so that it always fires",
     "slo:objective:ratio": "a number that we choose",
+    "job:up:expected": "what ought to be there, whether it is or not",
 }
 
 
@@ -59,16 +60,21 @@ def test_every_target_is_scraped_every_fifteen_seconds():
 
 def test_the_required_jobs_have_their_names_targets_and_path():
     jobs = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
-    targets = {name: jobs[name]["static_configs"][0]["targets"] for name in REQUIRED_JOBS}
-    assert targets == {name: [target] for name, target in REQUIRED_JOBS.items()}
+    assert {name: targets(jobs[name]) for name in REQUIRED_JOBS} == {
+        name: [target] for name, target in REQUIRED_JOBS.items()
+    }
     assert {jobs[name].get("metrics_path", "/metrics") for name in REQUIRED_JOBS} == {"/metrics"}
+
+
+def test_every_instance_of_a_service_is_found_soon():
+    found = {job["job_name"]: each for job in CONFIG["scrape_configs"] for each in job.get("dns_sd_configs", ())}
+    assert found.keys() == {job for job in JOBS if job.endswith("-service")}
+    assert {(each["type"], each["refresh_interval"]) for each in found.values()} == {("A", "5s")}
 
 
 def test_no_page_of_a_target_is_scraped_twice():
     pages = [
-        (target, job.get("metrics_path", "/metrics"))
-        for job in CONFIG["scrape_configs"]
-        for target in job["static_configs"][0]["targets"]
+        (target, job.get("metrics_path", "/metrics")) for job in CONFIG["scrape_configs"] for target in targets(job)
     ]
     assert len(pages) == len(set(pages))
 

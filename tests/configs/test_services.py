@@ -13,6 +13,7 @@ from libs.observability.traces.queue import FLUSH_SECONDS
 from libs.service_kit.server import GRACEFUL_SECONDS
 from libs.service_kit.settings import ServiceUrls
 from libs.services import PORTS, SERVICES
+from tests.fixtures.yaml_files import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,9 +57,17 @@ def test_compose_runs_no_service_that_the_table_lacks():
 
 
 def test_prometheus_scrapes_each_service_at_its_port():
-    text = (ROOT / "dev-environment/prometheus/prometheus.yml").read_text()
-    scraped = dict(re.findall(r"\b([a-z]+)-service:(\d+)", text))
-    assert scraped == {name: str(port) for name, port in PORTS.items()}
+    jobs = load(ROOT / "dev-environment/prometheus/prometheus.yml")["scrape_configs"]
+    found = {job["job_name"]: (each["names"], each["port"]) for job in jobs for each in job.get("dns_sd_configs", ())}
+    assert found == {each.full_name: ([each.full_name], each.port) for each in SERVICES}
+
+
+def test_prometheus_misses_each_service_that_is_no_target():
+    rules = load(ROOT / "dev-environment/prometheus/rules/recording.yml")["groups"]
+    expected = [
+        rule["labels"]["job"] for group in rules for rule in group["rules"] if rule["record"] == "job:up:expected"
+    ]
+    assert sorted(expected) == sorted(each.full_name for each in SERVICES)
 
 
 def test_the_probe_knows_where_each_service_is_and_is_scraped_at_its_port():

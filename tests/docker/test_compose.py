@@ -10,9 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DEV, DEVOPS = "docker-compose.dev.yml", "docker-compose.devops.yml"
+FRONT = "dev-environment/haproxy/compose.yml"
 
 
-@pytest.fixture(scope="module", params=[(DEV,), (DEVOPS,), (DEV, DEVOPS), (DEVOPS, DEV)], ids="+".join)
+@pytest.fixture(
+    scope="module", params=[(DEV,), (DEVOPS,), (DEV, DEVOPS), (DEVOPS, DEV), (DEV, DEVOPS, FRONT)], ids="+".join
+)
 def model(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The rendered configuration, without .env and with none of our variables in the environment."""
     return rendered(request.param)
@@ -57,6 +60,17 @@ def test_every_container_is_bounded_and_pinned(model):
 def test_ports_are_published_on_this_machine_only(model):
     addresses = {port.get("host_ip") for each in model["services"].values() for port in each.get("ports", ())}
     assert addresses == {"127.0.0.1"}
+
+
+def test_the_front_of_replicas_has_the_addresses_of_the_services():
+    alone, in_front = rendered((DEV,))["services"], rendered((DEV, FRONT))["services"]
+    services = [name for name in alone if name.endswith("-service")]
+    assert [name for name in services if in_front[name].get("ports")] == []
+    published = [port for name in services for port in alone[name]["ports"]]
+    assert sorted(in_front["haproxy"]["ports"], key=str) == sorted(published, key=str)
+    lines = (ROOT / "dev-environment/haproxy/haproxy.cfg").read_text().splitlines()
+    for name, port in ((name, alone[name]["ports"][0]["target"]) for name in services):
+        assert {f"  bind :{port}", f"  server-template {name.removesuffix('-service')} 10 {name}:{port}"} <= {*lines}
 
 
 def test_what_we_build_cannot_write_to_itself_and_stays_the_user_of_its_dockerfile(model):

@@ -5,15 +5,12 @@ their pages would ask for is taken from the links, and asked.
 """
 
 import json
-import os
 import re
 import secrets
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -22,22 +19,19 @@ import pytest
 import yaml
 from stack import environment
 from stack.docker import engine
-from stack.ports import free_port
 from stack.services import SERVICES
-from stack.settings import DEFAULTS, Settings, read
 
 from libs.journey import people, steps, story
 from libs.journey.client import Actor, Api
 from tests.configs.dashboards import DASHBOARDS, DEV, RUNBOOKS, panels
-from tests.docker.images import ROOT, image
+from tests.docker.images import image
+from tests.docker.own_stack import Stack
 from tests.fixtures.waiting import eventually
 
 pipeline = pytest.importorskip("tests.fixtures.pipeline", exc_type=ImportError)
 
 pytestmark = pytest.mark.timeout(900)
 
-SHELLS = ("PATH", "HOME", "DOCKER_", "BUILDX_", "COMPOSE_PARALLEL_LIMIT", "XDG_")
-"""The variables, by the beginning of their names, by which docker itself works."""
 AWAY_SECONDS = 6.0
 PAUSE_SECONDS = 0.2
 NAMES = [each.name for each in SERVICES]
@@ -56,48 +50,6 @@ class Failure(NamedTuple):
 
     service: str
     trace_id: str
-
-
-class Stack:
-    """Containers of the compose files, as a project of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = f"all-erp-test-{secrets.token_hex(4)}"
-        self.settings: Settings = read(
-            {name: str(free_port()) for name in DEFAULTS if name.endswith("_PORT")}, Path(os.devnull)
-        )
-        services = yaml.safe_load((ROOT / "docker-compose.dev.yml").read_text())["services"]
-        self.images = {name: f"{self.name}/{name}" for name, each in services.items() if "build" in each}
-        own = {
-            "networks": {"default": {"name": self.name}},
-            "volumes": {"app-logs": {"name": f"{self.name}-logs"}},
-            # The tags of `make up` stay where they are.
-            "services": {name: {"image": each} for name, each in self.images.items()},
-        }
-        (folder / "own.yml").write_text(yaml.safe_dump(own))
-        files = [part for file in (*engine.FILES, folder / "own.yml") for part in ("--file", str(file))]
-        self._command = ["docker", "compose", "--project-name", self.name, "--env-file", os.devnull, *files]
-
-    def compose(self, *arguments: str) -> str:
-        """Run docker compose and return what it prints; the test fails with its errors."""
-        ports = {name: value for name, value in self.settings.values.items() if name.endswith("_PORT")}
-        # Neither the caller's shell nor other tests, which switch tracing off, may say how the services run.
-        own = {name: value for name, value in os.environ.items() if name.startswith(SHELLS)}
-        done = subprocess.run(
-            [*self._command, *arguments], cwd=ROOT, env=own | ports, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
-
-    def get(self, port: str, path: str, **parameters: Any) -> Any:
-        """The answer of a program of the stack, parsed."""
-        url = f"http://127.0.0.1:{self.settings.port(port)}{path}"
-        return httpx.get(url, params=parameters or None, timeout=30).raise_for_status().json()
-
-    def ask(self, expr: str) -> dict[str, float]:
-        """What Prometheus answers, by job."""
-        found = self.get("PROMETHEUS_PORT", "/api/v1/query", query=expr)["data"]["result"]
-        return {each["metric"].get("job", ""): float(each["value"][1]) for each in found}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import httpx
 import yaml
 
 from tests.configs.dashboards import DEV, RULES
-from tests.configs.exporters import EXPORTERS
+from tests.configs.exporters import EXPORTERS, targets
 from tests.configs.promql import exported_by_services, selectors
 from tests.fixtures.waiting import eventually
 from tests.stack.backends import missing
@@ -18,7 +18,7 @@ from tests.stack.backends import missing
 SETTLED_SECONDS = 75.0
 
 TARGETS = {
-    job["job_name"]: job["static_configs"][0]["targets"][0]
+    job["job_name"]: targets(job)[0]
     for job in yaml.safe_load((DEV / "prometheus/prometheus.yml").read_text())["scrape_configs"]
 }
 SERVICES = {job for job in TARGETS if job.endswith("-service")}

@@ -1,26 +1,32 @@
 """Prometheus scrapes every target that runs, has loaded the committed rules, and evaluates each without an error."""
 
+from typing import Any
+
 import pytest
 
 from tests.configs.dashboards import RULES
 from tests.fixtures.waiting import eventually
-from tests.stack.measured import TARGETS, container
+from tests.stack.measured import SERVICES, TARGETS, container
 
 NAMES = sorted({rule.get("alert") or rule["record"] for rule in RULES})
 
 
 @pytest.mark.parametrize("job", TARGETS)
-def test_a_target_is_up(measured, address, job):
+def test_every_target_is_up(measured, mode, address, job):
     measured.must_run(container(job))
 
-    def target() -> dict[str, str]:
-        (found,) = [
-            each for each in measured.get("/api/v1/targets")["activeTargets"] if each["labels"]["job"] == job
-        ]  # fmt: skip
-        return found
+    def found() -> list[dict[str, Any]]:
+        return [each for each in measured.get("/api/v1/targets")["activeTargets"] if each["labels"]["job"] == job]
 
-    eventually(lambda: target()["health"] == "up", 30, lambda: f"{TARGETS[job]} is not up: {target()['lastError']}")
-    assert target()["labels"]["instance"] == address(TARGETS[job])
+    def are_up() -> bool:
+        return {each["health"] for each in found()} == {"up"}
+
+    eventually(are_up, 30, lambda: f"{TARGETS[job]} is not up: {[each['lastError'] for each in found()]}")
+    instances = [each["labels"]["instance"] for each in found()]
+    if mode == "docker" and job in SERVICES:  # each replica by its own address
+        assert {each.rpartition(":")[2] for each in instances} == {TARGETS[job].rpartition(":")[2]}
+    else:
+        assert instances == [address(TARGETS[job])]
 
 
 def test_there_are_no_other_targets(measured, mode, running):

@@ -21,7 +21,7 @@ def lines(
     printed_by: Callable[[str], Iterable[str]] = _in_a_container,
 ) -> Iterable[str]:
     """The lines of services' log files; with `before` the last ones, that many of each, then each new one without an end."""
-    files = [_log_file(each) for each in services]
+    files = [file for each in services for file in _log_files(each)]
     whole = f"cat {' '.join(f'{each}*' for each in files)}"
     command = whole if before is None else f"tail -q -n {before} -F {' '.join(files)}"
     return printed_by(f"{command} 2>/dev/null")
@@ -31,7 +31,7 @@ def whole_trace_id(beginning: str, printed_by: Callable[[str], Iterable[str]] = 
     """The only trace id in the log lines that begins so; `SettingError` if there is none, or more than one."""
     if not re.fullmatch(r"[0-9a-f]{1,32}", beginning.lower()):
         raise SettingError(f"A trace id has 32 digits from 0 to f, and {beginning!r} does not begin one.")
-    files = " ".join(f"{_log_file(each)}*" for each in PROGRAMS)
+    files = " ".join(f"{file}*" for each in PROGRAMS for file in _log_files(each))
     wanted = f'grep -ohE \'"trace_id": ?"{beginning.lower()}[0-9a-f]*\' {files} 2>/dev/null'
     found = sorted({line.strip().rpartition('"')[2] for line in printed_by(wanted)})
     if not found:
@@ -41,5 +41,6 @@ def whole_trace_id(beginning: str, printed_by: Callable[[str], Iterable[str]] = 
     return found[0]
 
 
-def _log_file(service: Service) -> str:
-    return f"/var/log/app/{service.name}/combined.log"
+def _log_files(service: Service) -> Iterator[str]:
+    """The patterns of a shell for the first instance's file and for those of the others."""
+    return (f"/var/log/app/{service.name}/{each}combined.log" for each in ("", "[0-9]*/"))

@@ -78,7 +78,10 @@ def status(settings: Settings) -> bool:
     _must_answer()
     engine.compose("ps", "--all")
     model = engine.model()
-    healthy = {each["Service"] for each in engine.containers() if each["Health"] == "healthy"}
+    healths: dict[str, set[str]] = {}  # of the replicas of each service
+    for each in engine.containers():
+        healths.setdefault(each["Service"], set()).add(each["Health"])
+    healthy = {name for name, found in healths.items() if found == {"healthy"}}
     return healthy >= parts.long_running(model) & set(parts.chosen(mode.parts(settings), model))
 
 

@@ -136,6 +136,10 @@ def _moved(value: Any, places: Mapping[str, str]) -> Any:
 
 
 def _prometheus(config: Any, settings: Settings, here: Collection[str]) -> None:
+    for job in config["scrape_configs"]:  # no name of compose's network means anything here
+        if names := job.pop("dns_sd_configs", None):
+            job["static_configs"] = [{"targets": [f"{each['names'][0]}:{each['port']}" for each in names]}]
+
     def runs(each: Any) -> bool:
         return each["static_configs"][0]["targets"][0].partition(":")[0] in {*here, "localhost"}
 

@@ -11,6 +11,7 @@ from ..metrics.families import LOG_LINES_DROPPED
 from ..metrics.process import LINES
 from ..settings import TelemetrySettings
 from .console import columns, is_coloured, is_terminal
+from .folder import own_folder
 from .lines import Line, LineFormatter, level_name
 
 REPEAT_SECONDS = 60
@@ -38,8 +39,9 @@ class LineHandler(logging.Handler):
     def open_files(self, settings: TelemetrySettings) -> None:
         """Raises `OSError` when `LOG_DIR` cannot be written."""
         size, kept = settings.log_file_bytes, settings.log_files_kept
-        combined = RotatingFile(settings.log_dir / "combined.log", size, kept)
-        self._errors = RotatingFile(settings.log_dir / "error.log", size, kept)
+        folder = own_folder(settings.log_dir)
+        combined = RotatingFile(folder / "combined.log", size, kept)
+        self._errors = RotatingFile(folder / "error.log", size, kept)
         self._combined = combined
 
     def emit(self, record: logging.LogRecord) -> None:

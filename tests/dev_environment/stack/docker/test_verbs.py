@@ -241,3 +241,14 @@ def test_a_trace_is_named_by_its_first_digits(settings, asked, monkeypatch, caps
     assert said in capsys.readouterr().err
     assert command_line.main(["trace", "4bf92"]) == 0
     assert "/trace/4bf92f35\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("second", "is_well"), [("healthy", True), ("unhealthy", False), ("", False)])
+def test_the_status_is_that_of_every_replica(settings, asked, monkeypatch, second, is_well):
+    names = [name for name, each in MODEL.items() if each["restart"] != "no"]
+    found = [{"Service": name, "Health": "healthy"} for name in names] + [
+        {"Service": "budget-service", "Health": second}
+    ]
+    monkeypatch.setattr(engine, "containers", lambda: found)
+    mode.remember(settings, "docker")
+    assert verbs.status(settings) is is_well

@@ -1,0 +1,35 @@
+"""A folder of log files for each process that writes some, so that no two write or rotate one file."""
+
+import fcntl
+import os
+from itertools import count
+from pathlib import Path
+
+_held: dict[Path, Path] = {}
+
+
+def own_folder(folder: Path) -> Path:
+    """`folder` itself, or while other processes write there and in those, `folder/2`, `folder/3` and so on.
+
+    Which of them are taken is known by a lock that ends with its process, whatever ends it: the next one takes the lowest
+    that is free, so that there are never more folders than there were processes at a time. A forked process shares that of
+    its parent. Raises `OSError` when a folder cannot be created.
+    """
+    if folder not in _held:
+        _held[folder] = next(
+            each for number in count(1) if _hold(each := folder if number == 1 else folder / str(number))
+        )
+    return _held[folder]
+
+
+def _hold(folder: Path) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    except OSError:  # a file system without locks: two processes that share a file lose no line either
+        os.close(descriptor)
+    return True
