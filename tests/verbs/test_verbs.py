@@ -1,5 +1,6 @@
 """Local mode as a newcomer uses it: the command line and real processes, with a folder and ports of its own."""
 
+import json
 import os
 import re
 import secrets
@@ -7,6 +8,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,6 +177,15 @@ class TestRunbooks:
     def test_a_command_does_what_it_says(self, environment, reader, code):
         own = {name: value for name, value in environment.items() if name not in ELSEWHERE}  # curl is the reader's
         runbooks.run(runbooks.harmless(code, reader), own)
+
+
+def test_what_the_page_takes_is_measured_on_the_running_stack_and_the_page_goes_on(environment, stack):
+    command = [sys.executable, "-m", "bench_page", "--rounds", "1", "--seconds", "0.5", "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert min(*measured["requests_per_second"].values(), *measured["cpu_us"].values(), measured["page_mib"]) > 0
+    assert readiness.not_ready(stack, [PAGE]) == {}
 
 
 def test_a_password_that_the_administrator_has_chosen_is_not_shown_as_another(environment, stack):
