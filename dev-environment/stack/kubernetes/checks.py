@@ -84,11 +84,14 @@ def _version(what: str, found: dict[str, str]) -> Finding:
 
 
 def namespace(settings: Settings) -> Finding:
-    """Whether the namespace is ours, or does not exist."""
+    """Whether the namespace is this checkout's, or does not exist."""
     labels = _get(settings, "namespace", NAMESPACE).get("metadata", {}).get("labels")
     if labels is not None and labels.get(PART_OF) != NAMESPACE:
         cure = f"Take another cluster, or `kubectl delete namespace {NAMESPACE}` if nobody needs what is in it."
         return Finding("error", f"The namespace {NAMESPACE} is somebody else's: it has no label {OURS}", cure)
+    if labels is not None and not cluster.remembered(settings):
+        cure = f"`make clean` there, or `kubectl delete namespace {NAMESPACE}` if nobody needs what is in it."
+        return Finding("error", f"The namespace {NAMESPACE} holds the stack of another checkout", cure)
     return Finding("ok", f"The namespace {NAMESPACE} is {'ours' if labels else 'free'}")
 
 

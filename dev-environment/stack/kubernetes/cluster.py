@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -44,8 +45,13 @@ def context(settings: Settings) -> str:
 
 def remembered(settings: Settings) -> str:
     """The context in which the last `make up` has started the stack; empty if there is none."""
-    file = settings.state / "kubernetes/context"
+    file = context_file(settings)
     return file.read_text() if file.exists() else ""
+
+
+def context_file(settings: Settings) -> Path:
+    """Where `make up` keeps the context."""
+    return settings.state / "kubernetes/context"
 
 
 def loader(settings: Settings) -> list[str]:

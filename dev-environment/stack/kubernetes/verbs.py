@@ -32,11 +32,12 @@ def up(settings: Settings) -> None:
     """Build the images and take them to the cluster, apply what has changed, and wait until all of it is ready."""
     built = images.build(settings)
     _make_folder(settings)
+    # Before anything is applied, so that what an interrupted start leaves is known as ours.
+    cluster.context_file(settings).write_text(cluster.context(settings))
     overlay.write(settings, built)
     rendered = overlay.render(settings)
     _try(settings, rendered)
     images.take_there(settings, built, rendered)
-    (overlay.folder(settings) / "context").write_text(cluster.context(settings))
     _remove_older_jobs(settings, rendered)
     say("Applying what the services stand on, and preparing the databases")
     cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
@@ -168,6 +169,7 @@ def _try(settings: Settings, rendered: str) -> None:
     except ClusterError as error:
         if is_new:
             cluster.kubectl(settings, "delete", "namespace", NAMESPACE)
+            cluster.context_file(settings).unlink()
         raise ClusterError(f"The cluster would not take all of the objects, so none was applied:\n{error}") from error
 
 

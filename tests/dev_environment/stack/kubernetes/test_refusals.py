@@ -20,10 +20,10 @@ STANDARD = {"metadata": {"name": "standard", "annotations": {"storageclass.kuber
 ANSWERS: dict[str, Any] = {
     "config current-context": "kind-test",
     "version": {"clientVersion": VERSION, "serverVersion": VERSION},
-    "get namespace all-erp": {"metadata": {"labels": {"app.kubernetes.io/part-of": "all-erp"}}},
     "get storageclasses": {"items": [STANDARD]},
     "get apiservice v1beta1.metrics.k8s.io": {"kind": "APIService"},
 }
+OURS = {"metadata": {"labels": {"app.kubernetes.io/part-of": "all-erp"}}}
 # A kubectl that only answers: what is done with it is written down.
 KUBECTL = """#!{python} -S
 import json, sys
@@ -73,6 +73,7 @@ OLD = VERSION | {"minor": "28", "gitVersion": "v1.28.0"}
         ({"version": {"clientVersion": OLD, "serverVersion": VERSION}}, "kubectl is v1.28.0. 1.30 or later is needed"),
         ({"version": {"clientVersion": VERSION, "serverVersion": OLD}}, "The cluster is v1.28.0. 1.30 or later"),
         ({"get namespace all-erp": {"metadata": {"labels": {}}}}, "The namespace all-erp is somebody else's"),
+        ({"get namespace all-erp": OURS}, "all-erp holds the stack of another checkout. `make clean` there"),
         ({"get storageclasses": {"items": [{"metadata": {"name": "slow"}}]}}, "no default StorageClass (there is slow)"),
         ({"config current-context": "production"}, "CONTEXT=production` means it, `kubectl config use-context`"),
     ],
@@ -102,10 +103,22 @@ def test_images_for_a_cluster_elsewhere_need_a_registry(settings, answer, monkey
     assert "images must be pushed for it. Set REGISTRY in .env" in capsys.readouterr().err
 
 
+def remember(settings: Settings, context: str) -> None:
+    file = cluster.context_file(settings)
+    file.parent.mkdir(parents=True)
+    file.write_text(context)
+
+
+def test_the_namespace_of_the_last_start_is_ours(settings, answer, capsys):
+    answer(ANSWERS | {"get namespace all-erp": OURS})
+    remember(settings, "kind-test")
+    assert command_line.main(["doctor", "--mode", "kubernetes"]) == 0
+    assert "The namespace all-erp is ours" in capsys.readouterr().out
+
+
 def test_a_stack_that_is_in_one_cluster_is_not_started_in_another(settings, answer, monkeypatch, capsys):
     answer(ANSWERS)
-    (settings.state / "kubernetes").mkdir(parents=True)
-    (settings.state / "kubernetes/context").write_text("lab")
+    remember(settings, "lab")
     elsewhere = Settings(settings.values | {"CONTEXT": "kind-test"}, {})
     monkeypatch.setattr(command_line, "read", lambda: elsewhere)
     assert command_line.main(["up", "--mode", "kubernetes"]) == 1
