@@ -29,12 +29,10 @@ def must_have_kubectl() -> None:
 
 def must_be_meant(settings: Settings) -> None:
     """Ask before anything is done to a cluster that is not one of this machine's, unless CONTEXT names it."""
-    name, last = cluster.context(settings), cluster.remembered(settings)
-    if last not in ("", name):
-        raise ClusterError(
-            f"The stack of this checkout is in the cluster of context {last!r}: `make clean CONTEXT={last}` first."
-        )
-    if not name or cluster.loader(settings) or settings.values["CONTEXT"] or last:
+    name, asked, last = cluster.context(settings), settings.values["CONTEXT"], cluster.remembered(settings)
+    if asked and last and asked != last:
+        raise ClusterError(f"The stack of this checkout is in the cluster of context {last!r}: `make clean` first.")
+    if not name or cluster.loader(settings) or asked or last:
         return
     if not sys.stdin.isatty():
         raise ClusterError(

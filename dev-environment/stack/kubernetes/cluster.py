@@ -39,8 +39,8 @@ def is_installed() -> bool:
 
 
 def context(settings: Settings) -> str:
-    """The context of CONTEXT, of the last `make up`, or the current one; empty if there is none."""
-    return settings.values["CONTEXT"] or remembered(settings) or _output("kubectl", "config", "current-context").strip()
+    """The context of the last `make up`, of CONTEXT, or the current one; empty if there is none."""
+    return remembered(settings) or settings.values["CONTEXT"] or _output("kubectl", "config", "current-context").strip()
 
 
 def remembered(settings: Settings) -> str:

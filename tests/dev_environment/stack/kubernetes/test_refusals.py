@@ -122,7 +122,13 @@ def test_a_stack_that_is_in_one_cluster_is_not_started_in_another(settings, answ
     elsewhere = Settings(settings.values | {"CONTEXT": "kind-test"}, {})
     monkeypatch.setattr(command_line, "read", lambda: elsewhere)
     assert command_line.main(["up", "--mode", "kubernetes"]) == 1
-    assert "is in the cluster of context 'lab': `make clean CONTEXT=lab` first" in capsys.readouterr().err
+    assert "is in the cluster of context 'lab': `make clean` first" in capsys.readouterr().err
+
+
+def test_all_verbs_keep_to_the_cluster_of_the_last_start(settings):
+    remember(settings, "lab")
+    elsewhere = Settings(settings.values | {"CONTEXT": "kind-test"}, {})
+    assert cluster.command(elsewhere, "get", "pods")[1] == "--context=lab"
 
 
 def test_without_a_metrics_api_the_stack_starts_with_a_warning(settings, answer, capsys):
