@@ -1,7 +1,7 @@
 """What the page takes from the services, measured on the running stack: `python -m bench_page`, as `make bench-page` calls it.
 
-The tenant service gets the same requests in rounds, in turn beside the page and while the page is suspended. Each pair of
-rounds gives two ratios; of several pairs the median counts, since a shared machine is noisy.
+The tenant service gets the same requests in rounds, in turn beside the page and while the page is suspended. A browser that
+has the page open makes it work more. Each pair of rounds gives two ratios; of several pairs the median counts, since a shared machine is noisy.
 """
 
 import argparse
@@ -45,6 +45,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     if not supervisor.is_running(current):
         raise BenchError("The stack does not run in local mode: `make up MODE=local` starts it.")
     known = supervisor.states(current)
+    if ended := [each.name for each in (PAGE, SERVICE) if not known[each.name]["pid"]]:
+        raise BenchError(f"{' and '.join(ended)} does not run: `make status` says why.")
     page, service = (psutil.Process(known[each]["pid"]) for each in (PAGE.name, SERVICE.name))
     request = _request(current)
     pairs: list[dict[str, float]] = []

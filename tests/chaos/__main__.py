@@ -90,6 +90,10 @@ class Run:
     def __init__(self, settings: Settings, given: argparse.Namespace) -> None:
         self.settings = settings
         self.mode = mode.remembered(settings)
+        if self.mode not in faults.MEANS:
+            raise StackError(
+                f"The stack runs in {self.mode} mode: this breaks one in {' or '.join(faults.MEANS)} mode."
+            )
         self.running = faults.running(settings, self.mode)
         self.plan = parts.plan(self.running, faults.MEANS[self.mode], given.only, is_short=given.short)
         if not self.plan:

@@ -20,7 +20,7 @@ Word = Literal["ready", "starting", "down", "stopped"]
 STOPPED = ("STOPPED", "STOPPING")
 RUNNING = ("STARTING", "RUNNING")
 ASKED = {each.name for each in (*SERVICES, *watchers.WATCHERS)}
-# What hangs is red within two seconds: store.STATE_SECONDS until the next look, this until it counts as silent, and
+# What hangs is red within two seconds, if nothing else hangs: store.STATE_SECONDS until the next look, this until it counts as silent, and
 # overview.DRAW_SECONDS until that is drawn make 0.25 + 1.4 + 0.1. Most of it is left to one that is slow: on a machine with
 # six times the work it can do, the slowest answer of 700 took 1.2 s.
 ANSWER_SECONDS = 1.4

@@ -47,14 +47,14 @@ class Chart:
 
     def show(self, curves: Sequence[Sequence[Point]], exemplars: Sequence[Exemplar] = ()) -> None:
         """Show these points, a curve for each name."""
-        now = [*(list(curve) for curve in curves), list(exemplars)]
+        now = [*(with_breaks(curve, self._unit) for curve in curves), list(exemplars)]
         if now == self._before:
             return
         self._before = now
         factor, digits = self._unit.factor, self._unit.digits
         series: list[dict[str, Any]] = self._chart.options["series"]
-        for drawn, curve in zip(series, curves, strict=False):
-            drawn["data"] = with_breaks(curve, self._unit)
+        for drawn, points in zip(series, now[:-1], strict=False):
+            drawn["data"] = points
         if self._has_dots:
             series[-1]["data"] = [
                 {"value": [round(each.time * 1000), round(each.seconds * factor, digits)], "name": each.trace_id}

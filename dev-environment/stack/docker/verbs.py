@@ -88,6 +88,10 @@ def status(settings: Settings) -> bool:
 def restart(settings: Settings, services: Sequence[Program]) -> None:
     """Start services again with their present settings and code; of several, those that PARTS has not left out."""
     _must_be_ours()
+    if "haproxy" in engine.running():
+        raise engine.EngineError(
+            "HAProxy stands before replicas, and this would take all but one of them away: `docker restart` each container."
+        )
     chosen = parts.chosen(mode.parts(settings), engine.model())
     names = [each.name for each in services if each.name in chosen or len(services) == 1]
     how = ("--detach", "--build", "--force-recreate", "--no-deps", "--wait")

@@ -54,6 +54,11 @@ def context_file(settings: Settings) -> Path:
     return settings.state / "kubernetes/context"
 
 
+def is_gone(settings: Settings) -> bool:
+    """Whether kubectl no longer knows the context of the last `make up`, as after `kind delete cluster`."""
+    return remembered(settings) not in _output("kubectl", "config", "get-contexts", "--output=name").splitlines()
+
+
 def loader(settings: Settings) -> list[str]:
     """The command that takes images to a cluster of this machine; empty for another cluster."""
     for pattern, command in LOADERS:
@@ -130,6 +135,8 @@ def _is_finished(each: dict[str, Any]) -> bool:
 
 def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:
     """Why a workload is not ready. Pods of its older versions are on their way out, whatever is wrong with them."""
+    if failed := failure(workload):
+        raise ClusterError(f"{workload['metadata']['name']} has failed: {failed}. `make up` tries again.")
     wanted = _identity(workload["spec"]["template"])
     for pod in (each for each in pods if _identity(each) == wanted):
         name, status = pod["metadata"]["name"], pod["status"]
@@ -147,6 +154,13 @@ def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:
             if reason:
                 return f"{reason}: {message or name}"
     return "it starts"
+
+
+def failure(job: dict[str, Any]) -> str:
+    """Why a Job has been given up; empty if it has not."""
+    conditions = job.get("status", {}).get("conditions", ())
+    given_up = (each for each in conditions if (each["type"], each["status"]) == ("Failed", "True"))
+    return next((each.get("message", "given up") for each in given_up), "")
 
 
 def _identity(template: dict[str, Any]) -> tuple[str, list[str]]:

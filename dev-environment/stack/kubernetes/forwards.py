@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 
-from stack import environment
 from stack.kubernetes import cluster
 from stack.local import compose
 from stack.local.compose import Port
@@ -56,9 +55,7 @@ def start(settings: Settings, names: Collection[str]) -> None:
     stop(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
-    subprocess.run(
-        [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)], env=environment.from_shell(), check=True
-    )
+    subprocess.run([sys.executable, "-m", "supervisor.supervisord", "-c", str(file)], check=True)
 
 
 def stop(settings: Settings) -> None:

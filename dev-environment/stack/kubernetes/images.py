@@ -14,7 +14,8 @@ def build(settings: Settings) -> dict[str, str]:
     """Build the images. Returns the name and tag of each in the cluster, by its name: a tag changes with the content."""
     say("Building the images of the services")
     ours = {name: each["image"] for name, each in engine.model().items() if "build" in each}
-    engine.compose("build", "--quiet", *ours)
+    # With an attestation, which holds the time, a build of the same content would be another image.
+    engine.compose("build", "--quiet", *ours, environment={"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"})
     found = {}
     for image in ours.values():
         name = image.partition(":")[0]
@@ -24,8 +25,9 @@ def build(settings: Settings) -> dict[str, str]:
 
 
 def take_there(settings: Settings, built: Mapping[str, str], rendered: str) -> None:
-    """Push what was built to REGISTRY; without one, take to the nodes of this machine what it has and they have not."""
-    if settings.values["REGISTRY"]:
+    """Take to the nodes of this machine what it has and they have not; for another cluster, push what was built to REGISTRY."""
+    loader = cluster.loader(settings)
+    if not loader:
         for each in built.values():
             say(f"Pushing {each}")
             engine.push(each)
@@ -34,16 +36,18 @@ def take_there(settings: Settings, built: Mapping[str, str], rendered: str) -> N
     wanted = sorted({image for image in overlay.images(rendered) if cluster.full_name(image) not in held})
     if here := [image for image in wanted if engine.has_image(image)]:
         say(f"Taking images to the cluster: {', '.join(here)}")
-        loader = cluster.loader(settings)
         if subprocess.run([*loader, *here], check=False).returncode:
             raise ClusterError(f"`{' '.join(loader)}` has failed (see above); `make up` tries again.")
 
 
 def built(settings: Settings) -> list[str]:
     """The images that the last `make up` has built and tagged."""
+    if not (overlay.folder(settings) / "kustomization.yaml").exists():  # a start that was interrupted before
+        return []
     prefix = f"{_registry(settings)}all-erp/"
     return [each for each in overlay.images(overlay.render(settings)) if each.startswith(prefix)]
 
 
 def _registry(settings: Settings) -> str:
-    return f"{settings.values['REGISTRY'].rstrip('/')}/" if settings.values["REGISTRY"] else ""
+    registry = "" if cluster.loader(settings) else settings.values["REGISTRY"].rstrip("/")
+    return f"{registry}/" if registry else ""

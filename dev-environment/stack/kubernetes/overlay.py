@@ -106,7 +106,8 @@ def _image(name: str, place: str) -> dict[str, str]:
 
 def _version(image: str, *values: Mapping[str, Mapping[str, bytes]]) -> str:
     """What changes whenever the databases have to be prepared again: a Job cannot be changed, so it gets another name."""
-    told = [image, *(repr(sorted(each["prepare"].items())) for each in values)]
+    template = (BASE.parents[1] / "base/prepare.yaml").read_text()
+    told = [image, template, *(repr(sorted(each["prepare"].items())) for each in values)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
 
 

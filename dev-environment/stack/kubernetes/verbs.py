@@ -15,6 +15,7 @@ from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 300
 PAUSE_SECONDS = 2.0
+GONE = "The cluster has gone: kubectl no longer knows the context {}"
 # What `down` removes. The volumes' claims stay, and with them the data.
 KINDS = f"{cluster.WORKLOADS},services,configmaps,secrets,poddisruptionbudgets,networkpolicies"
 
@@ -38,7 +39,7 @@ def up(settings: Settings) -> None:
     rendered = overlay.render(settings)
     _try(settings, rendered)
     images.take_there(settings, built, rendered)
-    _remove_older_jobs(settings, rendered)
+    _remove_useless_jobs(settings, rendered)
     say("Applying what the services stand on, and preparing the databases")
     cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
     _wait_for_pods(settings, "statefulsets,jobs")
@@ -71,6 +72,9 @@ def down(settings: Settings) -> None:
     """Remove everything but the volumes, and end the port-forwards."""
     forwards.stop(settings)
     _must_run(settings)
+    if cluster.is_gone(settings):
+        say(f"{GONE.format(cluster.remembered(settings))}: `make clean` forgets it")
+        return
     cluster.kubectl(settings, "delete", KINDS, f"--selector={OURS}", "--cascade=foreground", "--timeout=120s")
     say("The stack has stopped; its data stays")
 
@@ -113,11 +117,16 @@ def clean(settings: Settings) -> None:
     if not cluster.remembered(settings):
         say("There was nothing to remove in a cluster")
         return
-    doctor.require([checks.namespace(settings)])
-    cluster.kubectl(settings, "delete", "namespace", NAMESPACE, "--ignore-not-found")
+    checks.must_have_kubectl()
+    if cluster.is_gone(settings):
+        say(GONE.format(cluster.remembered(settings)))
+    else:
+        doctor.require([checks.namespace(settings)])
+        cluster.kubectl(settings, "delete", "namespace", NAMESPACE, "--ignore-not-found")
+        say(f"Removed the namespace {NAMESPACE} with its volumes")
     engine.remove_images(images.built(settings))
     shutil.rmtree(overlay.folder(settings))
-    say(f"Removed the namespace {NAMESPACE} with its volumes, and the images that were built here")
+    say("Removed the images that were built here")
 
 
 def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, follow: bool) -> None:
@@ -179,9 +188,11 @@ def names(settings: Settings) -> list[str]:
     return [each["metadata"]["name"] for each in found if each["spec"]["replicas"]]
 
 
-def _remove_older_jobs(settings: Settings, rendered: str) -> None:
+def _remove_useless_jobs(settings: Settings, rendered: str) -> None:
     (current,) = (each["metadata"]["name"] for each in overlay.objects(rendered) if each["kind"] == "Job")
-    cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS}", f"--field-selector=metadata.name!={current}")
+    for job in cluster.found(settings, "jobs"):
+        if job["metadata"]["name"] != current or cluster.failure(job):
+            cluster.kubectl(settings, "delete", "job", job["metadata"]["name"])
 
 
 def _not_answering(settings: Settings) -> dict[str, str]:

@@ -44,7 +44,7 @@ def start_supervisor(settings: Settings) -> None:
 def prepare_databases(settings: Settings) -> None:
     """Create the databases, migrate them and bootstrap auth, in a process of its own.
 
-    It takes seconds, so it is left out where this code has done it for these settings, and all services were ready.
+    It takes seconds, so it is left out where this code has done it for these settings, and no service has failed since.
     """
     mark, wanted = _mark(settings), _preparation(settings)
     if mark.exists() and mark.read_text() == wanted:

@@ -116,7 +116,7 @@ async def _replay(settings: Settings, what: Wanted, report: dead_queues.Moved) -
 
 
 def _has_broker(settings: Settings) -> bool:
-    return mode.remembered(settings) == "docker"
+    return mode.remembered(settings) != "local"
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 from stack import __main__ as command_line
 from stack import mode
 from stack.docker import engine
-from stack.kubernetes import cluster
+from stack.kubernetes import cluster, verbs
 from stack.ports import free_port
 from stack.settings import DEFAULTS, Settings
 
@@ -129,6 +129,15 @@ def test_all_verbs_keep_to_the_cluster_of_the_last_start(settings):
     remember(settings, "lab")
     elsewhere = Settings(settings.values | {"CONTEXT": "kind-test"}, {})
     assert cluster.command(elsewhere, "get", "pods")[1] == "--context=lab"
+
+
+def test_a_cluster_that_has_gone_can_be_forgotten(settings, answer, capsys):
+    answer(ANSWERS | {"config get-contexts": "lab\n"})
+    remember(settings, "kind-test")
+    verbs.down(settings)
+    verbs.clean(settings)
+    assert "The cluster has gone: kubectl no longer knows the context kind-test" in capsys.readouterr().out
+    assert not cluster.remembered(settings)
 
 
 def test_without_a_metrics_api_the_stack_starts_with_a_warning(settings, answer, capsys):
