@@ -24,6 +24,14 @@ def new_metadata() -> MetaData:
     return MetaData(naming_convention=NAMING)
 
 
+def newest_first(name: str, *columns: str) -> Index:
+    """An index for the list of a tenant's rows, or of those with one value in each of `columns`, as `pages.page` reads it.
+
+    A filter that many rows pass needs one, or a page reads all of these rows and sorts them.
+    """
+    return Index(name, "tenant_id", *columns, text("created_at desc"), text("id desc"))
+
+
 class Entity:
     """The columns of a table whose rows belong to a tenant and can change, with optimistic locking by `version`.
 
@@ -40,7 +48,7 @@ class Entity:
 
     def __init_subclass__(cls, *, is_listed: bool = True, **others: Any) -> None:
         table = cls.__tablename__  # type: ignore[attr-defined]
-        newest = Index(f"ix_{table}_newest", "tenant_id", text("created_at desc"), text("id desc"))
+        newest = newest_first(f"ix_{table}_newest")
         own = cls.__dict__.get("__table_args__", ())
         cls.__table_args__ = (UniqueConstraint("tenant_id", "id"), *([newest] if is_listed else []), *own)
         super().__init_subclass__(**others)  # DeclarativeBase maps the class here

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.service_kit.entities import Entity
+from libs.service_kit.entities import Entity, newest_first
 from services.budget.database import Base
 
 
@@ -23,6 +23,7 @@ class Allocation(Entity, Base):
         ForeignKeyConstraint(["tenant_id", "account_id"], ["accounts.tenant_id", "accounts.id"]),
         CheckConstraint("0 <= committed and committed <= amount", name="not_overspent"),
         Index("ix_allocations_account", "tenant_id", "account_id"),
+        newest_first("ix_allocations_fiscal_year_newest", "fiscal_year_id"),
     )
     fiscal_year_id: Mapped[UUID]
     account_id: Mapped[UUID]

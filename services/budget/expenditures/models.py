@@ -4,10 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Index, Uuid, text
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.service_kit.entities import Entity
+from libs.service_kit.entities import Entity, newest_first
 from services.budget.database import Base
 
 
@@ -19,7 +19,8 @@ class Expenditure(Entity, Base):
         ForeignKeyConstraint(["tenant_id", "allocation_id"], ["allocations.tenant_id", "allocations.id"]),
         CheckConstraint("amount > 0", name="positive"),
         CheckConstraint("status in ('requested', 'approved', 'rejected')", name="status"),
-        Index("ix_expenditures_allocation", "tenant_id", "allocation_id"),
+        newest_first("ix_expenditures_allocation_newest", "allocation_id"),
+        newest_first("ix_expenditures_status_newest", "status"),
     )
     allocation_id: Mapped[UUID]
     amount: Mapped[Decimal]

@@ -14,7 +14,8 @@ class AuditEntry(Base):
     """One event. The service's role may add entries and read them; it may neither change nor remove one."""
 
     __tablename__ = "audit_entries"
-    # Each filter has an index that ends with the sort order, so that a page reads only its own rows.
+    # Each filter has an index that ends with the sort order, so that a page reads only its own rows. A period cannot have
+    # one: a page of what occurred until some day reads what came in since, or what occurred then, whichever is less.
     __table_args__ = (
         UniqueConstraint("tenant_id", "position"),
         Index(None, "tenant_id", "type", "position"),

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.service_kit.entities import Entity
+from libs.service_kit.entities import Entity, newest_first
 from services.system.database import Base
 
 
@@ -24,6 +24,7 @@ class CommonCode(Entity, Base):
     __tablename__ = "codes"
     __table_args__ = (
         UniqueConstraint("tenant_id", "code_group_id", "code"),
+        newest_first("ix_codes_code_group_newest", "code_group_id"),
         ForeignKeyConstraint(["tenant_id", "code_group_id"], ["code_groups.tenant_id", "code_groups.id"]),
     )
     code_group_id: Mapped[UUID]

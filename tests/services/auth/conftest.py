@@ -9,7 +9,6 @@ import asyncpg
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
 
 from libs.contracts.permissions import TENANT_PERMISSIONS
 from libs.contracts.tenant import TenantActivated, TenantCreated
@@ -19,7 +18,7 @@ from services.auth.keys.service import signing_key as own_key
 from services.auth.roles.models import Role
 from services.auth.tenants.consumers import on_tenant_activated, on_tenant_created
 from services.auth.users.models import User
-from tests.fixtures.auth import KID
+from tests.fixtures.auth import trust
 from tests.services.commits import World
 
 PASSWORD = "correct battery staple"
@@ -37,11 +36,7 @@ async def trusted_key(
 ) -> None:
     async with transaction(app_state["sessions"]) as session:
         await own_key(session)  # the service's own, which stays the one it signs with
-    await superuser.execute(
-        "insert into signing_keys (kid, public_key, signs_from) values ($1, $2, '2000-01-01') on conflict do nothing",
-        KID,
-        ECAlgorithm.to_jwk(signing_key.public_key()),
-    )
+    await trust(superuser, signing_key)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""How the stack grows: replicas of a service, and the rows of many tenants."""
