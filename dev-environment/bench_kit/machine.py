@@ -5,8 +5,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -73,11 +73,17 @@ class Signer:
 
 
 class Machine:
-    """Everything that one run starts, in one folder; all of it ends with the run. Servers run on `server_core`, if given."""
+    """Everything that one run starts, in one folder; all of it ends with the run. Servers run on `server_core`, if given.
 
-    def __init__(self, folder: Path, server_core: int | None = None) -> None:
+    `services` have databases; `measured` is the bench's own.
+    """
+
+    def __init__(
+        self, folder: Path, server_core: int | None = None, services: Sequence[str] = ("measured", "system")
+    ) -> None:
         self.folder = folder
         self._server_core = server_core
+        self._services = services
         self.signer = Signer()
         self._stack = ExitStack()
 
@@ -89,10 +95,12 @@ class Machine:
             self._stack.callback(postgres.remove, self.server)
             self._stack.callback(postgres.stop, self.server)
             postgres.start(self.server)
-            asyncio.run(databases.create(postgres.url(self.server), ("measured", "system"), password=PASSWORD))
-            own, services = Path(__file__).parent, migrations.SERVICES
-            for service, migrations.SERVICES in (("measured", own), ("system", services)):
+            asyncio.run(databases.create(postgres.url(self.server), self._services, password=PASSWORD))
+            usual = migrations.SERVICES
+            for service in self._services:
+                migrations.SERVICES = Path(__file__).parent if service == "measured" else usual
                 asyncio.run(migrations.upgrade_all([service], self.database_url("{service}", "owner")))
+            migrations.SERVICES = usual
         except BaseException:
             self._stack.close()
             raise
@@ -105,14 +113,20 @@ class Machine:
         """The URL of a service's database for the role `app` or `owner`."""
         return f"postgresql+asyncpg://{service}_{role}:{PASSWORD}@127.0.0.1:{self.server.port}/{service}"
 
-    async def counts(self, service: str, *counts: str) -> list[int]:
-        """The results of `select <count>` in the database of a service."""
+    @asynccontextmanager
+    async def superuser(self, service: str) -> AsyncGenerator[Any]:
+        """A connection to the database of a service that sees every tenant."""
         connect = cast("Callable[..., Any]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
         connection = await connect(postgres.url(self.server, database=service))
         try:
-            return [await connection.fetchval(f"select {count}") for count in counts]
+            yield connection
         finally:
             await connection.close()
+
+    async def counts(self, service: str, *counts: str) -> list[int]:
+        """The results of `select <count>` in the database of a service."""
+        async with self.superuser(service) as connection:
+            return [await connection.fetchval(f"select {count}") for count in counts]
 
     def environment(self, name: str, service: str, **given: str) -> dict[str, str]:
         """The environment of a process, which inherits only PATH. Lines and spans go to files, as in the local stack."""

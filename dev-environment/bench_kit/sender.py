@@ -7,33 +7,21 @@ import asyncio
 import json
 import sys
 from time import perf_counter
-from uuid import UUID, uuid4
 
+from bench_kit.commits import commit
 from bench_kit.measured.main import Settings
-from libs.contracts.budget import AccountOpened
 from libs.observability import start
 from libs.service_kit.client import ServiceClient
 from libs.service_kit.database import create_engine
 from libs.service_kit.events.flow import DEADLINE_SECONDS
 from libs.service_kit.events.http import HttpTransport
-from libs.service_kit.events.outbox import Outbox, publish
+from libs.service_kit.events.outbox import Outbox
 from libs.service_kit.events.relay import Relay
 from libs.service_kit.service_account import ServiceAccount
 from libs.service_kit.settings import load
-from libs.service_kit.transactions import Sessions, create_sessions, transaction
+from libs.service_kit.transactions import create_sessions
 
 SOURCE, DESTINATION = "budget-service", "system"
-TENANTS = 10
-EVENTS_A_TRANSACTION = 50
-
-
-async def commit(sessions: Sessions, count: int) -> None:
-    """Publish events as rules do, for several tenants in turn."""
-    tenants = [uuid4() for _ in range(TENANTS)]
-    for number in range(0, count, EVENTS_A_TRANSACTION):
-        async with transaction(sessions, tenants[number // EVENTS_A_TRANSACTION % TENANTS], UUID(int=1)) as session:
-            for each in range(number, min(number + EVENTS_A_TRANSACTION, count)):
-                publish(session, AccountOpened(account_id=uuid4(), code=f"a-{each}", name="An account"))
 
 
 async def main(count: int) -> None:

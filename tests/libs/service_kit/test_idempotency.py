@@ -12,6 +12,8 @@ import pytest
 from libs.contracts.budget import AccountOpened
 from libs.service_kit import database
 from libs.service_kit.idempotency import Once, fingerprint_secret
+from tests.fixtures.app import replica_of
+from tests.libs.service_kit.probe.main import create_app
 
 NOTES = "/api/v1/notes"
 NOTE = {"code": "a", "text": "b", "amount": "3"}
@@ -86,6 +88,15 @@ async def test_twelve_equal_requests_at_once_have_one_effect(client, count_notes
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert await count_notes() == 1
     assert len(await published(AccountOpened)) == 1
+
+
+async def test_another_replica_answers_as_the_first_has_answered(client, service_settings, count_notes):
+    async with replica_of(create_app(service_settings)) as transport:
+        other = httpx.AsyncClient(transport=transport, base_url="http://replica", headers=client.headers)
+        answers = [await each.post(NOTES, json=NOTE, headers=KEY) for each in (client, other)]
+    assert answers[0].json() == answers[1].json()
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    assert await count_notes() == 1
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from libs.contracts import CloudEvent, Event
 from libs.contracts.tenant import TenantClosed, TenantResumed, TenantSuspended
 from libs.service_kit import standing
 from libs.service_kit.events.inbox import consume
 from libs.service_kit.transactions import Sessions, transaction
+from tests.fixtures.app import replica_of
 from tests.fixtures.waiting import eventually_async
 from tests.libs.service_kit.probe.main import create_app
 
@@ -78,13 +78,7 @@ async def test_a_suspended_tenant_is_refused_until_it_is_resumed_and_no_other_is
 
 async def test_a_replica_that_did_not_get_the_event_refuses_too(service_settings, make_token, hear):
     await hear(TenantSuspended, 1)
-    replica: FastAPI = create_app(service_settings)
-    async with replica.router.lifespan_context(replica) as state:
-
-        async def with_state(scope: Any, receive: Any, send: Any) -> None:
-            await replica({**scope, "state": dict(state or {})}, receive, send)
-
-        transport = httpx.ASGITransport(with_state)
+    async with replica_of(create_app(service_settings)) as transport:
         headers = {"authorization": f"Bearer {make_token()}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://replica", headers=headers) as client:
             await answered(client, 403)

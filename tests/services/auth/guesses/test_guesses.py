@@ -19,6 +19,7 @@ from services.auth import cleaning, passwords
 from services.auth.guesses import service as guesses
 from services.auth.guesses.callers import address_of
 from services.auth.service_accounts import service as service_accounts
+from tests.fixtures.app import create, replica_of
 from tests.fixtures.waiting import eventually_async
 from tests.services.auth.conftest import PASSWORD
 
@@ -70,6 +71,19 @@ async def test_after_ten_wrong_passwords_the_right_one_has_to_wait_as_well(
     await later(62)
     assert (await log_in()).status_code == 200
     assert await superuser.fetchval("select count(*) from guesses where account <> ''") == 0
+
+
+async def test_the_guesses_at_two_replicas_are_counted_together(make_user, log_in, service_settings, code):
+    await make_user()
+    async with replica_of(create(service_settings)) as transport:
+        replica = httpx.AsyncClient(transport=transport, base_url="http://replica")
+        wanted = {"tenant": code, "email": "ada@example.com", "password": WRONG}
+        for number in range(FREE + 1):
+            at_the_other = number % 2
+            answer = await (replica.post("/api/v1/auth/login", json=wanted) if at_the_other else log_in(password=WRONG))
+            assert slug(answer) == REFUSED
+        assert slug(await replica.post("/api/v1/auth/login", json=wanted)) == LOCKED
+        assert slug(await log_in()) == LOCKED
 
 
 @pytest.mark.parametrize("given", [{"email": "nobody@example.com"}, {"tenant": "no-such-tenant"}])
