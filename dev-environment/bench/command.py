@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stack import environment
 from stack.postgres import PostgresError
 
 from bench.client import LoadError
@@ -21,6 +23,10 @@ class BenchError(Exception):
 
 def run(given: argparse.Namespace, name: str, measure: Callable[[Path], Any], table: Callable[[Any], str]) -> int:
     """Measure in a temporary folder and print the result; returns the exit code. `given` has `json` and `keep`."""
+    for name in (
+        os.environ.keys() - environment.from_shell().keys()
+    ):  # other servers, and proxies, which no bench goes through
+        del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     try:
         measured = measure(folder)

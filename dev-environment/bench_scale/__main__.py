@@ -64,6 +64,8 @@ def table(result: dict[str, Any]) -> str:
         for count in approvals:
             shares = [f"{rates[count]:,.0f} | {rates[count] / rates[1]:.2f}" for rates in (approvals, events)]
             lines.append(f"| {count} | {' | '.join(shares)} |")
+        left = ", ".join(f"{amount:,.4g} {what}" for what, amount in result["of_an_approval"].items())
+        lines += ["", f"A replica has {result['series_of_a_replica']} series; an approval leaves {left}."]
     if grown := result.get("growth"):
         lines += [
             "",

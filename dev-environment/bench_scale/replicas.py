@@ -61,7 +61,7 @@ async def run(
     await _prepare(machine)
     with machine.serving("services.personnel.main", name="personnel-service", service="personnel") as personnel:
         approvals = await _approvals(machine, personnel, say, rounds, seconds)
-    return {"events_per_second": events, "approvals_per_second": approvals}
+    return {"events_per_second": events, **approvals}
 
 
 async def _events(
@@ -105,8 +105,8 @@ async def _prepare(machine: Machine) -> None:
 
 async def _approvals(
     machine: Machine, personnel: Process, say: Callable[[str], None], rounds: int, seconds: float
-) -> dict[int, float]:
-    """Approvals a second, of ten tenants in turn, by connections that are spread over the replicas."""
+) -> dict[str, object]:
+    """Approvals a second, of ten tenants in turn, by connections that are spread over the replicas; what one leaves behind."""
     async with machine.superuser("budget") as connection:
         asked: list[tuple[UUID, UUID, UUID]] = [tuple(row) for row in await connection.fetch(_ASKED)]
     tokens = {
@@ -137,10 +137,26 @@ async def _approvals(
             answers += sum(load.answers for load in loads)
             rates[replicas].append(sum(load.rps for load in loads))
             say(f"  round {number}, {replicas} replicas: {rates[replicas][-1]:7,.0f} approvals/s")
+        series = sum(not line.startswith("#") for line in servers[0].get("/metrics").splitlines())
     approved, events = await _approved(machine)
     if {approved, events} != {answers}:
         raise BenchError(f"{answers} approvals were answered; the books have {approved}, and {events} events")
-    return {replicas: round(median(each), 1) for replicas, each in rates.items()}
+    return {
+        "approvals_per_second": {replicas: round(median(each), 1) for replicas, each in rates.items()},
+        "series_of_a_replica": series,
+        "of_an_approval": {what: round(amount / answers, 2) for what, amount in _signals(servers, personnel).items()},
+    }
+
+
+def _signals(servers: Sequence[Process], personnel: Process) -> dict[str, int]:
+    """The log lines and spans that budget and personnel have written, and their bytes."""
+    found: dict[str, int] = {}
+    for kind, what, mark in (("logs", "log lines", b"\n"), ("traces", "spans", b'"spanId"')):
+        files = [path for each in (*servers, personnel) for path in (each.folder / kind).rglob("*") if path.is_file()]
+        texts = [path.read_bytes() for path in files]
+        found[what] = sum(text.count(mark) for text in texts)
+        found[f"bytes of {what}"] = sum(map(len, texts))
+    return found
 
 
 async def _approved(machine: Machine) -> list[int]:
