@@ -104,8 +104,7 @@ def test_a_container_has_the_image_arguments_and_limit_of_compose(name):
     assert container["resources"]["requests"].keys() == {"cpu", "memory"}
     if name != "service":
         assert container["image"] == of_compose["image"]
-    filled = [compose.env_file.expand(each, SETTINGS.values) for each in of_compose.get("command", ())]
-    assert container.get("args", []) == filled
+    assert container.get("args", []) == compose.arguments(LIKE.get(name, name), SETTINGS)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
