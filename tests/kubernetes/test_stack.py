@@ -1,10 +1,13 @@
 """The stack in a cluster: started by the verbs, unchanged by a second start."""
 
 import subprocess
+import time
 
+import httpx
 import pytest
+from stack import environment
 from stack.kubernetes import cluster, overlay
-from stack.services import SERVICES
+from stack.services import BUDGET, SERVICES
 
 from tests.kubernetes.pods import pods_of
 
@@ -26,6 +29,14 @@ def test_a_second_start_changes_nothing(settings, verb):
 
 def test_everything_is_ready_and_says_so(settings, verb):
     assert "not ready" not in verb("status")
+
+
+def test_after_a_restart_every_service_is_reached_at_once(settings, verb):
+    verb("restart", "budget")
+    budget = f"{environment.url(BUDGET, settings)}/health/ready"
+    for _ in range(20):
+        assert httpx.get(budget, trust_env=False).status_code == 200
+        time.sleep(0.1)
 
 
 def test_log_lines_of_all_services_are_found_by_their_level(settings, verb):
