@@ -38,6 +38,11 @@ class Backend(Protocol):
 BACKENDS: dict[str, Backend] = {"local": local, "docker": docker, "kubernetes": kubernetes}
 CHECKS = {"docker": docker.check, "kubernetes": kubernetes.check}
 """What says, before a start, why a mode cannot be used here."""
+PARTS_ELSEWHERE = {
+    "local": "in local mode run the watchers that are on the PATH, unless WATCHERS=none.",
+    "kubernetes": "in Kubernetes mode all of the overlay runs, dev-environment/kubernetes/overlays/lab.",
+}
+"""What decides in the other modes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -244,7 +249,7 @@ def _choice(settings: Settings, given: argparse.Namespace) -> tuple[str, str]:
     say(f"Mode: {chosen} ({why})")
     if chosen != "docker":
         if given.parts:
-            raise SettingError("PARTS is for Docker mode: in local mode run the watchers that are on the PATH.")
+            raise SettingError(f"PARTS is for Docker mode: {PARTS_ELSEWHERE[chosen]}")
         return chosen, ""
     parts = given.parts or settings.values["PARTS"] or mode.parts(settings)
     if parts:

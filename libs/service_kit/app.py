@@ -126,7 +126,13 @@ def serve(settings: type[Loaded], create: Callable[[Loaded], FastAPI]) -> None:
     loaded = load(settings)
     check_address(loaded)
     check_database(loaded)
-    run(create(loaded), host=loaded.host, port=loaded.port, proxies=loaded.forwarded_allow_ips)
+    run(
+        create(loaded),
+        host=loaded.host,
+        port=loaded.port,
+        proxies=loaded.forwarded_allow_ips,
+        drain_seconds=loaded.drain_seconds,
+    )
 
 
 @asynccontextmanager

@@ -45,9 +45,9 @@ async def _until_migrated(service: str, engine: AsyncEngine) -> None:
     while True:
         try:
             async with engine.connect() as connection:
-                is_current = await migrations.is_current(connection, service)
+                is_migrated = await migrations.is_migrated(connection, service)
             availability.database_answered()
-            if is_current:
+            if is_migrated:
                 return
             if not is_told:
                 log.warning("waiting for the database to be migrated")

@@ -39,7 +39,7 @@ LATE_SHARE = 0.5
 JSON = "application/json"
 # The longest answers are those to a batch of events.
 LARGEST_ANSWER = 4 * 1024 * 1024
-# uvicorn closes an idle connection after five seconds: a request must not be sent on one at that moment.
+# A request must not be sent on an idle connection while the service closes it: after 30 seconds, or when its drain ends.
 KEEPALIVE_SECONDS = 4.0
 
 BREAKER_STATE = Enum(

@@ -54,11 +54,15 @@ def newest(service: str) -> str:
     return max(path.name[:4] for path in (SERVICES / service / "migrations" / "versions").glob("[0-9]*.py"))
 
 
-async def is_current(connection: AsyncConnection, service: str) -> bool:
-    """Whether the database has the newest revision; False for an empty one."""
+async def is_migrated(connection: AsyncConnection, service: str) -> bool:
+    """Whether the database has the newest revision that this version knows, or a later one; False for an empty one.
+
+    In a roll-out the next version migrates first, and the old one serves on until it is replaced.
+    """
     if not (await connection.execute(text("select to_regclass('alembic_version')"))).scalar():
         return False
-    return (await connection.execute(text("select version_num from alembic_version"))).scalar() == newest(service)
+    revision = (await connection.execute(text("select version_num from alembic_version"))).scalar()
+    return revision is not None and str(revision) >= newest(service)
 
 
 async def run(service: str, url: str, action: "Callable[[Config], object]") -> None:
@@ -87,13 +91,21 @@ async def upgrade_all(services: Sequence[str], url_template: str) -> None:
     `url_template` holds `{service}`, for example `postgresql+asyncpg://{service}_owner:…@localhost/{service}`.
     """
     for service in services:  # not concurrently: Alembic keeps its context in a global
-        await run(service, url_template.format(service=service), _upgrade)
+        await run(service, url_template.format(service=service), _upgrade(service))
 
 
-def _upgrade(config: "Config") -> None:
-    from alembic import command
+def _upgrade(service: str) -> "Callable[[Config], None]":
+    """The upgrade of a service's database; one that a later version has migrated already stays as it is."""
 
-    command.upgrade(config, "head")
+    def work(config: "Config") -> None:
+        from alembic import command
+        from alembic.runtime.migration import MigrationContext
+
+        revision = MigrationContext.configure(config.attributes["connection"]).get_current_revision()
+        if revision is None or revision <= newest(service):
+            command.upgrade(config, "head")
+
+    return work
 
 
 _KIT_TABLES = (
@@ -219,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from alembic import command
 
     actions: dict[str, Callable[[str], Callable[[Any], object]]] = {
-        "upgrade": lambda _: _upgrade,
+        "upgrade": _upgrade,
         "check": lambda _: command.check,
         "revision": lambda service: (
             lambda config: command.revision(

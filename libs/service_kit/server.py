@@ -1,14 +1,19 @@
-"""The server of a service: uvicorn, with limits for what a client may cost, and a process that gives memory back."""
+"""The server of a service: uvicorn, with limits for what a client may cost, and an end at which nobody loses a request."""
 
+import asyncio
 import ctypes
 import gc
 import signal
+import sys
+import time
 from contextlib import suppress
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
+from libs.observability import get_logger
 from libs.service_kit.connections import LimitedProtocol, Limits
 
 # Collections are rarer than by default (700, 10, 10): reference counting alone frees the objects of a request.
@@ -16,6 +21,14 @@ GC_THRESHOLDS = (10_000, 20, 50)
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 1024 * 1024
 GRACEFUL_SECONDS = 10
 """How long a service that stops lets its requests end; then it flushes its telemetry."""
+QUIET_SECONDS = 3.0
+"""Once nobody has been connected for so long, a drain is over: by then those who choose among replicas have left this one."""
+LOOK_SECONDS = 0.1
+CLOSE = (b"connection", b"close")
+DRAINING = "is_draining"
+"""In the state of each request that comes while the service drains."""
+
+log = get_logger(__name__)
 
 OPTIONS: dict[str, Any] = {
     "http": LimitedProtocol,
@@ -31,8 +44,51 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def run(app: FastAPI, *, host: str, port: int, proxies: str = "") -> None:
-    """Run an app until a signal stops it. `proxies`, if there are any, are believed about the address of a client."""
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server, which a SIGTERM ends in two steps: it drains for some seconds, and then stops.
+
+    uvicorn alone stops at once. It closes its port, where those who have not heard of it yet still come, and every idle
+    connection, on which a request may be under way. A server that drains goes on answering, also on new connections, but
+    says at `/health/ready` that it is not ready, and with each answer that it closes the connection: whoever asks again does
+    so elsewhere. The drain ends after its time, when nobody has been connected for `QUIET_SECONDS`, or by a second signal.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+
+    async def main_loop(self) -> None:
+        """Serve until a signal comes, then drain."""
+        await super().main_loop()
+        if self._drain_seconds and self._captured_signals == [signal.SIGTERM]:  # Ctrl-C does not wait
+            await self._drain()
+
+    async def _drain(self) -> None:
+        self.should_exit = False  # a second signal sets it again
+        self.lifespan.state[DRAINING] = True
+        self.config.encoded_headers.append(CLOSE)  # uvicorn makes the list of each second's headers of it
+        self.server_state.default_headers.append(CLOSE)  # which requests under way have already
+        connections, at_most = len(self.server_state.connections), self._drain_seconds
+        log.info("draining: not ready, but still answering", connections=connections, drain_seconds=at_most)
+        began = quiet_since = time.monotonic()
+        looks = 0
+        while (now := time.monotonic()) < began + at_most and now < quiet_since + QUIET_SECONDS:
+            if self.server_state.connections:
+                quiet_since = now
+            looks += 1
+            if await self.on_tick(looks):
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        connections, seconds = len(self.server_state.connections), round(time.monotonic() - began, 1)
+        log.info("drained: stopping", connections=connections, drain_seconds=seconds)
+
+
+def run(app: FastAPI, *, host: str, port: int, proxies: str = "", drain_seconds: float = 0) -> None:
+    """Run an app until a signal stops it.
+
+    `proxies`, if there are any, are believed about the address of a client. `drain_seconds`: for how long at most it goes on
+    answering after a SIGTERM; see `DrainingServer`.
+    """
     # Everything imported and built so far lives until the end, so the collector need not examine it.
     gc.collect()
     gc.freeze()
@@ -41,7 +97,11 @@ def run(app: FastAPI, *, host: str, port: int, proxies: str = "") -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that closes; under nohup it is ignored
         signal.signal(signal.SIGHUP, _terminate)
     trust: dict[str, Any] = {"proxy_headers": bool(proxies), "forwarded_allow_ips": proxies}
-    uvicorn.run(app, host=host, port=port, **OPTIONS | trust)
+    server = DrainingServer(uvicorn.Config(app, host=host, port=port, **OPTIONS | trust), drain_seconds)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def _terminate(*_: object) -> None:

@@ -146,6 +146,8 @@ class ServiceSettings(BaseSettings):
     port: int = Field(ge=1, le=65535)
     forwarded_allow_ips: Networks = ""
     """The proxies that are believed about the address of a client."""
+    drain_seconds: float = Field(default=0, ge=0, le=300)
+    """For how long at most it goes on answering after a SIGTERM, before it stops; nobody waits for that with one replica."""
     database: DatabaseSettings
     services: ServiceUrls = ServiceUrls()
     events: EventSettings = EventSettings()

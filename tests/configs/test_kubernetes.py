@@ -14,6 +14,7 @@ from stack.services import PROBE, SERVICES
 from stack.settings import ROOT, read
 
 from tests.configs.test_compose import CONTAINERS
+from tests.configs.test_services import behind_haproxy
 from tests.fixtures import yaml_files
 from tests.fixtures.strict import missing
 
@@ -103,8 +104,7 @@ def test_a_container_has_the_image_arguments_and_limit_of_compose(name):
     assert container["resources"]["requests"].keys() == {"cpu", "memory"}
     if name != "service":
         assert container["image"] == of_compose["image"]
-    filled = [compose.env_file.expand(each, SETTINGS.values) for each in of_compose.get("command", ())]
-    assert container.get("args", []) == filled
+    assert container.get("args", []) == compose.arguments(LIKE.get(name, name), SETTINGS)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -119,10 +119,10 @@ def test_a_pod_has_no_privilege(name):
         assert name == "rabbitmq" or rights["readOnlyRootFilesystem"] is True
 
 
-def test_a_service_has_as_long_to_stop_as_under_compose_after_it_has_left_its_addresses():
+def test_a_service_drains_as_behind_haproxy_and_has_as_long_to_stop_as_under_compose():
     pod = DEPLOYMENT["spec"]["template"]["spec"]
-    pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] == pause + compose.seconds_to_stop("auth-service")
+    assert pod["terminationGracePeriodSeconds"] == compose.seconds_to_stop("auth-service")
+    assert literals(BASE)["environment"]["DRAIN_SECONDS"] == str(behind_haproxy("auth"))
     assert DEPLOYMENT["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 

@@ -10,12 +10,14 @@ from stack.services import PROBE
 
 from libs.contracts.subscriptions import SUBSCRIPTIONS
 from libs.observability.traces.queue import FLUSH_SECONDS
-from libs.service_kit.server import GRACEFUL_SECONDS
+from libs.service_kit.client import KEEPALIVE_SECONDS
+from libs.service_kit.server import GRACEFUL_SECONDS, QUIET_SECONDS
 from libs.service_kit.settings import ServiceUrls
 from libs.services import PORTS, SERVICES
 from tests.fixtures.yaml_files import load
 
 ROOT = Path(__file__).parents[2]
+HAPROXY = ROOT / "dev-environment/haproxy/haproxy.cfg"
 
 
 def compose(name: str) -> dict[str, Any]:
@@ -30,14 +32,30 @@ def test_compose_runs_each_service_on_its_port(service):
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_compose_lets_a_service_end_its_requests_and_flush_before_it_kills_it(service):
-    assert grace(compose("docker-compose.dev.yml")[service.full_name]) >= GRACEFUL_SECONDS + 2 * FLUSH_SECONDS
+def test_compose_lets_a_service_drain_end_its_requests_and_flush_before_it_kills_it(service):
+    needed = behind_haproxy(service.name) + GRACEFUL_SECONDS + 2 * FLUSH_SECONDS
+    assert grace(compose("docker-compose.dev.yml")[service.full_name]) >= needed
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_drain_outlasts_what_those_who_choose_a_replica_need_to_leave_it(service):
+    """An idle connection of another service is used again within its time or never; HAProxy fails two checks."""
+    assert behind_haproxy(service.name) > QUIET_SECONDS + KEEPALIVE_SECONDS
+    (inter, fast, fall) = re.search(r"inter (\d+)s fastinter (\d+)s fall (\d+)", HAPROXY.read_text()).groups()
+    assert behind_haproxy(service.name) > 2 * (int(inter) + int(fast) * (int(fall) - 1))
 
 
 def test_compose_lets_whatever_keeps_data_write_it():
     keeping = compose("docker-compose.dev.yml") | compose("docker-compose.devops.yml")
     for name in ("postgres", "rabbitmq", "elasticsearch", "prometheus", "jaeger", "logstash"):
         assert grace(keeping[name]) >= 30, name
+
+
+def behind_haproxy(service: str) -> int:
+    """For how many seconds a service drains where HAProxy is in front of its replicas, by default."""
+    text = HAPROXY.with_name("compose.yml").read_text()
+    own = yaml.load(text.replace("!reset", ""), yaml.CSafeLoader)["services"][f"{service}-service"]
+    return int(own["environment"]["DRAIN_SECONDS"].removeprefix("${DRAIN_SECONDS:-").removesuffix("}"))
 
 
 def grace(container: dict[str, Any]) -> int:

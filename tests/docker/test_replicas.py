@@ -52,21 +52,39 @@ def test_each_replica_writes_files_of_its_own(stack):
     assert (len(first), len(second), first & second) == (1, 1, set())
 
 
-def test_a_replica_that_is_killed_costs_no_request_that_had_not_reached_it_and_no_write(stack, docker):
+@pytest.fixture
+def front(stack: Stack) -> None:
+    """There is HAProxy in front of the replicas."""
     if "haproxy" not in stack.compose("ps", "--services").split():
         missing("there is no image of HAProxy here")
+
+
+def under_load(stack: Stack, end: Callable[[str], object], start: Callable[[str], object]) -> Load:
+    """Writers at work while a replica ends, and starts again after a while."""
     urls = {each.short: environment.url(each, stack.settings) for each in SERVICES}
     load = Load(urls, stack.settings.values, tenants=1, writers=3)
+    replica = f"{stack.name}-{REPLICATED}-1"
     with load.running():
         eventually(lambda: len(load.attempts) > 30, 60, "the writers do not work")
-        docker("kill", f"{stack.name}-{REPLICATED}-1")
-        killed = len(load.attempts)
-        eventually(lambda: len(load.attempts) > killed + 60, 60, "the writers do not go on")
-        docker("start", f"{stack.name}-{REPLICATED}-1")
-    failed = [each for each in load.attempts if each.failure]
-    assert len(failed) <= 3, failed  # what each of the writers had under way
+        end(replica)
+        ended = len(load.attempts)
+        eventually(lambda: len(load.attempts) > ended + 60, 60, "the writers do not go on")
+        start(replica)
+        eventually(lambda: answering(stack) == 2, 60, "Prometheus does not scrape both replicas")
     assert load.surprises == []
     assert books.judge(load.ledger, load.found()) == books.Judged()
+    return load
+
+
+def test_a_replica_that_is_stopped_and_started_costs_no_request(front, stack, docker):
+    load = under_load(stack, lambda name: docker("stop", name), lambda name: docker("start", name))
+    assert [each for each in load.attempts if each.failure] == []
+
+
+def test_a_replica_that_is_killed_costs_no_request_that_had_not_reached_it_and_no_write(front, stack, docker):
+    load = under_load(stack, lambda name: docker("kill", name), lambda name: docker("start", name))
+    failed = [each for each in load.attempts if each.failure]
+    assert len(failed) <= 3, failed  # what each of the writers had under way
 
 
 def test_prometheus_misses_one_replica_and_then_the_service_of_which_an_alert_is_on_its_way(stack, docker):

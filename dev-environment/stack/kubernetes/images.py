@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from stack.docker import engine
 from stack.kubernetes import cluster, overlay
@@ -21,6 +22,7 @@ def build(settings: Settings) -> dict[str, str]:
         name = image.partition(":")[0]
         found[name] = f"{_registry(settings)}{name}:{engine.image_id(image)}"
         engine.tag(image, found[name])
+    _file(settings).write_text("".join(f"{each}\n" for each in sorted({*built(settings), *found.values()})))
     return found
 
 
@@ -41,11 +43,13 @@ def take_there(settings: Settings, built: Mapping[str, str], rendered: str) -> N
 
 
 def built(settings: Settings) -> list[str]:
-    """The images that the last `make up` has built and tagged."""
-    if not (overlay.folder(settings) / "kustomization.yaml").exists():  # a start that was interrupted before
-        return []
-    prefix = f"{_registry(settings)}all-erp/"
-    return [each for each in overlay.images(overlay.render(settings)) if each.startswith(prefix)]
+    """The images that `make up` has built and tagged since the last `make clean`."""
+    file = _file(settings)
+    return file.read_text().split() if file.exists() else []
+
+
+def _file(settings: Settings) -> Path:
+    return overlay.folder(settings) / "images"
 
 
 def _registry(settings: Settings) -> str:

@@ -35,6 +35,8 @@ CONTAINERS = {
 LOGIN = re.compile(r"PASSWORD|SECRET|ADMINISTRATOR|_HEADERS$")
 # In a cluster they go to the ready replicas (kubernetes/base/kustomization.yaml).
 NOT_OF_COMPOSE = re.compile(r"SERVICES__\w+")
+# Their arguments say where they are on this machine, which alerts link to.
+LINKED = ("prometheus", "alertmanager")
 SECRET_FILES = {"slack_webhook_url": "SLACK_WEBHOOK_URL_FILE", "smtp_password": "SMTP_PASSWORD_FILE"}
 
 
@@ -70,7 +72,13 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
             {"name": f"{name}-logins", "files": list(_files(values / f"{name}-logins", content))}
             for name, content in logins.items()
         ],
-        "patches": [{"target": {"kind": "Job"}, "patch": _renamed(_version(images["all-erp/prepare"], given, logins))}],
+        "patches": [
+            {"target": {"kind": "Job"}, "patch": _renamed(_version(images["all-erp/prepare"], given, logins))},
+            *(
+                {"target": {"kind": "StatefulSet", "name": name}, "patch": _with_arguments(name, settings)}
+                for name in LINKED
+            ),
+        ],
     }
     (folder(settings) / "kustomization.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
 
@@ -113,6 +121,11 @@ def _version(image: str, *values: Mapping[str, Mapping[str, bytes]]) -> str:
 
 def _renamed(version: str) -> str:
     return yaml.safe_dump([{"op": "replace", "path": "/metadata/name", "value": f"prepare-{version}"}])
+
+
+def _with_arguments(name: str, settings: Settings) -> str:
+    path = "/spec/template/spec/containers/0/args"
+    return yaml.safe_dump([{"op": "replace", "path": path, "value": compose.arguments(name, settings)}])
 
 
 def _files(into: Path, content: Mapping[str, bytes]) -> Iterator[str]:

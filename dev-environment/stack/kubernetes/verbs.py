@@ -31,10 +31,10 @@ def check(settings: Settings, chosen_parts: str) -> None:
 
 def up(settings: Settings) -> None:
     """Build the images and take them to the cluster, apply what has changed, and wait until all of it is ready."""
-    built = images.build(settings)
     _make_folder(settings)
-    # Before anything is applied, so that what an interrupted start leaves is known as ours.
+    # Before anything is made, so that what an interrupted start leaves is known as ours.
     cluster.context_file(settings).write_text(cluster.context(settings))
+    built = images.build(settings)
     overlay.write(settings, built)
     rendered = overlay.render(settings)
     _try(settings, rendered)
@@ -48,7 +48,7 @@ def up(settings: Settings) -> None:
     _wait_for_pods(settings)
     running = names(settings)
     forwards.start(settings, running)
-    _wait(lambda: _not_answering(settings), "reached on 127.0.0.1", hint=f"see {overlay.folder(settings) / 'forwards'}")
+    _wait_until_reached(settings)
     report.summary(settings, containers=running)
 
 
@@ -101,6 +101,7 @@ def restart(settings: Settings, services: Sequence[Program]) -> None:
     _must_run(settings)
     cluster.kubectl(settings, "rollout", "restart", *(f"deployment/{each.name}" for each in services))
     _wait_for_pods(settings)
+    _wait_until_reached(settings)
 
 
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
@@ -193,6 +194,18 @@ def _remove_useless_jobs(settings: Settings, rendered: str) -> None:
     for job in cluster.found(settings, "jobs"):
         if job["metadata"]["name"] != current or cluster.failure(job):
             cluster.kubectl(settings, "delete", "job", job["metadata"]["name"])
+
+
+def _wait_until_reached(settings: Settings) -> None:
+    """Wait for the port-forwards: one that leads to a pod that stops has to be made anew once that has gone."""
+    hint = f"see {overlay.folder(settings) / 'forwards'}"
+    _wait(lambda: _leaving(settings) | _not_answering(settings), "reached on 127.0.0.1", hint=hint)
+
+
+def _leaving(settings: Settings) -> dict[str, str]:
+    """The services of which a pod is stopping."""
+    pods = (each["metadata"] for each in cluster.found(settings, "pods"))
+    return {each["labels"][NAME]: "one of its pods stops" for each in pods if "deletionTimestamp" in each}
 
 
 def _not_answering(settings: Settings) -> dict[str, str]:

@@ -59,6 +59,11 @@ def environment(name: str, settings: Settings) -> dict[str, str]:
     return {key: value for key, value in filled.items() if value is not None}
 
 
+def arguments(name: str, settings: Settings) -> list[str]:
+    """The arguments of a container as compose fills them in."""
+    return [env_file.expand(each, settings.values) for each in _containers()[name].get("command", ())]
+
+
 def seconds_to_stop(name: str) -> int:
     """How long a container may take to stop; Docker's own limit is ten seconds."""
     return int(_containers()[name].get("stop_grace_period", "10s").removesuffix("s"))

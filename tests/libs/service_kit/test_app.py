@@ -1,16 +1,11 @@
 """A service's life: it opens what it needs, works beside its requests, and leaves nothing behind."""
 
 import asyncio
-import contextlib
 import json
-import os
 import re
 import signal
-import sys
-from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager
+from collections.abc import Generator
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +33,7 @@ from libs.service_kit.transactions import Sessions, transaction
 from tests.fixtures.app import serving
 from tests.fixtures.waiting import eventually_async, until_somebody_waits
 from tests.libs.service_kit.probe.main import create_app
+from tests.libs.service_kit.processes import is_alive, process
 from tests.libs.service_kit.sockets import HANG, answer, running_peer
 
 NOTES = "/api/v1/notes"
@@ -141,7 +137,7 @@ async def test_work_begins_when_the_database_answers(make_settings, monkeypatch)
         began.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(migrations, "is_current", not_at_first)
+    monkeypatch.setattr(migrations, "is_migrated", not_at_first)
     app = kit.create_app(make_settings(), description="d", routers=[], background={"work": work})
     async with app.router.lifespan_context(app), asyncio.timeout(10):
         await began.wait()
@@ -244,24 +240,6 @@ async def test_the_document_is_encoded_once_for_the_routes_that_there_are(make_s
     assert json.loads(await document_of(app)) == app.openapi()
 
 
-@asynccontextmanager
-async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    started = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.libs.service_kit.probe.main",
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": ".", "OTEL_TRACES_EXPORTER": "none", **environment},
-        cwd=Path(migrations.__file__).parents[2],
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        yield started
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            started.kill()
-
-
 async def test_the_docs_load_nothing_from_other_hosts(anonymous):
     page = (await anonymous.get("/docs")).text
     sources = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
@@ -327,13 +305,6 @@ async def test_a_service_that_is_told_to_stop_answers_first(
         assert (await request).status_code == 201
         await service.communicate()
     assert '"message":"request handled"' in (tmp_path / "combined.log").read_text()
-
-
-async def is_alive(service: asyncio.subprocess.Process, client: httpx.AsyncClient) -> bool:
-    assert service.returncode is None
-    with contextlib.suppress(httpx.ConnectError):
-        return (await client.get("/health/live")).status_code == 200
-    return False
 
 
 async def test_a_service_is_one_process_whatever_the_shell_says_of_other_servers(tmp_path, database_url):

@@ -12,6 +12,7 @@ import pytest
 from alembic import command
 from alembic.util import CommandError
 from pydantic import SecretStr
+from sqlalchemy import text
 from stack import databases, postgres
 
 from libs.service_kit import migrations
@@ -28,6 +29,7 @@ migrations.SERVICES = Path({str(PROBE.parent)!r})
 migrations.main()
 """
 
+LATER = "9999"  # a revision that only a later version knows
 
 PROBES_RIGHTS = """
 alter schema public owner to probe_owner;
@@ -76,17 +78,30 @@ async def test_four_starts_at_once_migrate_once(postgres_server, empty):
     await inside.close()
 
 
-async def test_an_empty_database_is_not_current_and_a_migrated_one_is(postgres_server, empty):
+async def test_an_empty_database_is_not_migrated_and_one_of_this_version_or_a_later_one_is(postgres_server, empty):
     owner = owner_url(postgres_server, empty)
     engine = create_engine(DatabaseSettings(url=SecretStr(owner)))
     try:
         async with engine.connect() as connection:
-            assert not await migrations.is_current(connection, "probe")
+            assert not await migrations.is_migrated(connection, "probe")
         await migrations.run("probe", owner, lambda config: command.upgrade(config, "head"))
         async with engine.connect() as connection:
-            assert await migrations.is_current(connection, "probe")
+            assert await migrations.is_migrated(connection, "probe")
+            for revision, is_migrated in (("0000", False), (LATER, True)):
+                await connection.execute(text(f"update alembic_version set version_num = '{revision}'"))
+                assert await migrations.is_migrated(connection, "probe") is is_migrated
     finally:
         await engine.dispose()
+
+
+async def test_an_earlier_version_leaves_a_database_that_a_later_one_has_migrated(postgres_server, empty):
+    template = owner_url(postgres_server, f"{{service}}{empty.removeprefix('probe')}")
+    assert (await run_command("upgrade", "probe", MIGRATE_URL_TEMPLATE=template))[0] == 0
+    inside = await asyncpg.connect(postgres.url(postgres_server, database=empty))
+    await inside.execute("update alembic_version set version_num = $1", LATER)
+    assert await run_command("upgrade", "probe", MIGRATE_URL_TEMPLATE=template) == (0, "upgrade probe: done\n")
+    assert await inside.fetchval("select version_num from alembic_version") == LATER
+    await inside.close()
 
 
 async def test_models_and_migrations_agree(postgres_server):

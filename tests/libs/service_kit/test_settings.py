@@ -29,6 +29,7 @@ WRONG = {
     + ["postgresql://u@h/d?ssl=bogus", "postgresql:///d"],
     "DATABASE__POOL_SIZE": ["0", "x"],
     "DATABASE__POOL_TIMEOUT_SECONDS": ["0"],
+    "DRAIN_SECONDS": ["-1", "x", "nan", "301"],
     "SERVICES__AUTH": ["nonsense", "ftp://auth"],
     "FORWARDED_ALLOW_IPS": ["x", "*", "10.0.0.1 10.0.0.2", "10.0.0.1/8", "10.0.0.256", "proxy.example", "[::1]"],
     "EVENTS__TRANSPORT": ["pigeon"],

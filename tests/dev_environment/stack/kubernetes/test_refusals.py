@@ -103,6 +103,15 @@ def test_images_for_a_cluster_elsewhere_need_a_registry(settings, answer, monkey
     assert "images must be pushed for it. Set REGISTRY in .env" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("chosen", "told"), [("kubernetes", "in Kubernetes mode all of the overlay runs"), ("local", "in local mode run")]
+)
+def test_parts_are_docker_modes_and_the_message_says_what_decides_here(settings, answer, capsys, chosen, told):
+    answer(ANSWERS)
+    assert command_line.main(["up", "--mode", chosen, "--parts", "traces"]) == 1
+    assert told in capsys.readouterr().err
+
+
 def remember(settings: Settings, context: str) -> None:
     file = cluster.context_file(settings)
     file.parent.mkdir(parents=True)

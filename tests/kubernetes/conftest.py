@@ -1,0 +1,44 @@
+"""The stack in the cluster of the current context, if that is on this machine: one for all tests, gone when they end."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from stack.kubernetes import cluster
+from stack.settings import ROOT, Settings, read
+
+from tests.fixtures.strict import missing
+
+Verb = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def verb() -> Verb:
+    """What a verb prints, as it prints it; it has to succeed: `verb("logs", "--level", "info")`."""
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "stack", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory, verb: Verb) -> Iterator[Settings]:
+    """The settings of a stack with a state of its own, which runs in the cluster."""
+    given = {"MODE": "kubernetes", "STATE_DIR": str(tmp_path_factory.mktemp("stack"))}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        settings = read()
+        if not cluster.is_installed() or not cluster.loader(settings):
+            missing("the current context of kubectl is no cluster of this machine")
+        try:
+            verb("up")
+            yield settings
+        finally:
+            verb("clean")
