@@ -162,3 +162,38 @@ def test_no_user_and_no_password_is_pasted_into_a_url():
     pasted = re.findall(r"://\S*\$\{\w*(?:USER|PASSWORD)\w*", BOTH_FILES)
     assert pasted == []
     assert "DATABASE__PASSWORD: ${POSTGRES_PASSWORD" in BOTH_FILES
+
+
+# The first of each, and those that are its like.
+SEVERAL = {
+    "prometheus": ["prometheus-2"],
+    "alertmanager": ["alertmanager-2", "alertmanager-3"],
+    "elasticsearch": ["elasticsearch-2", "elasticsearch-3"],
+}
+
+
+def test_what_needs_a_profile_is_another_one_of_a_watcher():
+    behind = {name: each["profiles"] for name, each in CONTAINERS.items() if "profiles" in each}
+    assert {name for name, profiles in behind.items() if "ha" in profiles} == {*sum(SEVERAL.values(), [])}
+
+
+@pytest.mark.parametrize("first", SEVERAL)
+def test_those_of_a_kind_differ_in_their_names_and_data_only(first):
+    for name in SEVERAL[first]:
+        one, another = CONTAINERS[first], CONTAINERS[name]
+        own = {"profiles", "networks", "ports", "volumes", "environment", "depends_on"}
+        assert {key: one.get(key) for key in one.keys() - own} == {
+            key: another.get(key) for key in another.keys() - own
+        }
+        assert another["networks"] == {"default": {"aliases": [first]}}, "the first one's name leads to all of them"
+        assert [each.replace(f"{name}:", f"{first}:", 1) for each in another["volumes"]] == one["volumes"]
+        different = {key for key, value in another["environment"].items() if one["environment"][key] != value}
+        assert {another["environment"][key] for key in different} <= {name}
+        assert one["environment"].keys() == another["environment"].keys()
+
+
+def test_the_first_node_starts_after_those_that_it_looks_for():
+    assert CONTAINERS["elasticsearch"]["depends_on"] == {
+        name: {"condition": "service_started", "required": False} for name in SEVERAL["elasticsearch"]
+    }
+    assert not any(CONTAINERS[name]["depends_on"] for name in SEVERAL["elasticsearch"])
