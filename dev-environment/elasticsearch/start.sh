@@ -7,7 +7,7 @@ name=$(env | sed -n 's/^node\.name=//p') # a variable with a dot is none of bash
 if [ "$name" != elasticsearch ]; then
     settings=(discovery.seed_hosts=elasticsearch)
 elif [ -n "$(getent hosts elasticsearch-2 elasticsearch-3)" ]; then
-    settings=(discovery.seed_hosts=elasticsearch cluster.initial_master_nodes=elasticsearch,elasticsearch-2,elasticsearch-3)
+    settings=(discovery.seed_hosts=elasticsearch "cluster.initial_master_nodes=elasticsearch,elasticsearch-2,elasticsearch-3")
 else
     settings=(discovery.type=single-node)
 fi

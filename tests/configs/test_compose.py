@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -174,7 +175,9 @@ SEVERAL = {
 
 def test_what_needs_a_profile_is_another_one_of_a_watcher():
     behind = {name: each["profiles"] for name, each in CONTAINERS.items() if "profiles" in each}
-    assert {name for name, profiles in behind.items() if "ha" in profiles} == {*sum(SEVERAL.values(), [])}
+    assert {name for name, profiles in behind.items() if "ha" in profiles} == {
+        each for names in SEVERAL.values() for each in names
+    }
 
 
 @pytest.mark.parametrize("first", SEVERAL)
@@ -197,3 +200,22 @@ def test_the_first_node_starts_after_those_that_it_looks_for():
         name: {"condition": "service_started", "required": False} for name in SEVERAL["elasticsearch"]
     }
     assert not any(CONTAINERS[name]["depends_on"] for name in SEVERAL["elasticsearch"])
+
+
+def test_who_asks_a_watcher_asks_the_name_that_leads_to_each_of_them():
+    folder = ROOT / "dev-environment"
+    sources = yaml.safe_load((folder / "grafana/provisioning/datasources/all.yml").read_text())["datasources"]
+    jaeger = yaml.safe_load((folder / "jaeger/config.yaml").read_text())["extensions"]["jaeger_storage"]
+    (exported,) = re.findall(r"--es.uri=(\S+)", " ".join(CONTAINERS["elasticsearch-exporter"]["command"]))
+    asked = [
+        *(each["url"] for each in sources),
+        jaeger["metric_backends"]["prometheus"]["prometheus"]["endpoint"],
+        *(re.findall(r"ES_HOSTS:(http[^}]+)", (folder / "logstash/logstash.conf").read_text())),
+        *(re.findall(r"ES_HOSTS:(http[^}]+)", (folder / "logstash/dead-letters.conf").read_text())),
+        CONTAINERS["kibana"]["environment"]["ELASTICSEARCH_HOSTS"],
+        exported,
+    ]
+    others = {name for names in SEVERAL.values() for name in names}
+    hosts = [urlsplit(url).hostname for url in asked]
+    assert not others & {*hosts}
+    assert {name: hosts.count(name) for name in SEVERAL} == {"prometheus": 2, "alertmanager": 1, "elasticsearch": 5}

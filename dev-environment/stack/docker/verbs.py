@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from stack import doctor, mode, report
 from stack.docker import checks, engine, log_volume, logins, parts
