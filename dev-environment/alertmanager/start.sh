@@ -9,7 +9,7 @@ set -eu
 : "${ALERT_EMAIL_TO:=operators@all-erp.example}" "${ALERT_EMAIL_FROM:=alerts@all-erp.example}"
 : "${ALERT_CRITICAL_EMAIL_TO:=$ALERT_EMAIL_TO}"
 : "${SMTP_SMARTHOST:=mailpit:1025}" "${SMTP_REQUIRE_TLS:=false}" "${SMTP_USERNAME:=}"
-: "${GRAFANA_URL:=http://localhost:3000}"
+: "${GRAFANA_URL:=http://localhost:3000}" "${CLUSTER_PEER:=}"
 
 # Alertmanager reads a secret only when it sends: one that is missing or unreadable must be noticed now.
 must_exist() {
@@ -54,4 +54,11 @@ fill "$left_out" <"$CONFIG_FOLDER/alertmanager.yml" >"$DATA_FOLDER/alertmanager.
 fill "" <"$CONFIG_FOLDER/templates/message.tmpl" >"$DATA_FOLDER/message.tmpl"
 echo "alertmanager: alerts go $told $and_slack" >&2
 
-exec "$ALERTMANAGER" --config.file="$DATA_FOLDER/alertmanager.yml" --storage.path="$DATA_FOLDER" --cluster.listen-address= "$@"
+# Others are at the addresses of one name, where it has any. By default it would take an address of a private network only.
+if [ -n "$CLUSTER_PEER" ]; then
+    own=$(hostname -i | cut -d ' ' -f 1)
+    set -- --cluster.listen-address=0.0.0.0:9094 --cluster.advertise-address="$own:9094" --cluster.peer="$CLUSTER_PEER" "$@"
+else
+    set -- --cluster.listen-address= "$@"
+fi
+exec "$ALERTMANAGER" --config.file="$DATA_FOLDER/alertmanager.yml" --storage.path="$DATA_FOLDER" "$@"

@@ -32,6 +32,11 @@ case $streams in
 Remove these and run the set-up again: curl -X DELETE 'http://localhost:9200/_data_stream/logs-*-2*'" ;;
 esac
 
+# What alone.sh has asked for would keep nodes that start again from having a part.
+ask DELETE "_cluster/voting_config_exclusions?wait_for_removal=false" >/dev/null || die "nodes stay left out"
+ask PUT _cluster/settings /dev/stdin <<<'{"persistent": {"cluster.routing.allocation.exclude._name": null}}' >/dev/null ||
+    die "nodes stay left out"
+
 put _ilm/policy/app-logs "$here/ilm.json" "retention policy"
 put _index_template/app-logs "$here/template.json" "index template"
 put _index_template/app-logs-dead-letters "$here/dead-letters.json" "index template of the dead letters"

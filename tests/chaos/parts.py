@@ -101,7 +101,7 @@ WATCHERS = (
         alert_faults=(TAKE_AWAY,),
     ),
     _watcher("jaeger", backends.JAEGER, "WatcherDown"),
-    _watcher("alertmanager", backends.ALERTMANAGER, "WatcherDown"),
+    _watcher("alertmanager", backends.ALERTMANAGER, "WatcherMissing"),
     _watcher("elasticsearch", backends.ELASTICSEARCH, "ElasticsearchDown", "elasticsearch-exporter"),
     _watcher("prometheus", backends.PROMETHEUS),
 )

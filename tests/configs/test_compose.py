@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -162,3 +163,59 @@ def test_no_user_and_no_password_is_pasted_into_a_url():
     pasted = re.findall(r"://\S*\$\{\w*(?:USER|PASSWORD)\w*", BOTH_FILES)
     assert pasted == []
     assert "DATABASE__PASSWORD: ${POSTGRES_PASSWORD" in BOTH_FILES
+
+
+# The first of each, and those that are its like.
+SEVERAL = {
+    "prometheus": ["prometheus-2"],
+    "alertmanager": ["alertmanager-2", "alertmanager-3"],
+    "elasticsearch": ["elasticsearch-2", "elasticsearch-3"],
+}
+
+
+def test_what_needs_a_profile_is_another_one_of_a_watcher():
+    behind = {name: each["profiles"] for name, each in CONTAINERS.items() if "profiles" in each}
+    assert {name for name, profiles in behind.items() if "ha" in profiles} == {
+        each for names in SEVERAL.values() for each in names
+    }
+
+
+@pytest.mark.parametrize("first", SEVERAL)
+def test_those_of_a_kind_differ_in_their_names_and_data_only(first):
+    for name in SEVERAL[first]:
+        one, another = CONTAINERS[first], CONTAINERS[name]
+        own = {"profiles", "networks", "ports", "volumes", "environment", "depends_on"}
+        assert {key: one.get(key) for key in one.keys() - own} == {
+            key: another.get(key) for key in another.keys() - own
+        }
+        assert another["networks"] == {"default": {"aliases": [first]}}, "the first one's name leads to all of them"
+        assert [each.replace(f"{name}:", f"{first}:", 1) for each in another["volumes"]] == one["volumes"]
+        different = {key for key, value in another["environment"].items() if one["environment"][key] != value}
+        assert {another["environment"][key] for key in different} <= {name}
+        assert one["environment"].keys() == another["environment"].keys()
+
+
+def test_the_first_node_starts_after_those_that_it_looks_for():
+    assert CONTAINERS["elasticsearch"]["depends_on"] == {
+        name: {"condition": "service_started", "required": False} for name in SEVERAL["elasticsearch"]
+    }
+    assert not any(CONTAINERS[name]["depends_on"] for name in SEVERAL["elasticsearch"])
+
+
+def test_who_asks_a_watcher_asks_the_name_that_leads_to_each_of_them():
+    folder = ROOT / "dev-environment"
+    sources = yaml.safe_load((folder / "grafana/provisioning/datasources/all.yml").read_text())["datasources"]
+    jaeger = yaml.safe_load((folder / "jaeger/config.yaml").read_text())["extensions"]["jaeger_storage"]
+    (exported,) = re.findall(r"--es.uri=(\S+)", " ".join(CONTAINERS["elasticsearch-exporter"]["command"]))
+    asked = [
+        *(each["url"] for each in sources),
+        jaeger["metric_backends"]["prometheus"]["prometheus"]["endpoint"],
+        *(re.findall(r"ES_HOSTS:(http[^}]+)", (folder / "logstash/logstash.conf").read_text())),
+        *(re.findall(r"ES_HOSTS:(http[^}]+)", (folder / "logstash/dead-letters.conf").read_text())),
+        CONTAINERS["kibana"]["environment"]["ELASTICSEARCH_HOSTS"],
+        exported,
+    ]
+    others = {name for names in SEVERAL.values() for name in names}
+    hosts = [urlsplit(url).hostname for url in asked]
+    assert not others & {*hosts}
+    assert {name: hosts.count(name) for name in SEVERAL} == {"prometheus": 2, "alertmanager": 1, "elasticsearch": 5}

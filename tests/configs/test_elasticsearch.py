@@ -79,9 +79,15 @@ def test_no_keyword_is_longer_than_elasticsearch_takes():
     assert all(mapping["ignore_above"] * 4 < 32_766 for mapping in keywords(PROPERTIES))
 
 
-def test_an_index_lives_on_one_node_and_as_long_as_the_policy_says():
+@pytest.mark.parametrize("file", ["template.json", "dead-letters.json"])
+def test_an_index_has_a_copy_where_there_is_a_node_for_it(file):
+    settings = json.loads((DEV / "elasticsearch" / file).read_text())["template"]["settings"]["index"]
+    assert settings["auto_expand_replicas"] == "0-1"
+    assert "number_of_replicas" not in settings
+
+
+def test_an_index_lives_as_long_as_the_policy_says():
     settings = TEMPLATE["template"]["settings"]["index"]
-    assert settings["number_of_replicas"] == 0
     setup = (DEV / "elasticsearch/setup.sh").read_text()
     assert f"_ilm/policy/{settings['lifecycle']['name']} " in setup
     phases = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]

@@ -153,13 +153,49 @@ def test_the_configuration_is_made_of_the_files_that_compose_mounts():
     assert files == {file for file in of_compose if not left_out.fullmatch(file.name)}
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_kustomize_renders_an_overlay(name):
+def rendered_overlay(name: str) -> list[Object]:
     if not shutil.which("kubectl"):
         missing("kubectl is not installed")
     command = [*overlay.KUSTOMIZE, str(KUBERNETES / "overlays" / name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    rendered = overlay.objects(done.stdout)
+    return overlay.objects(done.stdout)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kustomize_renders_an_overlay(name):
+    rendered = rendered_overlay(name)
     assert {each.name for each in SERVICES} <= {each["metadata"]["name"] for each in rendered}
     assert {each["metadata"].get("namespace", "all-erp") for each in rendered} == {"all-erp"}
+
+
+@pytest.mark.parametrize(("name", "prometheus", "alertmanagers"), [("lab", 1, 1), ("production", 2, 3)])
+def test_production_has_its_watchers_in_pairs(name, prometheus, alertmanagers):
+    found = {
+        (each["kind"], each["metadata"]["name"]): each["spec"] for each in rendered_overlay(name) if "spec" in each
+    }
+    sets = {each: found["StatefulSet", each] for each in ("prometheus", "alertmanager")}
+    assert [each.get("replicas", 1) for each in sets.values()] == [prometheus, alertmanagers]
+    (of_prometheus,), (of_alertmanager,) = (each["template"]["spec"]["containers"] for each in sets.values())
+    assert {"name": "REPLICA", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}} in of_prometheus["env"]
+    if alertmanagers == 1:
+        assert "env" not in of_alertmanager
+        assert ("Service", "alertmanager-cluster") not in found
+        return
+    (peer,) = of_alertmanager["env"]
+    service, _, port = peer["value"].partition(":")
+    cluster = found["Service", service]
+    assert (peer["name"], cluster["clusterIP"], cluster["publishNotReadyAddresses"]) == ("CLUSTER_PEER", "None", True)
+    own = {
+        (each["name"], each.get("protocol", "TCP"))
+        for each in of_alertmanager["ports"]
+        if each["containerPort"] == int(port)
+    }
+    assert {(each["targetPort"], each.get("protocol", "TCP")) for each in cluster["ports"]} == own
+    assert {protocol for _, protocol in own} == {"TCP", "UDP"}
+    (door,) = found["NetworkPolicy", "among-alertmanagers"]["ingress"]
+    assert {(each["port"], each.get("protocol", "TCP")) for each in door["ports"]} == own
+    for each, spec in sets.items():
+        assert found["PodDisruptionBudget", each]["maxUnavailable"] == 1
+        assert found["PodDisruptionBudget", each]["selector"] == spec["selector"]
+        assert found["Service", each]["clusterIP"] == "None", "Prometheus finds each by the addresses of its name"

@@ -66,9 +66,11 @@ def test_the_required_jobs_have_their_names_targets_and_path():
     assert {jobs[name].get("metrics_path", "/metrics") for name in REQUIRED_JOBS} == {"/metrics"}
 
 
-def test_every_instance_of_a_service_is_found_soon():
+def test_every_instance_of_what_can_be_several_is_found_soon():
     found = {job["job_name"]: each for job in CONFIG["scrape_configs"] for each in job.get("dns_sd_configs", ())}
-    assert found.keys() == {job for job in JOBS if job.endswith("-service")}
+    assert found.keys() == {job for job in JOBS if job.endswith("-service")} | {"alertmanager", "prometheus"}
+    (alertmanagers,) = CONFIG["alerting"]["alertmanagers"]
+    assert alertmanagers["dns_sd_configs"] == [found["alertmanager"]]
     assert {(each["type"], each["refresh_interval"]) for each in found.values()} == {("A", "5s")}
 
 
@@ -117,8 +119,12 @@ def test_an_alert_says_how_bad_what_where_and_what_to_do(alert):
 
 
 def test_the_address_of_the_runbooks_comes_from_the_environment_and_is_no_label_of_an_alert():
-    assert CONFIG["global"]["external_labels"] == {"grafana_url": "${GRAFANA_URL}"}
-    assert {"action": "labeldrop", "regex": "grafana_url"} in CONFIG["alerting"]["alert_relabel_configs"]
+    labels = {"grafana_url": "${GRAFANA_URL}", "replica": "${REPLICA}"}
+    assert CONFIG["global"]["external_labels"] == labels
+    dropped = {"action": "labeldrop", "regex": "|".join(labels)}
+    assert CONFIG["alerting"]["alert_relabel_configs"] == [dropped], (
+        "else each of a pair would send an alert of its own"
+    )
     compose = load(ROOT / "docker-compose.devops.yml")["services"]
     assert compose["prometheus"]["environment"]["GRAFANA_URL"] == compose["alertmanager"]["environment"]["GRAFANA_URL"]
     assert (

@@ -45,8 +45,9 @@ def test_project_network_and_log_volume_have_the_same_names(model):
     assert model["volumes"]["app-logs"]["name"] == "all-erp-logs"
 
 
-def test_no_container_needs_a_profile(model):
+def test_without_a_profile_there_is_one_of_each_watcher(model):
     assert [name for name, each in model["services"].items() if each.get("profiles")] == []
+    assert [name for name in model["services"] if name[-1].isdigit()] == []
 
 
 def test_every_container_is_bounded_and_pinned(model):

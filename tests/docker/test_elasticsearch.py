@@ -66,7 +66,7 @@ def test_an_index_follows_the_template_and_the_policy(elasticsearch, search):
     answer = client.get(f"/logs-auth-service-{DAY}").json()[f"logs-auth-service-{DAY}"]
     settings = answer["settings"]["index"]
     assert settings["lifecycle"] == {"name": "app-logs", "parse_origination_date": "true"}
-    assert settings["number_of_replicas"] == "0"
+    assert (settings["number_of_replicas"], settings["auto_expand_replicas"]) == ("0", "0-1")
     assert client.get("/_ilm/policy/app-logs").json()["app-logs"]["policy"]["phases"]["delete"]["min_age"] == "7d"
     assert client.get("/_cluster/health/logs-*?wait_for_status=green&timeout=10s").json()["status"] == "green"
 

@@ -91,7 +91,7 @@ def address(mode: str, settings: Settings) -> Callable[[str], str]:
     local = {f"{each.container}:{each.number}": settings.port(each.variable) for each in compose.ports()}
 
     def found(given: str) -> str:
-        return given if mode != "local" else f"127.0.0.1:{local[given.replace('localhost', 'prometheus')]}"
+        return given if mode != "local" else f"127.0.0.1:{local[given]}"
 
     return found
 

@@ -17,18 +17,16 @@ from tests.stack.backends import missing
 # Two scrapes for a rate, one evaluation of the rules, one of the rules that build on those, and a margin: 15 s each.
 SETTLED_SECONDS = 75.0
 
-TARGETS = {
-    job["job_name"]: targets(job)[0]
-    for job in yaml.safe_load((DEV / "prometheus/prometheus.yml").read_text())["scrape_configs"]
-}
+JOBS = yaml.safe_load((DEV / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+TARGETS = {job["job_name"]: targets(job)[0] for job in JOBS}
+FOUND_BY_NAME = {job["job_name"] for job in JOBS if "dns_sd_configs" in job}
 SERVICES = {job for job in TARGETS if job.endswith("-service")}
 OURS = cache(exported_by_services)
 
 
 def container(job: str) -> str:
     """The container that a job scrapes."""
-    host = TARGETS[job].partition(":")[0]
-    return "prometheus" if host == "localhost" else host
+    return TARGETS[job].partition(":")[0]
 
 
 def sources(expr: str) -> set[str]:

@@ -49,11 +49,14 @@ def test_the_alerts_are_loaded_with_what_an_operator_needs(measured):
         assert rule["labels"]["severity"]
 
 
-def test_prometheus_sends_alerts_to_alertmanager(measured, alertmanager, address):
-    known = measured.get("/api/v1/alertmanagers")
-    assert [each["url"] for each in known["activeAlertmanagers"]] == [
-        f"http://{address('alertmanager:9093')}/api/v2/alerts"
+def test_prometheus_sends_alerts_to_each_alertmanager(measured, alertmanager):
+    scraped = [
+        each for each in measured.get("/api/v1/targets")["activeTargets"] if each["labels"]["job"] == "alertmanager"
     ]
+    known = measured.get("/api/v1/alertmanagers")
+    assert sorted(each["url"] for each in known["activeAlertmanagers"]) == sorted(
+        f"http://{each['labels']['instance']}/api/v2/alerts" for each in scraped
+    )
 
 
 def test_the_alert_that_always_fires_has_arrived_and_goes_to_nobody(measured, alertmanager):

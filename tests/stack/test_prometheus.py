@@ -6,7 +6,7 @@ import pytest
 
 from tests.configs.dashboards import RULES
 from tests.fixtures.waiting import eventually
-from tests.stack.measured import SERVICES, TARGETS, container
+from tests.stack.measured import FOUND_BY_NAME, TARGETS, container
 
 NAMES = sorted({rule.get("alert") or rule["record"] for rule in RULES})
 
@@ -23,7 +23,7 @@ def test_every_target_is_up(measured, mode, address, job):
 
     eventually(are_up, 30, lambda: f"{TARGETS[job]} is not up: {[each['lastError'] for each in found()]}")
     instances = [each["labels"]["instance"] for each in found()]
-    if mode == "docker" and job in SERVICES:  # each replica by its own address
+    if mode != "local" and job in FOUND_BY_NAME:  # each replica by its own address
         assert {each.rpartition(":")[2] for each in instances} == {TARGETS[job].rpartition(":")[2]}
     else:
         assert instances == [address(TARGETS[job])]

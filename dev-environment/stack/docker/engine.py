@@ -18,6 +18,9 @@ FILES = ("docker-compose.dev.yml", "docker-compose.devops.yml")
 # The first ones that know `start_interval` of a health check.
 LEAST_ENGINE, LEAST_COMPOSE = (25, 0), (2, 20)
 
+# Containers behind a profile are the stack's too; which of them are started, `up` says.
+EVERYTHING = {"COMPOSE_PROFILES": "*"}
+
 
 class EngineError(StackError):
     """Docker could not do what was asked for; the message says why and what to do."""
@@ -45,7 +48,7 @@ def why_unavailable() -> str:
 def compose(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
     """Run docker compose on the terminal; `EngineError` if it fails."""
     call = command(*arguments)
-    if subprocess.run(call, cwd=ROOT, env=os.environ | dict(environment or {}), check=False).returncode:
+    if subprocess.run(call, cwd=ROOT, env=os.environ | EVERYTHING | dict(environment or {}), check=False).returncode:
         raise EngineError(
             f"`{' '.join(call)}` failed (see above). `make logs SERVICE=<container>` shows the output of a "
             "container, `make doctor` what may be wrong with this machine."
@@ -74,7 +77,7 @@ def project() -> dict[str, Any]:
 def lines(*arguments: str) -> Iterator[str]:
     """What docker compose prints, line by line, for as long as it runs."""
     with subprocess.Popen(
-        command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace"
+        command(*arguments), cwd=ROOT, env=os.environ | EVERYTHING, stdout=subprocess.PIPE, text=True, errors="replace"
     ) as process:
         try:
             assert process.stdout is not None
@@ -164,7 +167,7 @@ def _is_gone(folder: Path) -> bool:
 
 
 def _output(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, env=os.environ | EVERYTHING, capture_output=True, text=True, check=False)
 
 
 def _version(printed: str) -> tuple[int, ...]:

@@ -13,28 +13,35 @@ GROUPS = {
     "traces": ("jaeger",),
 }
 ALL = "all"
+# Two or three of each watcher that is named: prometheus-2 with prometheus.
+HA = "ha"
 
 
 def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
     """The containers that PARTS names, with those that they need; all of them if it is empty or says `all`.
 
-    All five services run, and the probe, unless some of them are named: then only those. What is switched off does not
+    With `ha` come the other ones of each watcher that can be several. All five services run, and the probe, unless some of them are named: then only those. What is switched off does not
     run. `model` is compose's, by container. Raises `SettingError` for a name that is neither a group nor a container.
     """
     names = set(re.split(r"[\s,]+", given.strip())) if given else {ALL}
+    is_several = HA in names
+    names = names - {HA} or {ALL}
     on = [name for name, each in model.items() if each.get("deploy", {}).get("replicas") != 0]
-    if ALL in names:
-        return on
     shorts = {service.short: service.name for service in SERVICES}
-    wanted = {each for name in names for each in GROUPS.get(name, (shorts.get(name, name),))}
+    groups = GROUPS | {ALL: tuple(name for name, each in model.items() if not each.get("profiles"))}
+    wanted = {each for name in names for each in groups.get(name, (shorts.get(name, name),))}
     if unknown := sorted(wanted - model.keys()):
         raise SettingError(
-            f"PARTS names {', '.join(unknown)}: use {', '.join(GROUPS)}, {ALL}, or names of containers: "
+            f"PARTS names {', '.join(unknown)}: use {', '.join(GROUPS)}, {ALL}, {HA}, or names of containers: "
             f"{', '.join(model)}."
         )
     if wanted.isdisjoint(shorts.values()):
         wanted |= {*shorts.values(), PROBE.name}
-    while needed := {each for name in wanted for each in model[name].get("depends_on", ())} - wanted:
+    if is_several:
+        wanted |= {
+            name for name, each in model.items() if HA in each.get("profiles", ()) and name.rpartition("-")[0] in wanted
+        }
+    while needed := {each for name in wanted for each in _needed(model[name])} - wanted:
         wanted |= needed
     return [name for name in on if name in wanted]
 
@@ -46,5 +53,14 @@ def long_running(model: Mapping[str, Any]) -> set[str]:
 
 def one_shots(names: list[str], model: Mapping[str, Any]) -> list[str]:
     """Those of `names` that do one thing and end, and that no other one waits for."""
-    awaited = {each for name in names for each in model[name].get("depends_on", ())}
+    awaited = {each for name in names for each in _needed(model[name])}
     return [name for name in names if name not in awaited | long_running(model)]
+
+
+def profiles(names: list[str], model: Mapping[str, Any]) -> list[str]:
+    """The profiles of compose that some of `names` need."""
+    return sorted({profile for name in names for profile in model[name].get("profiles", ())})
+
+
+def _needed(container: Mapping[str, Any]) -> list[str]:
+    return [name for name, how in container.get("depends_on", {}).items() if how.get("required", True)]

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from stack import doctor, mode, report
 from stack.docker import checks, engine, log_volume, logins, parts
@@ -12,6 +12,7 @@ from stack.services import BUDGET, Program, Service, services_named
 from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 300
+OTHER_NODES = {"elasticsearch-2", "elasticsearch-3"}
 
 
 class PullError(engine.EngineError):
@@ -42,12 +43,15 @@ def up(settings: Settings) -> None:
     say("Building the images of the services")
     built = [name for name in names if "build" in model[name]]
     engine.compose("build", *(["--quiet"] if engine.has_image(model[built[0]]["image"]) else []), *built)
-    if left_out := sorted(engine.running() & model.keys() - set(names)):
+    running = engine.running()
+    _count_nodes(running, names)
+    if left_out := sorted(running & model.keys() - set(names)):
         say(f"Stopping what is left out: {', '.join(left_out)}")
         engine.compose("rm", "--stop", "--force", "--volumes", *left_out)
     say("Starting the containers and waiting until they are healthy")
     wait = ("--detach", "--remove-orphans", "--wait", "--wait-timeout", str(SECONDS_TO_BE_READY))
-    engine.compose("up", *wait, *staying, environment=_environment(settings, names))
+    profiles = {"COMPOSE_PROFILES": ",".join(parts.profiles(names, model))}
+    engine.compose("up", *wait, *staying, environment=_environment(settings, names) | profiles)
     for name in parts.one_shots(names, model):
         engine.compose("run", "--rm", "--no-deps", name)
     is_refused = "grafana" in staying and logins.is_refused_by_grafana(settings)
@@ -175,7 +179,19 @@ def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> 
     engine.compose("logs", *(["--follow"] if follow else []), *wanted)
 
 
-def _environment(settings: Settings, names: Sequence[str]) -> Mapping[str, str]:
+def _count_nodes(running: set[str], names: Sequence[str]) -> None:
+    """Tell an Elasticsearch that runs of the nodes that are about to come or to go: it cannot notice by itself."""
+    before, after = (set(each) & OTHER_NODES for each in (running, names))
+    if "elasticsearch" not in running & set(names):
+        return
+    if before - after:
+        say("Moving all log lines to the first node of Elasticsearch")
+        engine.compose("exec", "-T", "elasticsearch", "bash", "/setup/alone.sh")
+    elif after and not before:  # it starts again as the first of several
+        engine.compose("stop", "elasticsearch")
+
+
+def _environment(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     # Without Jaeger the spans would be counted as lost. The services send none, unless a variable says where to.
     given = {"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"} & (settings.from_file.keys() | os.environ.keys())
     return {"OTEL_TRACES_EXPORTER": "none"} if "jaeger" not in names and not given else {}

@@ -141,7 +141,8 @@ def _moved(value: Any, places: Mapping[str, str]) -> Any:
 
 
 def _prometheus(config: Any, settings: Settings, here: Collection[str]) -> None:
-    for job in config["scrape_configs"]:  # no name of compose's network means anything here
+    # No name of compose's network means anything here.
+    for job in (*config["scrape_configs"], *config["alerting"]["alertmanagers"]):
         if names := job.pop("dns_sd_configs", None):
             job["static_configs"] = [{"targets": [f"{each['names'][0]}:{each['port']}" for each in names]}]
 

@@ -164,6 +164,7 @@ def _of_alertmanager(settings: Settings, data: Path) -> dict[str, str]:
         "DATA_FOLDER": str(data),
         "SLACK_FILE": str(ROOT / settings.values["SLACK_WEBHOOK_URL_FILE"]),
         "PASSWORD_FILE": str(ROOT / settings.values["SMTP_PASSWORD_FILE"]),
+        "CLUSTER_PEER": "",
     } | ({} if has_mail else {"SMTP_SMARTHOST": "none"})
 
 

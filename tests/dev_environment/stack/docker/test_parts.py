@@ -7,11 +7,33 @@ from stack.errors import SettingError
 from tests.dev_environment.stack.docker.model import MODEL, PROBE, SERVICES, services_of
 
 BASE = {"postgres", "rabbitmq", "prepare", "log-volume"}
+ALONE = [name for name, each in MODEL.items() if not each.get("profiles")]
+OTHERS = {name for name, each in MODEL.items() if "ha" in each.get("profiles", ())}
 
 
 @pytest.mark.parametrize("everything", ["", "all", "all traces"])
 def test_all_is_everything(everything):
-    assert parts.chosen(everything, MODEL) == list(MODEL)
+    assert parts.chosen(everything, MODEL) == ALONE
+
+
+@pytest.mark.parametrize(
+    ("given", "without", "others"),
+    [
+        ("ha", "all", OTHERS),
+        ("all ha", "all", OTHERS),
+        ("metrics ha", "metrics", {"prometheus-2", "alertmanager-2", "alertmanager-3"}),
+        ("logs, ha", "logs", {"elasticsearch-2", "elasticsearch-3"}),
+        ("traces ha", "traces", set()),
+    ],
+)
+def test_ha_is_several_of_each_watcher_that_is_there(given, without, others):
+    chosen = parts.chosen(given, MODEL)
+    assert set(chosen) == set(parts.chosen(without, MODEL)) | others
+    assert parts.profiles(chosen, MODEL) == (["ha"] if others else [])
+
+
+def test_one_node_does_not_bring_the_others_that_it_only_waits_for():
+    assert not OTHERS & set(parts.chosen("logs", MODEL))
 
 
 def test_the_groups_hold_every_watcher_once():
@@ -19,7 +41,7 @@ def test_the_groups_hold_every_watcher_once():
     named = [name for group in parts.GROUPS.values() for name in group]
     assert len(named) == len(set(named))
     needed = {each for name in named for each in MODEL[name].get("depends_on", ())}
-    assert set(named) | needed == watchers
+    assert (set(named) | needed) - OTHERS == watchers - OTHERS
 
 
 def test_a_group_comes_with_what_it_needs_and_with_the_five_services_and_the_probe():
@@ -37,7 +59,7 @@ def test_named_services_come_alone():
 
 
 def test_a_name_that_is_no_part_is_refused_with_the_names_that_are():
-    with pytest.raises(SettingError, match=r"PARTS names metric: use metrics, logs, traces, all, or .*kibana"):
+    with pytest.raises(SettingError, match=r"PARTS names metric: use metrics, logs, traces, all, ha, or .*kibana"):
         parts.chosen("metric traces", MODEL)
 
 

@@ -117,6 +117,28 @@ def test_containers_that_are_left_out_are_stopped_and_one_shots_are_run_by_thems
     assert not started & {"kibana-setup", "elasticsearch-setup", "prepare", "jaeger"}
 
 
+@pytest.mark.parametrize(
+    ("running", "chosen", "first"),
+    [
+        ({"elasticsearch"}, "logs ha", ("stop", "elasticsearch")),
+        ({"elasticsearch", "elasticsearch-2"}, "logs ha", None),
+        ({"elasticsearch", "elasticsearch-2"}, "logs", ("exec", "-T", "elasticsearch", "bash", "/setup/alone.sh")),
+        ({"elasticsearch", "elasticsearch-2"}, "metrics", None),
+        (set(), "logs ha", None),
+    ],
+)
+def test_a_running_elasticsearch_is_told_of_nodes_that_come_or_go_before_they_do(
+    settings, asked, monkeypatch, running, chosen, first
+):
+    monkeypatch.setattr(engine, "running", lambda: running)
+    mode.remember(settings, "docker", chosen)
+    verbs.up(settings)
+    order = [what for what, _ in asked if what[0] != "build"]
+    assert (order[0] if order[0][0] in ("stop", "exec") else None) == first
+    ((started, environment),) = [each for each in asked if each[0][0] == "up"]
+    assert environment["COMPOSE_PROFILES"] == ("ha" if "elasticsearch-2" in started else "")
+
+
 @pytest.mark.parametrize(("parts", "is_told"), [("metrics", True), ("traces", False)])
 def test_the_login_of_grafana_is_looked_at_where_it_runs(settings, asked, monkeypatch, capsys, parts, is_told):
     monkeypatch.setattr(logins, "is_refused_by_grafana", lambda _: True)

@@ -142,9 +142,12 @@ def test_prometheus_keeps_everything_else(settings):
         assert job | {"static_configs": 0} == written_down | {"static_configs": 0}
     for moved in ("scrape_configs", "rule_files"):
         del original[moved], config[moved]
+    (alertmanagers,) = original["alerting"]["alertmanagers"]
+    assert len(alertmanagers.pop("dns_sd_configs")) == 1
     changed = dict(flat(config)).items() ^ dict(flat(original)).items()
     assert {at for at, _ in changed} == {
         "/global/external_labels/grafana_url",
+        "/global/external_labels/replica",
         "/alerting/alertmanagers/0/static_configs/0/targets/0",
     }
 

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Makes the first node of Elasticsearch the only one, before the others end: it takes all log lines, and asks nobody any
+# more who is elected. It runs in the container of the first node; setup.sh lets others in again.
+set -euo pipefail
+
+others=elasticsearch-2,elasticsearch-3
+
+ask() {
+    curl -sS --fail-with-body --max-time 60 -X "$1" "http://localhost:9200/$2" \
+        ${3:+-H "Content-Type: application/json" --data-binary "$3"}
+}
+
+ask PUT _cluster/settings "{\"persistent\": {\"cluster.routing.allocation.exclude._name\": \"$others\"}}" >/dev/null
+for ((second = 0; ; second++)); do
+    left=$(ask GET "_cat/shards?h=node" | grep -c "elasticsearch-[23]" || true)
+    [ "$left" -gt 0 ] || break
+    [ "$second" -lt 240 ] || { echo "elasticsearch: $left shards are still on other nodes" >&2; exit 1; }
+    sleep 1
+done
+ask POST "_cluster/voting_config_exclusions?node_names=$others"
+echo "elasticsearch: the first node has all log lines, and $others can end"
