@@ -15,6 +15,7 @@ from stack.errors import StackError
 from stack.settings import ROOT
 
 FILES = ("docker-compose.dev.yml", "docker-compose.devops.yml")
+PROFILES = ("loki",)
 # The first ones that know `start_interval` of a health check.
 LEAST_ENGINE, LEAST_COMPOSE = (25, 0), (2, 20)
 
@@ -149,8 +150,10 @@ def remove_images(references: Iterable[str]) -> None:
 
 
 def command(*arguments: str) -> list[str]:
-    """A command of docker compose with the two files."""
-    return ["docker", "compose", *(part for file in FILES for part in ("--file", file)), *arguments]
+    """A command of docker compose with the two files. All but `up`, which starts what is named, see the profiles too."""
+    files = [part for file in FILES for part in ("--file", file)]
+    profiles = [] if arguments[0] == "up" else [part for name in PROFILES for part in ("--profile", name)]
+    return ["docker", "compose", *profiles, *files, *arguments]
 
 
 def _is_gone(folder: Path) -> bool:

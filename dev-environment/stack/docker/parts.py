@@ -11,26 +11,25 @@ GROUPS = {
     "metrics": ("prometheus", "alertmanager", "mailpit", "grafana", "node-exporter", "postgres-exporter"),
     "logs": ("elasticsearch", "elasticsearch-setup", "elasticsearch-exporter", "logstash", "kibana", "kibana-setup"),
     "traces": ("jaeger",),
+    "loki": ("loki", "otel-collector"),
 }
 ALL = "all"
 
 
 def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
-    """The containers that PARTS names, with those that they need; all of them if it is empty or says `all`.
+    """The containers that PARTS names, with those that they need; if it is empty or says `all`, all but those of profiles.
 
     All five services run, and the probe, unless some of them are named: then only those. What is switched off does not
     run. `model` is compose's, by container. Raises `SettingError` for a name that is neither a group nor a container.
     """
     names = set(re.split(r"[\s,]+", given.strip())) if given else {ALL}
     on = [name for name, each in model.items() if each.get("deploy", {}).get("replicas") != 0]
-    if ALL in names:
-        return on
+    groups = GROUPS | {ALL: tuple(name for name, each in model.items() if not each.get("profiles"))}
     shorts = {service.short: service.name for service in SERVICES}
-    wanted = {each for name in names for each in GROUPS.get(name, (shorts.get(name, name),))}
+    wanted = {each for name in names for each in groups.get(name, (shorts.get(name, name),))}
     if unknown := sorted(wanted - model.keys()):
         raise SettingError(
-            f"PARTS names {', '.join(unknown)}: use {', '.join(GROUPS)}, {ALL}, or names of containers: "
-            f"{', '.join(model)}."
+            f"PARTS names {', '.join(unknown)}: use {', '.join(groups)}, or names of containers: {', '.join(model)}."
         )
     if wanted.isdisjoint(shorts.values()):
         wanted |= {*shorts.values(), PROBE.name}
