@@ -7,6 +7,7 @@ The containers are those of the profile `loki` of the compose file, but for Loki
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import yaml
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from stack.ports import free_port
 
-from tests.docker.images import ROOT, image
+from tests.docker.images import ROOT, compose_service, image
 from tests.docker.official import official
 from tests.docker.own_stack import Stack
 from tests.fixtures.golden_lines import GOLDEN, SPAN, TRACE, at, line
@@ -98,8 +99,15 @@ def records_of(request: ExportLogsServiceRequest) -> Iterator[Record]:
 @pytest.fixture(scope="module")
 def pipeline(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The containers of the profile, with a folder of the tests as log volume and the far end in place of Loki."""
+    with running(docker, tmp_path_factory.mktemp("loki")) as made:
+        yield made
+
+
+@contextmanager
+def running(docker: Callable[..., str], folder: Path, *settings: str) -> Iterator[Pipeline]:
+    """The same, in a folder; `settings` change those of collector.yaml."""
     official(docker, image("otel-collector"))
-    folder = tmp_path_factory.mktemp("loki")
+    configs = [*compose_service("otel-collector")["command"], *(f"--config=yaml:{each}" for each in settings)]
     logs = folder / "logs"
     logs.mkdir(mode=0o755)
     far_end, metrics = free_port(), free_port()
@@ -112,7 +120,7 @@ def pipeline(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactor
                 "ports": [f"127.0.0.1:{far_end}:3100"],
                 "healthcheck": {"disable": True},
             },
-            "otel-collector": {"ports": [f"127.0.0.1:{metrics}:8888"]},
+            "otel-collector": {"ports": [f"127.0.0.1:{metrics}:8888"], "command": configs},
         },
         "volumes": {"app-logs": {"driver_opts": {"type": "none", "o": "bind", "device": str(logs)}}},
     }
@@ -320,6 +328,22 @@ def test_a_kill_loses_nothing_and_what_it_doubles_is_the_same_record(pipeline):
     eventually(lambda: set(wanted) <= pipeline.bodies().keys(), 120, "lines are missing")
     for same in doubled([each for each in pipeline.records() if "killed" in each["body"]]):
         assert [each for each in same if each != same[0]] == []
+
+
+def test_a_full_queue_stops_the_reading_and_loses_nothing_even_if_it_is_killed_then(docker, tmp_path):
+    """With a queue of 3 MB. What it had read since the queue was full it reads again, and no more."""
+    wanted = {numbered(each, "waits in its file") for each in range(20_000)}
+    with running(docker, tmp_path, "exporters::otlp_http::sending_queue::queue_size: 3000000") as full:
+        full.answer(503)
+        full.write(*sorted(wanted))
+        eventually(lambda: full.metric("otelcol_exporter_enqueue_failed_log_records_total"), SECONDS, "it is not full")
+        assert full.metric("otelcol_receiver_accepted_log_records_total") < len(wanted) / 2
+        full.stack.compose("kill", "otel-collector")
+        full.stack.compose("up", "--detach", "--no-deps", "otel-collector")
+        full.answer(200)
+        eventually(lambda: wanted <= full.bodies().keys(), 120, "lines are missing")
+        for same in doubled(full.records()):
+            assert [each for each in same if each != same[0]] == []
 
 
 def test_a_restart_reads_nothing_again(pipeline):
