@@ -3,9 +3,15 @@
 import json
 from pathlib import Path
 
-from grafana_dashboards import business, host, overview, postgresql, rabbitmq, runbooks, service, slo, telemetry
+from grafana_dashboards import business, host, loki, overview, postgresql, rabbitmq, runbooks, service, slo, telemetry
 
-FOLDERS = [Path(__file__).parents[1] / "grafana" / name for name in ("dashboards", "runbooks")]
+GRAFANA = Path(__file__).parents[1] / "grafana"
+BOARDS, PAGES = GRAFANA / "dashboards", GRAFANA / "runbooks"
+FOLDERS = [
+    BOARDS,
+    PAGES,
+    *(GRAFANA / "provisioning-loki" / name for name in ("datasources", "dashboards", "log-lines")),
+]
 DASHBOARDS = {
     "overview": overview.build,
     "service": service.build,
@@ -23,25 +29,26 @@ def built() -> dict[Path, str]:
     boards = {uid: build() for uid, build in DASHBOARDS.items()}
     titles = {json.loads(text)["title"]: uid for uid, text in boards.items()}
     pages = {runbooks.uid(name): runbooks.build(name, titles) for name in runbooks.names().values()}
-    return {
+    made = {
         folder / f"{uid}.json": text
-        for folder, texts in zip(FOLDERS, (boards, pages), strict=True)
+        for folder, texts in ((BOARDS, boards), (PAGES, pages))
         for uid, text in texts.items()
     }
+    return made | loki.files()
 
 
 def main() -> None:
     """Write the files whose content has changed, and remove those that nothing builds any more."""
     files = built()
     for folder in FOLDERS:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for file in set(folder.glob("*.json")) - files.keys():
             file.unlink()
-            print(f"Removed: {file.relative_to(folder.parents[2])}")
+            print(f"Removed: {file.relative_to(GRAFANA.parents[1])}")
     for file, text in files.items():
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
-            print(f"Written: {file.relative_to(file.parents[3])}")
+            print(f"Written: {file.relative_to(GRAFANA.parents[1])}")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,9 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument(
             "--mode", help="local, docker or kubernetes; else the last one, else docker where an engine answers"
         )
-        each.add_argument("--parts", help="docker: metrics, logs, traces or containers; else the last ones, else all")
+        each.add_argument(
+            "--parts", help="docker: metrics, logs, traces, loki or containers; else the last ones, else all"
+        )
     verb("down", down, "stop the stack; data stays")
     verb("status", status, "what runs where, and is it ready")
     verb("restart", restart, "restart services").add_argument("service", nargs="*", metavar="SERVICE")

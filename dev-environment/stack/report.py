@@ -57,6 +57,7 @@ PAGES = (
     ("alertmanager", "Alertmanager: silences", "ALERTMANAGER_PORT"),
     ("mailpit", "Mailpit: the alerts sent", "MAILPIT_PORT"),
     ("elasticsearch", "Elasticsearch", "ELASTICSEARCH_PORT"),
+    ("loki", "Loki", "LOKI_PORT"),
 )
 
 

@@ -42,6 +42,7 @@ DEFAULTS = {
     "ELASTICSEARCH_PORT": "9200",
     "KIBANA_PORT": "5601",
     "LOGSTASH_PORT": "5000",
+    "LOKI_PORT": "3100",
     "POSTGRES_PASSWORD": "all-erp-postgres",
     "RABBITMQ_USER": "all-erp",
     "RABBITMQ_PASSWORD": "all-erp-rabbitmq",
@@ -60,6 +61,7 @@ DEFAULTS = {
     "FORWARDED_ALLOW_IPS": "",
     "GRAFANA_ADMIN_PASSWORD": "admin",
     "GRAFANA_URL": "http://localhost:${GRAFANA_PORT:-3000}",
+    "GRAFANA_PROVISIONING": "provisioning",
     "LOGSTASH_STDOUT": "off",
     "LOG_SERVICES": "auth-service,tenant-service,system-service,personnel-service,budget-service,probe",
 }

@@ -12,6 +12,9 @@ ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
 MAY_MATCH_NOTHING = {
     "otelcol_receiver_refused_spans_total": "Jaeger's series begins with the first span that it refuses",
     "otelcol_exporter_send_failed_spans_total": "Jaeger's series begins with the first span that it does not store",
+    "otelcol_exporter_sent_log_records_total": "Loki is a part that is left out by default",
+    "otelcol_exporter_send_failed_log_records_total": "the series begins with the first line that Loki refuses",
+    'up{job=~"loki|otel-collector"}': "Loki is a part that is left out by default",
     "ALERTS{": "no service has been down",
     "idle in transaction": "no transaction is open",
     "slo:covered:ratio": "it begins with the first full hour",

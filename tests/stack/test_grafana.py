@@ -6,10 +6,10 @@ import yaml
 from tests.configs.dashboards import DASHBOARDS, DEV, RULES, RUNBOOKS
 from tests.fixtures.waiting import eventually
 
-SOURCES = {
-    each["uid"]: each["type"]
-    for each in yaml.safe_load((DEV / "grafana/provisioning/datasources/all.yml").read_text())["datasources"]
-}
+SOURCES, WITH_LOKI = (
+    {each["uid"]: each["type"] for each in yaml.safe_load(file.read_text())["datasources"]}
+    for file in (DEV / f"grafana/{folder}/datasources/all.yml" for folder in ("provisioning", "provisioning-loki"))
+)
 # Alertmanager's data source runs in the browser only, so Grafana's server cannot check its health.
 WITHOUT_HEALTH = {"alertmanager"}
 
@@ -20,7 +20,8 @@ def test_grafana_and_its_database_are_well(grafana):
 
 def test_the_data_sources_are_those_of_the_file(grafana, mode, running):
     there = {each["uid"]: each["type"] for each in grafana.get("/api/datasources").raise_for_status().json()}
-    assert there == {uid: kind for uid, kind in SOURCES.items() if mode != "local" or uid in running}
+    sources = WITH_LOKI if "loki" in there else SOURCES
+    assert there == {uid: kind for uid, kind in sources.items() if mode != "local" or uid in running}
 
 
 @pytest.mark.parametrize("uid", sorted(SOURCES.keys() - WITHOUT_HEALTH))

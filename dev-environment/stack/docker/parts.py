@@ -11,6 +11,7 @@ GROUPS = {
     "metrics": ("prometheus", "alertmanager", "mailpit", "grafana", "node-exporter", "postgres-exporter"),
     "logs": ("elasticsearch", "elasticsearch-setup", "elasticsearch-exporter", "logstash", "kibana", "kibana-setup"),
     "traces": ("jaeger",),
+    "loki": ("loki", "otel-collector"),
 }
 ALL = "all"
 # Two or three of each watcher that is named: prometheus-2 with prometheus.
@@ -18,22 +19,21 @@ HA = "ha"
 
 
 def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
-    """The containers that PARTS names, with those that they need; all of them if it is empty or says `all`.
+    """The containers that PARTS names, with those that they need; if it is empty or says `all`, all but those of profiles.
 
-    With `ha` come the other ones of each watcher that can be several. All five services run, and the probe, unless some of them are named: then only those. What is switched off does not
-    run. `model` is compose's, by container. Raises `SettingError` for a name that is neither a group nor a container.
+    With `ha` come the other ones of each watcher that can be several. All five services run, and the probe, unless some
+    of them are named: then only those. What is switched off does not run. `model` is compose's, by container. Raises `SettingError` for a name that is neither a group nor a container.
     """
     names = set(re.split(r"[\s,]+", given.strip())) if given else {ALL}
     is_several = HA in names
     names = names - {HA} or {ALL}
     on = [name for name, each in model.items() if each.get("deploy", {}).get("replicas") != 0]
-    shorts = {service.short: service.name for service in SERVICES}
     groups = GROUPS | {ALL: tuple(name for name, each in model.items() if not each.get("profiles"))}
+    shorts = {service.short: service.name for service in SERVICES}
     wanted = {each for name in names for each in groups.get(name, (shorts.get(name, name),))}
     if unknown := sorted(wanted - model.keys()):
         raise SettingError(
-            f"PARTS names {', '.join(unknown)}: use {', '.join(GROUPS)}, {ALL}, {HA}, or names of containers: "
-            f"{', '.join(model)}."
+            f"PARTS names {', '.join(unknown)}: use {', '.join(groups)}, {HA}, or names of containers: {', '.join(model)}."
         )
     if wanted.isdisjoint(shorts.values()):
         wanted |= {*shorts.values(), PROBE.name}

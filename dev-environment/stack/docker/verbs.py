@@ -84,8 +84,8 @@ def status(settings: Settings) -> bool:
     model = engine.model()
     healths: dict[str, set[str]] = {}  # of the replicas of each service
     for each in engine.containers():
-        healths.setdefault(each["Service"], set()).add(each["Health"])
-    healthy = {name for name, found in healths.items() if found == {"healthy"}}
+        healths.setdefault(each["Service"], set()).add(each["Health"] or each["State"])  # some have no health check
+    healthy = {name for name, found in healths.items() if found <= {"healthy", "running"}}
     return healthy >= parts.long_running(model) & set(parts.chosen(mode.parts(settings), model))
 
 
@@ -119,7 +119,7 @@ def clean(settings: Settings) -> None:
     if not mode.has_used(settings, "docker") and not engine.containers() and engine.has_data():
         raise engine.EngineError(
             "The engine has data of another checkout's stack, or of one before this checkout, which has never started "
-            f"one: `make clean` there, or `{' '.join(engine.command('down', '--volumes'))}` here."
+            f"one: `make clean` there, or `{' '.join(engine.command('--profile=*', 'down', '--volumes'))}` here."
         )
     engine.compose("down", "--volumes", "--remove-orphans")
     engine.remove_images(each["image"] for each in engine.model().values() if "build" in each)
@@ -192,9 +192,15 @@ def _count_nodes(running: set[str], names: Sequence[str]) -> None:
 
 
 def _environment(settings: Settings, names: Sequence[str]) -> dict[str, str]:
+    given = settings.from_file.keys() | os.environ.keys()
+    decided: dict[str, str] = {}
     # Without Jaeger the spans would be counted as lost. The services send none, unless a variable says where to.
-    given = {"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"} & (settings.from_file.keys() | os.environ.keys())
-    return {"OTEL_TRACES_EXPORTER": "none"} if "jaeger" not in names and not given else {}
+    if "jaeger" not in names and given.isdisjoint({"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"}):
+        decided["OTEL_TRACES_EXPORTER"] = "none"
+    # Grafana finds log lines where they are; where they are in both, in Elasticsearch.
+    if "loki" in names and "elasticsearch" not in names and "GRAFANA_PROVISIONING" not in given:
+        decided["GRAFANA_PROVISIONING"] = "provisioning-loki"
+    return decided
 
 
 def _pull(names: Sequence[str]) -> None:

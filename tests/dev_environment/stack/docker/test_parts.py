@@ -9,11 +9,18 @@ from tests.dev_environment.stack.docker.model import MODEL, PROBE, SERVICES, ser
 BASE = {"postgres", "rabbitmq", "prepare", "log-volume"}
 ALONE = [name for name, each in MODEL.items() if not each.get("profiles")]
 OTHERS = {name for name, each in MODEL.items() if "ha" in each.get("profiles", ())}
+LOKI = {"loki", "loki-volumes", "otel-collector"}
 
 
 @pytest.mark.parametrize("everything", ["", "all", "all traces"])
-def test_all_is_everything(everything):
+def test_all_is_everything_but_what_has_a_profile(everything):
     assert parts.chosen(everything, MODEL) == ALONE
+
+
+def test_loki_takes_the_place_of_logs_or_comes_to_all():
+    in_place = set(parts.chosen("metrics traces loki", MODEL))
+    assert (in_place & LOKI, in_place & {*parts.GROUPS["logs"]}) == (LOKI, set())
+    assert set(parts.chosen("all loki", MODEL)) == {*ALONE, *LOKI}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,9 @@ def test_named_services_come_alone():
 
 
 def test_a_name_that_is_no_part_is_refused_with_the_names_that_are():
-    with pytest.raises(SettingError, match=r"PARTS names metric: use metrics, logs, traces, all, ha, or .*kibana"):
+    with pytest.raises(
+        SettingError, match=r"PARTS names metric: use metrics, logs, traces, loki, all, ha, or .*kibana"
+    ):
         parts.chosen("metric traces", MODEL)
 
 

@@ -85,6 +85,16 @@ def test_without_jaeger_the_services_send_no_spans(settings, asked, parts, expor
     assert given == [exporter, exporter]
 
 
+@pytest.mark.parametrize(
+    ("parts", "read"), [("", None), ("metrics loki", "provisioning-loki"), ("all loki", None), ("metrics", None)]
+)
+def test_grafana_finds_log_lines_in_loki_where_that_is_in_place_of_elasticsearch(settings, asked, parts, read):
+    mode.remember(settings, "docker", parts)
+    verbs.up(settings)
+    given = [environment.get("GRAFANA_PROVISIONING") for what, environment in asked if what[0] == "up"]
+    assert given == [read]
+
+
 @pytest.mark.parametrize(("asked_for", "mode_then"), [([], "local"), (["--mode", "docker"], "docker")])
 def test_images_that_cannot_be_pulled_stop_docker_mode_only_where_it_was_asked_for(
     settings, asked, monkeypatch, capsys, asked_for, mode_then
@@ -265,11 +275,20 @@ def test_a_trace_is_named_by_its_first_digits(settings, asked, monkeypatch, caps
     assert "/trace/4bf92f35\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("second", "is_well"), [("healthy", True), ("unhealthy", False), ("", False)])
-def test_the_status_is_that_of_every_replica(settings, asked, monkeypatch, second, is_well):
+@pytest.mark.parametrize(
+    ("second", "state", "is_well"),
+    [
+        ("healthy", "running", True),
+        ("unhealthy", "running", False),
+        ("starting", "running", False),
+        ("", "exited", False),
+        ("", "running", True),  # it has no health check
+    ],
+)
+def test_the_status_is_that_of_every_replica(settings, asked, monkeypatch, second, state, is_well):
     names = [name for name, each in MODEL.items() if each["restart"] != "no"]
     found = [{"Service": name, "Health": "healthy"} for name in names] + [
-        {"Service": "budget-service", "Health": second}
+        {"Service": "budget-service", "Health": second, "State": state}
     ]
     monkeypatch.setattr(engine, "containers", lambda: found)
     mode.remember(settings, "docker")

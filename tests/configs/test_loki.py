@@ -1,0 +1,125 @@
+"""The collector reads what Logstash reads, Loki refuses nothing that it sends, and Grafana asks there what Kibana does."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from grafana_dashboards import loki as board
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+ROOT = Path(__file__).parents[2]
+DEV = ROOT / "dev-environment"
+COLLECTOR = yaml.safe_load((DEV / "loki/collector.yaml").read_text())
+LOKI = yaml.safe_load((DEV / "loki/loki.yaml").read_text())
+README = (DEV / "loki/README.md").read_text()
+SERVICES = yaml.safe_load((ROOT / "docker-compose.devops.yml").read_text())["services"]
+LIMITS = LOKI["limits_config"]
+MIB, MB = 1024 * 1024, 1_000_000
+QUEUE = COLLECTOR["exporters"]["otlp_http"]["sending_queue"]
+USUAL, OTHER = (
+    {each["uid"]: each for each in yaml.safe_load((DEV / folder / "datasources/all.yml").read_text())["datasources"]}
+    for folder in ("grafana/provisioning", "grafana/provisioning-loki")
+)
+
+
+def test_the_collector_reads_the_files_that_logstash_reads():
+    logstash = (DEV / "logstash/logstash.conf").read_text()
+    paths = re.findall(r'"(/var/log/app/[^"]+)"', logstash)
+    assert paths == COLLECTOR["receivers"]["filelog"]["include"]
+    (excluded,) = re.findall(r"exclude => (\[.+?\])", logstash)
+    assert [f"/var/log/app/**/{name}" for name in json.loads(excluded)] == COLLECTOR["receivers"]["filelog"]["exclude"]
+    assert (
+        SERVICES["otel-collector"]["environment"]["LOG_SERVICES"] == SERVICES["logstash"]["environment"]["LOG_SERVICES"]
+    )
+
+
+def test_nothing_that_waits_is_in_memory_only_or_given_up():
+    exporter = COLLECTOR["exporters"]["otlp_http"]
+    receiver = COLLECTOR["receivers"]["filelog"]
+    assert receiver["storage"] == QUEUE["storage"] == "file_storage"
+    assert COLLECTOR["extensions"]["file_storage"]["fsync"] is True
+    assert {each["retry_on_failure"]["max_elapsed_time"] for each in (exporter, receiver)} == {"0s"}
+    assert "batch" not in COLLECTOR["service"]["pipelines"]["logs"]["processors"]
+    mounted = {each.split(":")[1] for each in SERVICES["otel-collector"]["volumes"]}
+    assert COLLECTOR["extensions"]["file_storage"]["directory"] in mounted
+
+
+def test_the_longest_line_fits_into_a_batch_and_a_batch_into_what_loki_takes():
+    assert COLLECTOR["receivers"]["filelog"]["max_log_size"] == "1MiB"
+    assert QUEUE["batch"]["max_size"] >= 2 * MIB
+    assert LIMITS["max_line_size"] == "2MB"
+    assert LIMITS["ingestion_burst_size_mb"] * MB > 2 * QUEUE["batch"]["max_size"]
+    assert int(LIMITS["per_stream_rate_limit_burst"].removesuffix("MB")) * MB > 2 * QUEUE["batch"]["max_size"]
+    assert (LIMITS["reject_old_samples"], LIMITS["shard_streams"]["time_sharding_enabled"]) == (False, True)
+
+
+def test_the_collectors_limits_are_below_the_containers():
+    limiter = COLLECTOR["processors"]["memory_limiter"]
+    container = int(SERVICES["otel-collector"]["deploy"]["resources"]["limits"]["memory"].removesuffix("M"))
+    go = int(SERVICES["otel-collector"]["environment"]["GOMEMLIMIT"].removesuffix("MiB"))
+    assert limiter["limit_mib"] < go < container
+    assert COLLECTOR["service"]["pipelines"]["logs"]["processors"][0] == "memory_limiter"
+
+
+def test_lines_are_kept_as_long_as_in_elasticsearch():
+    phases = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]
+    days = int(phases["delete"]["min_age"].removesuffix("d"))
+    assert LIMITS["retention_period"] == f"{days * 24}h"
+    assert f'duration("{days * 24}h")' in (DEV / "loki/collector.yaml").read_text()
+    assert LOKI["compactor"]["retention_enabled"] is True
+
+
+def test_the_labels_are_few_and_their_values_bounded():
+    config = LIMITS["otlp_config"]
+    assert config["resource_attributes"]["ignore_defaults"] is True
+    everything = [*config["resource_attributes"]["attributes_config"], *config["log_attributes"]]
+    labels = [name for each in everything if each["action"] == "index_label" for name in each["attributes"]]
+    assert labels == ["service.name", "deployment.environment.name", "level"]
+
+
+def test_grafanas_other_data_sources_are_the_usual_ones_with_loki_in_elasticsearchs_place():
+    assert OTHER.keys() - USUAL.keys() == {"loki"}
+    assert USUAL.keys() - OTHER.keys() == {"elasticsearch"}
+    assert {uid for uid in USUAL.keys() & OTHER.keys() if USUAL[uid] != OTHER[uid]} == {"prometheus", "jaeger"}
+    assert "5601" not in str(OTHER)
+    assert OTHER["loki"]["url"] == f"http://loki:{LOKI['server']['http_listen_port']}"
+
+
+def test_a_line_leads_to_its_trace_and_a_span_to_its_lines():
+    (trace, others) = OTHER["loki"]["jsonData"]["derivedFields"]
+    assert (trace["matcherType"], trace["matcherRegex"], trace["datasourceUid"]) == ("label", "trace_id", "jaeger")
+    assert others["url"].startswith("/d/log-lines?var-trace_id=")
+    link = OTHER["jaeger"]["jsonData"]["tracesToLogsV2"]
+    assert link == USUAL["jaeger"]["jsonData"]["tracesToLogsV2"] | {
+        "datasourceUid": "loki",
+        "query": '{service_name=~".+"} | trace_id="$${__trace.traceId}"',
+    }
+
+
+def test_what_is_to_be_replaced_must_be_there():
+    with pytest.raises(ValueError, match="has changed"):
+        board.data_sources("datasources: []\n")
+
+
+def test_grafanas_own_model_reads_the_dashboard_and_finds_it_where_the_provider_looks():
+    folder = DEV / "grafana/provisioning-loki"
+    made = json.loads((folder / "log-lines/log-lines.json").read_text())
+    assert Dashboard.from_json(made).uid == "log-lines"
+    providers = yaml.safe_load((folder / "dashboards/all.yml").read_text())["providers"]
+    usual = yaml.safe_load((DEV / "grafana/provisioning/dashboards/all.yml").read_text())["providers"]
+    assert providers[:-1] == usual
+    assert providers[-1]["options"]["path"] == "/etc/grafana/provisioning/log-lines"
+
+
+def test_each_question_of_kibana_stands_in_the_readme_beside_its_logql():
+    searches = [json.loads(line) for line in (DEV / "kibana/saved-searches.ndjson").read_text().splitlines()]
+    titles = {each["attributes"]["title"].removesuffix(", last hour") for each in searches}
+    panels = json.loads((DEV / "kibana/dashboard.json").read_text())["panels"]
+    assert titles == board.QUESTIONS.keys()
+    assert {each["config"]["title"] for each in panels if each["type"] == "vis"} == board.COUNTS.keys()
+    asked = board.QUESTIONS | {title: expr for title, (expr, _) in board.COUNTS.items()}
+    for title, expr in asked.items():
+        assert f"| {title} |" in README
+        assert expr.partition(" | line_format")[0].removesuffix(" | json").replace("|", r"\|") in README
