@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 from collections.abc import Sequence
 
 from stack import doctor, mode, report
@@ -119,7 +120,7 @@ def clean(settings: Settings) -> None:
     if not mode.has_used(settings, "docker") and not engine.containers() and engine.has_data():
         raise engine.EngineError(
             "The engine has data of another checkout's stack, or of one before this checkout, which has never started "
-            f"one: `make clean` there, or `{' '.join(engine.command('--profile=*', 'down', '--volumes'))}` here."
+            f"one: `make clean` there, or `{shlex.join(engine.command('--profile=*', 'down', '--volumes'))}` here."
         )
     engine.compose("down", "--volumes", "--remove-orphans")
     engine.remove_images(each["image"] for each in engine.model().values() if "build" in each)

@@ -225,7 +225,7 @@ def test_clean_removes_no_data_that_this_checkout_has_not_made(settings, asked, 
     current = Settings(settings.values | {"MODE": "docker"}, {})
     monkeypatch.setattr(command_line, "read", lambda: current)
     assert command_line.main(["clean"]) == 1
-    assert "docker-compose.devops.yml down --volumes` here" in capsys.readouterr().err
+    assert "docker-compose.devops.yml '--profile=*' down --volumes` here" in capsys.readouterr().err
     assert asked == []
     mode.remember(settings, "docker")
     assert command_line.main(["clean"]) == 0
