@@ -6,12 +6,7 @@ from pathlib import Path
 from grafana_dashboards import business, host, loki, overview, postgresql, rabbitmq, runbooks, service, slo, telemetry
 
 GRAFANA = Path(__file__).parents[1] / "grafana"
-BOARDS, PAGES = GRAFANA / "dashboards", GRAFANA / "runbooks"
-FOLDERS = [
-    BOARDS,
-    PAGES,
-    *(GRAFANA / "provisioning-loki" / name for name in ("datasources", "dashboards", "log-lines")),
-]
+FOLDERS = BOARDS, PAGES, LINES = GRAFANA / "dashboards", GRAFANA / "runbooks", GRAFANA / "provisioning-loki/log-lines"
 DASHBOARDS = {
     "overview": overview.build,
     "service": service.build,
@@ -29,12 +24,8 @@ def built() -> dict[Path, str]:
     boards = {uid: build() for uid, build in DASHBOARDS.items()}
     titles = {json.loads(text)["title"]: uid for uid, text in boards.items()}
     pages = {runbooks.uid(name): runbooks.build(name, titles) for name in runbooks.names().values()}
-    made = {
-        folder / f"{uid}.json": text
-        for folder, texts in ((BOARDS, boards), (PAGES, pages))
-        for uid, text in texts.items()
-    }
-    return made | loki.files()
+    folders = {BOARDS: boards, PAGES: pages, LINES: {"log-lines": loki.build()}}
+    return {folder / f"{uid}.json": text for folder, texts in folders.items() for uid, text in texts.items()}
 
 
 def main() -> None:

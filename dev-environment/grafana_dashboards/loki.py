@@ -1,7 +1,4 @@
-"""What Grafana reads where log lines are in Loki: its data sources and dashboards as usual, but for the log store, and one
-dashboard more, Log lines, with the questions that Kibana has as saved searches and as a dashboard."""
-
-from pathlib import Path
+"""Log lines: the dashboard for Loki, with the questions that Kibana has as saved searches and as a dashboard."""
 
 from grafana_foundation_sdk.builders import dashboard, logs, loki
 from grafana_foundation_sdk.models.common import DataSourceRef, LogsSortOrder
@@ -11,8 +8,6 @@ from grafana_dashboards.board import ALL, board
 from grafana_dashboards.panels import graph
 
 LOKI = DataSourceRef(type_val="loki", uid="loki")
-GRAFANA = Path(__file__).parents[1] / "grafana"
-MOUNTED = "/etc/grafana/provisioning/log-lines"
 
 # A line of JSON is shown by its fields, any other line as it is.
 READABLE = (
@@ -38,87 +33,6 @@ COUNTS = {
     ),
 }
 """LogQL and legend, by the title of the panel."""
-
-# What differs in the data sources: the log store itself, and the links to log lines.
-TRACE_LINES = "/d/log-lines?var-trace_id=$${__value.raw}&from=now-7d&to=now"
-OTHER_SOURCES = (
-    (
-        """        - name: trace_id
-          url: "http://localhost:5601/app/discover#/?_g=(time:(from:now-7d,to:now))&_a=(query:(language:kuery,query:'trace_id:%22$${__value.raw}%22'))"
-""",
-        f"""        - name: trace_id
-          url: "{TRACE_LINES}"
-""",
-    ),
-    (
-        """        datasourceUid: elasticsearch
-""",
-        """        datasourceUid: loki
-""",
-    ),
-    (
-        """        query: 'trace_id:"$${__trace.traceId}"'
-""",
-        """        query: '{service_name=~".+"} | trace_id="$${__trace.traceId}"'
-""",
-    ),
-)
-SOURCE = f"""  - name: Loki
-    uid: loki
-    type: loki
-    access: proxy
-    url: http://loki:3100
-    editable: false
-    jsonData:
-      # From a line to its trace, and to the other lines of that trace.
-      derivedFields:
-        - name: Trace
-          matcherType: label
-          matcherRegex: trace_id
-          url: "$${{__value.raw}}"
-          datasourceUid: jaeger
-          urlDisplayLabel: Trace
-        - name: Log lines of this trace
-          matcherType: label
-          matcherRegex: trace_id
-          url: "{TRACE_LINES}"
-          urlDisplayLabel: Log lines of this trace
-"""
-PROVIDER = f"""
-  # The dashboard of the log lines in Loki.
-  - name: log-lines
-    orgId: 1
-    folder: All-ERP
-    folderUid: all-erp
-    type: file
-    disableDeletion: true
-    allowUiUpdates: false
-    updateIntervalSeconds: 30
-    options:
-      path: {MOUNTED}
-"""
-GENERATED = "# Made by `make dashboards` from ../../provisioning: change that, or grafana_dashboards/loki.py.\n"
-
-
-def files() -> dict[Path, str]:
-    """The content of every file of the folder that Grafana reads in place of `provisioning`."""
-    usual, other = GRAFANA / "provisioning", GRAFANA / "provisioning-loki"
-    providers = (usual / "dashboards/all.yml").read_text() + PROVIDER
-    return {
-        other / "datasources/all.yml": GENERATED + data_sources((usual / "datasources/all.yml").read_text()),
-        other / "dashboards/all.yml": GENERATED + providers,
-        other / "log-lines/log-lines.json": build(),
-    }
-
-
-def data_sources(usual: str) -> str:
-    """The data sources with Loki in place of Elasticsearch; ValueError if what is to be replaced is not there."""
-    text, last, _ = usual.partition("  - name: Elasticsearch\n")
-    if not last or any(text.count(old) != 1 for old, _ in OTHER_SOURCES):
-        raise ValueError("provisioning/datasources/all.yml has changed: so must OTHER_SOURCES")
-    for old, new in OTHER_SOURCES:
-        text = text.replace(old, new)
-    return text + SOURCE
 
 
 def build() -> str:
