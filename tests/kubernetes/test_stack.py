@@ -1,5 +1,7 @@
 """The stack in a cluster: started by the verbs, unchanged by a second start."""
 
+import re
+import shlex
 import subprocess
 import time
 
@@ -8,8 +10,13 @@ import pytest
 from stack import environment
 from stack.kubernetes import cluster, overlay
 from stack.services import BUDGET, SERVICES
+from stack.settings import ROOT
 
 from tests.kubernetes.pods import pods_of
+
+RUNBOOKS = (
+    (ROOT / "dev-environment/kubernetes/README.md").read_text().partition("\n## Runbooks\n")[2].partition("\n## ")[0]
+)
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -37,6 +44,14 @@ def test_after_a_restart_every_service_is_reached_at_once(settings, verb):
     for _ in range(20):
         assert httpx.get(budget, trust_env=False).status_code == 200
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("typed", re.findall(r"`(kubectl [^`]+)`", RUNBOOKS))
+def test_what_takes_the_place_of_docker_in_a_runbook_can_be_typed(settings, typed):
+    words = shlex.split(typed.replace("<name>", "mailpit"))
+    assert words[:3] == ["kubectl", "-n", cluster.NAMESPACE]
+    done = subprocess.run(cluster.command(settings, *words[3:]), capture_output=True, text=True, check=False)
+    assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
 
 
 def test_log_lines_of_all_services_are_found_by_their_level(settings, verb):
