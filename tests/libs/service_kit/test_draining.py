@@ -85,7 +85,7 @@ async def test_a_client_that_keeps_its_connection_is_answered_and_told_to_leave(
 async def test_no_request_of_a_busy_client_is_lost(service):
     asked = Counter()
 
-    async def ask(number):
+    async def ask(number: int) -> None:
         """Ask again and again on one connection, until it is told to leave."""
         async with httpx.AsyncClient(base_url=service.url, limits=httpx.Limits(max_connections=1)) as client:
             while True:
@@ -99,7 +99,7 @@ async def test_no_request_of_a_busy_client_is_lost(service):
         for number in range(8):
             group.create_task(ask(number))
 
-        async def all_have_asked():
+        async def all_have_asked() -> bool:
             return len(asked) == 8
 
         await eventually_async(all_have_asked, 10, "not every client has been answered")
