@@ -23,10 +23,9 @@ class BenchError(Exception):
 
 def run(given: argparse.Namespace, name: str, measure: Callable[[Path], Any], table: Callable[[Any], str]) -> int:
     """Measure in a temporary folder and print the result; returns the exit code. `given` has `json` and `keep`."""
-    for name in (
-        os.environ.keys() - environment.from_shell().keys()
-    ):  # other servers, and proxies, which no bench goes through
-        del os.environ[name]
+    # They are about other servers, or proxies, which no bench goes through.
+    for variable in os.environ.keys() - environment.from_shell().keys():
+        del os.environ[variable]
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     try:
         measured = measure(folder)

@@ -104,6 +104,8 @@ def _upgrade(service: str) -> "Callable[[Config], None]":
         revision = MigrationContext.configure(config.attributes["connection"]).get_current_revision()
         if revision is None or revision <= newest(service):
             command.upgrade(config, "head")
+        else:
+            print(f"{service}: the database is of a later version, {revision}, and stays as it is", flush=True)
 
     return work
 

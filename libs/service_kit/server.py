@@ -6,8 +6,10 @@ import gc
 import signal
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
-from typing import Any
+from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,8 +23,6 @@ GC_THRESHOLDS = (10_000, 20, 50)
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 1024 * 1024
 GRACEFUL_SECONDS = 10
 """How long a service that stops lets its requests end; then it flushes its telemetry."""
-QUIET_SECONDS = 3.0
-"""Once nobody has been connected for so long, a drain is over: by then those who choose among replicas have left this one."""
 LOOK_SECONDS = 0.1
 CLOSE = (b"connection", b"close")
 DRAINING = "is_draining"
@@ -50,37 +50,43 @@ class DrainingServer(uvicorn.Server):
     uvicorn alone stops at once. It closes its port, where those who have not heard of it yet still come, and every idle
     connection, on which a request may be under way. A server that drains goes on answering, also on new connections, but
     says at `/health/ready` that it is not ready, and with each answer that it closes the connection: whoever asks again does
-    so elsewhere. The drain ends after its time, when nobody has been connected for `QUIET_SECONDS`, or by a second signal.
+    so elsewhere. The drain ends after its time, or by a second signal.
     """
 
     def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
         super().__init__(config)
         self._drain_seconds = drain_seconds
+        self._signals: list[int] = []
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Remember which signal came."""
+        self._signals.append(sig)
+        super().handle_exit(sig, frame)
 
     async def main_loop(self) -> None:
         """Serve until a signal comes, then drain."""
         await super().main_loop()
-        if self._drain_seconds and self._captured_signals == [signal.SIGTERM]:  # Ctrl-C does not wait
+        if self._drain_seconds and self._signals == [signal.SIGTERM]:  # Ctrl-C does not wait
             await self._drain()
 
     async def _drain(self) -> None:
         self.should_exit = False  # a second signal sets it again
         self.lifespan.state[DRAINING] = True
-        self.config.encoded_headers.append(CLOSE)  # uvicorn makes the list of each second's headers of it
-        self.server_state.default_headers.append(CLOSE)  # which requests under way have already
-        connections, at_most = len(self.server_state.connections), self._drain_seconds
-        log.info("draining: not ready, but still answering", connections=connections, drain_seconds=at_most)
-        began = quiet_since = time.monotonic()
+        self.config.encoded_headers.append(CLOSE)  # of which uvicorn makes, each second, the headers of new requests
+        self.server_state.default_headers.append(CLOSE)  # those of this second
+        connections = cast("Collection[Any]", self.server_state.connections)
+        for each in connections:
+            if each.cycle and not each.cycle.response_complete:
+                each.cycle.keep_alive = False  # a request that is under way has its headers already
+        at_most, began = self._drain_seconds, time.monotonic()
+        log.info("draining: not ready, but still answering", connections=len(connections), drain_seconds=at_most)
         looks = 0
-        while (now := time.monotonic()) < began + at_most and now < quiet_since + QUIET_SECONDS:
-            if self.server_state.connections:
-                quiet_since = now
+        while (seconds := time.monotonic() - began) < at_most:
             looks += 1
             if await self.on_tick(looks):
                 break
             await asyncio.sleep(LOOK_SECONDS)
-        connections, seconds = len(self.server_state.connections), round(time.monotonic() - began, 1)
-        log.info("drained: stopping", connections=connections, drain_seconds=seconds)
+        log.info("drained: stopping", connections=len(connections), seconds=round(seconds, 1))
 
 
 def run(app: FastAPI, *, host: str, port: int, proxies: str = "", drain_seconds: float = 0) -> None:

@@ -147,7 +147,7 @@ class ServiceSettings(BaseSettings):
     forwarded_allow_ips: Networks = ""
     """The proxies that are believed about the address of a client."""
     drain_seconds: float = Field(default=0, ge=0, le=300)
-    """For how long at most it goes on answering after a SIGTERM, before it stops; nobody waits for that with one replica."""
+    """For how long it goes on answering after a SIGTERM, before it stops; 0 suits a single replica, whose callers have nowhere else to go."""
     database: DatabaseSettings
     services: ServiceUrls = ServiceUrls()
     events: EventSettings = EventSettings()

@@ -11,7 +11,7 @@ from stack.services import PROBE
 from libs.contracts.subscriptions import SUBSCRIPTIONS
 from libs.observability.traces.queue import FLUSH_SECONDS
 from libs.service_kit.client import KEEPALIVE_SECONDS
-from libs.service_kit.server import GRACEFUL_SECONDS, QUIET_SECONDS
+from libs.service_kit.server import GRACEFUL_SECONDS
 from libs.service_kit.settings import ServiceUrls
 from libs.services import PORTS, SERVICES
 from tests.fixtures.yaml_files import load
@@ -40,7 +40,7 @@ def test_compose_lets_a_service_drain_end_its_requests_and_flush_before_it_kills
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 def test_a_drain_outlasts_what_those_who_choose_a_replica_need_to_leave_it(service):
     """An idle connection of another service is used again within its time or never; HAProxy fails two checks."""
-    assert behind_haproxy(service.name) > QUIET_SECONDS + KEEPALIVE_SECONDS
+    assert behind_haproxy(service.name) > 2 * KEEPALIVE_SECONDS
     (inter, fast, fall) = re.search(r"inter (\d+)s fastinter (\d+)s fall (\d+)", HAPROXY.read_text()).groups()
     assert behind_haproxy(service.name) > 2 * (int(inter) + int(fast) * (int(fall) - 1))
 

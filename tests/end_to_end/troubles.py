@@ -193,7 +193,7 @@ async def send_wrong_events(stack: Stack, tenant: Tenant) -> None:
 
 @contextmanager
 def misled_replica(stack: Stack) -> Iterator[str]:
-    """A second budget-service that has one connection and little patience, and an environment in which much is wrong."""
+    """A second budget-service that has one connection, little patience and a drain, and an environment in which much is wrong."""
     port, folder = free_port(), stack.settings.state
     wrong = {
         "PORT": str(port),
@@ -205,6 +205,7 @@ def misled_replica(stack: Stack) -> Iterator[str]:
         "EVENTS__TRANSPORT": "none",
         "DATABASE__POOL_SIZE": "1",
         "DATABASE__POOL_TIMEOUT_SECONDS": "0.3",
+        "DRAIN_SECONDS": "0.2",
     }
     variables = environment.of_service(service_named("budget"), stack.settings, OUTER) | wrong
     with (folder / "replica.out").open("ab") as output:

@@ -108,8 +108,8 @@ def test_no_request_fails_when_pods_end_gently_and_nothing_acknowledged_is_lost_
     times = []
     with load.working(settings) as writers:
         for event in events:
-            time.sleep(WORK_SECONDS)
             began = time.time()
+            time.sleep(WORK_SECONDS)
             event.happen()
             settle(settings)
             time.sleep(WORK_SECONDS)

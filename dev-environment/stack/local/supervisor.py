@@ -23,6 +23,8 @@ from stack.settings import ROOT, Settings
 
 # The path of a Unix socket may have about 100 bytes, and supervisord appends a process id to it for a moment.
 LONGEST_SOCKET_PATH = 80
+SECONDS_TO_STOP = 30
+"""How long a service may take to stop, as in compose (`stop_grace_period`), whose files need not be read for it."""
 
 # PostgreSQL starts first. After a kill it refuses to start until the children of the killed server have ended, hence
 # its many tries. A service counts as started after ten seconds, since on a slow machine one that cannot start takes some
@@ -103,7 +105,7 @@ def configuration(settings: Settings, server: postgres.Server) -> str:
     group = WATCHERS.format(names=",".join(each.name for each in found)) if found else ""
     seconds = {each.name: compose.seconds_to_stop(each.name) for each in found}
     programs = (
-        PROGRAM.format(**common, name=each.name, seconds_to_stop=seconds.get(each.name, 10))
+        PROGRAM.format(**common, name=each.name, seconds_to_stop=seconds.get(each.name, SECONDS_TO_STOP))
         for each in (*settings.local_programs, *found)
     )
     return head + group + "".join(programs)

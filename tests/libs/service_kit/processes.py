@@ -30,6 +30,7 @@ async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Proces
     finally:
         with contextlib.suppress(ProcessLookupError):
             started.kill()
+        await started.communicate()  # closes its pipe, which would otherwise outlive the event loop
 
 
 async def is_alive(service: asyncio.subprocess.Process, client: httpx.AsyncClient, path: str = "/health/live") -> bool:

@@ -1,7 +1,7 @@
 """A page of the allocations of a year, or of the expenditures of an allocation or in a status, reads its own rows only.
 
-Writes to a table wait while its index is built. For one that is so large that this takes too long, create the index by
-hand first, `concurrently` and with the same name.
+Writes to a table wait while its index is built, and are refused after three seconds. For a table that is so large that this
+takes longer, create the index by hand first, `concurrently` and with the same name, and see that it is valid (`pg_index.indisvalid`).
 """
 
 import sqlalchemy as sa
@@ -18,8 +18,7 @@ FILTERS = (
 
 
 def upgrade() -> None:
-    """Add the indexes; the one of expenditures by allocation takes the place of another."""
+    """Add the indexes."""
     newest_first = [sa.text("created_at desc"), sa.text("id desc")]
     for table, name, column in FILTERS:
         op.create_index(f"ix_{table}_{name}_newest", table, ["tenant_id", column, *newest_first], if_not_exists=True)
-    op.drop_index("ix_expenditures_allocation", "expenditures")

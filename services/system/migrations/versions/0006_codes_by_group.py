@@ -1,7 +1,7 @@
 """A page of the codes of a group reads its own rows only.
 
-Writes to the table wait while the index is built. If the table is so large that this takes too long, create the index by
-hand first, `concurrently` and with the same name.
+Writes to the table wait while the index is built, and are refused after three seconds. If the table is so large that this
+takes longer, create the index by hand first, `concurrently` and with the same name, and see that it is valid (`pg_index.indisvalid`).
 """
 
 import sqlalchemy as sa

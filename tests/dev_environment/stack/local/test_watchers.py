@@ -225,7 +225,8 @@ def test_each_has_the_time_to_stop_that_compose_gives_it(settings, tmp_path):
     file.read_string(supervisor.configuration(settings, postgres.Server(tmp_path, 1, "p", tmp_path)))
     seconds = {name: file[f"program:{name}"]["stopwaitsecs"] for name in (*NAMES, "auth-service")}
     assert CONTAINERS["jaeger"]["stop_grace_period"] == CONTAINERS["prometheus"]["stop_grace_period"] == "30s"
-    assert seconds == dict.fromkeys(seconds, "10") | {"jaeger": "30", "prometheus": "30"}
+    ours = compose.seconds_to_stop("auth-service")
+    assert seconds == dict.fromkeys(seconds, "10") | {"jaeger": "30", "prometheus": "30", "auth-service": str(ours)}
 
 
 def test_each_port_that_a_watcher_listens_on_is_checked(settings):
