@@ -12,7 +12,7 @@ ask() {
 
 ask PUT _cluster/settings "{\"persistent\": {\"cluster.routing.allocation.exclude._name\": \"$others\"}}" >/dev/null
 for ((second = 0; ; second++)); do
-    left=$(ask GET "_cat/shards?h=node" | grep -c "elasticsearch-[23]" || true)
+    left=$(ask GET "_cat/shards?h=prirep,node" | grep -c "^p.*elasticsearch-[23]" || true)
     [ "$left" -gt 0 ] || break
     [ "$second" -lt 240 ] || { echo "elasticsearch: $left shards are still on other nodes" >&2; exit 1; }
     sleep 1

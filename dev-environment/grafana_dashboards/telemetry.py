@@ -221,7 +221,7 @@ def logs() -> Panels:
             "ops",
             # Those who write are not the one who stores: both are shown, whichever is chosen.
             query(rate("log_lines_written_total"), "written"),
-            query(rate("elasticsearch_index_stats_indexing_index_total", 'index=~"logs-.+"'), "stored"),
+            query(rate("elasticsearch_indices_docs_primary", 'index=~"logs-.+"'), "stored"),
             query(rate("otelcol_exporter_sent_log_records_total"), "stored in Loki"),
             query(refused, "refused"),
             width=6,

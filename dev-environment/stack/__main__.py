@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
             "--mode", help="local, docker or kubernetes; else the last one, else docker where an engine answers"
         )
         each.add_argument(
-            "--parts", help="docker: metrics, logs, traces, loki or containers; else the last ones, else all"
+            "--parts", help="docker: metrics, logs, traces, loki, ha or containers; else the last ones, else all"
         )
     verb("down", down, "stop the stack; data stays")
     verb("status", status, "what runs where, and is it ready")

@@ -61,7 +61,7 @@ WITHOUT_MATCHERS = {
     r"slo:.*": "a service level has no instance",
     r"instance:.*": "one host has one job",
     r"ALERTS.*": "an alert names its service in the label `service`",
-    r"log_lines_written_total|elasticsearch_index_stats_indexing_index_total|otelcol_exporter_sent_log_records_total": "who writes a line is not who stores it",
+    r"log_lines_written_total|elasticsearch_indices_docs_primary|otelcol_exporter_sent_log_records_total": "who writes a line is not who stores it",
 }
 
 

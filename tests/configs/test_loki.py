@@ -52,6 +52,8 @@ def test_the_longest_line_fits_into_a_batch_and_a_batch_into_what_loki_takes():
     assert LIMITS["ingestion_burst_size_mb"] * MB > 2 * QUEUE["batch"]["max_size"]
     assert int(LIMITS["per_stream_rate_limit_burst"].removesuffix("MB")) * MB > 2 * QUEUE["batch"]["max_size"]
     assert (LIMITS["reject_old_samples"], LIMITS["shard_streams"]["time_sharding_enabled"]) == (False, True)
+    services, levels, hours = 6, 6, 168  # a level may be missing
+    assert services * levels * hours < LIMITS["max_global_streams_per_user"]
 
 
 def test_the_collectors_limits_are_below_the_containers():

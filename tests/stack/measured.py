@@ -58,7 +58,8 @@ class Measured:
     def wait_for_scrape(self, moment: float) -> None:
         """Wait until every service has been scraped after this moment, in seconds since 1970.
 
-        The addresses of the last start may stand beside today's for five minutes: a Prometheus that is stopped does not mark its series as ended.
+        The addresses of the last start may stand beside today's for five minutes: a Prometheus that is stopped does not
+        mark its series as ended.
         """
         scraped = 'min(max by (job) (timestamp(up{job=~".+-service"})))'
         eventually(lambda: max(self.values(scraped), default=0) > moment, 60, "Prometheus has not scraped the services")

@@ -18,7 +18,7 @@ MAY_MATCH_NOTHING = {
     "ALERTS{": "no service has been down",
     "idle in transaction": "no transaction is open",
     "slo:covered:ratio": "it begins with the first full hour",
-    "elasticsearch_index_stats_indexing_index_total": "there is an index once Logstash runs",
+    "elasticsearch_indices_docs_primary": "there is an index once Logstash runs",
 }
 # Without `offset`: a stack that is five minutes old has no data from an hour ago.
 SELECTORS = sorted(

@@ -22,7 +22,8 @@ def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
     """The containers that PARTS names, with those that they need; if it is empty or says `all`, all but those of profiles.
 
     With `ha` come the other ones of each watcher that can be several. All five services run, and the probe, unless some
-    of them are named: then only those. What is switched off does not run. `model` is compose's, by container. Raises `SettingError` for a name that is neither a group nor a container.
+    of them are named: then only those. What is switched off does not run. `model` is compose's, by container. Raises
+    `SettingError` for a name that is neither a group nor a container.
     """
     names = set(re.split(r"[\s,]+", given.strip())) if given else {ALL}
     is_several = HA in names

@@ -183,7 +183,7 @@ def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> 
 def _count_nodes(running: set[str], names: Sequence[str]) -> None:
     """Tell an Elasticsearch that runs of the nodes that are about to come or to go: it cannot notice by itself."""
     before, after = (set(each) & OTHER_NODES for each in (running, names))
-    if "elasticsearch" not in running & set(names):
+    if "elasticsearch" not in running:
         return
     if before - after:
         say("Moving all log lines to the first node of Elasticsearch")

@@ -15,7 +15,7 @@ from stack.kubernetes import cluster, forwards, overlay
 from stack.kubernetes.cluster import NAMESPACE, OURS, PART_OF, ClusterError
 from stack.settings import Settings
 
-# The oldest that the manifests are written for; the lab's cluster is newer.
+# The oldest that the manifests are written for.
 LEAST = (1, 30)
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 LOCAL_MODE = "`make up MODE=local` needs no cluster."

@@ -133,7 +133,7 @@ def test_containers_that_are_left_out_are_stopped_and_one_shots_are_run_by_thems
         ({"elasticsearch"}, "logs ha", ("stop", "elasticsearch")),
         ({"elasticsearch", "elasticsearch-2"}, "logs ha", None),
         ({"elasticsearch", "elasticsearch-2"}, "logs", ("exec", "-T", "elasticsearch", "bash", "/setup/alone.sh")),
-        ({"elasticsearch", "elasticsearch-2"}, "metrics", None),
+        ({"elasticsearch", "elasticsearch-2"}, "metrics", ("exec", "-T", "elasticsearch", "bash", "/setup/alone.sh")),
         (set(), "logs ha", None),
     ],
 )
