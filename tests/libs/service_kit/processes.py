@@ -4,13 +4,23 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 
 from libs.service_kit import migrations
+
+
+def variables(port: int, database_url: Callable[[str], str], jwks_url: str, folder: Path) -> dict[str, str]:
+    """The environment of one that answers at this port, and logs into this folder."""
+    return {
+        "PORT": str(port),
+        "DATABASE__URL": database_url("probe"),
+        "SERVICES__AUTH": jwks_url,
+        "LOG_DIR": str(folder),
+    }
 
 
 @asynccontextmanager

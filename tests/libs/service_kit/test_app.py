@@ -33,7 +33,7 @@ from libs.service_kit.transactions import Sessions, transaction
 from tests.fixtures.app import serving
 from tests.fixtures.waiting import eventually_async, until_somebody_waits
 from tests.libs.service_kit.probe.main import create_app
-from tests.libs.service_kit.processes import is_alive, process
+from tests.libs.service_kit.processes import is_alive, process, variables
 from tests.libs.service_kit.sockets import HANG, answer, running_peer
 
 NOTES = "/api/v1/notes"
@@ -267,16 +267,10 @@ async def test_a_service_that_is_told_to_stop_answers_first(
     tmp_path,
 ):
     port = free_port()
-    variables = {
-        "PORT": str(port),
-        "DATABASE__URL": database_url("probe"),
-        "SERVICES__AUTH": jwks_url,
-        "LOG_DIR": str(tmp_path),
-    }
     headers = {"authorization": f"Bearer {make_token()}"}
     async with (
         asyncio.timeout(30),
-        process(**variables) as service,
+        process(**variables(port, database_url, jwks_url, tmp_path)) as service,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client,
     ):
 

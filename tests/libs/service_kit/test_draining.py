@@ -14,7 +14,7 @@ import pytest
 from stack.ports import free_port
 
 from tests.fixtures.waiting import eventually_async, until_somebody_waits
-from tests.libs.service_kit.processes import is_alive, process
+from tests.libs.service_kit.processes import is_alive, process, variables
 
 NOTES = "/api/v1/notes"
 GET = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -61,14 +61,8 @@ async def service(
 ) -> AsyncIterator[Draining]:
     """A service that is ready."""
     port = free_port()
-    variables = {
-        "PORT": str(port),
-        "DATABASE__URL": database_url("probe"),
-        "SERVICES__AUTH": jwks_url,
-        "LOG_DIR": str(tmp_path),
-        "DRAIN_SECONDS": str(drain_seconds),
-    }
-    async with asyncio.timeout(LONG / 2), process(**variables) as started:
+    given = variables(port, database_url, jwks_url, tmp_path) | {"DRAIN_SECONDS": str(drain_seconds)}
+    async with process(**given) as started:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             await eventually_async(partial(is_alive, started, client, "/health/ready"), 20, "it is not ready")
         yield Draining(port, started, tmp_path / "combined.log")
