@@ -112,7 +112,7 @@ def test_a_new_index_follows_our_template(elasticsearch):
     assert "template" in answer, "elasticsearch-setup has stored no template"
     index = answer["template"]
     assert index["settings"]["index"]["lifecycle"]["name"] == "app-logs"
-    assert index["settings"]["index"]["number_of_replicas"] == "0"
+    assert index["settings"]["index"]["auto_expand_replicas"] == "0-1"
     wanted = json.loads((DEV / "elasticsearch/template.json").read_text())["template"]["mappings"]["properties"]
     assert {name: field.get("type") for name, field in index["mappings"]["properties"].items()} == {
         name: field.get("type") for name, field in wanted.items()

@@ -36,7 +36,9 @@ def named(code: Code) -> str:
 def unassigned_shard(elasticsearch: httpx.Client, reader: dict[str, str]) -> Iterator[None]:
     """An index to find, to explain and to delete: one node cannot hold the copy of a shard."""
     index = f"/logs-{reader['service']}-{reader['day']}"
-    elasticsearch.put(index, json={"settings": {"number_of_replicas": 1}}).raise_for_status()
+    elasticsearch.put(
+        index, json={"settings": {"number_of_replicas": 1, "auto_expand_replicas": False}}
+    ).raise_for_status()
     yield
     elasticsearch.delete(index)
 
