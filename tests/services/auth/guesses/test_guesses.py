@@ -19,7 +19,7 @@ from services.auth import cleaning, passwords
 from services.auth.guesses import service as guesses
 from services.auth.guesses.callers import address_of
 from services.auth.service_accounts import service as service_accounts
-from tests.fixtures.app import create, replica_of
+from tests.fixtures.app import create, replica_of, transport_to
 from tests.fixtures.waiting import eventually_async
 from tests.services.auth.conftest import PASSWORD
 
@@ -39,10 +39,7 @@ def at(app: Any, app_state: dict[str, Any]) -> Callable[[str], httpx.AsyncClient
     """A client at this address."""
 
     def make(address: str) -> httpx.AsyncClient:
-        async def with_state(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "state": dict(app_state)}, receive, send)
-
-        transport = httpx.ASGITransport(with_state, client=(address, 1))
+        transport = transport_to(app, app_state, client=(address, 1))
         return httpx.AsyncClient(transport=transport, base_url="http://service")
 
     return make
