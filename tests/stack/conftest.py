@@ -10,7 +10,8 @@ from functools import partial
 import httpx
 import pytest
 from stack import environment
-from stack.docker import engine
+from stack import mode as remembered
+from stack.docker import engine, parts
 from stack.kubernetes import verbs as kubernetes
 from stack.local import compose, supervisor
 from stack.local import verbs as local
@@ -23,7 +24,7 @@ from libs.journey.client import Api, Unreachable
 from tests.fixtures.strict import missing
 from tests.stack import backends, signals, traffic
 from tests.stack.backends import BackEnd
-from tests.stack.measured import SETTLED_SECONDS, Measured
+from tests.stack.measured import PROFILES, SETTLED_SECONDS, Measured
 from tests.stack.traffic import Traffic
 
 # The values of `messaging.system` in spans, by mode.
@@ -86,6 +87,14 @@ def running(mode: str, settings: Settings) -> set[str] | None:
 
 
 @pytest.fixture(scope="session")
+def left_out(mode: str, settings: Settings) -> set[str]:
+    """The containers of a profile that PARTS does not name; only Docker mode has others."""
+    if mode != "docker" or engine.why_unavailable():
+        return PROFILES
+    return PROFILES - set(parts.chosen(remembered.parts(settings), engine.model()))
+
+
+@pytest.fixture(scope="session")
 def address(mode: str, settings: Settings) -> Callable[[str], str]:
     """Where Prometheus finds an address of the compose files: there or, in local mode, on a port of this machine."""
     local = {f"{each.container}:{each.number}": settings.port(each.variable) for each in compose.ports()}
@@ -139,6 +148,7 @@ def logstash(settings: Settings) -> tuple[str, int]:
 def measured(
     prometheus: httpx.Client,
     running: set[str] | None,
+    left_out: set[str],
     made: Traffic,
     api: Api,
     settings: Settings,
@@ -149,7 +159,7 @@ def measured(
     A rate needs two samples of a series that differ, and the first traffic of a new stack gives only one. So the same
     traffic is made again after every service has been scraped.
     """
-    measured = Measured(prometheus, running)
+    measured = Measured(prometheus, running, left_out)
     announce("Waiting until Prometheus has scraped the services, which it does every 15 seconds; then the same again")
     measured.wait_for_scrape(made.ended)
     measured.settle(traffic.make(api, settings.values).ended + SETTLED_SECONDS)

@@ -12,9 +12,8 @@ from stack.settings import Settings
 from libs.journey import steps
 from tests.fixtures import runbooks
 from tests.fixtures.runbooks import Code
-from tests.fixtures.strict import missing
 from tests.fixtures.waiting import eventually
-from tests.stack.measured import PROFILES, sources
+from tests.stack.measured import skip_without, sources
 from tests.stack.traffic import Traffic
 
 # What may have no answer while all is well.
@@ -45,17 +44,15 @@ def unassigned_shard(elasticsearch: httpx.Client, reader: dict[str, str]) -> Ite
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("code", runbooks.of("make", "docker", "host"), ids=named)
-def test_a_command_does_what_it_says(code, reader, mode, running, settings, request):
+def test_a_command_does_what_it_says(code, reader, mode, running, left_out, settings, request):
     command = runbooks.harmless(code, reader)
     needs_containers = code.kind == "docker" or "PARTS=" in code.text
     if needs_containers and mode != "docker":
         pytest.skip("it is for Docker mode")
     if "SERVICE=probe" in code.text and PROBE not in settings.programs:
         pytest.skip("PROBE=0 has switched the probe off")
-    if code.kind == "docker" and (away := sorted(_containers(command) - running)):
-        if PROFILES.issuperset(away):
-            pytest.skip(f"{', '.join(away)} runs with a profile only")
-        missing(f"{', '.join(away)} does not run")
+    if code.kind == "docker":
+        skip_without(_containers(command) - running, left_out)
     is_asked = "exec elasticsearch" in code.text
     if is_asked:
         request.getfixturevalue("unassigned_shard")
