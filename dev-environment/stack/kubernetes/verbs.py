@@ -10,7 +10,7 @@ from stack.kubernetes import checks, cluster, forwards, images, overlay, parts
 from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
 from stack.local import readiness
 from stack.report import say
-from stack.services import BUDGET, SERVICES, Program, Service, services_named
+from stack.services import BUDGET, Program, Service, services_named
 from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 300
@@ -215,8 +215,8 @@ def _leaving(settings: Settings) -> dict[str, str]:
 
 
 def _not_answering(settings: Settings) -> dict[str, str]:
-    """The services that do not answer on their ports of this machine, with the reason."""
-    return {each.name: reason for each, reason in readiness.not_ready(settings, SERVICES).items()}
+    """The services, and the probe, that do not answer on their ports of this machine, with the reason."""
+    return {each.name: reason for each, reason in readiness.not_ready(settings, settings.programs).items()}
 
 
 def _wait(unfinished: Callable[[], Mapping[str, str]], what: str, *, hint: str) -> None:
