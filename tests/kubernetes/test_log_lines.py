@@ -85,7 +85,7 @@ def test_the_last_lines_of_a_pod_that_is_deleted_are_stored_and_its_traces_are_f
     for own in instances:
         last = [each["_source"]["message"] for each in stored(settings, own)][-1]
         assert last == "Finished server process [1]"
-    assert f"/trace/{trace_id}" in verb("trace", "--id", trace_id[:12])
+    assert f"/trace/{trace_id}" in verb("trace", trace_id[:12])
 
 
 def test_no_line_is_lost_or_doubled_when_elasticsearch_and_a_collector_are_killed(settings, elasticsearch):
