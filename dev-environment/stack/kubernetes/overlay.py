@@ -18,7 +18,10 @@ from stack.local import compose
 from stack.services import PROBE, SERVICES
 from stack.settings import ROOT, Settings
 
-BASE = ROOT / "dev-environment/kubernetes/overlays/lab"
+OVERLAYS = ROOT / "dev-environment/kubernetes/overlays"
+NAMES = sorted(each.name for each in OVERLAYS.iterdir())
+BASE = OVERLAYS / "lab"
+RULES = ROOT / "dev-environment/prometheus/rules"
 KUSTOMIZE = ("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone")
 # What runs in the cluster, by the names of compose, each with its ConfigMap; one without gets its logins only.
 CONTAINERS = {
@@ -86,7 +89,29 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
 
 def render(settings: Settings) -> str:
     """The objects of the overlay, as YAML."""
-    done = subprocess.run([*KUSTOMIZE, str(folder(settings))], capture_output=True, text=True, check=False)
+    return _kustomized(folder(settings))
+
+
+def manifests(name: str) -> str:
+    """The objects of an overlay of the checkout, as YAML. The operator of Prometheus gets the rules: kustomize makes no object of a file."""
+    rendered = _kustomized(OVERLAYS / name)
+    if "Prometheus" not in {each["kind"] for each in objects(rendered)}:
+        return rendered
+    return f"{rendered}---\n{yaml.safe_dump_all(_rules(), sort_keys=False)}"
+
+
+def _rules() -> Iterator[dict[str, Any]]:
+    for file in sorted(RULES.glob("*.yml")):
+        yield {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {"name": file.stem, "namespace": NAMESPACE, "labels": {PART_OF: "all-erp"}},
+            "spec": yaml.safe_load(file.read_text()),
+        }
+
+
+def _kustomized(of: Path) -> str:
+    done = subprocess.run([*KUSTOMIZE, str(of)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ClusterError(f"kustomize cannot make the objects: {done.stderr.strip()}")
     return done.stdout
