@@ -40,11 +40,6 @@ class Backend(Protocol):
 BACKENDS: dict[str, Backend] = {"local": local, "docker": docker, "kubernetes": kubernetes}
 CHECKS = {"docker": docker.check, "kubernetes": kubernetes.check}
 """What says, before a start, why a mode cannot be used here."""
-PARTS_ELSEWHERE = {
-    "local": "in local mode run the watchers that are on the PATH, unless WATCHERS=none.",
-    "kubernetes": "in Kubernetes mode all of the overlay runs, dev-environment/kubernetes/overlays/lab.",
-}
-"""What decides in the other modes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,9 +77,7 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument(
             "--mode", help="local, docker or kubernetes; else the last one, else docker where an engine answers"
         )
-        each.add_argument(
-            "--parts", help="docker: metrics, logs, traces, loki, ha or containers; else the last ones, else all"
-        )
+        each.add_argument("--parts", help="metrics, logs, traces, loki, ha or containers; else the last ones, else all")
     verb("down", down, "stop the stack; data stays")
     verb("status", status, "what runs where, and is it ready")
     verb("restart", restart, "restart services").add_argument("service", nargs="*", metavar="SERVICE")
@@ -264,11 +257,12 @@ def _backend(settings: Settings) -> Backend:
 def _choice(settings: Settings, given: argparse.Namespace) -> tuple[str, str]:
     chosen, why = mode.choose(settings, given.mode)
     say(f"Mode: {chosen} ({why})")
-    if chosen != "docker":
+    if chosen == "local":
         if given.parts:
-            raise SettingError(f"PARTS is for Docker mode: {PARTS_ELSEWHERE[chosen]}")
+            raise SettingError("PARTS: in local mode run the watchers that are on the PATH, unless WATCHERS=none.")
         return chosen, ""
-    parts = given.parts or settings.values["PARTS"] or mode.parts(settings)
+    last = mode.parts(settings) if mode.remembered(settings) == chosen else ""
+    parts = given.parts or settings.values["PARTS"] or last
     if parts:
         say(f"Parts: {parts} (PARTS=all is everything)")
     return chosen, parts

@@ -20,6 +20,8 @@ from tests.fixtures.strict import missing
 
 KUBERNETES = ROOT / "dev-environment/kubernetes"
 BASE, LAB, WATCHERS = KUBERNETES / "base", KUBERNETES / "overlays/lab", KUBERNETES / "watchers"
+COMPONENTS = [WATCHERS / each for each in overlay.COMPONENTS.values()]
+FOLDERS = (BASE, LAB, WATCHERS, *COMPONENTS)
 SETTINGS = read({}, ROOT / "no such file")
 Object = dict[str, Any]
 
@@ -30,14 +32,14 @@ def objects(file: Path) -> list[Object]:
 
 def literals(folder: Path) -> dict[str, dict[str, str]]:
     """The values of each ConfigMap that a kustomization writes out."""
-    maps = yaml_files.load(folder / "kustomization.yaml")["configMapGenerator"]
+    maps = yaml_files.load(folder / "kustomization.yaml").get("configMapGenerator", ())
     return {each["name"]: dict(line.split("=", 1) for line in each.get("literals", ())) for each in maps}
 
 
 DEPLOYMENT, *_ = objects(BASE / "service/deployment.yaml")
 ALONE = {  # what compose calls a container, and is no service
     each["metadata"]["name"]: each
-    for folder in (BASE, LAB, WATCHERS)
+    for folder in FOLDERS
     for file in folder.glob("*.yaml")
     if file.name != "kustomization.yaml"
     for each in objects(file)
@@ -73,7 +75,8 @@ def test_the_environment_is_that_of_compose_but_for_the_logins(container, monkey
     monkeypatch.setattr(compose.os, "environ", {})
     name = overlay.CONTAINERS[container]
     own = literals(BASE / container.removesuffix("-service")) if container.endswith("-service") else {}
-    written = {**literals(BASE), **literals(WATCHERS), **own}["service" if own else name]
+    of_all = {name: values for folder in FOLDERS for name, values in literals(folder).items()}
+    written = (of_all | own)["service" if own else name]
     common = literals(BASE)["environment"] if own or container == PROBE.name else {}
     of_compose = {
         key: value
@@ -115,7 +118,7 @@ def test_a_pod_has_no_privilege(name):
     for container in pod["containers"]:
         rights = container["securityContext"]
         assert (rights["allowPrivilegeEscalation"], rights["capabilities"]) == (False, {"drop": ["ALL"]})
-        assert name == "rabbitmq" or rights["readOnlyRootFilesystem"] is True
+        assert name in ("rabbitmq", "kibana") or rights["readOnlyRootFilesystem"] is True
 
 
 def test_a_service_drains_as_behind_haproxy_and_has_as_long_to_stop_as_under_compose():
@@ -132,7 +135,7 @@ def test_others_have_as_long_to_stop_as_under_compose(name):
 
 
 def test_every_port_that_compose_publishes_is_one_of_its_service():
-    found = {each["metadata"]["name"]: each for folder in (BASE, LAB, WATCHERS) for file in folder.glob("*.yaml")
+    found = {each["metadata"]["name"]: each for folder in FOLDERS for file in folder.glob("*.yaml")
              for each in objects(file) if each["kind"] == "Service"}  # fmt: skip
     for port in compose.ports():
         if port.container in ALONE:
@@ -142,11 +145,15 @@ def test_every_port_that_compose_publishes_is_one_of_its_service():
 def test_the_configuration_is_made_of_the_files_that_compose_mounts():
     files = {
         (folder / file).resolve()
-        for folder in (LAB, WATCHERS)
-        for each in yaml_files.load(folder / "kustomization.yaml")["configMapGenerator"]
+        for folder in FOLDERS
+        for each in yaml_files.load(folder / "kustomization.yaml").get("configMapGenerator", ())
         for file in each.get("files", ())
     }
-    mounted = {ROOT / "dev-environment" / name for name in ("rabbitmq", "jaeger", "prometheus", "alertmanager")}
+    of_containers = ("rabbitmq", "jaeger", "prometheus", "alertmanager", "kibana")
+    of_grafana = ("provisioning", "dashboards", "runbooks")
+    mounted = {
+        ROOT / "dev-environment" / name for name in (*of_containers, *(f"grafana/{each}" for each in of_grafana))
+    }
     left_out = re.compile(r"README\.md|no-secret|.*_test\.yml")
     of_compose = {file for folder in mounted for file in folder.rglob("*") if file.is_file()}
     assert files == {file for file in of_compose if not left_out.fullmatch(file.name)}

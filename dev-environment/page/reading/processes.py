@@ -39,6 +39,7 @@ class State:
     since: float
     """When it came into this state, in seconds since 1970."""
     pid: int | None
+    """None if there is no process; one that was stopped has its process until that ends."""
     reason: str
     """Why it is not ready; empty if it is."""
 
@@ -103,7 +104,7 @@ class Processes:
         statename, pid, started = known["statename"], known["pid"] or None, known["start"]
         if statename in STOPPED:
             self._proven.discard(name)
-            return State(name, "stopped", now, None, "it was stopped")
+            return State(name, "stopped", now, pid, "it was stopped")
         if statename not in RUNNING:
             return State(name, "down", now, pid, known["spawnerr"] or known["description"] or statename)
         if name not in ASKED and statename != "RUNNING":

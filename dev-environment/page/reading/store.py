@@ -16,7 +16,8 @@ from page.reading.spans import Traces
 # Of files that are followed.
 FOLLOW_SECONDS = 0.5
 # Until the services are asked again while nobody looks, and while somebody does: a page of metrics takes a service some
-# 30 ms, in which it does nothing else.
+# 30 ms, in which it does nothing else. They are asked at once when a process has come, gone or become ready: numbers
+# beside a service that has stopped would be false.
 SCRAPE_SECONDS = (15.0, 5.0)
 STATE_SECONDS = (5.0, 0.25)
 # Who begins to look waits no longer than this for what is due sooner now.
@@ -38,6 +39,8 @@ class Store:
         self.lines = Lines(folders["logs"])
         self.metrics = Metrics(programs)
         self.processes = Processes(settings)
+        self._scraped: dict[str, tuple[str, int | None]] = {}
+        """State and process of everything that runs, at the last scrape."""
 
     async def run(self) -> None:
         """Keep the readers current until this is cancelled; an error of one is logged and ends neither it nor another."""
@@ -45,9 +48,19 @@ class Store:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_WAITS, thread_name_prefix="read"))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_repeat(self.processes.read, lambda: STATE_SECONDS[self.metrics.is_watched]))
-            tasks.create_task(_repeat(self.metrics.read, lambda: SCRAPE_SECONDS[self.metrics.is_watched]))
+            tasks.create_task(_repeat(self._scrape, self._scrape_pause))
             tasks.create_task(_repeat(self.lines.read, lambda: FOLLOW_SECONDS))
             tasks.create_task(_repeat(self.traces.read, lambda: FOLLOW_SECONDS))
+
+    async def _scrape(self) -> None:
+        self._scraped = self._states()
+        await self.metrics.read()
+
+    def _scrape_pause(self) -> float:
+        return SCRAPE_SECONDS[self.metrics.is_watched] if self._states() == self._scraped else 0.0
+
+    def _states(self) -> dict[str, tuple[str, int | None]]:
+        return {name: (each.state, each.pid) for name, each in self.processes.states().items()}
 
 
 async def _repeat(read: Callable[[], Awaitable[None]], pause: Callable[[], float]) -> None:

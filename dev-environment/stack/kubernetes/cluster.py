@@ -118,9 +118,12 @@ def full_name(image: str) -> str:
     return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
 
 
-def unfinished(settings: Settings, kinds: str = WORKLOADS) -> dict[str, str]:
-    """What is not ready yet, by name, with what is known of the reason; `ClusterError` if waiting cannot help."""
-    workloads, pods = found(settings, kinds), found(settings, "pods")
+def unfinished(settings: Settings, kinds: str = WORKLOADS, *which: str) -> dict[str, str]:
+    """What is not ready yet, by name, with what is known of the reason; `ClusterError` if waiting cannot help.
+
+    `which` are arguments of kubectl that select some of `kinds`.
+    """
+    workloads, pods = found(settings, kinds, *which), found(settings, "pods")
     return {each["metadata"]["name"]: _reason(each, pods) for each in workloads if not _is_finished(each)}
 
 
@@ -149,7 +152,7 @@ def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:
             if "Image" in reason or reason == "CreateContainerConfigError":
                 raise ClusterError(
                     f"{name} cannot start: {reason}: {message}. `make up` tries again; an image that this cluster "
-                    "cannot pull must be in the Docker Engine of this machine, or in REGISTRY."
+                    "cannot pull must be in the Docker Engine of this machine, or in REGISTRY; PARTS leaves watchers out."
                 )
             if reason:
                 return f"{reason}: {message or name}"

@@ -4,15 +4,17 @@ Both come from docker-compose.dev.yml and docker-compose.devops.yml, as compose 
 """
 
 import hashlib
+import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stack.docker.parts import HA
 from stack.kubernetes.cluster import NAMESPACE, PART_OF, ClusterError
 from stack.local import compose
 from stack.services import PROBE, SERVICES
@@ -22,6 +24,12 @@ OVERLAYS = ROOT / "dev-environment/kubernetes/overlays"
 NAMES = sorted(each.name for each in OVERLAYS.iterdir())
 BASE = OVERLAYS / "lab"
 RULES = ROOT / "dev-environment/prometheus/rules"
+WATCHING = ROOT / "dev-environment/kubernetes/watchers"
+LABELS = {
+    "pairs": {PART_OF: "all-erp"},
+    "includeTemplates": True,
+    "fields": [{"path": "spec/volumeClaimTemplates/metadata/labels", "kind": "StatefulSet", "create": True}],
+}
 KUSTOMIZE = ("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone")
 # What runs in the cluster, by the names of compose, each with its ConfigMap; one without gets its logins only.
 CONTAINERS = {
@@ -34,7 +42,15 @@ CONTAINERS = {
     "rabbitmq": "",
     "jaeger": "",
     "mailpit": "",
+    "grafana": "grafana-environment",
+    "kibana": "kibana-environment",
+    "kibana-setup": "kibana-setup",
 }
+# `make up PARTS=…` can leave out all others.
+NEEDED = {*(each.name for each in (*SERVICES, PROBE)), "prepare", "postgres", "rabbitmq"}
+WATCHERS = [each for each in CONTAINERS if each not in NEEDED]
+# What the folder `watchers` adds to the overlay, by the watcher that needs it.
+COMPONENTS = {"grafana": "grafana", "kibana": "kibana", HA: "ha"}
 LOGIN = re.compile(r"PASSWORD|SECRET|ADMINISTRATOR|_HEADERS$")
 # In a cluster, calls go to the ready replicas (kubernetes/base/kustomization.yaml), and kubernetes/watchers says who is
 # one of several.
@@ -49,12 +65,18 @@ def folder(settings: Settings) -> Path:
     return settings.state / "kubernetes"
 
 
-def write(settings: Settings, images: Mapping[str, str]) -> None:
-    """Write the overlay; `images` has the name and tag in the cluster of each image that compose builds."""
+def write(settings: Settings, images: Mapping[str, str], watchers: Collection[str]) -> None:
+    """Write the overlay.
+
+    `images` has the name and tag in the cluster of each image that compose builds; `watchers` are those that run, as
+    `parts.chosen` says.
+    """
     values = folder(settings) / "values"
     logins: dict[str, dict[str, bytes]] = {"alertmanager": _secret_files(settings)}
     given: dict[str, dict[str, bytes]] = {}
     for container, config_map in CONTAINERS.items():
+        if container not in {*NEEDED, *watchers}:
+            continue
         for name, value in compose.environment(container, settings).items():
             if LOGIN.search(name):
                 logins.setdefault(container.removesuffix("-service"), {})[name] = value.encode()
@@ -64,8 +86,8 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": NAMESPACE,
-        "resources": [os.path.relpath(BASE, folder(settings).resolve())],
-        "labels": [{"pairs": {PART_OF: "all-erp"}}],
+        "resources": [_composed(settings, watchers)],
+        "labels": [LABELS],
         "images": [_image(name, place) for name, place in images.items()],
         "replicas": [{"name": PROBE.name, "count": int(settings.values["PROBE"])}],
         "configMapGenerator": [
@@ -77,10 +99,15 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
             for name, content in logins.items()
         ],
         "patches": [
-            {"target": {"kind": "Job"}, "patch": _renamed(_version(images["all-erp/prepare"], given, logins))},
             *(
                 {"target": {"kind": "StatefulSet", "name": name}, "patch": _with_arguments(name, settings)}
                 for name in LINKED
+            ),
+            *(
+                {"target": {"kind": kind, "name": name}, "patch": yaml.safe_dump(_nothing(kind, name))}
+                for name in WATCHERS
+                if name not in watchers
+                for kind in ("Deployment", "StatefulSet", "Job", "Service")
             ),
         ],
     }
@@ -88,16 +115,34 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
 
 
 def render(settings: Settings) -> str:
-    """The objects of the overlay, as YAML."""
-    return _kustomized(folder(settings))
+    """The objects of what `write` has written, as YAML."""
+    return _yaml(_kustomized(folder(settings)))
 
 
 def manifests(name: str) -> str:
-    """The objects of an overlay of the checkout, as YAML. The operator of Prometheus gets the rules: kustomize makes no object of a file."""
+    """The objects of an overlay of the checkout, as YAML.
+
+    The operator of Prometheus gets the rules as objects too, which kustomize cannot make of files.
+    """
     rendered = _kustomized(OVERLAYS / name)
-    if "Prometheus" not in {each["kind"] for each in objects(rendered)}:
-        return rendered
-    return f"{rendered}---\n{yaml.safe_dump_all(_rules(), sort_keys=False)}"
+    has_operator = any(each["kind"] == "Prometheus" for each in rendered)
+    return _yaml([*rendered, *(_rules() if has_operator else ())])
+
+
+def _kustomized(of: Path) -> list[dict[str, Any]]:
+    """The objects of a folder.
+
+    A Job cannot be changed, so the name of each ends with a hash of what it does; its ConfigMaps and Secrets have one too.
+    """
+    done = subprocess.run([*KUSTOMIZE, str(of)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(f"kustomize cannot make the objects: {done.stderr.strip()}")
+    rendered = objects(done.stdout)
+    for each in rendered:
+        if each["kind"] == "Job":
+            what = json.dumps(each["spec"], sort_keys=True).encode()
+            each["metadata"]["name"] += f"-{hashlib.sha256(what).hexdigest()[:8]}"
+    return rendered
 
 
 def _rules() -> Iterator[dict[str, Any]]:
@@ -110,13 +155,6 @@ def _rules() -> Iterator[dict[str, Any]]:
         }
 
 
-def _kustomized(of: Path) -> str:
-    done = subprocess.run([*KUSTOMIZE, str(of)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ClusterError(f"kustomize cannot make the objects: {done.stderr.strip()}")
-    return done.stdout
-
-
 def objects(rendered: str) -> list[dict[str, Any]]:
     """Rendered objects, one by one."""
     return list(yaml.load_all(rendered, yaml.CSafeLoader))
@@ -124,7 +162,7 @@ def objects(rendered: str) -> list[dict[str, Any]]:
 
 def objects_of(rendered: str, wanted: Callable[[str], bool]) -> str:
     """The rendered objects of some kinds."""
-    return yaml.safe_dump_all(each for each in objects(rendered) if wanted(each["kind"]))
+    return _yaml(each for each in objects(rendered) if wanted(each["kind"]))
 
 
 def images(rendered: str) -> list[str]:
@@ -133,20 +171,37 @@ def images(rendered: str) -> list[str]:
     return [container["image"] for each in templates for container in each["containers"]]
 
 
+class _Quoted(yaml.CSafeDumper):
+    """Writes every string in quotes: kubectl would read `1e3` as a number, which PyYAML does not."""
+
+
+_Quoted.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
+def _yaml(rendered: Iterable[dict[str, Any]]) -> str:
+    return yaml.dump_all(rendered, Dumper=_Quoted)
+
+
 def _image(name: str, place: str) -> dict[str, str]:
     new, _, tag = place.rpartition(":")
     return {"name": name, "newName": new, "newTag": tag}
 
 
-def _version(image: str, *values: Mapping[str, Mapping[str, bytes]]) -> str:
-    """What changes whenever the databases have to be prepared again: a Job cannot be changed, so it gets another name."""
-    template = (BASE.parents[1] / "base/prepare.yaml").read_text()
-    told = [image, template, *(repr(sorted(each["prepare"].items())) for each in values)]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
+def _composed(settings: Settings, watchers: Collection[str]) -> str:
+    """Write the overlay `lab` with its components, in a folder of its own: only so can ConfigMaps of theirs be changed."""
+    composed = folder(settings).resolve() / "composed"
+    composed.mkdir(exist_ok=True)
+    used = [WATCHING / place for name, place in COMPONENTS.items() if name in watchers]
+    whole = {
+        "resources": [os.path.relpath(BASE, composed)],
+        "components": [os.path.relpath(each, composed) for each in used],
+    }
+    (composed / "kustomization.yaml").write_text(yaml.safe_dump(whole))
+    return composed.name
 
 
-def _renamed(version: str) -> str:
-    return yaml.safe_dump([{"op": "replace", "path": "/metadata/name", "value": f"prepare-{version}"}])
+def _nothing(kind: str, name: str) -> dict[str, Any]:
+    return {"$patch": "delete", "kind": kind, "metadata": {"name": name}}
 
 
 def _with_arguments(name: str, settings: Settings) -> str:

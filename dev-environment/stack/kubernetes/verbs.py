@@ -4,9 +4,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from stack import doctor, report
+from stack import doctor, mode, report
 from stack.docker import engine, log_volume
-from stack.kubernetes import checks, cluster, forwards, images, overlay
+from stack.kubernetes import checks, cluster, forwards, images, overlay, parts
 from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
 from stack.local import readiness
 from stack.report import say
@@ -22,6 +22,7 @@ KINDS = f"{cluster.WORKLOADS},services,configmaps,secrets,poddisruptionbudgets,n
 
 def check(settings: Settings, chosen_parts: str) -> None:
     """`StackError` says why the stack cannot be started in this cluster."""
+    parts.chosen(chosen_parts)
     checks.must_have_kubectl()
     say(f"Context: {cluster.context(settings) or 'none'} (CONTEXT=NAME is another one)")
     checks.must_be_meant(settings)
@@ -35,14 +36,14 @@ def up(settings: Settings) -> None:
     # Before anything is made, so that what an interrupted start leaves is known as ours.
     cluster.context_file(settings).write_text(cluster.context(settings))
     built = images.build(settings)
-    overlay.write(settings, built)
+    overlay.write(settings, built, parts.chosen(mode.parts(settings)))
     rendered = overlay.render(settings)
     _try(settings, rendered)
     images.take_there(settings, built, rendered)
-    _remove_useless_jobs(settings, rendered)
+    _remove_left_out(settings, rendered)
     say("Applying what the services stand on, and preparing the databases")
     cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
-    _wait_for_pods(settings, "statefulsets,jobs")
+    _wait_for_pods(settings, "jobs", f"--selector={OURS},{NAME}=prepare")
     say("Applying the services")
     cluster.apply(settings, rendered)
     _wait_for_pods(settings)
@@ -107,7 +108,7 @@ def restart(settings: Settings, services: Sequence[Program]) -> None:
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
     """Bring all databases to their newest revision, whichever are named: an up-to-date one costs nothing."""
     _must_run(settings)
-    cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS}")
+    cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS},{NAME}=prepare")
     cluster.apply(settings, overlay.objects_of(overlay.render(settings), lambda kind: kind == "Job"))
     _wait_for_pods(settings)
 
@@ -189,11 +190,16 @@ def names(settings: Settings) -> list[str]:
     return [each["metadata"]["name"] for each in found if each["spec"]["replicas"]]
 
 
-def _remove_useless_jobs(settings: Settings, rendered: str) -> None:
-    (current,) = (each["metadata"]["name"] for each in overlay.objects(rendered) if each["kind"] == "Job")
-    for job in cluster.found(settings, "jobs"):
-        if job["metadata"]["name"] != current or cluster.failure(job):
-            cluster.kubectl(settings, "delete", "job", job["metadata"]["name"])
+def _remove_left_out(settings: Settings, rendered: str) -> None:
+    """Remove what an earlier `make up` has started and this one does not, and Jobs that have failed."""
+    wanted = {(each["kind"], each["metadata"]["name"]) for each in overlay.objects(rendered)}
+    for each in cluster.found(settings, f"{cluster.WORKLOADS},services,poddisruptionbudgets,networkpolicies"):
+        kind, name = each["kind"], each["metadata"]["name"]
+        if (kind, name) not in wanted:
+            say(f"Removing {kind} {name}")
+        elif not cluster.failure(each):
+            continue
+        cluster.kubectl(settings, "delete", kind, name)
 
 
 def _wait_until_reached(settings: Settings) -> None:
@@ -227,9 +233,9 @@ def _wait(unfinished: Callable[[], Mapping[str, str]], what: str, *, hint: str) 
         time.sleep(PAUSE_SECONDS)
 
 
-def _wait_for_pods(settings: Settings, kinds: str = cluster.WORKLOADS) -> None:
+def _wait_for_pods(settings: Settings, kinds: str = cluster.WORKLOADS, *which: str) -> None:
     _wait(
-        lambda: cluster.unfinished(settings, kinds),
+        lambda: cluster.unfinished(settings, kinds, *which),
         "ready",
         hint="`make logs SERVICE=NAME` shows what a container says",
     )

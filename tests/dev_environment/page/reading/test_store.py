@@ -9,6 +9,7 @@ from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
+from page.reading.processes import State
 from page.reading.store import Store
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import MetricsHandler
@@ -110,6 +111,29 @@ async def test_who_begins_to_look_does_not_wait_for_the_pause_of_when_nobody_doe
             return store.processes.states() is not first
 
         await eventually_async(others, 30)
+
+
+async def test_the_numbers_of_a_service_that_stops_go_at_once(stack, monkeypatch):
+    monkeypatch.setattr("page.reading.store.SCRAPE_SECONDS", (1000.0, 1000.0))
+    monkeypatch.setattr("page.reading.store.WAKE_SECONDS", 0.01)
+    state = State(AUTH, "stopped", 0.0, 1, "it was stopped")
+    store = Store(stack)
+    monkeypatch.setattr(store.processes, "states", lambda: {AUTH: state})
+    HttpMetrics(registry := CollectorRegistry()).declare("/x", "GET")
+    with serving(HTTPServer(("127.0.0.1", stack.port("AUTH_PORT")), MetricsHandler.factory(registry))):
+        task = asyncio.create_task(store.run())
+
+        async def is_known() -> bool:
+            return bool(store.metrics.families(AUTH))
+
+        await eventually_async(is_known, 30)
+
+    async def is_forgotten() -> bool:
+        return not store.metrics.families(AUTH)
+
+    state = State(AUTH, "stopped", 0.0, None, "it was stopped")
+    await eventually_async(is_forgotten, 30)
+    task.cancel()
 
 
 async def test_searches_that_take_long_hold_up_no_other_read(stack, monkeypatch):

@@ -1,10 +1,18 @@
-"""What `make up MODE=kubernetes` writes for itself: links that follow moved ports, and which images it has made."""
+"""What `make up MODE=kubernetes` writes for itself: the parts that run, links that follow moved ports, its images."""
 
+import shutil
+
+import pytest
 import yaml
 from stack.docker import engine
-from stack.kubernetes import images, overlay, verbs
+from stack.errors import SettingError
+from stack.kubernetes import images, overlay, parts, verbs
 from stack.settings import DEFAULTS, Settings
 
+from tests.fixtures.strict import missing
+
+SERVICES = {"auth-service", "tenant-service", "system-service", "budget-service", "personnel-service", "probe"}
+ALWAYS = SERVICES | {"prepare", "postgres", "rabbitmq"}
 IMAGES = {name: f"{name}:1" for name in ("all-erp/prepare", "all-erp/auth")}
 
 
@@ -12,7 +20,7 @@ def test_alerts_link_to_the_ports_that_lead_into_the_cluster(tmp_path):
     moved = {"PROMETHEUS_PORT": "19090", "ALERTMANAGER_PORT": "19093"}
     settings = Settings(DEFAULTS | moved | {"STATE_DIR": str(tmp_path)}, {})
     overlay.folder(settings).mkdir()
-    overlay.write(settings, IMAGES)
+    overlay.write(settings, IMAGES, parts.chosen(""))
     written = yaml.safe_load((overlay.folder(settings) / "kustomization.yaml").read_text())
     arguments = {each["target"]["name"]: each["patch"] for each in written["patches"] if "name" in each["target"]}
     assert "--web.external-url=http://localhost:19090" in arguments["prometheus"]
@@ -34,3 +42,67 @@ def test_the_images_of_every_start_are_known_until_they_are_removed(tmp_path, mo
         monkeypatch.setattr(engine, "image_id", lambda _, content=content: content)
         assert images.build(settings) == {"all-erp/auth": f"r.example/a/all-erp/auth:{content}"}
     assert images.built(settings) == ["r.example/a/all-erp/auth:one", "r.example/a/all-erp/auth:two"]
+
+
+def rendered(settings: Settings, given: str) -> dict[tuple[str, str], dict]:
+    """The objects that PARTS=given makes, by kind and name; the name of a Job is without its hash."""
+    if not shutil.which("kubectl"):
+        missing("kubectl is not installed")
+    overlay.folder(settings).mkdir(exist_ok=True)
+    overlay.write(settings, IMAGES, parts.chosen(given))
+    found = overlay.objects(overlay.render(settings))
+    names = [each["metadata"]["name"] for each in found]
+    names = [
+        name.rpartition("-")[0] if each["kind"] == "Job" else name for name, each in zip(names, found, strict=True)
+    ]
+    return {(each["kind"], name): each for name, each in zip(names, found, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("given", "watchers"),
+    [
+        ("", set(overlay.WATCHERS)),
+        ("all", set(overlay.WATCHERS)),
+        ("traces", {"jaeger"}),
+        ("traces, mailpit", {"jaeger", "mailpit"}),
+        ("metrics traces", {"prometheus", "alertmanager", "mailpit", "postgres-exporter", "grafana", "jaeger"}),
+    ],
+)
+def test_parts_says_which_watchers_run_and_the_services_always_do(tmp_path, given, watchers):
+    found = rendered(Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)}, {}), given)
+    running = {name for (kind, name), each in found.items() if "template" in each.get("spec", {})}
+    assert running == ALWAYS | watchers
+    reached = {name for kind, name in found if kind == "Service"} - {
+        f"{each.partition('-')[0]}-api" for each in SERVICES
+    }
+    assert reached == running - {"prepare", "kibana-setup"}
+
+
+def test_ha_adds_replicas_of_the_watchers_that_run(tmp_path):
+    settings = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)}, {})
+    several = rendered(settings, "metrics ha")
+    assert several["StatefulSet", "prometheus"]["spec"]["replicas"] == 2
+    assert several["StatefulSet", "alertmanager"]["spec"]["replicas"] == 3
+    assert ("StatefulSet", "jaeger") not in several
+    assert "replicas" not in rendered(settings, "metrics")["StatefulSet", "prometheus"]["spec"]
+
+
+@pytest.mark.parametrize("given", ["loki", "metrics budget", "prometheus-2"])
+def test_what_cannot_be_left_out_of_a_cluster_is_refused(given):
+    with pytest.raises(SettingError, match=rf"PARTS names {given.split()[-1]}: in Kubernetes mode use metrics, logs, "):
+        parts.chosen(given)
+
+
+def test_a_job_has_another_name_when_what_it_does_changes_and_else_the_same(tmp_path):
+    def name(**values: str) -> str:
+        settings = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)} | values, {})
+        return rendered(settings, "traces")["Job", "prepare"]["metadata"]["name"]
+
+    assert name() == name()
+    assert name() != name(POSTGRES_PASSWORD="another")
+
+
+def test_a_value_that_looks_like_a_number_stays_a_string(tmp_path):
+    settings = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path), "LOG_LEVEL": "1e3"}, {})
+    rendered(settings, "traces")
+    assert '"LOG_LEVEL": "1e3"' in overlay.render(settings)

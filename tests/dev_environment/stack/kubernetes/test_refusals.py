@@ -103,13 +103,23 @@ def test_images_for_a_cluster_elsewhere_need_a_registry(settings, answer, monkey
     assert "images must be pushed for it. Set REGISTRY in .env" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("chosen", "told"), [("kubernetes", "in Kubernetes mode all of the overlay runs"), ("local", "in local mode run")]
-)
-def test_parts_are_docker_modes_and_the_message_says_what_decides_here(settings, answer, capsys, chosen, told):
+def test_parts_that_are_none_of_a_cluster_are_refused_before_it_is_asked(settings, answer, tmp_path, capsys):
     answer(ANSWERS)
-    assert command_line.main(["up", "--mode", chosen, "--parts", "traces"]) == 1
-    assert told in capsys.readouterr().err
+    assert command_line.main(["up", "--mode", "kubernetes", "--parts", "loki"]) == 1
+    assert "PARTS names loki: in Kubernetes mode use" in capsys.readouterr().err
+    assert not (tmp_path / "asked").exists()
+
+
+def test_parts_of_another_mode_are_not_kept(settings, answer, capsys):
+    answer(ANSWERS | {"get storageclasses": {"items": []}})
+    mode.remember(settings, "docker", "metrics loki")
+    assert command_line.main(["up", "--mode", "kubernetes"]) == 1
+    assert "no default StorageClass" in capsys.readouterr().err
+
+
+def test_local_mode_has_no_parts_and_says_what_decides_there(settings, capsys):
+    assert command_line.main(["up", "--mode", "local", "--parts", "traces"]) == 1
+    assert "PARTS: in local mode run the watchers that are on the PATH" in capsys.readouterr().err
 
 
 def remember(settings: Settings, context: str) -> None:
