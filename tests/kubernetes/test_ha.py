@@ -20,6 +20,7 @@ from stack.services import PROBE
 from stack.settings import Settings
 
 from tests.fixtures.waiting import eventually
+from tests.kubernetes.conftest import Verb
 from tests.kubernetes.pods import Pod, pods_of, remove_by_force, settle
 
 pytestmark = pytest.mark.timeout(900)
@@ -109,7 +110,7 @@ def _proxy(pod: str, port: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def watchers(settings, verb) -> Iterator[Watchers]:
+def watchers(settings: Settings, verb: Verb) -> Iterator[Watchers]:
     """The watchers of the stack as pairs, as `make up PARTS="… ha"` makes them, and alone again afterwards."""
     before = settings.values["PARTS"] or "all"
     verb("up", "--parts", f"{before} ha")
@@ -196,7 +197,7 @@ def test_whichever_prometheus_is_left_answers_by_the_name_of_both(watchers, remo
 
 
 @pytest.fixture
-def far_end(settings) -> Iterator[str]:
+def far_end(settings: Settings) -> Iterator[str]:
     """The address of a pod in another namespace, which listens on the ports of people and on others."""
     namespace = f"{NAMESPACE}-far-{secrets.token_hex(4)}"
     (probe,) = cluster.found(settings, "deployments", f"--field-selector=metadata.name={PROBE.name}")
