@@ -40,14 +40,15 @@ DEPLOYMENT, *_ = objects(BASE / "service/deployment.yaml")
 ALONE = {  # what compose calls a container, and is no service
     each["metadata"]["name"]: each
     for folder in FOLDERS
-    for file in folder.glob("*.yaml")
-    if file.name != "kustomization.yaml"
-    for each in objects(file)
+    for file in yaml_files.load(folder / "kustomization.yaml")["resources"]
+    if file.endswith(".yaml")
+    for each in objects(folder / file)
     if "template" in each.get("spec", {})
 }
 TEMPLATES = {DEPLOYMENT["metadata"]["name"]: DEPLOYMENT, **ALONE}
 # Compose's limits of these are other containers' too.
 LIKE = {"service": "auth-service"}
+SHIPPING = objects(WATCHERS / "elasticsearch/shipper.yaml")[0]["spec"]["template"]["spec"]
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda each: each.short)
@@ -88,7 +89,7 @@ def test_the_environment_is_that_of_compose_but_for_the_logins(container, monkey
 
 
 def test_what_runs_is_what_the_verbs_know():
-    assert overlay.CONTAINERS.keys() == ALONE.keys() | {each.name for each in SERVICES}
+    assert overlay.CONTAINERS.keys() == ALONE.keys() | {each.name for each in SERVICES} | {overlay.SHIPPER}
 
 
 def test_the_services_call_each_other_at_the_address_of_those_that_are_ready():
@@ -118,7 +119,29 @@ def test_a_pod_has_no_privilege(name):
     for container in pod["containers"]:
         rights = container["securityContext"]
         assert (rights["allowPrivilegeEscalation"], rights["capabilities"]) == (False, {"drop": ["ALL"]})
-        assert name in ("rabbitmq", "kibana") or rights["readOnlyRootFilesystem"] is True
+        assert name in ("rabbitmq", "kibana", "elasticsearch") or rights["readOnlyRootFilesystem"] is True
+
+
+def test_the_collector_beside_a_service_is_that_of_compose_with_another_destination():
+    (container,) = SHIPPING["initContainers"]
+    of_compose = CONTAINERS[overlay.SHIPPER]
+    assert (container["name"], container["restartPolicy"]) == (overlay.SHIPPER, "Always")
+    assert container["image"] == of_compose["image"]
+    arguments = compose.arguments(overlay.SHIPPER, SETTINGS)
+    assert container["args"] == [each.replace("to-loki", "to-elasticsearch") for each in arguments] != arguments
+    assert container["resources"]["limits"] == {"memory": of_compose["deploy"]["resources"]["limits"]["memory"] + "i"}
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+    rights = {"runAsUser": 10001, "readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False}
+    assert container["securityContext"] == rights | {"capabilities": {"drop": ["ALL"]}}
+    assert {each["mountPath"] for each in container["volumeMounts"]} == {
+        each.split(":")[1] for each in of_compose["volumes"]
+    }
+
+
+def test_the_collector_reads_on_for_as_long_as_a_service_may_write():
+    (container,) = SHIPPING["initContainers"]
+    reading = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert compose.seconds_to_stop("auth-service") <= reading < SHIPPING["terminationGracePeriodSeconds"]
 
 
 def test_a_service_drains_as_behind_haproxy_and_has_as_long_to_stop_as_under_compose():
@@ -149,12 +172,12 @@ def test_the_configuration_is_made_of_the_files_that_compose_mounts():
         for each in yaml_files.load(folder / "kustomization.yaml").get("configMapGenerator", ())
         for file in each.get("files", ())
     }
-    of_containers = ("rabbitmq", "jaeger", "prometheus", "alertmanager", "kibana")
+    of_containers = ("rabbitmq", "jaeger", "prometheus", "alertmanager", "kibana", "elasticsearch", "otel-collector")
     of_grafana = ("provisioning", "dashboards", "runbooks")
     mounted = {
         ROOT / "dev-environment" / name for name in (*of_containers, *(f"grafana/{each}" for each in of_grafana))
     }
-    left_out = re.compile(r"README\.md|no-secret|.*_test\.yml")
+    left_out = re.compile(r"README\.md|no-secret|.*_test\.yml|alone\.sh|to-loki\.yaml")
     of_compose = {file for folder in mounted for file in folder.rglob("*") if file.is_file()}
     assert files == {file for file in of_compose if not left_out.fullmatch(file.name)}
 

@@ -10,13 +10,16 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 ROOT = Path(__file__).parents[2]
 DEV = ROOT / "dev-environment"
-COLLECTOR = yaml.safe_load((DEV / "loki/collector.yaml").read_text())
+FILES, TO_LOKI, TO_ELASTICSEARCH = (
+    yaml.safe_load((DEV / f"otel-collector/{name}.yaml").read_text())
+    for name in ("files", "to-loki", "to-elasticsearch")
+)
 LOKI = yaml.safe_load((DEV / "loki/loki.yaml").read_text())
 README = (DEV / "loki/README.md").read_text()
 SERVICES = yaml.safe_load((ROOT / "docker-compose.devops.yml").read_text())["services"]
 LIMITS = LOKI["limits_config"]
 MIB, MB = 1024 * 1024, 1_000_000
-QUEUE = COLLECTOR["exporters"]["otlp_http"]["sending_queue"]
+QUEUE = TO_LOKI["exporters"]["otlp_http"]["sending_queue"]
 USUAL, OTHER = (
     {each["uid"]: each for each in yaml.safe_load((DEV / folder / "datasources/all.yml").read_text())["datasources"]}
     for folder in ("grafana/provisioning", "grafana/provisioning-loki")
@@ -26,27 +29,28 @@ USUAL, OTHER = (
 def test_the_collector_reads_the_files_that_logstash_reads():
     logstash = (DEV / "logstash/logstash.conf").read_text()
     paths = re.findall(r'"(/var/log/app/[^"]+)"', logstash)
-    assert paths == COLLECTOR["receivers"]["filelog"]["include"]
+    assert paths == FILES["receivers"]["filelog"]["include"]
     (excluded,) = re.findall(r"exclude => (\[.+?\])", logstash)
-    assert [f"/var/log/app/**/{name}" for name in json.loads(excluded)] == COLLECTOR["receivers"]["filelog"]["exclude"]
+    assert [f"/var/log/app/**/{name}" for name in json.loads(excluded)] == FILES["receivers"]["filelog"]["exclude"]
     assert (
         SERVICES["otel-collector"]["environment"]["LOG_SERVICES"] == SERVICES["logstash"]["environment"]["LOG_SERVICES"]
     )
 
 
 def test_nothing_that_waits_is_in_memory_only_or_given_up():
-    exporter = COLLECTOR["exporters"]["otlp_http"]
-    receiver = COLLECTOR["receivers"]["filelog"]
+    exporter = TO_LOKI["exporters"]["otlp_http"]
+    receiver = FILES["receivers"]["filelog"]
     assert receiver["storage"] == QUEUE["storage"] == "file_storage"
-    assert COLLECTOR["extensions"]["file_storage"]["fsync"] is True
+    assert FILES["extensions"]["file_storage"]["fsync"] is True
     assert {each["retry_on_failure"]["max_elapsed_time"] for each in (exporter, receiver)} == {"0s"}
-    assert "batch" not in COLLECTOR["service"]["pipelines"]["logs"]["processors"]
+    assert "batch" not in TO_LOKI["service"]["pipelines"]["logs"]["processors"]
+    assert "--feature-gates=stanza.synchronousLogEmitter" in SERVICES["otel-collector"]["command"]
     mounted = {each.split(":")[1] for each in SERVICES["otel-collector"]["volumes"]}
-    assert COLLECTOR["extensions"]["file_storage"]["directory"] in mounted
+    assert FILES["extensions"]["file_storage"]["directory"] in mounted
 
 
 def test_the_longest_line_fits_into_a_batch_and_a_batch_into_what_loki_takes():
-    assert COLLECTOR["receivers"]["filelog"]["max_log_size"] == "1MiB"
+    assert FILES["receivers"]["filelog"]["max_log_size"] == "1MiB"
     assert QUEUE["batch"]["max_size"] >= 2 * MIB
     assert LIMITS["max_line_size"] == "2MB"
     assert LIMITS["ingestion_burst_size_mb"] * MB > 2 * QUEUE["batch"]["max_size"]
@@ -57,18 +61,19 @@ def test_the_longest_line_fits_into_a_batch_and_a_batch_into_what_loki_takes():
 
 
 def test_the_collectors_limits_are_below_the_containers():
-    limiter = COLLECTOR["processors"]["memory_limiter"]
+    limiter = FILES["processors"]["memory_limiter"]
     container = int(SERVICES["otel-collector"]["deploy"]["resources"]["limits"]["memory"].removesuffix("M"))
     go = int(SERVICES["otel-collector"]["environment"]["GOMEMLIMIT"].removesuffix("MiB"))
     assert limiter["limit_mib"] < go < container
-    assert COLLECTOR["service"]["pipelines"]["logs"]["processors"][0] == "memory_limiter"
+    for each in (TO_LOKI, TO_ELASTICSEARCH):
+        assert each["service"]["pipelines"]["logs"]["processors"][0] == "memory_limiter"
 
 
 def test_lines_are_kept_as_long_as_in_elasticsearch():
     phases = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]
     days = int(phases["delete"]["min_age"].removesuffix("d"))
     assert LIMITS["retention_period"] == f"{days * 24}h"
-    assert f'duration("{days * 24}h")' in (DEV / "loki/collector.yaml").read_text()
+    assert f'duration("{days * 24}h")' in (DEV / "otel-collector/files.yaml").read_text()
     assert LOKI["compactor"]["retention_enabled"] is True
 
 

@@ -51,6 +51,7 @@ def _objects(settings: Settings) -> dict[str, Any]:
     """The pod, its program, and its door to the services."""
     (probe,) = cluster.found(settings, "deployments", f"--field-selector=metadata.name={PROBE.name}")
     spec = probe["spec"]["template"]["spec"]
+    spec.pop("initContainers", None)  # what ships the probe's log lines
     (container,) = spec["containers"]
     del container["readinessProbe"]
     container |= {"name": WRITERS, "command": ["sleep", "infinity"], "resources": {"limits": {"memory": MEMORY}}}

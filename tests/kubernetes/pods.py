@@ -61,14 +61,17 @@ def remove_by_force(settings: Settings, pods: Sequence[Pod]) -> None:
     cluster.kubectl(settings, "delete", "pods", *names, "--grace-period=0", "--force")
 
 
-def kill_process(settings: Settings, pod: Pod) -> None:
-    """Send SIGKILL to what runs in a pod's container, from outside of it, and wait until the kubelet has seen it."""
-    (status,) = pod["status"]["containerStatuses"]
+def kill_process(settings: Settings, pod: Pod, beside: str = "") -> None:
+    """Send SIGKILL to what runs in a pod's container, from outside of it, and wait until the kubelet has seen it.
+
+    `beside` names the container that runs beside it, if that one is meant.
+    """
+    status = _status(pod, beside)
     _kill(settings, status["containerID"].rpartition("/")[2], "")
 
     def has_restarted() -> bool:
         (now,) = [each for each in pods_of(settings, pod["metadata"]["labels"][NAME]) if _is_same(each, pod)]
-        return now["status"]["containerStatuses"][0]["restartCount"] > status["restartCount"]
+        return _status(now, beside)["restartCount"] > status["restartCount"]
 
     eventually(has_restarted, 60, "the kubelet has not started the container again")
 
@@ -82,6 +85,12 @@ def kill_sandbox(settings: Settings, pod: Pod) -> None:
         return now["status"].get("podIP") not in (None, pod["status"]["podIP"])
 
     eventually(has_moved, 60, "the pod has no network again")
+
+
+def _status(pod: Pod, beside: str) -> dict[str, Any]:
+    kind = "initContainerStatuses" if beside else "containerStatuses"
+    (status,) = (each for each in pod["status"][kind] if beside in ("", each["name"]))
+    return status
 
 
 def _is_same(pod: Pod, other: Pod) -> bool:

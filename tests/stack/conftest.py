@@ -145,6 +145,12 @@ def logstash(settings: Settings) -> tuple[str, int]:
 
 
 @pytest.fixture(scope="session")
+def shipped(mode: str, request: pytest.FixtureRequest) -> None:
+    """Log lines get to Elasticsearch: by Logstash or, in a cluster, by what comes with Elasticsearch."""
+    request.getfixturevalue("elasticsearch" if mode == "kubernetes" else "logstash")
+
+
+@pytest.fixture(scope="session")
 def measured(
     prometheus: httpx.Client,
     running: set[str] | None,
@@ -180,7 +186,7 @@ def read_lines(mode: str, settings: Settings, request: pytest.FixtureRequest) ->
     """The log lines of a trace so far."""
     if mode == "local":
         return partial(signals.lines_in_files, settings)
-    request.getfixturevalue("logstash")
+    request.getfixturevalue("shipped")
     return partial(signals.lines_in_elasticsearch, request.getfixturevalue("elasticsearch"))
 
 

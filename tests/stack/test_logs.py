@@ -55,7 +55,7 @@ def test_what_a_service_does_with_an_event_is_in_the_same_trace(read_lines, made
     eventually(consumed, SECONDS, "no line of the event's consumer")
 
 
-def test_a_line_is_stored_once_in_the_index_of_its_service_and_day(elasticsearch, logstash, made):
+def test_a_line_is_stored_once_in_the_index_of_its_service_and_day(elasticsearch, shipped, made):
     hits = eventually(
         lambda: signals.hits_in_elasticsearch(elasticsearch, made.created), SECONDS, f"no line of trace {made.created}"
     )
@@ -84,7 +84,7 @@ def test_a_line_that_is_sent_by_tcp_arrives(elasticsearch, logstash):
 
 
 @pytest.mark.parametrize(("title", "query"), LOG_QUERIES)
-def test_the_query_of_a_panel_of_lines_finds_lines(elasticsearch, logstash, made, title, query):
+def test_the_query_of_a_panel_of_lines_finds_lines(elasticsearch, shipped, made, title, query):
     filled = query.replace("$job", "auth-service")
     recent = {"range": {"@timestamp": {"gte": int(made.began * 1000), "format": "epoch_millis"}}}
     search = {"query": {"bool": {"must": {"query_string": {"query": filled}}, "filter": recent}}, "size": 1}

@@ -86,7 +86,7 @@ def test_a_question_to_prometheus_has_an_answer(code, measured):
 
 
 @pytest.mark.parametrize("code", runbooks.of("kibana"), ids=named)
-def test_a_search_of_kibana_finds_lines(code, elasticsearch, logstash):
+def test_a_search_of_kibana_finds_lines(code, elasticsearch, shipped):
     """The query is written so that Elasticsearch's own query language means the same by it."""
     asked: dict[str, httpx.QueryParamTypes] = {"params": {"q": code.text}}
     found = eventually(lambda: elasticsearch.get("/logs-*/_search", **asked).json()["hits"]["total"]["value"])

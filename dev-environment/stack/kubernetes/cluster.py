@@ -146,7 +146,7 @@ def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:
         for each in status.get("conditions", ()):
             if each.get("reason") == "Unschedulable":
                 return each["message"]
-        for each in status.get("containerStatuses", ()):
+        for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
             waiting = each["state"].get("waiting", {})
             reason, message = waiting.get("reason", ""), waiting.get("message", "")
             if "Image" in reason or reason == "CreateContainerConfigError":

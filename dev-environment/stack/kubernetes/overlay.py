@@ -45,12 +45,18 @@ CONTAINERS = {
     "grafana": "grafana-environment",
     "kibana": "kibana-environment",
     "kibana-setup": "kibana-setup",
+    "elasticsearch": "elasticsearch-environment",
+    "elasticsearch-setup": "",
+    "elasticsearch-exporter": "",
+    "otel-collector": "otel-collector-environment",
 }
+# It is in the pods of the services, where Elasticsearch runs, and is not chosen by its own name.
+SHIPPER = "otel-collector"
 # `make up PARTS=…` can leave out all others.
 NEEDED = {*(each.name for each in (*SERVICES, PROBE)), "prepare", "postgres", "rabbitmq"}
-WATCHERS = [each for each in CONTAINERS if each not in NEEDED]
+WATCHERS = [each for each in CONTAINERS if each not in {*NEEDED, SHIPPER}]
 # What the folder `watchers` adds to the overlay, by the watcher that needs it.
-COMPONENTS = {"grafana": "grafana", "kibana": "kibana", HA: "ha"}
+COMPONENTS = {"grafana": "grafana", "kibana": "kibana", "elasticsearch": "elasticsearch", HA: "ha"}
 LOGIN = re.compile(r"PASSWORD|SECRET|ADMINISTRATOR|_HEADERS$")
 # In a cluster, calls go to the ready replicas (kubernetes/base/kustomization.yaml), and kubernetes/watchers says who is
 # one of several.
@@ -167,8 +173,8 @@ def objects_of(rendered: str, wanted: Callable[[str], bool]) -> str:
 
 def images(rendered: str) -> list[str]:
     """The images of all containers."""
-    templates = [each["spec"]["template"]["spec"] for each in objects(rendered) if "template" in each.get("spec", {})]
-    return [container["image"] for each in templates for container in each["containers"]]
+    pods = [each["spec"]["template"]["spec"] for each in objects(rendered) if "template" in each.get("spec", {})]
+    return [each["image"] for pod in pods for each in (*pod.get("initContainers", ()), *pod["containers"])]
 
 
 class _Quoted(yaml.CSafeDumper):

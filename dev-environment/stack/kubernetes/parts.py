@@ -4,12 +4,17 @@ import re
 
 from stack.docker.parts import ALL, GROUPS, HA
 from stack.errors import SettingError
-from stack.kubernetes.overlay import WATCHERS
+from stack.kubernetes.overlay import SHIPPER, WATCHERS
+
+# What is nothing without the others, and those that ask Elasticsearch.
+ELASTICSEARCH = {"elasticsearch", "elasticsearch-setup", "elasticsearch-exporter"}
+ASKING = {"kibana", "kibana-setup"}
 
 
 def chosen(given: str) -> set[str]:
     """The watchers that PARTS names, by their names in compose, and `ha` if it says so; all watchers if it is empty.
 
+    Elasticsearch comes with its set-up, its exporter, and the Collector that ships log lines to it.
     Raises `SettingError` for a name of nothing that can be left out of a cluster.
     """
     words = {*re.split(r"[\s,]+", given.strip())} - {""}
@@ -21,4 +26,7 @@ def chosen(given: str) -> set[str]:
             f"PARTS names {', '.join(unknown)}: in Kubernetes mode use {names}, or names of watchers: "
             f"{', '.join(WATCHERS)}. The services always run there."
         )
-    return set[str]().union(*found.values()) | (words & {HA})
+    watchers = set[str]().union(*found.values())
+    if watchers & (ELASTICSEARCH | ASKING):
+        watchers |= {*ELASTICSEARCH, SHIPPER}
+    return watchers | (words & {HA})

@@ -75,7 +75,32 @@ def test_parts_says_which_watchers_run_and_the_services_always_do(tmp_path, give
     reached = {name for kind, name in found if kind == "Service"} - {
         f"{each.partition('-')[0]}-api" for each in SERVICES
     }
-    assert reached == running - {"prepare", "kibana-setup"}
+    beside = {"otel-collector", "elasticsearch-set-up"} if "elasticsearch" in watchers else set()
+    assert reached == running - {"prepare", "kibana-setup", "elasticsearch-setup"} | beside
+
+
+@pytest.mark.parametrize("given", ["elasticsearch", "traces elasticsearch-exporter", "elasticsearch-setup", "kibana"])
+def test_elasticsearch_is_whole_and_every_pod_that_writes_lines_ships_them(tmp_path, given):
+    found = rendered(Settings(DEFAULTS | {"STATE_DIR": str(tmp_path), "LOG_SERVICES": "mine"}, {}), given)
+    running = {name for (kind, name), each in found.items() if "template" in each.get("spec", {})}
+    assert running >= {"elasticsearch", "elasticsearch-setup", "elasticsearch-exporter"}
+    for name in SERVICES:
+        pod = found["Deployment", name]["spec"]["template"]
+        (shipper,) = pod["spec"]["initContainers"]
+        assert shipper["image"] in overlay.images(yaml.safe_dump(found["Deployment", name]))
+        (source,) = shipper["envFrom"]
+        assert found["ConfigMap", source["configMapRef"]["name"]]["data"]["LOG_SERVICES"] == "mine"
+        assert found["Service", "otel-collector"]["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+        assert {each["name"] for each in shipper["volumeMounts"]} <= {each["name"] for each in pod["spec"]["volumes"]}
+        (container,) = pod["spec"]["containers"]
+        assert pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == container["name"]
+
+
+def test_without_elasticsearch_no_pod_ships_lines(tmp_path):
+    found = rendered(Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)}, {}), "metrics traces")
+    assert ["initContainers" in found["Deployment", name]["spec"]["template"]["spec"] for name in SERVICES] == [
+        False
+    ] * len(SERVICES)
 
 
 def test_ha_adds_replicas_of_the_watchers_that_run(tmp_path):

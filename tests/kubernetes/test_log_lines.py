@@ -1,0 +1,93 @@
+"""Every line that a pod writes is stored in Elasticsearch, once, whatever ends: the pod, its Collector, Elasticsearch itself."""
+
+import time
+from datetime import datetime, timedelta
+
+import pytest
+from stack.kubernetes import cluster
+from stack.services import PROBE, SERVICES
+from stack.settings import Settings
+
+from tests.fixtures.strict import missing
+from tests.fixtures.waiting import eventually
+from tests.kubernetes import load
+from tests.kubernetes.log_lines import instances_of, lines_of, stored, written
+from tests.kubernetes.pods import Pod, kill_process, pods_of, remove_by_force, settle
+
+pytestmark = pytest.mark.timeout(900)
+
+STORED_WITHIN_SECONDS = 90
+SHIPPER = "otel-collector"
+
+
+@pytest.fixture(autouse=True)
+def elasticsearch(settings: Settings) -> Pod:
+    """The pod of Elasticsearch, if PARTS has it run."""
+    found = pods_of(settings, "elasticsearch")
+    if not found:
+        missing("PARTS leaves Elasticsearch out")
+    return found[0]
+
+
+def writing(settings: Settings) -> list[Pod]:
+    """All pods that write log lines."""
+    return [pod for each in (*SERVICES, PROBE) for pod in pods_of(settings, each.name)]
+
+
+def everything_is_stored_once(settings: Settings) -> None:
+    """Wait until Elasticsearch has what is in the files of the pods, with the same fields; fail for a line that it has twice."""
+    pods = writing(settings)
+
+    def difference() -> tuple[int, int]:
+        there = written(settings, pods)
+        documents = lines_of(stored(settings, instances_of(there)))
+        twice = {line: count for line, count in (documents - there).items() if line in there}
+        assert twice == {}
+        return sum((there - documents).values()), sum(there.values())
+
+    seen: list[tuple[int, int]] = []
+
+    def is_there() -> bool:
+        seen.append(difference())
+        return seen[-1][0] == 0
+
+    eventually(is_there, STORED_WITHIN_SECONDS, lambda: f"{seen[-1][0]} of {seen[-1][1]} lines are not stored")
+
+
+def test_every_replicas_lines_are_documents_of_its_service_and_day(settings):
+    everything_is_stored_once(settings)
+    for service in (*SERVICES, PROBE):
+        for pod in pods_of(settings, service.name):
+            lines = written(settings, [pod])
+            assert lines, pod["metadata"]["name"]
+            for each in stored(settings, instances_of(lines)):
+                line = each["_source"]
+                assert each["_index"] == f"logs-{service.name}-{line['timestamp'][:10].replace('-', '.')}"
+                assert line["tags"] == [service.name]
+                late = datetime.fromisoformat(line["timestamp"]) - datetime.fromisoformat(line["@timestamp"])
+                assert timedelta(0) <= late < timedelta(milliseconds=1)
+
+
+def test_the_last_lines_of_a_pod_that_is_deleted_are_stored(settings):
+    """The very last is the one by which the server says that it has ended."""
+    pods = pods_of(settings, "personnel-service")
+    instances = {each: instances_of(written(settings, [pods[each]])) for each in range(len(pods))}
+    cluster.kubectl(settings, "delete", "pods", *(each["metadata"]["name"] for each in pods), "--wait=false")
+    settle(settings, pods)
+    for own in instances.values():
+        last = [each["_source"]["message"] for each in stored(settings, own)][-1]
+        assert last == "Finished server process [1]"
+
+
+def test_no_line_is_lost_or_doubled_when_elasticsearch_and_a_collector_are_killed(settings, elasticsearch):
+    with load.working(settings) as writers:
+        time.sleep(5)
+        remove_by_force(settings, [elasticsearch])
+        kill_process(settings, pods_of(settings, "budget-service")[0], SHIPPER)
+        time.sleep(5)
+        kill_process(settings, pods_of(settings, "auth-service")[0], SHIPPER)
+        settle(settings)
+        kill_process(settings, pods_of(settings, "system-service")[0], SHIPPER)
+        time.sleep(5)
+        writers.end()
+    everything_is_stored_once(settings)
