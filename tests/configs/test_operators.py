@@ -1,10 +1,12 @@
 """The overlay `production`: what the operators are told is what compose and Prometheus's own files say."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from stack.local import compose
+from stack.services import SERVICES
 from stack.settings import ROOT
 
 from tests.configs.exporters import targets
@@ -14,10 +16,11 @@ from tests.fixtures import yaml_files
 
 Object = dict[str, Any]
 
+README = (ROOT / "dev-environment/kubernetes/README.md").read_text()
 PROMETHEUS = ROOT / "dev-environment/prometheus"
 CONFIG = yaml_files.load(PROMETHEUS / "prometheus.yml")
 # What runs in no overlay.
-ABSENT = {"elasticsearch", "grafana", "loki", "node-exporter", "otel-collector"}
+ABSENT = {"grafana", "loki", "node-exporter"}
 # The Services that an operator makes: the cluster operator of RabbitMQ, internal/resource/service.go.
 MADE = [
     {
@@ -167,3 +170,42 @@ def test_the_service_of_prometheus_and_its_doors_are_those_of_the_operators_pods
 def test_the_rules_are_those_of_the_files(production):
     files = {file.stem: yaml_files.load(file) for file in (PROMETHEUS / "rules").glob("*.yml")}
     assert {each["metadata"]["name"]: each["spec"] for each in of_kind("PrometheusRule", production)} == files
+
+
+def test_elasticsearch_and_kibana_have_the_version_of_compose(production):
+    for name in ("elasticsearch", "kibana"):
+        (own,) = of_kind(name.title(), production)
+        image = f"docker.elastic.co/{name}/{name}:{own['spec']['version']}"
+        assert (image, CONTAINERS[name]["image"]) == (CONTAINERS[name]["image"], image)
+
+
+def test_what_an_operator_runs_takes_the_place_of_ours(production):
+    ours = {each["metadata"]["name"] for kind in ("StatefulSet", "Deployment") for each in of_kind(kind, production)}
+    assert ours & {"elasticsearch", "kibana", "postgres", "prometheus", "rabbitmq"} == set()
+    assert "http://elasticsearch:" not in str([each for each in production if each["kind"] != "ConfigMap"])
+
+
+def secrets_of(value: object) -> Iterator[str]:
+    """The Secrets that an object refers to."""
+    if isinstance(value, list):
+        for each in value:
+            yield from secrets_of(each)
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key == "secretName":
+                yield each
+            elif key in ("secretRef", "secretKeyRef", "superuserSecret"):
+                yield each["name"]
+            elif key == "certificateRefs":
+                yield from (reference["name"] for reference in each)
+            else:
+                yield from secrets_of(each)
+
+
+def test_the_readme_names_every_secret_that_nobody_makes(production):
+    table = README.partition("\n| Secret | keys |\n")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    of_services = {f"{each.short}-logins" for each in SERVICES}
+    # ECK makes these.
+    made = {"elasticsearch-es-elastic-user", "elasticsearch-es-http-certs-public", "kibana-kb-http-certs-public"}
+    assert set(secrets_of(production)) - made == named - {"<service>-logins"} | of_services

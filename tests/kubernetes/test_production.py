@@ -30,6 +30,7 @@ MODULES = {
     "github.com/rabbitmq/cluster-operator/v2@v2.16.0": "config/crd/bases",
     "sigs.k8s.io/gateway-api@v1.4.0": "config/crd/standard",
     "github.com/prometheus-operator/prometheus-operator@v0.92.0": "example/prometheus-operator-crd",
+    "github.com/elastic/cloud-on-k8s/v3@v3.5.0": "config/crds/v1",
 }
 README = (ROOT / "dev-environment/kubernetes/README.md").read_text()
 OBJECTS = overlay.objects(overlay.manifests("production")) if shutil.which("kubectl") else []
