@@ -191,7 +191,7 @@ def test_whichever_prometheus_is_left_answers_by_the_name_of_both(watchers, remo
         # The name loses the address within seconds; whoever asks in between tries again.
         (left,) = [name for name in PROMETHEUSES if name != removed]
         eventually(
-            lambda: watchers.measured(left, "job:watchers:sum")["prometheus"] == 1, 60, f"{removed} is still there"
+            lambda: watchers.measured(left, "job:watchers:sum")["prometheus"] == 1, 150, f"{removed} is still there"
         )
         assert all(answers() for _ in range(5))
     eventually(lambda: watchers.measured(removed, "job:up:sum"), 120, f"{removed} is not back")
