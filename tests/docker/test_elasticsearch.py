@@ -32,6 +32,7 @@ userlist people
 frontend secured
     bind :9200 ssl crt /secured/certificate/certificate.pem
     http-request auth unless {{ http_auth(people) }}
+    http-request return status 200 content-type application/json string "{{}}" if {{ path_beg /_security/ }}
     default_backend elasticsearch
 backend elasticsearch
     server elasticsearch elasticsearch:9200
@@ -102,8 +103,13 @@ def secured(
         docker("rm", "-f", "-v", name)
 
 
-def test_the_set_up_logs_in_where_it_has_to(secured, set_up_elasticsearch):
-    assert "follows both" in set_up_elasticsearch(*secured, "-e", f"ES_PASSWORD={PASSWORD}")
+def test_the_set_up_logs_in_where_it_has_to_and_makes_the_user_of_the_lines_last(secured, set_up_elasticsearch):
+    """HAProxy answers for the users, which the image may not have."""
+    writer = ("-e", "WRITER_USERNAME=log-writer", "-e", "WRITER_PASSWORD=secret")
+    said = set_up_elasticsearch(*secured, "-e", f"ES_PASSWORD={PASSWORD}", *writer).splitlines()
+    assert "follows both" in said[-3]
+    assert "role of who sends lines (_security/role/log-writer)" in said[-2]
+    assert "user who sends lines (_security/user/log-writer)" in said[-1]
     with pytest.raises(subprocess.CalledProcessError) as failure:
         set_up_elasticsearch(*secured, "-e", "ES_PASSWORD=another one")
     assert "401" in failure.value.stderr
