@@ -115,7 +115,7 @@ test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
 
-test-kubernetes: ## start the stack in a cluster of this machine, change nothing, roll out and kill under load (eight minutes)
+test-kubernetes: ## start the stack in a cluster of this machine, change nothing, roll out and kill under load (twenty minutes)
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/kubernetes -rs $(PYTEST)
 
