@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from stack.__main__ import main
+from stack.kubernetes import overlay
 from stack.local import compose
 from stack.services import SERVICES
 from stack.settings import ROOT
@@ -165,6 +167,11 @@ def test_the_service_of_prometheus_and_its_doors_are_those_of_the_operators_pods
     assert not [
         each for each in production if each["kind"] == "StatefulSet" and each["metadata"]["name"] == "prometheus"
     ]
+
+
+def test_the_verb_prints_all_of_it(production, capsys):
+    assert main(["manifests"]) == 0
+    assert overlay.objects(capsys.readouterr().out) == production
 
 
 def test_the_rules_are_those_of_the_files(production):
