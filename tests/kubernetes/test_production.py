@@ -131,3 +131,30 @@ def test_the_cluster_refuses_a_field_that_an_operator_does_not_know(apply, each)
     done = apply([wrong])
     assert done.returncode != 0
     assert "noSuchField" in done.stderr
+
+
+def test_the_pods_of_elasticsearch_and_kibana_are_taken_too(apply):
+    """The definitions of ECK leave them open, so they are tried as templates of Kubernetes, with what ECK adds."""
+    added = {
+        "image": "any",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    found = {
+        name_of(each): holder["podTemplate"]
+        for each in OPERATED
+        for holder in (each["spec"], *each["spec"].get("nodeSets", ()))
+        if "podTemplate" in holder
+    }
+    assert found.keys() == {"Elasticsearch/elasticsearch", "Kibana/kibana"}
+    templates = [
+        {
+            "apiVersion": "v1",
+            "kind": "PodTemplate",
+            "metadata": {"name": name.partition("/")[2], "namespace": "any"},
+            "template": template
+            | {"spec": template["spec"] | {"containers": [each | added for each in template["spec"]["containers"]]}},
+        }
+        for name, template in found.items()
+    ]
+    done = apply(templates)
+    assert (done.returncode, done.stderr) == (0, "")
