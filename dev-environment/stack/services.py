@@ -42,7 +42,7 @@ SERVICES = tuple(
     Service(each.name, each.full_name, each.port, f"services.{each.name}.main", f"{each.name.upper()}_PORT")
     for each in table.SERVICES
 )
-PROBE = Service("probe", "probe", 3090, "libs.journey.probe", "PROBE_PORT")
+PROBE = Service("probe", "probe", 3090, "libs.journey.probe", "PROBE_PORT", "/metrics")
 """The synthetic user. It has neither a database nor an API, and its port shows its metrics."""
 PROGRAMS = (*SERVICES, PROBE)
 PAGE = Service("page", "page", 3000, "page", "GRAFANA_PORT")

@@ -1,11 +1,14 @@
 """Every line that a pod writes is stored in Elasticsearch, once, whatever ends: the pod, its Collector, Elasticsearch itself."""
 
+import secrets
 import time
 from datetime import datetime, timedelta
 
+import httpx
 import pytest
+from stack import environment
 from stack.kubernetes import cluster
-from stack.services import PROBE, SERVICES
+from stack.services import PROBE, SERVICES, service_named
 from stack.settings import Settings
 
 from tests.fixtures.strict import missing
@@ -68,15 +71,21 @@ def test_every_replicas_lines_are_documents_of_its_service_and_day(settings):
                 assert timedelta(0) <= late < timedelta(milliseconds=1)
 
 
-def test_the_last_lines_of_a_pod_that_is_deleted_are_stored(settings):
-    """The very last is the one by which the server says that it has ended."""
-    pods = pods_of(settings, "personnel-service")
-    instances = {each: instances_of(written(settings, [pods[each]])) for each in range(len(pods))}
-    cluster.kubectl(settings, "delete", "pods", *(each["metadata"]["name"] for each in pods), "--wait=false")
-    settle(settings, pods)
-    for own in instances.values():
+def test_the_last_lines_of_a_pod_that_is_deleted_are_stored_and_its_traces_are_found(settings, verb):
+    """The very last line is the one by which the server says that it has ended."""
+    personnel = service_named("personnel")
+    trace_id = secrets.token_hex(16)
+    asked = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+    page = f"{environment.url(personnel, settings)}/api/v1/departments"
+    assert httpx.get(page, headers=asked, trust_env=False).status_code == 401
+    ending = pods_of(settings, personnel.name)
+    instances = [instances_of(written(settings, [each])) for each in ending]
+    cluster.kubectl(settings, "delete", "pods", *(each["metadata"]["name"] for each in ending), "--wait=false")
+    settle(settings, ending)
+    for own in instances:
         last = [each["_source"]["message"] for each in stored(settings, own)][-1]
         assert last == "Finished server process [1]"
+    assert f"/trace/{trace_id}" in verb("trace", trace_id[:12])
 
 
 def test_no_line_is_lost_or_doubled_when_elasticsearch_and_a_collector_are_killed(settings, elasticsearch):
@@ -89,5 +98,5 @@ def test_no_line_is_lost_or_doubled_when_elasticsearch_and_a_collector_are_kille
         settle(settings)
         kill_process(settings, pods_of(settings, "system-service")[0], SHIPPER)
         time.sleep(5)
-        writers.end()
+        assert writers.end()["acknowledged"] > 0
     everything_is_stored_once(settings)

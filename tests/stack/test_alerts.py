@@ -14,6 +14,7 @@ MAY_MATCH_NOTHING = {
     "otelcol_exporter_send_failed_spans_total": "Jaeger's series begins with the first span that it does not store",
     "otelcol_exporter_sent_log_records_total": "Loki is a part that is left out by default",
     "otelcol_exporter_send_failed_log_records_total": "the series begins with the first line that Loki refuses",
+    "otelcol_elasticsearch_docs_processed_total": "of the type of an error, the series begins with the first document that is refused",
     'up{job=~"loki|otel-collector"}': "Loki is a part that is left out by default",
     "ALERTS{": "no service has been down",
     "idle in transaction": "no transaction is open",

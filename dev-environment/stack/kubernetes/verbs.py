@@ -1,8 +1,9 @@
 """The verbs of Kubernetes mode: the same ones as the other modes have, done by kubectl."""
 
+import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from stack import doctor, mode, report
 from stack.docker import engine, log_volume
@@ -10,7 +11,7 @@ from stack.kubernetes import checks, cluster, forwards, images, overlay, parts
 from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
 from stack.local import readiness
 from stack.report import say
-from stack.services import BUDGET, SERVICES, Program, Service, services_named
+from stack.services import BUDGET, Program, Service, services_named
 from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 300
@@ -153,7 +154,7 @@ def trace(settings: Settings, trace_id: str | None) -> None:
     """Print where Jaeger shows the trace; without an id, where it shows the last ones."""
     _must_run(settings)
     last = f"search?limit=20&lookback=1h&service={BUDGET.name}"
-    page = f"trace/{log_volume.whole_trace_id(trace_id, _in_pods(settings))}" if trace_id else last
+    page = f"trace/{log_volume.whole_trace_id(trace_id, _trace_ids(settings, trace_id))}" if trace_id else last
     say(f"http://127.0.0.1:{settings.values['JAEGER_UI_PORT']}/{page}")
 
 
@@ -185,9 +186,15 @@ def _try(settings: Settings, rendered: str) -> None:
 
 
 def names(settings: Settings) -> list[str]:
-    """What runs, by the names of the containers of compose."""
-    found = cluster.found(settings, "deployments,statefulsets")
-    return [each["metadata"]["name"] for each in found if each["spec"]["replicas"]]
+    """What runs, by the names of the containers of compose; what runs beside the services is told once."""
+    found = [each for each in cluster.found(settings, "deployments,statefulsets") if each["spec"]["replicas"]]
+    beside = {
+        container["name"]
+        for each in found
+        for container in each["spec"]["template"]["spec"].get("initContainers", ())
+        if container.get("restartPolicy") == "Always"
+    }
+    return [each["metadata"]["name"] for each in found] + sorted(beside)
 
 
 def _remove_left_out(settings: Settings, rendered: str) -> None:
@@ -215,8 +222,8 @@ def _leaving(settings: Settings) -> dict[str, str]:
 
 
 def _not_answering(settings: Settings) -> dict[str, str]:
-    """The services that do not answer on their ports of this machine, with the reason."""
-    return {each.name: reason for each, reason in readiness.not_ready(settings, SERVICES).items()}
+    """The services, and the probe, that do not answer on their ports of this machine, with the reason."""
+    return {each.name: reason for each, reason in readiness.not_ready(settings, settings.programs).items()}
 
 
 def _wait(unfinished: Callable[[], Mapping[str, str]], what: str, *, hint: str) -> None:
@@ -250,3 +257,18 @@ def _in_pods(settings: Settings) -> Callable[[str], Iterable[str]]:
         if each["metadata"]["labels"][NAME] in wanted and each["status"]["phase"] == "Running"
     ]
     return lambda command: cluster.lines(settings, pods, command)
+
+
+def _trace_ids(settings: Settings, beginning: str) -> Callable[[str], Iterable[str]]:
+    """The same, and those trace ids that Elasticsearch has of pods which have ended, each after a quotation mark."""
+
+    def printed(command: str) -> Iterator[str]:
+        yield from _in_pods(settings)(command)
+        if not cluster.exists(settings, "statefulset", "elasticsearch"):
+            return
+        asked = f"q=trace_id:{beginning.lower()}*&size=1000&filter_path=hits.hits._source.trace_id"
+        url = f"http://localhost:9200/logs-*/_search?{asked}"
+        answer = json.loads(cluster.kubectl(settings, "exec", "statefulset/elasticsearch", "--", "curl", "-fsS", url))
+        yield from (f'"{each["_source"]["trace_id"]}' for each in answer.get("hits", {}).get("hits", ()))
+
+    return printed
