@@ -1,7 +1,7 @@
 # Every verb of the project. It needs only python3 (3.11 to 3.14) and make: what a verb needs is installed into .venv
 # when the verb is first used. Settings: .env (see .env.example), the environment, or NAME=value after the verb.
 .DEFAULT_GOAL := help
-.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse bench-page bench-scale migrate clean test test-docker test-kubernetes test-verbs test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
+.PHONY: help setup up doctor down status restart logs trace events-dead events-replay rotate-keys psql demo load chaos bench-telemetry bench-kit bench-abuse bench-page bench-scale manifests migrate clean test test-docker test-kubernetes test-verbs test-logstash test-rules test-stack test-versions fuzz check lint typecheck format lock dashboards registry
 
 PYTHON ?= python3
 # With a PYTHONDONTWRITEBYTECODE of the caller's shell, every process would compile the tree once more.
@@ -99,6 +99,10 @@ migrate:    ## bring the databases up to date, of one service or of all [SERVICE
 	$(call need,runtime local)
 	@$(STACK) migrate $(SERVICE)
 
+manifests:  ## print every object of an overlay for Kubernetes, as YAML for kubectl [OVERLAY=production]
+	$(call need,runtime local)
+	@$(STACK) manifests $(OVERLAY)
+
 clean:      ## stop the stack and remove its data, logs and traces
 	$(call need,runtime local)
 	@$(STACK) clean
@@ -111,7 +115,7 @@ test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
 
-test-kubernetes: ## start the stack in a cluster of this machine, change nothing, roll out and kill under load (eight minutes)
+test-kubernetes: ## start the stack in a cluster of this machine, change nothing, roll out and kill under load (twenty minutes)
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/kubernetes -rs $(PYTEST)
 

@@ -9,9 +9,22 @@ here=$(dirname "${BASH_SOURCE[0]}")
 say() { echo "elasticsearch-setup: $*"; }
 die() { say "$*" >&2; exit 1; }
 
+# TEXT, in double quotes, as curl's configuration and JSON have it.
+quoted() {
+    local text=${1//\\/\\\\}
+    printf '"%s"' "${text//\"/\\\"}"
+}
+
+# Where security is on: ES_USERNAME, ES_PASSWORD and ES_CA, the file of who signs for the other side. curl reads them as a
+# file, so that no list of processes shows them.
+login() {
+    [ -z "${ES_PASSWORD:-}" ] ||
+        printf 'user = %s\ncacert = %s\n' "$(quoted "$ES_USERNAME:$ES_PASSWORD")" "$(quoted "$ES_CA")"
+}
+
 # METHOD PATH [FILE]: prints the response body; fails unless the status is a success.
 ask() {
-    curl -sS --fail-with-body --max-time 60 --retry 5 --retry-connrefused -X "$1" "$url/$2" \
+    curl -sS --config <(login) --fail-with-body --max-time 60 --retry 5 --retry-connrefused -X "$1" "$url/$2" \
         ${3:+-H "Content-Type: application/json" --data-binary "@$3"}
 }
 
@@ -46,3 +59,11 @@ case $made in
     *'"lifecycle":{"name":"app-logs"'*) say "a new index such as logs-auth-service-2026.01.31 follows both" ;;
     *) die "another index template wins over ours for logs-auth-service-2026.01.31: $made" ;;
 esac
+
+# Where security is on: who may send lines, and nothing else. Made last, since no line may arrive before the templates.
+if [ -n "${WRITER_PASSWORD:-}" ]; then
+    put _security/role/log-writer /dev/stdin "role of who sends lines" \
+        <<<'{"indices": [{"names": ["logs-*"], "privileges": ["auto_configure", "create_doc"]}]}'
+    put "_security/user/$WRITER_USERNAME" /dev/stdin "user who sends lines" \
+        <<<"{\"password\": $(quoted "$WRITER_PASSWORD"), \"roles\": [\"log-writer\"]}"
+fi

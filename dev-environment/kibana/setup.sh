@@ -10,9 +10,19 @@ here=$(dirname "${BASH_SOURCE[0]}")
 say() { echo "kibana-setup: $*"; }
 die() { say "$*" >&2; exit 1; }
 
+# Where security is on: ES_USERNAME, ES_PASSWORD and ES_CA, the file of who signs for the other side. curl reads them as a
+# file, so that no list of processes shows them.
+login() {
+    local password=${ES_PASSWORD:-}
+    [ -n "$password" ] || return 0
+    password=${password//\\/\\\\}
+    printf 'user = "%s:%s"\ncacert = "%s"\n' "$ES_USERNAME" "${password//\"/\\\"}" "$ES_CA"
+}
+
 # METHOD PATH [CURL OPTION…]: prints the response body; fails unless the status is a success.
 ask() {
-    curl -sS --fail-with-body --max-time 120 --retry 5 --retry-connrefused -H "kbn-xsrf: true" -X "$1" "$url/$2" "${@:3}"
+    curl -sS --config <(login) --fail-with-body --max-time 120 --retry 5 --retry-connrefused \
+        -H "kbn-xsrf: true" -X "$1" "$url/$2" "${@:3}"
 }
 json=(-H "Content-Type: application/json" --data-binary)
 

@@ -10,6 +10,8 @@ from typing import Protocol
 from stack import environment, mode, postgres
 from stack.docker import verbs as docker
 from stack.errors import SettingError, StackError
+from stack.kubernetes import checks as kubernetes_checks
+from stack.kubernetes import overlay
 from stack.kubernetes import verbs as kubernetes
 from stack.local import verbs as local
 from stack.lock import alone
@@ -80,6 +82,12 @@ def parser() -> argparse.ArgumentParser:
     verb("status", status, "what runs where, and is it ready")
     verb("restart", restart, "restart services").add_argument("service", nargs="*", metavar="SERVICE")
     verb("migrate", migrate, "bring databases up to date").add_argument("service", nargs="*", metavar="SERVICE")
+    print_objects = verb(
+        "manifests", manifests, "print every object of an overlay for Kubernetes, for kubectl to apply"
+    )
+    print_objects.add_argument(
+        "overlay", nargs="?", choices=overlay.NAMES, default="production", help="default production"
+    )
     verb("clean", clean, "stop the stack and remove its data, logs and traces")
     show = verb("logs", logs, "the services' log lines; followed on a terminal, printed once into a pipe")
     show.add_argument("--service", action="append", default=[], help="only this one; may be repeated")
@@ -161,6 +169,13 @@ def migrate(settings: Settings, given: argparse.Namespace) -> int:
     """Migrate the named services' databases, or all."""
     with alone(settings, "migrate"):
         _backend(settings).migrate(settings, services_named(given.service))
+    return 0
+
+
+def manifests(settings: Settings, given: argparse.Namespace) -> int:
+    """Print the objects of an overlay of the checkout."""
+    kubernetes_checks.must_have_kubectl()
+    print(overlay.manifests(given.overlay), end="")
     return 0
 
 

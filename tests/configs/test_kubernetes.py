@@ -2,13 +2,13 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from stack.kubernetes import overlay
+from stack.kubernetes.cluster import NAME
 from stack.local import compose
 from stack.services import PROBE, SERVICES
 from stack.settings import ROOT, read
@@ -22,7 +22,6 @@ KUBERNETES = ROOT / "dev-environment/kubernetes"
 BASE, LAB, WATCHERS = KUBERNETES / "base", KUBERNETES / "overlays/lab", KUBERNETES / "watchers"
 COMPONENTS = [WATCHERS / each for each in overlay.COMPONENTS.values()]
 FOLDERS = (BASE, LAB, WATCHERS, *COMPONENTS)
-OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
 SETTINGS = read({}, ROOT / "no such file")
 Object = dict[str, Any]
 
@@ -186,13 +185,10 @@ def test_the_configuration_is_made_of_the_files_that_compose_mounts():
 def rendered_overlay(name: str) -> list[Object]:
     if not shutil.which("kubectl"):
         missing("kubectl is not installed")
-    command = [*overlay.KUSTOMIZE, str(KUBERNETES / "overlays" / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return overlay.objects(done.stdout)
+    return overlay.objects(overlay.manifests(name))
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", overlay.NAMES)
 def test_kustomize_renders_an_overlay(name):
     rendered = rendered_overlay(name)
     assert {each.name for each in SERVICES} <= {each["metadata"]["name"] for each in rendered}
@@ -204,10 +200,16 @@ def test_production_has_its_watchers_in_pairs(name, prometheus, alertmanagers):
     found = {
         (each["kind"], each["metadata"]["name"]): each["spec"] for each in rendered_overlay(name) if "spec" in each
     }
-    sets = {each: found["StatefulSet", each] for each in ("prometheus", "alertmanager")}
-    assert [each.get("replicas", 1) for each in sets.values()] == [prometheus, alertmanagers]
-    (of_prometheus,), (of_alertmanager,) = (each["template"]["spec"]["containers"] for each in sets.values())
-    assert {"name": "REPLICA", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}} in of_prometheus["env"]
+    by_its_operator = found.get(("Prometheus", "prometheus"))
+    of_alertmanager = found["StatefulSet", "alertmanager"]
+    counts = [
+        each.get("replicas", 1) for each in (by_its_operator or found["StatefulSet", "prometheus"], of_alertmanager)
+    ]
+    assert counts == [prometheus, alertmanagers]
+    if not by_its_operator:
+        (container,) = found["StatefulSet", "prometheus"]["template"]["spec"]["containers"]
+        assert {"name": "REPLICA", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}} in container["env"]
+    (of_alertmanager,) = of_alertmanager["template"]["spec"]["containers"]
     if alertmanagers == 1:
         assert "env" not in of_alertmanager
         assert ("Service", "alertmanager-cluster") not in found
@@ -225,7 +227,7 @@ def test_production_has_its_watchers_in_pairs(name, prometheus, alertmanagers):
     assert {protocol for _, protocol in own} == {"TCP", "UDP"}
     (door,) = found["NetworkPolicy", "among-alertmanagers"]["ingress"]
     assert {(each["port"], each.get("protocol", "TCP")) for each in door["ports"]} == own
-    for each, spec in sets.items():
+    for each in ("prometheus", "alertmanager"):
         assert found["PodDisruptionBudget", each]["maxUnavailable"] == 1
-        assert found["PodDisruptionBudget", each]["selector"] == spec["selector"]
+        assert found["PodDisruptionBudget", each]["selector"] == {"matchLabels": {NAME: each}}
         assert found["Service", each]["clusterIP"] == "None", "Prometheus finds each by the addresses of its name"

@@ -3,7 +3,8 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +12,31 @@ import httpx
 import pytest
 
 from tests.configs.test_elasticsearch import FIELDS
-from tests.docker.images import compose_service, image
+from tests.docker.images import ROOT, compose_service, image
+from tests.fixtures.certificates import certificate
 from tests.fixtures.golden_lines import DAY, ERROR, FILE, GOLDEN, HTTP, TRACE, at, line
 from tests.fixtures.waiting import eventually
 
 pipeline = pytest.importorskip("tests.fixtures.pipeline", exc_type=ImportError)
+
+
+HAPROXY = re.search(r"image: (haproxy:\S+)", (ROOT / "dev-environment/haproxy/compose.yml").read_text())[1]
+INSISTS = """
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+userlist people
+    user elastic insecure-password {password}
+frontend secured
+    bind :9200 ssl crt /secured/certificate/certificate.pem
+    http-request auth unless {{ http_auth(people) }}
+    http-request return status 200 content-type application/json string "{{}}" if {{ path_beg /_security/ }}
+    default_backend elasticsearch
+backend elasticsearch
+    server elasticsearch elasticsearch:9200
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +69,50 @@ def test_the_set_up_can_run_again_and_says_what_it_did(set_up_elasticsearch):
     assert "replaced the retention policy" in said
     assert "replaced the index template" in said
     assert "a new index such as logs-auth-service-2026.01.31 follows both" in said
+
+
+PASSWORD = 'a "word" with \\ in it'
+
+
+@pytest.fixture
+def secured(
+    docker: Callable[..., str], elasticsearch: tuple[httpx.Client, str], tmp_path: Path
+) -> Iterator[tuple[str, ...]]:
+    """The options of a set-up by TLS and with a login, which HAProxy insists on: the image may have no security of its own."""
+    _, network = elasticsearch
+    own = certificate(tmp_path / "certificate", "secured")
+    for each in (tmp_path, own):  # for the users of the images
+        each.chmod(0o755)
+    quoted = PASSWORD.replace("\\", "\\\\").replace('"', '\\"').replace(" ", "\\ ")
+    (tmp_path / "haproxy.cfg").write_text(INSISTS.format(password=quoted))
+    mounted = ("-v", f"{tmp_path}:/secured:ro")
+    name = f"{network}-secured"
+    try:
+        docker("run", "-d", "--name", name, "--network", network, "--network-alias", "secured", *mounted,
+               HAPROXY, "haproxy", "-f", "/secured/haproxy.cfg")  # fmt: skip
+        yield (
+            *mounted,
+            "-e",
+            "ES_HOSTS=https://secured:9200",
+            "-e",
+            "ES_USERNAME=elastic",
+            "-e",
+            "ES_CA=/secured/certificate/certificate.pem",
+        )
+    finally:
+        docker("rm", "-f", "-v", name)
+
+
+def test_the_set_up_logs_in_where_it_has_to_and_makes_the_user_of_the_lines_last(secured, set_up_elasticsearch):
+    """HAProxy answers for the users, which the image may not have."""
+    writer = ("-e", "WRITER_USERNAME=log-writer", "-e", "WRITER_PASSWORD=secret")
+    said = set_up_elasticsearch(*secured, "-e", f"ES_PASSWORD={PASSWORD}", *writer).splitlines()
+    assert "follows both" in said[-3]
+    assert "role of who sends lines (_security/role/log-writer)" in said[-2]
+    assert "user who sends lines (_security/user/log-writer)" in said[-1]
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        set_up_elasticsearch(*secured, "-e", "ES_PASSWORD=another one")
+    assert "401" in failure.value.stderr
 
 
 def test_the_set_up_fails_when_another_template_wins(elasticsearch, set_up_elasticsearch):

@@ -1,4 +1,4 @@
-"""The stack in the cluster of the current context, if that is on this machine: one for all tests, gone when they end."""
+"""The cluster of the current context, if that is on this machine, and the stack in it: one for all tests, gone when they end."""
 
 import os
 import subprocess
@@ -27,6 +27,12 @@ def verb() -> Verb:
     return run
 
 
+def must_be_on_this_machine(settings: Settings) -> None:
+    """Skip the test if the cluster that these settings lead to is none of this machine."""
+    if not cluster.is_installed() or not cluster.loader(settings):
+        missing("the current context of kubectl is no cluster of this machine")
+
+
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory, verb: Verb) -> Iterator[Settings]:
     """The settings of a stack with a state of its own, which runs in the cluster."""
@@ -35,8 +41,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, verb: Verb) -> Iterator[S
         for name, value in given.items():
             patch.setenv(name, value)
         settings = read()
-        if not cluster.is_installed() or not cluster.loader(settings):
-            missing("the current context of kubectl is no cluster of this machine")
+        must_be_on_this_machine(settings)
         try:
             verb("up")
             yield settings

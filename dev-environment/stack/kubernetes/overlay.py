@@ -20,7 +20,10 @@ from stack.local import compose
 from stack.services import PROBE, SERVICES
 from stack.settings import ROOT, Settings
 
-BASE = ROOT / "dev-environment/kubernetes/overlays/lab"
+OVERLAYS = ROOT / "dev-environment/kubernetes/overlays"
+NAMES = sorted(each.name for each in OVERLAYS.iterdir())
+BASE = OVERLAYS / "lab"
+RULES = ROOT / "dev-environment/prometheus/rules"
 WATCHING = ROOT / "dev-environment/kubernetes/watchers"
 LABELS = {
     "pairs": {PART_OF: "all-erp"},
@@ -118,11 +121,26 @@ def write(settings: Settings, images: Mapping[str, str], watchers: Collection[st
 
 
 def render(settings: Settings) -> str:
-    """The objects of the overlay, as YAML.
+    """The objects of what `write` has written, as YAML."""
+    return _yaml(_kustomized(folder(settings)))
+
+
+def manifests(name: str) -> str:
+    """The objects of an overlay of the checkout, as YAML.
+
+    The operator of Prometheus gets the rules as objects too, which kustomize cannot make of files.
+    """
+    rendered = _kustomized(OVERLAYS / name)
+    has_operator = any(each["kind"] == "Prometheus" for each in rendered)
+    return _yaml([*rendered, *(_rules() if has_operator else ())])
+
+
+def _kustomized(of: Path) -> list[dict[str, Any]]:
+    """The objects of a folder.
 
     A Job cannot be changed, so the name of each ends with a hash of what it does; its ConfigMaps and Secrets have one too.
     """
-    done = subprocess.run([*KUSTOMIZE, str(folder(settings))], capture_output=True, text=True, check=False)
+    done = subprocess.run([*KUSTOMIZE, str(of)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ClusterError(f"kustomize cannot make the objects: {done.stderr.strip()}")
     rendered = objects(done.stdout)
@@ -130,7 +148,17 @@ def render(settings: Settings) -> str:
         if each["kind"] == "Job":
             what = json.dumps(each["spec"], sort_keys=True).encode()
             each["metadata"]["name"] += f"-{hashlib.sha256(what).hexdigest()[:8]}"
-    return _yaml(rendered)
+    return rendered
+
+
+def _rules() -> Iterator[dict[str, Any]]:
+    for file in sorted(RULES.glob("*.yml")):
+        yield {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {"name": file.stem, "namespace": NAMESPACE, "labels": {PART_OF: "all-erp"}},
+            "spec": yaml.safe_load(file.read_text()),
+        }
 
 
 def objects(rendered: str) -> list[dict[str, Any]]:

@@ -8,16 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 from stack import postgres
@@ -26,6 +22,7 @@ from stack.ports import free_port
 from libs.service_kit import database, migrations
 from libs.service_kit.database import check_database
 from libs.service_kit.settings import DatabaseSettings
+from tests.fixtures.certificates import certificate
 from tests.libs.service_kit.probe.main import Settings
 
 ROOT = Path(migrations.__file__).parents[2]
@@ -106,26 +103,11 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for(url, capsys, monkeypa
     assert capsys.readouterr().err == ""
 
 
-def certificate(folder: Path) -> Path:
-    """A file with a certificate that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "database")]), datetime.now(UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))
-    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    folder.mkdir()
-    file = folder / "certificate.pem"
-    file.write_bytes(
-        made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, *plain)
-    )
-    return file
-
-
 @pytest.fixture
 def port_of_a_stranger(tmp_path: Path) -> Iterator[int]:
     """A server that agrees to TLS, with a certificate that nobody has signed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate(tmp_path / "stranger"))
+    context.load_cert_chain(certificate(tmp_path / "stranger", "database"))
 
     def shake_hands() -> None:
         taken, _ = listening.accept()
@@ -142,7 +124,7 @@ def port_of_a_stranger(tmp_path: Path) -> Iterator[int]:
 
 
 def test_a_certificate_of_somebody_else_is_a_refusal(url, capsys, monkeypatch, tmp_path, port_of_a_stranger):
-    monkeypatch.setenv("PGSSLROOTCERT", str(certificate(tmp_path / "trusted")))
+    monkeypatch.setenv("PGSSLROOTCERT", str(certificate(tmp_path / "trusted", "database")))
     with pytest.raises(SystemExit):
         check_database(settings(url.set(port=port_of_a_stranger, query={"ssl": "verify-ca"})))
     (line,) = capsys.readouterr().err.splitlines()

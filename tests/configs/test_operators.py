@@ -1,0 +1,218 @@
+"""The overlay `production`: what the operators are told is what compose and Prometheus's own files say."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from stack.__main__ import main
+from stack.kubernetes import overlay
+from stack.local import compose
+from stack.services import SERVICES
+from stack.settings import ROOT
+
+from tests.configs.exporters import targets
+from tests.configs.test_compose import CONTAINERS
+from tests.configs.test_kubernetes import ALONE, SETTINGS, rendered_overlay
+from tests.fixtures import yaml_files
+
+Object = dict[str, Any]
+
+README = (ROOT / "dev-environment/kubernetes/README.md").read_text()
+PROMETHEUS = ROOT / "dev-environment/prometheus"
+CONFIG = yaml_files.load(PROMETHEUS / "prometheus.yml")
+# What runs in no overlay.
+ABSENT = {"grafana", "loki", "node-exporter"}
+# The Services that an operator makes: the cluster operator of RabbitMQ, internal/resource/service.go.
+MADE = [
+    {
+        "metadata": {
+            "name": "rabbitmq",
+            "labels": {"app.kubernetes.io/name": "rabbitmq", "app.kubernetes.io/component": "rabbitmq"},
+        },
+        "spec": {"ports": [{"name": "amqp", "port": 5672}, {"name": "prometheus", "port": 15692}]},
+    }
+]
+
+
+@pytest.fixture(scope="module")
+def production() -> list[Object]:
+    return rendered_overlay("production")
+
+
+def of_kind(kind: str, objects: list[Object]) -> list[Object]:
+    return [each for each in objects if each["kind"] == kind]
+
+
+def is_selected(service: Object, selector: Object) -> bool:
+    labels = service["metadata"].get("labels", {})
+    assert {each["operator"] for each in selector.get("matchExpressions", ())} <= {"In"}
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", ())
+    )
+
+
+def scraped(objects: list[Object]) -> Iterator[Object]:
+    """The jobs that the monitors make of the Services, in the words of prometheus.yml."""
+    for monitor in of_kind("ServiceMonitor", objects):
+        assert monitor["spec"].keys() == {"selector", "endpoints"}
+        services = [
+            each for each in (*of_kind("Service", objects), *MADE) if is_selected(each, monitor["spec"]["selector"])
+        ]
+        assert services, monitor
+        for service, endpoint in ((service, each) for service in services for each in monitor["spec"]["endpoints"]):
+            assert endpoint.keys() <= {"port", "path", "params", "relabelings", "metricRelabelings"}
+            name, relabelings = service["metadata"]["name"], endpoint.get("relabelings", ())
+            assert all(each.keys() == {"targetLabel", "replacement"} for each in relabelings)
+            labels = {"job": name} | {each["targetLabel"]: each["replacement"] for each in relabelings}
+            (port,) = (each["port"] for each in service["spec"]["ports"] if each["name"] == endpoint["port"])
+            yield {
+                "labels": labels,
+                "target": f"{name}:{port}",
+                "path": endpoint.get("path", "/metrics"),
+                "params": endpoint.get("params", {}),
+                "metric relabelings": [
+                    {"source_labels" if key == "sourceLabels" else key: value for key, value in each.items()}
+                    for each in endpoint.get("metricRelabelings", ())
+                ],
+            }
+
+
+def test_the_monitors_are_the_jobs_of_prometheus_yml(production):
+    """A target that has one name for all its time has it as `instance`, or an address, as where there are several."""
+    written = {}
+    for job in CONFIG["scrape_configs"]:
+        if (name := job["job_name"]) not in ABSENT:
+            (target,) = targets(job)
+            written[name] = {
+                "labels": {"job": name, **({"instance": target} if "static_configs" in job else {})},
+                "target": target,
+                "path": job.get("metrics_path", "/metrics"),
+                "params": job.get("params", {}),
+                "metric relabelings": job.get("metric_relabel_configs", []),
+            }
+    for several in ("rabbitmq", "rabbitmq-queues"):
+        del written[several]["labels"]["instance"]
+    found = list(scraped(production))
+    assert {each["labels"]["job"]: each for each in found} == written
+    assert len(found) == len(written)
+
+
+def test_the_operator_adds_no_label_and_changes_no_interval(production):
+    (prometheus,) = of_kind("Prometheus", production)
+    spec, every = prometheus["spec"], CONFIG["global"]
+    assert (spec["scrapeInterval"], spec["evaluationInterval"]) == (
+        every["scrape_interval"],
+        every["evaluation_interval"],
+    )
+    assert spec["sampleLimit"] == every["sample_limit"]
+    assert spec["exemplars"]["maxSize"] == CONFIG["storage"]["exemplars"]["max_exemplars"]
+    (own,) = spec["scrapeClasses"]
+    # The operator's relabelings set these (pkg/prometheus/promcfg.go), and `job`.
+    added = {"namespace", "service", "pod", "container", "endpoint", "node"}
+    (relabeling,) = own["relabelings"]
+    assert (own["default"], relabeling["action"], set(relabeling["regex"].split("|"))) == (True, "labeldrop", added)
+
+
+def test_alertmanager_gets_alerts_as_from_prometheus_yml(production):
+    (prometheus,) = of_kind("Prometheus", production)
+    spec = prometheus["spec"]
+    environment = next(
+        each
+        for each in of_kind("ConfigMap", production)
+        if each["metadata"]["name"].startswith("alertmanager-environment")
+    )
+    labels = {**spec["externalLabels"], spec["replicaExternalLabelName"]: "", spec["prometheusExternalLabelName"]: ""}
+    assert labels.keys() - {""} == CONFIG["global"]["external_labels"].keys()
+    assert spec["externalLabels"]["grafana_url"] == environment["data"]["GRAFANA_URL"]
+    (to,) = spec["alerting"]["alertmanagers"]
+    (dropped,) = CONFIG["alerting"]["alert_relabel_configs"]
+    (relabeling,) = to["alertRelabelings"]
+    # The operator drops the name of the replica itself.
+    assert {relabeling["regex"], spec["replicaExternalLabelName"]} == set(dropped["regex"].split("|"))
+    (service,) = (each for each in of_kind("Service", production) if each["metadata"]["name"] == to["name"])
+    (found,) = CONFIG["alerting"]["alertmanagers"][0]["dns_sd_configs"]
+    assert ([to["name"]], found["port"]) == (
+        found["names"],
+        next(each["port"] for each in service["spec"]["ports"] if each["name"] == to["port"]),
+    )
+
+
+def test_prometheus_runs_as_under_compose(production):
+    (prometheus,) = of_kind("Prometheus", production)
+    spec = prometheus["spec"]
+    (container,) = ALONE["prometheus"]["spec"]["template"]["spec"]["containers"]
+    assert (spec["image"], spec["version"]) == (container["image"], container["image"].partition(":v")[2])
+    assert spec["resources"] == container["resources"]
+    arguments = dict(each.partition("=")[::2] for each in compose.arguments("prometheus", SETTINGS))
+    assert arguments == {
+        "--config.file": "/etc/prometheus/prometheus.yml",
+        "--storage.tsdb.path": "/prometheus",
+        "--storage.tsdb.retention.time": spec["retention"],
+        "--storage.tsdb.retention.size": spec["retentionSize"],
+        "--enable-feature": ",".join(spec["enableFeatures"]),
+        "--web.external-url": spec["externalUrl"],
+    }
+    assert CONTAINERS["prometheus"]["image"] == spec["image"]
+
+
+def test_the_service_of_prometheus_and_its_doors_are_those_of_the_operators_pods(production):
+    (prometheus,) = of_kind("Prometheus", production)
+    (service,) = (
+        each for each in of_kind("Service", production) if each["metadata"]["name"] == prometheus["spec"]["serviceName"]
+    )
+    # The operator sets this label, and it can be no other.
+    assert service["spec"]["selector"] == {"app.kubernetes.io/name": "prometheus"}
+    assert {each["targetPort"] for each in service["spec"]["ports"]} == {prometheus["spec"]["portName"]}
+    assert not [
+        each for each in production if each["kind"] == "StatefulSet" and each["metadata"]["name"] == "prometheus"
+    ]
+
+
+def test_the_verb_prints_all_of_it(production, capsys):
+    assert main(["manifests"]) == 0
+    assert overlay.objects(capsys.readouterr().out) == production
+
+
+def test_the_rules_are_those_of_the_files(production):
+    files = {file.stem: yaml_files.load(file) for file in (PROMETHEUS / "rules").glob("*.yml")}
+    assert {each["metadata"]["name"]: each["spec"] for each in of_kind("PrometheusRule", production)} == files
+
+
+def test_elasticsearch_and_kibana_have_the_version_of_compose(production):
+    for name in ("elasticsearch", "kibana"):
+        (own,) = of_kind(name.title(), production)
+        image = f"docker.elastic.co/{name}/{name}:{own['spec']['version']}"
+        assert (image, CONTAINERS[name]["image"]) == (CONTAINERS[name]["image"], image)
+
+
+def test_what_an_operator_runs_takes_the_place_of_ours(production):
+    ours = {each["metadata"]["name"] for kind in ("StatefulSet", "Deployment") for each in of_kind(kind, production)}
+    assert ours & {"elasticsearch", "kibana", "postgres", "prometheus", "rabbitmq"} == set()
+    assert "http://elasticsearch:" not in str([each for each in production if each["kind"] != "ConfigMap"])
+
+
+def secrets_of(value: object) -> Iterator[str]:
+    """The Secrets that an object refers to."""
+    if isinstance(value, list):
+        for each in value:
+            yield from secrets_of(each)
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key == "secretName":
+                yield each
+            elif key in ("secretRef", "secretKeyRef", "superuserSecret"):
+                yield each["name"]
+            elif key == "certificateRefs":
+                yield from (reference["name"] for reference in each)
+            else:
+                yield from secrets_of(each)
+
+
+def test_the_readme_names_every_secret_that_nobody_makes(production):
+    table = README.partition("\n| Secret | keys |\n")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    of_services = {f"{each.short}-logins" for each in SERVICES}
+    # ECK makes these.
+    made = {"elasticsearch-es-elastic-user", "elasticsearch-es-http-certs-public", "kibana-kb-http-certs-public"}
+    assert set(secrets_of(production)) - made == named - {"<service>-logins"} | of_services

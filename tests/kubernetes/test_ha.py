@@ -1,0 +1,247 @@
+"""The component `ha`: of two Prometheus and three Alertmanagers all but one may go, and an alert is one mail.
+
+A pod that is removed stays away for as long as a test wants, since its StatefulSet is taken away before and put back
+afterwards. Pods are asked through the API server, which comes from the node: no door keeps it out.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+from stack.kubernetes import cluster, overlay
+from stack.kubernetes.cluster import NAMESPACE
+from stack.services import PROBE, SERVICES
+from stack.settings import Settings
+
+from tests.fixtures.waiting import eventually
+from tests.kubernetes.conftest import Verb
+from tests.kubernetes.pods import Pod, pods_of, remove_by_force, settle
+
+pytestmark = pytest.mark.timeout(900)
+
+PROMETHEUSES = ["prometheus-0", "prometheus-1"]
+ALERTMANAGERS = ["alertmanager-0", "alertmanager-1", "alertmanager-2"]
+PORTS = dict.fromkeys(PROMETHEUSES, 9090) | dict.fromkeys(ALERTMANAGERS, 9093)
+# Of alertmanager.yml: a critical alert waits for others of its group.
+GROUP_WAIT_SECONDS = 10
+# Alertmanager's default of --cluster.peer-timeout.
+PEER_SECONDS = 15
+TO_PEOPLE = [25, 443, 465, 587]
+ELSEWHERE = [80, 2525]
+LISTENS = """
+import http.server, sys, threading
+for port in map(int, sys.argv[1:]):
+    server = http.server.ThreadingHTTPServer(("", port), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever).start()
+"""
+CONNECTS = """
+import contextlib, socket, sys
+for port in map(int, sys.argv[2:]):
+    with contextlib.suppress(OSError):
+        socket.create_connection((sys.argv[1], port), timeout=3).close()
+        print(port)
+"""
+
+
+class Watchers:
+    """The pods of the watchers, and how each of them is asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def asked(self, pod: str, path: str, **parameters: Any) -> Any:
+        """What one pod answers."""
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        return json.loads(cluster.kubectl(self.settings, "get", f"--raw={_proxy(pod, PORTS[pod])}{path}{query}"))
+
+    def told(self, pod: str, labels: Mapping[str, str], notes: Mapping[str, str]) -> None:
+        """Send an alert to one Alertmanager."""
+        words = [f'{name}="{value}"' for name, value in labels.items()]
+        words += [f'--annotation={name}="{value}"' for name, value in notes.items()]
+        to = f"--alertmanager.url=http://localhost:{PORTS[pod]}"
+        cluster.kubectl(self.settings, "exec", pod, "--", "amtool", to, "alert", "add", *words)
+
+    def measured(self, pod: str, expr: str) -> dict[str, float]:
+        """What one Prometheus answers, by job."""
+        found = self.asked(pod, "/api/v1/query", query=expr)["data"]["result"]
+        return {each["metric"].get("job", ""): float(each["value"][1]) for each in found}
+
+    def targets(self, pod: str, job: str) -> int:
+        """How many targets one Prometheus has for a job."""
+        found = self.asked(pod, "/api/v1/targets", state="active")["data"]["activeTargets"]
+        return sum(each["labels"]["job"] == job for each in found)
+
+    def mails(self, summary: str) -> list[str]:
+        """The subjects of the mails about an alert."""
+        (mailpit,) = pods_of(self.settings, "mailpit")
+        path = f"{_proxy(mailpit['metadata']['name'], 8025)}/api/v1/messages?limit=500"
+        found = json.loads(cluster.kubectl(self.settings, "get", f"--raw={path}"))["messages"]
+        return [each["Subject"] for each in found if summary in each["Subject"]]
+
+    def members(self, pod: str) -> int:
+        """How many an Alertmanager knows in its cluster, itself among them."""
+        return len(self.asked(pod, "/api/v2/status")["cluster"].get("peers", ()))
+
+    def are_three(self) -> bool:
+        """Whether all Alertmanagers know each other."""
+        return all(self.members(name) == len(ALERTMANAGERS) for name in ALERTMANAGERS)
+
+    @contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """These pods are removed by force, and nothing takes their place until the block ends."""
+        if not names:
+            yield
+            return
+        workload = names[0].rpartition("-")[0]
+        gone: list[Pod] = [each for each in pods_of(self.settings, workload) if each["metadata"]["name"] in names]
+        assert len(gone) == len(names)
+        cluster.kubectl(self.settings, "delete", f"statefulset/{workload}", "--cascade=orphan")
+        try:
+            remove_by_force(self.settings, gone)
+            yield
+        finally:
+            rendered = overlay.objects_of(overlay.render(self.settings), lambda kind: kind == "StatefulSet")
+            cluster.apply(self.settings, rendered)
+            settle(self.settings, gone)
+
+
+def _proxy(pod: str, port: int) -> str:
+    return f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:{port}/proxy"
+
+
+@pytest.fixture(scope="module")
+def watchers(settings: Settings, verb: Verb) -> Iterator[Watchers]:
+    """The watchers of the stack as pairs, as `make up PARTS="… ha"` makes them, and alone again afterwards."""
+    before = settings.values["PARTS"] or "all"
+    verb("up", "--parts", f"{before} ha")
+    try:
+        yield Watchers(settings)
+    finally:
+        verb("up", "--parts", before)
+
+
+def test_all_of_them_run_on_one_node_and_see_each_other(watchers):
+    whole = {"prometheus": len(PROMETHEUSES), "alertmanager": len(ALERTMANAGERS)}
+    for name in PROMETHEUSES:
+
+        def seen(name: str = name) -> bool:
+            return whole.items() <= watchers.measured(name, "job:watchers:sum").items()
+
+        eventually(seen, 120, f"{name} does not see all")
+        active = watchers.asked(name, "/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
+        assert len(active) == len(ALERTMANAGERS)
+    eventually(watchers.are_three, 60, "the three do not find each other")
+
+
+def test_what_both_prometheus_send_is_one_alert_at_each_alertmanager(watchers):
+    configs = [watchers.asked(name, "/api/v1/status/config")["data"]["yaml"] for name in PROMETHEUSES]
+    assert [yaml.safe_load(each)["global"]["external_labels"]["replica"] for each in configs] == PROMETHEUSES
+
+    def watchdogs(name: str) -> list[dict[str, str]]:
+        return [each["labels"] for each in watchers.asked(name, "/api/v2/alerts", filter='alertname="Watchdog"')]
+
+    for name in ALERTMANAGERS:
+        eventually(lambda name=name: watchdogs(name), 60, f"no alert arrives at {name}")
+        assert watchdogs(name) == [{"alertname": "Watchdog", "service": "prometheus", "severity": "none"}]
+
+
+@pytest.mark.parametrize("removed", [[], ["alertmanager-0"], ["alertmanager-0", "alertmanager-2"]], ids=len)
+def test_an_alert_is_one_mail_whoever_of_the_cluster_is_removed(watchers, removed):
+    eventually(watchers.are_three, 120, "the three do not find each other")
+    summary = f"Something is on trial without {len(removed)}"
+    labels = {"alertname": "Trial", "severity": "critical", "service": f"trial-{len(removed)}"}
+    notes = {"summary": summary, "description": "Sent by a test.", "dashboard": "overview", "runbook_url": "none"}
+    with watchers.without(*removed):
+        for name in ALERTMANAGERS:
+            if name not in removed:
+                watchers.told(name, labels, notes)
+        # Each waits for those before it, and then finds that the mail has been sent.
+        time.sleep(GROUP_WAIT_SECONDS + len(ALERTMANAGERS) * PEER_SECONDS)
+        assert watchers.mails(summary) == [f"[critical] {summary}"]
+    eventually(watchers.are_three, 120, "the removed are not back")
+    time.sleep(PEER_SECONDS)
+    assert watchers.mails(summary) == [f"[critical] {summary}"]
+
+
+def test_what_both_prometheus_find_is_one_mail(watchers):
+    summary = "budget-service is down"
+    cluster.kubectl(watchers.settings, "scale", "deployment/budget-service", "--replicas=0")
+    try:
+        eventually(lambda: watchers.mails(summary), 240, "no mail comes")
+        time.sleep(len(ALERTMANAGERS) * PEER_SECONDS)
+        assert watchers.mails(summary) == [f"[critical] {summary}"]
+    finally:
+        cluster.kubectl(watchers.settings, "scale", "deployment/budget-service", "--replicas=2")
+        settle(watchers.settings)
+
+
+@pytest.mark.parametrize("removed", PROMETHEUSES)
+def test_whichever_prometheus_is_left_answers_by_the_name_of_both(watchers, removed):
+    """As Jaeger asks it, for its page Monitor."""
+    asked = ["wget", "-q", "-T", "5", "-O", "-", "http://prometheus:9090/api/v1/query?query=job:up:sum"]
+
+    def answers() -> bool:
+        said = cluster.kubectl(watchers.settings, "exec", "jaeger-0", "--", *asked)
+        return len(json.loads(said)["data"]["result"]) == len(SERVICES)
+
+    (left,) = [name for name in PROMETHEUSES if name != removed]
+    assert answers()
+    with watchers.without(removed):
+        # The name loses the address within seconds; whoever asks in between tries again.
+        eventually(lambda: watchers.targets(left, "prometheus") == 1, 60, f"{removed} is still there")
+        assert all(answers() for _ in range(5))
+    eventually(lambda: watchers.measured(removed, "job:up:sum"), 120, f"{removed} is not back")
+
+
+@pytest.fixture
+def far_end(settings: Settings) -> Iterator[str]:
+    """The address of a pod in another namespace, which listens on the ports of people and on others."""
+    namespace = f"{NAMESPACE}-far-{secrets.token_hex(4)}"
+    (probe,) = cluster.found(settings, "deployments", f"--field-selector=metadata.name={PROBE.name}")
+    (container,) = probe["spec"]["template"]["spec"]["containers"]
+    ports = [str(port) for port in (*TO_PEOPLE, *ELSEWHERE)]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "far-end", "namespace": namespace},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]},
+            "containers": [
+                {
+                    "name": "far-end",
+                    "image": container["image"],
+                    "command": ["python", "-c", LISTENS, *ports],
+                    "readinessProbe": {"tcpSocket": {"port": int(ports[-1])}, "periodSeconds": 1},
+                }
+            ],
+        },
+    }
+    whole = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, pod]
+    there = f"--namespace={namespace}"
+    try:
+        cluster.kubectl(settings, there, "apply", "--filename=-", given=yaml.safe_dump_all(whole))
+        cluster.kubectl(settings, there, "wait", "pod/far-end", "--for=condition=Ready", "--timeout=60s")
+        yield cluster.kubectl(settings, there, "get", "pod/far-end", "--output=jsonpath={.status.podIP}")
+    finally:
+        cluster.kubectl(settings, "delete", "namespace", namespace)
+
+
+def test_alertmanager_reaches_mail_and_slack_outside_of_the_namespace_and_nothing_else(watchers, far_end):
+    ports = [str(port) for port in (*TO_PEOPLE, *ELSEWHERE)]
+    script = 'for port; do timeout 3 wget -q -O /dev/null "http://$0:$port/" && echo "$port"; done; true'
+    said = cluster.kubectl(watchers.settings, "exec", ALERTMANAGERS[0], "--", "sh", "-c", script, far_end, *ports)
+    assert said.split() == [str(port) for port in TO_PEOPLE]
+
+
+def test_nobody_else_reaches_anything_outside_of_the_namespace(settings, far_end):
+    ports = [str(port) for port in (*TO_PEOPLE, *ELSEWHERE)]
+    command = ["python", "-c", CONNECTS, far_end, *ports]
+    assert cluster.kubectl(settings, "exec", f"deployment/{PROBE.name}", "--", *command) == ""
