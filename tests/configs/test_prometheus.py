@@ -35,6 +35,9 @@ NO_SELECTOR = {
 }
 
 
+# What start.sh writes.
+STATED = "job:up:stated"
+
 CONFIG = load(FOLDER / "prometheus.yml")
 JOBS = {job["job_name"] for job in CONFIG["scrape_configs"]}
 GROUPS = {
@@ -89,7 +92,12 @@ def test_a_rule_uses_only_metrics_that_exist(rule):
     names = {selector.name for selector in selectors(rule["expr"])}
     assert names or name_of(rule) in NO_SELECTOR
     others = set(PROMETHEUS_ITSELF).union(*EXPORTERS.values())
-    assert names - exported_by_services() - RECORDS - others == set()
+    assert names - exported_by_services() - RECORDS - others - {STATED} == set()
+
+
+def test_what_is_stated_is_what_the_rules_read():
+    assert f"record: '{STATED}'" in (FOLDER / "start.sh").read_text()
+    assert "/prometheus/rules/*.yml" in CONFIG["rule_files"]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=name_of)

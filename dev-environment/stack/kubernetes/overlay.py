@@ -35,7 +35,7 @@ CONTAINERS = {
 LOGIN = re.compile(r"PASSWORD|SECRET|ADMINISTRATOR|_HEADERS$")
 # In a cluster, calls go to the ready replicas (kubernetes/base/kustomization.yaml), and kubernetes/watchers says who is
 # one of several.
-NOT_OF_COMPOSE = re.compile(r"SERVICES__\w+|REPLICA|CLUSTER_PEER")
+NOT_OF_COMPOSE = re.compile(r"SERVICES__\w+|REPLICA|INSTANCES|CLUSTER_PEER")
 # Their arguments say where they are on this machine, which alerts link to.
 LINKED = ("prometheus", "alertmanager")
 SECRET_FILES = {"slack_webhook_url": "SLACK_WEBHOOK_URL_FILE", "smtp_password": "SMTP_PASSWORD_FILE"}
