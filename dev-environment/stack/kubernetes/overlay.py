@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from stack import mode, scale
 from stack.kubernetes.cluster import NAMESPACE, PART_OF, ClusterError
 from stack.local import compose
 from stack.services import PROBE, SERVICES
@@ -57,6 +58,9 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
                 logins.setdefault(container.removesuffix("-service"), {})[name] = value.encode()
             elif config_map and not NOT_OF_COMPOSE.fullmatch(name):
                 given.setdefault(config_map, {})[name] = value.encode()
+    if replicas := scale.replicas(mode.scale(settings)):
+        stated = " ".join(f"{name}={number}" for name, number in replicas.items())
+        given["prometheus-environment"]["INSTANCES"] = stated.encode()
     whole: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -64,7 +68,10 @@ def write(settings: Settings, images: Mapping[str, str]) -> None:
         "resources": [os.path.relpath(BASE, folder(settings).resolve())],
         "labels": [{"pairs": {PART_OF: "all-erp"}}],
         "images": [_image(name, place) for name, place in images.items()],
-        "replicas": [{"name": PROBE.name, "count": int(settings.values["PROBE"])}],
+        "replicas": [
+            {"name": name, "count": count}
+            for name, count in {PROBE.name: int(settings.values["PROBE"]), **replicas}.items()
+        ],
         "configMapGenerator": [
             {"name": name, "behavior": "merge", "files": list(_files(values / name, content))}
             for name, content in given.items()
