@@ -80,6 +80,11 @@ def test_every_instance_of_what_can_be_several_is_found_soon():
     assert {each["refresh_interval"] for job, each in found.items() if job not in PROFILES} == {"5s"}
 
 
+def test_no_domain_of_the_machines_network_answers_for_a_part_that_does_not_run():
+    compose = load(ROOT / "docker-compose.devops.yml")["services"]
+    assert [compose[name]["dns_search"] for name in ("prometheus", "prometheus-2")] == [".", "."]
+
+
 def test_no_page_of_a_target_is_scraped_twice():
     pages = [
         (target, job.get("metrics_path", "/metrics")) for job in CONFIG["scrape_configs"] for target in targets(job)
