@@ -8,6 +8,7 @@ PYTHON ?= python3
 RUN    := PYTHONPATH=.:dev-environment PYTHONDONTWRITEBYTECODE= .venv/bin/python
 STACK  := $(RUN) -m stack
 CHOICE  = $(if $(MODE),--mode "$(MODE)") $(if $(PARTS),--parts "$(PARTS)")
+NUMBERS = $(if $(SCALE),--scale "$(SCALE)")
 need    = @$(PYTHON) dev-environment/install.py $(1)
 SCRIPTS = .ci/run .ci/stand-ins $(wildcard dev-environment/*/*.sh)
 
@@ -17,9 +18,9 @@ help:       ## list the verbs (what plain `make` does)
 setup:      ## install everything, for all verbs
 	$(call need,runtime local test lint load bench)
 
-up:         ## start the stack and wait until it is ready [MODE=local|docker|kubernetes] [PARTS="metrics logs traces"] [CONTEXT=]
+up:         ## start the stack and wait until it is ready [MODE=local|docker|kubernetes] [PARTS="metrics logs traces"] [SCALE=budget=2] [CONTEXT=]
 	$(call need,runtime local)
-	@$(STACK) up $(CHOICE)
+	@$(STACK) up $(CHOICE) $(NUMBERS)
 
 doctor:     ## list what would keep the stack from starting on this machine, and the remedy [MODE=] [PARTS=]
 	$(call need,runtime local)

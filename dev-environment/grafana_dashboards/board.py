@@ -111,8 +111,9 @@ def programs() -> list[Any]:
 
 
 def restarts(matchers: str) -> dashboard.AnnotationQuery:
-    """Mark the start of each process."""
-    expr = f"changes(process_start_time_seconds{{{matchers}}}[$__rate_interval]) > 0"
+    """Mark the start of each process: at its address, or at one that is new."""
+    started = f"process_start_time_seconds{{{matchers}}}"
+    expr = f"changes({started}[$__rate_interval]) > 0 or {started} unless {started} offset $__rate_interval"
     return _annotation("Restarts", "blue", expr, "{{job}} has started")
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from stack import environment, mode, postgres
+from stack import environment, mode, postgres, scale
 from stack.docker import verbs as docker
 from stack.errors import SettingError, StackError
 from stack.kubernetes import checks as kubernetes_checks
@@ -78,6 +78,10 @@ def parser() -> argparse.ArgumentParser:
             "--mode", help="local, docker or kubernetes; else the last one, else docker where an engine answers"
         )
         each.add_argument("--parts", help="metrics, logs, traces, loki, ha or containers; else the last ones, else all")
+    start.add_argument(
+        "--scale",
+        help="docker, kubernetes: how many run of each service, such as 2 or budget=2; else as many as the last time",
+    )
     verb("down", down, "stop the stack; data stays")
     verb("status", status, "what runs where, and is it ready")
     verb("restart", restart, "restart services").add_argument("service", nargs="*", metavar="SERVICE")
@@ -118,14 +122,15 @@ def up(settings: Settings, given: argparse.Namespace) -> int:
     If nobody has chosen Docker mode, and its images cannot be pulled, the stack starts without Docker.
     """
     chosen, chosen_parts = _choice(settings, given)
+    chosen_scale = _scale(settings, given, chosen)
     with alone(settings, "up"):
-        is_settled = mode.is_settled(settings, given.mode) or bool(chosen_parts)
+        is_settled = mode.is_settled(settings, given.mode) or bool(chosen_parts or chosen_scale)
         last = mode.remembered(settings)
         if last != chosen and BACKENDS[last].is_running(settings):
             raise StackError(f"The stack runs in {last} mode. `make down` first, then `make up MODE={chosen}`.")
         if chosen in CHECKS:
             CHECKS[chosen](settings, chosen_parts)
-        mode.remember(settings, chosen, chosen_parts)
+        mode.remember(settings, chosen, chosen_parts, chosen_scale)
         try:
             BACKENDS[chosen].up(settings)
         except docker.PullError as error:
@@ -266,6 +271,20 @@ def _choice(settings: Settings, given: argparse.Namespace) -> tuple[str, str]:
     if parts:
         say(f"Parts: {parts} (PARTS=all is everything)")
     return chosen, parts
+
+
+def _scale(settings: Settings, given: argparse.Namespace, chosen: str) -> str:
+    if chosen == "local":
+        if given.scale:
+            raise SettingError(
+                "SCALE is for Docker and Kubernetes mode: in local mode each service runs once, since it has one port. "
+                f"`make up MODE=docker SCALE={given.scale}` starts several."
+            )
+        return ""
+    wanted = given.scale or settings.values["SCALE"] or mode.scale(settings)
+    if scale.replicas(wanted):
+        say(f"Scale: {wanted} (SCALE=1 is one of each service)")
+    return wanted
 
 
 if __name__ == "__main__":

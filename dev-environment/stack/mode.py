@@ -31,12 +31,12 @@ def is_settled(settings: Settings, asked: str | None) -> bool:
     return bool(asked or settings.values["MODE"]) or _file(settings).exists()
 
 
-def remember(settings: Settings, mode: str, parts: str = "") -> None:
-    """Keep the mode, and which parts of it run, for later verbs."""
+def remember(settings: Settings, mode: str, parts: str = "", scale: str = "") -> None:
+    """Keep the mode, which parts of it run, and how many of each service, for later verbs."""
     settings.make_state()
     used = sorted({*_kept(settings)["used"], mode})
     unfinished = _file(settings).with_suffix(".new")  # so that nobody reads a half, whenever this process is killed
-    unfinished.write_text(json.dumps({"mode": mode, "parts": parts, "used": used}))
+    unfinished.write_text(json.dumps({"mode": mode, "parts": parts, "scale": scale, "used": used}))
     unfinished.replace(_file(settings))
 
 
@@ -48,6 +48,11 @@ def remembered(settings: Settings) -> str:
 def parts(settings: Settings) -> str:
     """The PARTS of the last `make up` of this checkout."""
     return _kept(settings)["parts"]
+
+
+def scale(settings: Settings) -> str:
+    """The SCALE of the last `make up` of this checkout."""
+    return _kept(settings).get("scale", "")  # an older file has none
 
 
 def used(settings: Settings) -> list[str]:

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = {
     "MODE": "",
     "PARTS": "",
+    "SCALE": "",
+    "INSTANCES": "",
     "CONTEXT": "",
     "REGISTRY": "",
     "STATE_DIR": ".local",

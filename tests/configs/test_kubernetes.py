@@ -85,7 +85,7 @@ def test_the_environment_is_that_of_compose_but_for_the_logins(container, monkey
         if not overlay.LOGIN.search(key) and not overlay.NOT_OF_COMPOSE.fullmatch(key)
     }
     assert {key: (common | written).get(key) for key in of_compose} == of_compose
-    assert written.keys() <= of_compose.keys()
+    assert written.keys() - {"INSTANCES"} <= of_compose.keys()
 
 
 def test_what_runs_is_what_the_verbs_know():
@@ -108,6 +108,7 @@ def test_a_container_has_the_image_arguments_and_limit_of_compose(name):
     if name != "service":
         assert container["image"] == of_compose["image"]
     assert container.get("args", []) == compose.arguments(LIKE.get(name, name), SETTINGS)
+    assert name != "prometheus" or container["command"] == of_compose["entrypoint"]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -193,6 +194,14 @@ def test_kustomize_renders_an_overlay(name):
     rendered = rendered_overlay(name)
     assert {each.name for each in SERVICES} <= {each["metadata"]["name"] for each in rendered}
     assert {each["metadata"].get("namespace", "all-erp") for each in rendered} == {"all-erp"}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_as_many_of_each_service_are_stated_as_its_overlay_keeps(name):
+    found = [each for each in rendered_overlay(name) if each["kind"] in ("Deployment", "HorizontalPodAutoscaler")]
+    kept = {each["metadata"]["name"]: each["spec"].get("replicas", each["spec"].get("minReplicas")) for each in found}
+    stated = dict(each.split("=") for each in literals(WATCHERS)["prometheus-environment"]["INSTANCES"].split())
+    assert stated == {each.name: str(kept[each.name]) for each in SERVICES}
 
 
 @pytest.mark.parametrize(("name", "prometheus", "alertmanagers"), [("lab", 1, 1), ("production", 2, 3)])

@@ -35,6 +35,9 @@ NO_SELECTOR = {
 }
 
 
+# What start.sh writes.
+STATED = "job:up:stated"
+
 CONFIG = load(FOLDER / "prometheus.yml")
 JOBS = {job["job_name"] for job in CONFIG["scrape_configs"]}
 GROUPS = {
@@ -77,6 +80,11 @@ def test_every_instance_of_what_can_be_several_is_found_soon():
     assert {each["refresh_interval"] for job, each in found.items() if job not in PROFILES} == {"5s"}
 
 
+def test_no_domain_of_the_machines_network_answers_for_a_part_that_does_not_run():
+    compose = load(ROOT / "docker-compose.devops.yml")["services"]
+    assert [compose[name]["dns_search"] for name in ("prometheus", "prometheus-2")] == [".", "."]
+
+
 def test_no_page_of_a_target_is_scraped_twice():
     pages = [
         (target, job.get("metrics_path", "/metrics")) for job in CONFIG["scrape_configs"] for target in targets(job)
@@ -89,7 +97,12 @@ def test_a_rule_uses_only_metrics_that_exist(rule):
     names = {selector.name for selector in selectors(rule["expr"])}
     assert names or name_of(rule) in NO_SELECTOR
     others = set(PROMETHEUS_ITSELF).union(*EXPORTERS.values())
-    assert names - exported_by_services() - RECORDS - others == set()
+    assert names - exported_by_services() - RECORDS - others - {STATED} == set()
+
+
+def test_what_is_stated_is_what_the_rules_read():
+    assert f"record: '{STATED}'" in (FOLDER / "start.sh").read_text()
+    assert "/prometheus/rules/*.yml" in CONFIG["rule_files"]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=name_of)

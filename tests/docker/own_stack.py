@@ -21,8 +21,9 @@ SHELLS = ("PATH", "HOME", "DOCKER_", "BUILDX_", "COMPOSE_PARALLEL_LIMIT", "XDG_"
 class Stack:
     """Containers of the compose files, as a project of their own."""
 
-    def __init__(self, folder: Path, *more: str) -> None:
-        """`more`: further compose files, of the checkout."""
+    def __init__(self, folder: Path, *more: str, **variables: str) -> None:
+        """`more`: further compose files, of the checkout; `variables`: what compose is told beside the ports."""
+        self._variables = variables
         self.name = f"all-erp-test-{secrets.token_hex(4)}"
         self.settings: Settings = read(
             {name: str(free_port()) for name in DEFAULTS if name.endswith("_PORT")}, Path(os.devnull)
@@ -45,7 +46,12 @@ class Stack:
         # Neither the caller's shell nor other tests, which switch tracing off, may say how the services run.
         own = {name: value for name, value in os.environ.items() if name.startswith(SHELLS)}
         done = subprocess.run(
-            [*self._command, *arguments], cwd=ROOT, env=own | ports, capture_output=True, text=True, check=False
+            [*self._command, *arguments],
+            cwd=ROOT,
+            env=own | ports | self._variables,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout

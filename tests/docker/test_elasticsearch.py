@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from stack.docker import engine
 
 from tests.configs.test_elasticsearch import FIELDS
 from tests.docker.images import ROOT, compose_service, image
@@ -226,3 +227,25 @@ def test_the_exporter_counts_the_documents_of_each_index(docker, elasticsearch, 
         eventually(lambda: documents() == stored, 60, "the exporter's documents are not those of the indices")
     finally:
         docker("rm", "-f", name)
+
+
+def test_what_was_one_of_three_nodes_is_known_and_does_not_start_alone(docker, monkeypatch):
+    volume, data = f"all-erp-test-{uuid4().hex[:8]}", "/usr/share/elasticsearch/data"
+    monkeypatch.setattr(engine, "project", lambda: {"volumes": {"elasticsearch": {"name": volume}}})
+    setup = f"{ROOT}/dev-environment/elasticsearch:/setup:ro"
+    node = ("-v", f"{volume}:{data}", "-v", setup, "-e", "node.name=elasticsearch", "--network", "none")
+
+    def is_known() -> bool:
+        return engine.volume_has("elasticsearch", "one-of-three", image("elasticsearch"))
+
+    assert not is_known()
+    docker("volume", "create", volume)
+    try:
+        assert not is_known()
+        docker("run", "--rm", *node, "--entrypoint", "touch", image("elasticsearch"), f"{data}/one-of-three")
+        assert is_known()
+        with pytest.raises(subprocess.CalledProcessError) as failure:
+            docker("run", "--rm", *node, "--entrypoint", "bash", image("elasticsearch"), "/setup/start.sh")
+        assert "the data is that of one of three nodes" in failure.value.stderr
+    finally:
+        docker("volume", "rm", "--force", volume)

@@ -275,7 +275,10 @@ def test_the_first_node_can_be_alone_again_with_all_lines_and_become_one_of_thre
     index = f"logs-trial-service-{DAY}"
     lines = stack.asked("elasticsearch", f"/{index}/_count")["count"]
     assert lines > 0
+    marker = ("exec", "-T", "elasticsearch", "ls", "/usr/share/elasticsearch/data")
+    assert "one-of-three" in stack.ha(*marker)
     stack.ha("exec", "-T", "elasticsearch", "bash", "/setup/alone.sh")
+    assert "one-of-three" not in stack.ha(*marker)
     stack.ha("rm", "--stop", "--force", "elasticsearch-2", "elasticsearch-3")
     # Once as it is, and once as it starts when nobody else is there.
     for start in ((), ("up", "--detach", "--wait", "--force-recreate", "elasticsearch")):

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+import yaml
 
 from tests.docker.images import ROOT, image
 
@@ -32,3 +33,32 @@ def test_alerts_fire_when_they_should(promtool, file):
         promtool("test", "rules", f"/etc/prometheus/tests/{file.name}")
     except subprocess.CalledProcessError as error:
         pytest.fail(error.stdout + error.stderr)
+
+
+@pytest.fixture
+def started(docker: Callable[..., str]) -> Callable[[str], str]:
+    """What the container's start makes of INSTANCES, after promtool has read it; nothing runs afterwards."""
+
+    def start(instances: str) -> str:
+        mounts = ("-v", f"{FOLDER}:/etc/prometheus:ro", "-e", f"INSTANCES={instances}", "--entrypoint", "sh")
+        written = "/prometheus/rules/stated.yml"
+        script = f"sh /etc/prometheus/start.sh --version >&2 && promtool check rules {written} >&2 && cat {written}"
+        return docker("run", "--rm", *mounts, image("prometheus"), "-c", script)
+
+    return start
+
+
+def test_what_is_stated_becomes_rules(started):
+    (group,) = yaml.safe_load(started("budget-service=2 jaeger=0"))["groups"]
+    assert group["rules"] == [
+        {"record": "job:up:stated", "expr": f"vector({number})", "labels": {"job": job}}
+        for job, number in (("budget-service", 2), ("jaeger", 0))
+    ]
+    assert yaml.safe_load(started(""))["groups"][0]["rules"] == []
+
+
+@pytest.mark.parametrize("wrong", ["budget-service", "budget-service=", "budget-service=two"])
+def test_what_is_stated_wrongly_ends_the_start_with_one_line(started, wrong):
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        started(f"auth-service=1 {wrong}")
+    assert failure.value.stderr == f"prometheus: INSTANCES must be words like budget-service=2, not {wrong}\n"

@@ -21,16 +21,15 @@ pytestmark = pytest.mark.timeout(900)
 
 REPLICATED = "budget-service"
 NAMES = [each.name for each in SERVICES]
-FRONT = "dev-environment/haproxy/compose.yml"
 
 
 @pytest.fixture(scope="module")
 def stack(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A new stack with two replicas of one service, both of which Prometheus scrapes."""
-    stack = Stack(tmp_path_factory.mktemp("replicas"), FRONT)
+    stack = Stack(tmp_path_factory.mktemp("replicas"), engine.FRONT, BUDGET_REPLICAS="2")
     front = ["haproxy"] if engine.has_image(stack.compose("config", "--images", "haproxy").strip()) else []
     try:
-        stack.compose("up", "--detach", "--build", "--wait", "--scale", f"{REPLICATED}=2", *NAMES, "prometheus", *front)
+        stack.compose("up", "--detach", "--build", "--wait", *NAMES, "prometheus", *front)
         eventually(lambda: answering(stack) == 2, 60, "Prometheus does not scrape both replicas")
         yield stack
     finally:
@@ -89,6 +88,7 @@ def test_a_replica_that_is_killed_costs_no_request_that_had_not_reached_it_and_n
 
 def test_prometheus_misses_one_replica_and_then_the_service_of_which_an_alert_is_on_its_way(stack, docker):
     eventually(lambda: answering(stack) == 2, 60, "Prometheus does not scrape both replicas")
+    assert stack.ask(f'job:up:stated{{job="{REPLICATED}"}}') == {REPLICATED: 2}
     for left in (1, 0):
         docker("kill", f"{stack.name}-{REPLICATED}-{left + 1}")
         eventually(lambda left=left: answering(stack) == left, 120, "Prometheus does not miss it")

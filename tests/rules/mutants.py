@@ -136,10 +136,10 @@ def aggregation(operation: str, labels: list[str], inner: list[str]) -> str:
 
 
 def matching(node: promql.BinaryExpr) -> str:
-    """The `on (…) group_left ()` of an operator."""
+    """The `bool` or `on (…) group_left ()` of an operator."""
     modifier = node.modifier
     if modifier is None or modifier.matching is None:
-        return ""
+        return " bool" if modifier and modifier.return_bool else ""
     word = "on" if modifier.matching.type == promql.LabelModifierType.Include else "ignoring"
     group = " group_left ()" if modifier.card == promql.VectorMatchCardinality.ManyToOne else ""
     return f" {word} ({', '.join(modifier.matching.labels)}){group}"

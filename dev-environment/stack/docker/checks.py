@@ -16,6 +16,7 @@ LEAST_FREE_FOR_IMAGES, LEAST_FREE_FOR_DATA = 8 * GIGABYTE, 2 * GIGABYTE
 # An idle stack uses about two thirds of its containers' limits.
 LEAST_SHARE_OF_LIMITS = 0.6
 # Elasticsearch's own check wants the first number; its newer recommendation is the second.
+OTHER_NODES = {"elasticsearch-2", "elasticsearch-3"}
 LEAST_MAPS, RECOMMENDED_MAPS = 262_144, 1_048_576
 
 
@@ -35,6 +36,7 @@ def findings(settings: Settings, names: Sequence[str], model: Mapping[str, Any])
     yield from _room(Path(host["DockerRootDir"]), needs_images=bool(missing))
     if "elasticsearch" in names:
         yield from maps(Path("/proc/sys/vm/max_map_count"))
+        yield from nodes(names, model)
     yield from _ports(settings, names, model)
     yield readable(names, model)
 
@@ -42,7 +44,8 @@ def findings(settings: Settings, names: Sequence[str], model: Mapping[str, Any])
 def memory(total: int, names: Sequence[str], model: Mapping[str, Any]) -> Finding:
     """Whether `total` bytes are enough for these containers, judged by their limits."""
     limits = sum(
-        int(model[name]["deploy"]["resources"]["limits"]["memory"]) for name in parts.long_running(model) & {*names}
+        int(model[name]["deploy"]["resources"]["limits"]["memory"]) * model[name]["deploy"].get("replicas", 1)
+        for name in parts.long_running(model) & {*names}
     )
     what = f"The engine has {total / GIGABYTE:.1f} GB of memory, and its containers may use {limits / GIGABYTE:.1f} GB"
     cure = (
@@ -67,6 +70,22 @@ def maps(file: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", f"vm.max_map_count is {number}")
+
+
+def nodes(names: Sequence[str], model: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether Elasticsearch, which does not run, can start without the two nodes that it may have had."""
+    if OTHER_NODES & {*names} or "elasticsearch" in engine.running():
+        return
+    if engine.volume_has("elasticsearch", "one-of-three", model["elasticsearch"]["image"]):
+        volumes = " ".join(
+            engine.project()["volumes"][name]["name"] for name in ("elasticsearch", *sorted(OTHER_NODES))
+        )
+        yield Finding(
+            "error",
+            "Elasticsearch was stopped as one of three nodes, and alone it elects nobody",
+            "Start the three, `make up PARTS=ha`, and then what you want: that moves the log lines to one node. Or give the "
+            f"log lines up: docker volume rm {volumes}",
+        )
 
 
 def readable(names: Sequence[str], model: Mapping[str, Any]) -> Finding:
@@ -99,7 +118,10 @@ def _room(folder: Path, *, needs_images: bool) -> Iterator[Finding]:
 
 
 def _ports(settings: Settings, names: Sequence[str], model: Mapping[str, Any]) -> Iterator[Finding]:
-    ours = {each["Service"] for each in engine.containers() if each["State"] == "running"}
+    running = [each for each in engine.containers() if each["State"] == "running"]
+    ours = {each["Service"] for each in running}
+    # One of ours may hand its port on to another one.
+    held = {port["PublishedPort"] for each in running for port in each["Publishers"] or ()}
     variables = {settings.values[name]: name for name in DEFAULTS if name.endswith("_PORT")}
     for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)):
         wanted = {
@@ -107,6 +129,6 @@ def _ports(settings: Settings, names: Sequence[str], model: Mapping[str, Any]) -
             for name in names
             if name not in ours
             for port in model[name].get("ports", ())
-            if port["protocol"] == protocol
+            if port["protocol"] == protocol and int(port["published"]) not in held
         }
         yield from doctor.ports(wanted, kind)

@@ -15,6 +15,11 @@ from stack.errors import StackError
 from stack.settings import ROOT
 
 FILES = ("docker-compose.dev.yml", "docker-compose.devops.yml")
+# Also used where some service runs more than once: it puts HAProxy at the services' ports.
+FRONT = "dev-environment/haproxy/compose.yml"
+# How many there are of each service, by its name, where some service runs more than once; else nothing.
+Replicas = Mapping[str, int]
+ONE_OF_EACH: Replicas = {}
 # The first ones that know `start_interval` of a health check.
 LEAST_ENGINE, LEAST_COMPOSE = (25, 0), (2, 20)
 
@@ -45,26 +50,29 @@ def why_unavailable() -> str:
     return ""
 
 
-def compose(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+def compose(*arguments: str, environment: Mapping[str, str] | None = None, replicas: Replicas = ONE_OF_EACH) -> None:
     """Run docker compose on the terminal; `EngineError` if it fails."""
-    call = command(*arguments)
-    if subprocess.run(call, cwd=ROOT, env=os.environ | EVERYTHING | dict(environment or {}), check=False).returncode:
+    call = command(*arguments, replicas=replicas)
+    given = os.environ | EVERYTHING | _variables(replicas) | dict(environment or {})
+    if subprocess.run(call, cwd=ROOT, env=given, check=False).returncode:
         raise EngineError(
             f"`{' '.join(call)}` failed (see above). `make logs SERVICE=<container>` shows the output of a "
             "container, `make doctor` what may be wrong with this machine."
         )
 
 
-def answer(*arguments: str) -> str:
+def answer(*arguments: str, replicas: Replicas = ONE_OF_EACH) -> str:
     """What docker compose prints; `EngineError` with its own message if it fails."""
-    done = _output(*command(*arguments))
+    done = _output(*command(*arguments, replicas=replicas), **_variables(replicas))
     if done.returncode:
         raise EngineError(done.stderr.strip())
     return done.stdout
 
 
-def model() -> dict[str, Any]:
-    """The services of both files, by name, as compose resolves them."""
+def model(replicas: Replicas = ONE_OF_EACH) -> dict[str, Any]:
+    """The services of both files, by name, as compose resolves them; with `replicas` HAProxy too."""
+    if replicas:
+        return json.loads(answer("config", "--format", "json", replicas=replicas))["services"]
     return project()["services"]
 
 
@@ -116,6 +124,15 @@ def has_data() -> bool:
     return bool(_output("docker", "volume", "ls", "--quiet", "--filter", ours).stdout)
 
 
+def volume_has(volume: str, file: str, image: str) -> bool:
+    """Whether a volume of compose has a file at its top, as a container of `image` sees it; False where there is neither."""
+    name = project()["volumes"][volume]["name"]
+    if _output("docker", "volume", "inspect", name).returncode or not has_image(image):
+        return False
+    look = ("run", "--rm", "--network", "none", "--volume", f"{name}:/volume:ro", "--entrypoint", "ls", image)
+    return not _output("docker", *look, f"/volume/{file}").returncode
+
+
 def info() -> dict[str, Any]:
     """What the engine knows about its machine: `MemTotal` in bytes, `DockerRootDir`, `OperatingSystem`."""
     return json.loads(_output("docker", "info", "--format", "{{json .}}").stdout)
@@ -151,9 +168,14 @@ def remove_images(references: Iterable[str]) -> None:
         raise EngineError(done.stderr.strip())
 
 
-def command(*arguments: str) -> list[str]:
-    """A command of docker compose with the two files."""
-    return ["docker", "compose", *(part for file in FILES for part in ("--file", file)), *arguments]
+def command(*arguments: str, replicas: Replicas = ONE_OF_EACH) -> list[str]:
+    """A command of docker compose with the two files, and with that of HAProxy where it is needed."""
+    files = (*FILES, FRONT) if replicas else FILES
+    return ["docker", "compose", *(part for file in files for part in ("--file", file)), *arguments]
+
+
+def _variables(replicas: Replicas) -> dict[str, str]:
+    return {f"{name.removesuffix('-service').upper()}_REPLICAS": str(number) for name, number in replicas.items()}
 
 
 def _is_gone(folder: Path) -> bool:
@@ -166,8 +188,9 @@ def _is_gone(folder: Path) -> bool:
     return False
 
 
-def _output(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, env=os.environ | EVERYTHING, capture_output=True, text=True, check=False)
+def _output(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = os.environ | EVERYTHING | environment
+    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
 
 
 def _version(printed: str) -> tuple[int, ...]:

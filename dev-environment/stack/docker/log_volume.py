@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from stack import scale
 from stack.docker import engine
 from stack.errors import SettingError
 from stack.services import PROGRAMS, SERVICES, Service
+
+LOGS = "/var/log/app"
 
 
 def _in_a_container(command: str) -> Iterator[str]:
@@ -21,9 +24,13 @@ def lines(
     printed_by: Callable[[str], Iterable[str]] = _in_a_container,
 ) -> Iterable[str]:
     """The lines of services' log files; with `before` the last ones, that many of each, then each new one without an end."""
-    files = [file for each in services for file in _log_files(each)]
-    whole = f"cat {' '.join(f'{each}*' for each in files)}"
-    command = whole if before is None else f"tail -q -n {before} -F {' '.join(files)}"
+    if before is None:
+        command = f"cat {' '.join(f'{file}*' for each in services for file in _log_files(each))}"
+    else:
+        # Each by its name, which a pattern would not find before it is there: `tail -F` waits for it.
+        folders = ("", *(f"{number}/" for number in range(2, scale.MOST + 1)))
+        files = [f"{LOGS}/{each.name}/{folder}combined.log" for each in services for folder in folders]
+        command = f"tail -q -n {before} -F {' '.join(files)}"
     return printed_by(f"{command} 2>/dev/null")
 
 
@@ -43,4 +50,4 @@ def whole_trace_id(beginning: str, printed_by: Callable[[str], Iterable[str]] = 
 
 def _log_files(service: Service) -> Iterator[str]:
     """The patterns of a shell for the first instance's file and for those of the others."""
-    return (f"/var/log/app/{service.name}/{each}combined.log" for each in ("", "[0-9]*/"))
+    return (f"{LOGS}/{service.name}/{each}combined.log" for each in ("", "[0-9]*/"))

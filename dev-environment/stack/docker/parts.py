@@ -1,11 +1,16 @@
 """What `PARTS` means: the containers that are started. `PARTS` can leave out anything of docker-compose.devops.yml."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import yaml
 
 from stack.errors import SettingError
 from stack.services import PROBE, SERVICES
+from stack.settings import ROOT
+
+PROMETHEUS = ROOT / "dev-environment/prometheus/prometheus.yml"
 
 GROUPS = {
     "metrics": ("prometheus", "alertmanager", "mailpit", "grafana", "node-exporter", "postgres-exporter"),
@@ -16,6 +21,8 @@ GROUPS = {
 ALL = "all"
 # Two or three of each watcher that is named: prometheus-2 with prometheus.
 HA = "ha"
+# What `model` has where some service runs more than once.
+HAPROXY = "haproxy"
 
 
 def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
@@ -42,6 +49,7 @@ def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
         wanted |= {
             name for name, each in model.items() if HA in each.get("profiles", ()) and name.rpartition("-")[0] in wanted
         }
+    wanted |= {HAPROXY} & model.keys()
     while needed := {each for name in wanted for each in _needed(model[name])} - wanted:
         wanted |= needed
     return [name for name in on if name in wanted]
@@ -58,9 +66,36 @@ def one_shots(names: list[str], model: Mapping[str, Any]) -> list[str]:
     return [name for name in names if name not in awaited | long_running(model)]
 
 
+def stated(names: list[str], model: Mapping[str, Any]) -> str:
+    """How many there ought to be of each job of Prometheus, as its start.sh reads it, if `names` run."""
+
+    def count(host: str) -> int:
+        return sum(_replicas(model[name]) for name in names if host in {name, *_aliases(model[name])})
+
+    numbers = {job: count(host) for job, host in _jobs()}
+    # Its exporter tells of all nodes.
+    numbers["elasticsearch"] = numbers["elasticsearch"] and count("elasticsearch")
+    return " ".join(f"{job}={number}" for job, number in numbers.items())
+
+
 def profiles(names: list[str], model: Mapping[str, Any]) -> list[str]:
     """The profiles of compose that some of `names` need."""
     return sorted({profile for name in names for profile in model[name].get("profiles", ())})
+
+
+def _jobs() -> Iterator[tuple[str, str]]:
+    """Each job of Prometheus, with the name of the container that it asks."""
+    for job in yaml.load(PROMETHEUS.read_text(), yaml.CSafeLoader)["scrape_configs"]:
+        found, targets = job.get("dns_sd_configs"), job.get("static_configs")
+        yield job["job_name"], found[0]["names"][0] if found else targets[0]["targets"][0].partition(":")[0]
+
+
+def _replicas(container: Mapping[str, Any]) -> int:
+    return container.get("deploy", {}).get("replicas", 1)
+
+
+def _aliases(container: Mapping[str, Any]) -> list[str]:
+    return [alias for each in container.get("networks", {}).values() if each for alias in each.get("aliases", ())]
 
 
 def _needed(container: Mapping[str, Any]) -> list[str]:

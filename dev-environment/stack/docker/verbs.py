@@ -3,9 +3,10 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from stack import doctor, mode, report
+from stack import doctor, mode, report, scale
 from stack.docker import checks, engine, log_volume, logins, parts
 from stack.errors import SettingError
 from stack.report import say
@@ -13,7 +14,6 @@ from stack.services import BUDGET, Program, Service, services_named
 from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 300
-OTHER_NODES = {"elasticsearch-2", "elasticsearch-3"}
 
 
 class PullError(engine.EngineError):
@@ -33,7 +33,8 @@ def check(settings: Settings, chosen_parts: str) -> None:
 
 def up(settings: Settings) -> None:
     """Build what has changed, start what does not run, stop what is left out, and wait until all of it is healthy."""
-    model = engine.model()
+    replicas = _replicas(settings)
+    model = engine.model(replicas)
     names = parts.chosen(mode.parts(settings), model)
     for warning in doctor.require(checks.findings(settings, names, model)):
         say(f"Warning: {warning}")
@@ -46,13 +47,15 @@ def up(settings: Settings) -> None:
     engine.compose("build", *(["--quiet"] if engine.has_image(model[built[0]]["image"]) else []), *built)
     running = engine.running()
     _count_nodes(running, names)
-    if left_out := sorted(running & model.keys() - set(names)):
+    if left_out := sorted(running & engine.model().keys() - set(names)):
         say(f"Stopping what is left out: {', '.join(left_out)}")
         engine.compose("rm", "--stop", "--force", "--volumes", *left_out)
     say("Starting the containers and waiting until they are healthy")
     wait = ("--detach", "--remove-orphans", "--wait", "--wait-timeout", str(SECONDS_TO_BE_READY))
     profiles = {"COMPOSE_PROFILES": ",".join(parts.profiles(names, model))}
-    engine.compose("up", *wait, *staying, environment=_environment(settings, names) | profiles)
+    engine.compose(
+        "up", *wait, *staying, environment=_environment(settings, names, model) | profiles, replicas=replicas
+    )
     for name in parts.one_shots(names, model):
         engine.compose("run", "--rm", "--no-deps", name)
     is_refused = "grafana" in staying and logins.is_refused_by_grafana(settings)
@@ -67,7 +70,7 @@ def is_running(settings: Settings) -> bool:
 def diagnose(settings: Settings, chosen_parts: str) -> bool:
     """Print what was found on this machine; returns whether the stack can start."""
     _must_answer()
-    model = engine.model()
+    model = engine.model(_replicas(settings))
     return doctor.show(checks.findings(settings, parts.chosen(chosen_parts, model), model))
 
 
@@ -82,7 +85,7 @@ def status(settings: Settings) -> bool:
     """Print what runs; returns whether everything that `up` has started is healthy."""
     _must_answer()
     engine.compose("ps", "--all")
-    model = engine.model()
+    model = engine.model(_replicas(settings))
     healths: dict[str, set[str]] = {}  # of the replicas of each service
     for each in engine.containers():
         healths.setdefault(each["Service"], set()).add(each["Health"] or each["State"])  # some have no health check
@@ -93,14 +96,17 @@ def status(settings: Settings) -> bool:
 def restart(settings: Settings, services: Sequence[Program]) -> None:
     """Start services again with their present settings and code; of several, those that PARTS has not left out."""
     _must_be_ours()
-    if "haproxy" in engine.running():
+    replicas = _replicas(settings)
+    if parts.HAPROXY in engine.running() and not replicas:
         raise engine.EngineError(
-            "HAProxy stands before replicas, and this would take all but one of them away: `docker restart` each container."
+            "HAProxy stands before replicas of which `make up` does not know, and this would take all but one of them away: "
+            "`docker restart` each container, or `make up SCALE=…` once."
         )
-    chosen = parts.chosen(mode.parts(settings), engine.model())
+    model = engine.model(replicas)
+    chosen = parts.chosen(mode.parts(settings), model)
     names = [each.name for each in services if each.name in chosen or len(services) == 1]
     how = ("--detach", "--build", "--force-recreate", "--no-deps", "--wait")
-    engine.compose("up", *how, *names, environment=_environment(settings, chosen))
+    engine.compose("up", *how, *names, environment=_environment(settings, chosen, model), replicas=replicas)
 
 
 def programs(settings: Settings) -> Sequence[Service]:
@@ -174,15 +180,22 @@ def _must_be_ours() -> None:
 def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> None:
     shorts = {each.short: each.name for each in settings.programs}
     wanted = [shorts.get(name, name) for name in names] or list(shorts.values())
-    model = engine.model()
+    replicas = _replicas(settings)
+    model = engine.model(replicas)
     if unknown := sorted(set(wanted) - model.keys()):
         raise SettingError(f"There is no container {', '.join(unknown)}: use names of {', '.join(model)}.")
-    engine.compose("logs", *(["--follow"] if follow else []), *wanted)
+    engine.compose("logs", *(["--follow"] if follow else []), *wanted, replicas=replicas)
+
+
+def _replicas(settings: Settings) -> engine.Replicas:
+    """How many there are of each service, where some runs more than once."""
+    found = scale.replicas(mode.scale(settings))
+    return found if any(number > 1 for number in found.values()) else engine.ONE_OF_EACH
 
 
 def _count_nodes(running: set[str], names: Sequence[str]) -> None:
     """Tell an Elasticsearch that runs of the nodes that are about to come or to go: it cannot notice by itself."""
-    before, after = (set(each) & OTHER_NODES for each in (running, names))
+    before, after = (set(each) & checks.OTHER_NODES for each in (running, names))
     if "elasticsearch" not in running:
         return
     if before - after:
@@ -192,7 +205,7 @@ def _count_nodes(running: set[str], names: Sequence[str]) -> None:
         engine.compose("stop", "elasticsearch")
 
 
-def _environment(settings: Settings, names: Sequence[str]) -> dict[str, str]:
+def _environment(settings: Settings, names: list[str], model: Mapping[str, Any]) -> dict[str, str]:
     given = settings.from_file.keys() | os.environ.keys()
     decided: dict[str, str] = {}
     # Without Jaeger the spans would be counted as lost. The services send none, unless a variable says where to.
@@ -201,6 +214,9 @@ def _environment(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     # Grafana finds log lines where they are; where they are in both, in Elasticsearch.
     if "loki" in names and "elasticsearch" not in names and "GRAFANA_PROVISIONING" not in given:
         decided["GRAFANA_PROVISIONING"] = "provisioning-loki"
+    # Prometheus misses what ought to be there, and nothing that has been left out.
+    if "INSTANCES" not in given:
+        decided["INSTANCES"] = parts.stated(names, model)
     return decided
 
 

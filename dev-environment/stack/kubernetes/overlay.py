@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from stack import mode, scale
 from stack.docker.parts import HA
 from stack.kubernetes.cluster import NAMESPACE, PART_OF, ClusterError
 from stack.local import compose
@@ -60,7 +61,7 @@ COMPONENTS = {"grafana": "grafana", "kibana": "kibana", "elasticsearch": "elasti
 LOGIN = re.compile(r"PASSWORD|SECRET|ADMINISTRATOR|_HEADERS$")
 # In a cluster, calls go to the ready replicas (kubernetes/base/kustomization.yaml), and kubernetes/watchers says who is
 # one of several.
-NOT_OF_COMPOSE = re.compile(r"SERVICES__\w+|REPLICA|CLUSTER_PEER")
+NOT_OF_COMPOSE = re.compile(r"SERVICES__\w+|REPLICA|INSTANCES|CLUSTER_PEER")
 # Their arguments say where they are on this machine, which alerts link to.
 LINKED = ("prometheus", "alertmanager")
 SECRET_FILES = {"slack_webhook_url": "SLACK_WEBHOOK_URL_FILE", "smtp_password": "SMTP_PASSWORD_FILE"}
@@ -88,6 +89,9 @@ def write(settings: Settings, images: Mapping[str, str], watchers: Collection[st
                 logins.setdefault(container.removesuffix("-service"), {})[name] = value.encode()
             elif config_map and not NOT_OF_COMPOSE.fullmatch(name):
                 given.setdefault(config_map, {})[name] = value.encode()
+    if replicas := scale.replicas(mode.scale(settings)):
+        stated = " ".join(f"{name}={number}" for name, number in replicas.items())
+        given["prometheus-environment"]["INSTANCES"] = stated.encode()
     whole: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -95,7 +99,10 @@ def write(settings: Settings, images: Mapping[str, str], watchers: Collection[st
         "resources": [_composed(settings, watchers)],
         "labels": [LABELS],
         "images": [_image(name, place) for name, place in images.items()],
-        "replicas": [{"name": PROBE.name, "count": int(settings.values["PROBE"])}],
+        "replicas": [
+            {"name": name, "count": count}
+            for name, count in {PROBE.name: int(settings.values["PROBE"]), **replicas}.items()
+        ],
         "configMapGenerator": [
             {"name": name, "behavior": "merge", "files": list(_files(values / name, content))}
             for name, content in given.items()

@@ -152,7 +152,8 @@ def _prometheus(config: Any, settings: Settings, here: Collection[str]) -> None:
     limit = config["global"].pop("sample_limit")  # Prometheus before 2.46 knows it of single jobs only
     config["global"]["external_labels"] = {"grafana_url": settings.values["GRAFANA_URL"]}
     folder = glob.escape(str(ROOT / "dev-environment/prometheus"))  # since what stands here is a pattern
-    config["rule_files"] = [f"{folder}/{each}" for each in config["rule_files"]]
+    # What is stated of parts that are left out concerns none of these jobs.
+    config["rule_files"] = [f"{folder}/{each}" for each in config["rule_files"] if not each.startswith("/")]
     config["scrape_configs"] = [job | {"sample_limit": limit} for job in config["scrape_configs"] if runs(job)]
     config["alerting"]["alertmanagers"] = [each for each in config["alerting"]["alertmanagers"] if runs(each)]
 

@@ -143,7 +143,9 @@ def prepare(watcher: Watcher, settings: Settings) -> tuple[list[str], dict[str, 
     data.mkdir(parents=True, exist_ok=True)
     process = Process(watcher.name, data, settings, {each.name for each in (*settings.programs, *started(settings))})
     process.write()
-    command = [*(process.entrypoint() or [watcher.program]), *process.command()]
+    # That of Prometheus states what runs and what does not, which has no job here.
+    entrypoint = process.entrypoint() if watcher == ALERTMANAGER else [watcher.program]
+    command = [*entrypoint, *process.command()]
     variables = environment.from_shell() | process.variables()
     if watcher in (PROMETHEUS, ALERTMANAGER):
         command += [f"--web.listen-address=127.0.0.1:{settings.values[watcher.port_variable]}"]

@@ -1,9 +1,12 @@
 """A folder of log files for each process that writes some, so that no two write or rotate one file."""
 
+import errno
 import fcntl
 import os
-from itertools import count
 from pathlib import Path
+
+# More processes than this have no files: a file system that refuses every lock would have folders made without an end.
+MOST_FOLDERS = 100
 
 _held: dict[Path, Path] = {}
 
@@ -13,12 +16,14 @@ def own_folder(folder: Path) -> Path:
 
     Which of them are taken is known by a lock that ends with its process, whatever ends it: the next one takes the lowest
     that is free, so that there are never more folders than there were processes at a time. A forked process shares that of
-    its parent. Raises `OSError` when a folder cannot be created.
+    its parent. Raises `OSError` when a folder cannot be created, or all of them are taken.
     """
     if folder not in _held:
-        _held[folder] = next(
-            each for number in count(1) if _hold(each := folder if number == 1 else folder / str(number))
-        )
+        folders = (folder, *(folder / str(number) for number in range(2, MOST_FOLDERS + 1)))
+        held = next(filter(_hold, folders), None)
+        if held is None:
+            raise OSError(errno.EAGAIN, f"others hold the locks of all {MOST_FOLDERS} folders", str(folder))
+        _held[folder] = held
     return _held[folder]
 
 

@@ -14,4 +14,5 @@ def services_of(file: str) -> dict[str, Any]:
 
 MODEL = {name: each for file in engine.FILES for name, each in services_of(file).items()}
 PROBE = "probe"
+MODEL[PROBE]["deploy"]["replicas"] = 1
 SERVICES = {f"{short}-service" for short in ("auth", "tenant", "system", "budget", "personnel")}

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stack.docker import checks
+from stack.docker import checks, engine
 
 GB = 1_000_000_000
 
@@ -39,3 +39,22 @@ def test_a_mounted_file_that_others_cannot_read_is_named(tmp_path, monkeypatch):
     found = checks.readable(["elasticsearch"], model(mounts=(mounted,)))
     assert (found.state, str(file) in found.what) == ("error", True)
     assert found.cure == "chmod -R o+rX dev-environment"
+
+
+@pytest.mark.parametrize(
+    ("names", "running", "was_one_of_three", "is_refused"),
+    [
+        (["elasticsearch"], set(), True, True),
+        (["elasticsearch"], set(), False, False),
+        (["elasticsearch", "elasticsearch-2", "elasticsearch-3"], set(), True, False),
+        (["elasticsearch"], {"elasticsearch", "elasticsearch-2"}, True, False),  # it is told before the others go
+    ],
+)
+def test_one_of_three_nodes_is_not_started_alone(monkeypatch, names, running, was_one_of_three, is_refused):
+    volumes = {name: {"name": f"all-erp_{name}"} for name in ("elasticsearch", "elasticsearch-2", "elasticsearch-3")}
+    monkeypatch.setattr(engine, "project", lambda: {"volumes": volumes})
+    monkeypatch.setattr(engine, "running", lambda: running)
+    monkeypatch.setattr(engine, "volume_has", lambda *_: was_one_of_three)
+    found = list(checks.nodes(names, {"elasticsearch": {"image": "elasticsearch"}}))
+    assert [each.state for each in found] == ["error"] * is_refused
+    assert all("`make up PARTS=ha`" in each.cure and "volume rm all-erp_elasticsearch " in each.cure for each in found)

@@ -82,3 +82,27 @@ def test_a_name_that_is_no_part_is_refused_with_the_names_that_are():
 )
 def test_one_shots_that_nothing_waits_for_are_found(names, expected):
     assert parts.one_shots(parts.chosen(names, MODEL), MODEL) == expected
+
+
+def stated(given: str, **replicas: int) -> dict[str, int]:
+    scaled = {f"{short}-service": {"deploy": {"replicas": number}} for short, number in replicas.items()}
+    model = {name: each | scaled.get(name, {}) for name, each in MODEL.items()}
+    words = parts.stated(parts.chosen(given, model), model).split()
+    return {job: int(number) for job, number in (each.split("=") for each in words)}
+
+
+def test_each_job_of_prometheus_is_stated_and_what_is_left_out_as_none():
+    of_all = stated("")
+    assert {job for job, number in of_all.items() if not number} == {"loki", "otel-collector"}
+    assert {number for job, number in of_all.items() if number} == {1}
+    of_metrics = stated("metrics")
+    left_out = {job for job in of_all if of_all[job] and not of_metrics[job]}
+    assert left_out == {"jaeger", "jaeger-spanmetrics", "elasticsearch"}
+    assert of_all.keys() == of_metrics.keys()
+
+
+def test_as_many_are_stated_as_there_are_to_be():
+    found = stated("ha", budget=3)
+    several = {job: number for job, number in found.items() if number > 1}
+    assert several == {"budget-service": 3, "prometheus": 2, "alertmanager": 3, "elasticsearch": 3}
+    assert stated("metrics ha")["elasticsearch"] == 0

@@ -17,6 +17,8 @@ from tests.dev_environment.stack.docker.model import SERVICES as NAMES
 
 # What docker compose was asked to do, and the variables that it was given.
 Call = tuple[tuple[str, ...], Mapping[str, str]]
+# How many of each service it was told of, each time it started something.
+Scaled = list[Mapping[str, int]]
 
 
 @pytest.fixture
@@ -32,17 +34,61 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     calls: list[Call] = []
     monkeypatch.setattr(engine, "why_unavailable", lambda: "")
     monkeypatch.setattr(engine, "running", set)
-    monkeypatch.setattr(engine, "model", lambda: MODEL)
+    monkeypatch.setattr(engine, "model", lambda *_: MODEL)
     monkeypatch.setattr(engine, "containers", list)
     monkeypatch.setattr(engine, "has_data", lambda: False)
     monkeypatch.setattr(engine, "has_image", lambda _: True)
     monkeypatch.setattr(engine, "remove_images", lambda _: None)
-    monkeypatch.setattr(engine, "compose", lambda *asked, environment=None: calls.append((asked, environment or {})))
+    monkeypatch.setattr(
+        engine, "compose", lambda *asked, environment=None, **_: calls.append((asked, environment or {}))
+    )
     monkeypatch.setattr(checks, "findings", lambda *_: [])
     monkeypatch.setattr(logins, "is_refused_by_grafana", lambda _: False)
     for name in ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     return calls
+
+
+@pytest.fixture
+def scaled(asked: list[Call], monkeypatch: pytest.MonkeyPatch) -> Scaled:
+    found: Scaled = []
+
+    def compose(*what: str, replicas: Mapping[str, int] = engine.ONE_OF_EACH, **_: object) -> None:
+        if what[0] == "up":
+            found.append(replicas)
+
+    monkeypatch.setattr(engine, "compose", compose)
+    return found
+
+
+def test_each_start_has_as_many_of_a_service_as_was_said_last(settings, scaled, capsys):
+    two = {service.name: 2 if service.short == "budget" else 1 for service in SERVICES}
+    for given, expected in ((["--scale", "budget=2"], two), ([], two), (["--scale", "1"], {}), ([], {})):
+        assert command_line.main(["up", "--mode", "docker", *given]) == 0
+        assert scaled[-1] == expected
+        assert "Scale: " in capsys.readouterr().out
+        assert command_line.main(["restart"]) == 0
+        assert scaled[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "said"),
+    [
+        (["--mode", "docker", "--scale", "twice"], "SCALE must be a number from 1 to 10"),
+        (["--mode", "local", "--scale", "2"], "`make up MODE=docker SCALE=2` starts several"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_before_anything_is_done(settings, asked, capsys, asked_for, said):
+    assert command_line.main(["up", *asked_for]) == 1
+    assert said in capsys.readouterr().err
+    assert (asked, mode.is_settled(settings, None)) == ([], False)
+
+
+def test_prometheus_is_told_what_ought_to_be_there(settings, asked):
+    mode.remember(settings, "docker", "metrics")
+    verbs.up(settings)
+    (stated,) = [environment["INSTANCES"] for what, environment in asked if what[0] == "up"]
+    assert {"budget-service=1", "jaeger=0", "prometheus=1"} <= {*stated.split()}
 
 
 def commands(calls: list[Call]) -> list[str]:
@@ -101,7 +147,7 @@ def test_images_that_cannot_be_pulled_stop_docker_mode_only_where_it_was_asked_f
 ):
     started = []
 
-    def refuse(*_: str, environment: Mapping[str, str] | None = None) -> None:
+    def refuse(*_: str, **__: object) -> None:
         raise engine.EngineError("no such host")
 
     monkeypatch.setattr(engine, "has_image", lambda _: False)
@@ -159,7 +205,7 @@ def test_the_login_of_grafana_is_looked_at_where_it_runs(settings, asked, monkey
 
 def test_a_probe_that_has_been_switched_off_is_stopped_and_not_built(settings, asked, monkeypatch):
     off = MODEL["probe"] | {"deploy": MODEL["probe"]["deploy"] | {"replicas": 0}}
-    monkeypatch.setattr(engine, "model", lambda: MODEL | {"probe": off})
+    monkeypatch.setattr(engine, "model", lambda *_: MODEL | {"probe": off})
     monkeypatch.setattr(engine, "running", lambda: {"probe"})
     mode.remember(settings, "docker")
     verbs.up(settings)

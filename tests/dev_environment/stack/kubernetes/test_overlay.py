@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import yaml
+from stack import mode
 from stack.docker import engine
 from stack.errors import SettingError
 from stack.kubernetes import images, overlay, parts, verbs
@@ -25,6 +26,23 @@ def test_alerts_link_to_the_ports_that_lead_into_the_cluster(tmp_path):
     arguments = {each["target"]["name"]: each["patch"] for each in written["patches"] if "name" in each["target"]}
     assert "--web.external-url=http://localhost:19090" in arguments["prometheus"]
     assert "--web.external-url=http://localhost:19093" in arguments["alertmanager"]
+
+
+@pytest.mark.parametrize(
+    ("given", "numbers"), [("", {}), ("budget=3", {"budget-service": 3, "auth-service": 1}), ("2", {"auth-service": 2})]
+)
+def test_as_many_replicas_are_made_and_stated_as_was_said(tmp_path, given, numbers):
+    settings = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)}, {})
+    mode.remember(settings, "kubernetes", scale=given)
+    overlay.folder(settings).mkdir()
+    overlay.write(settings, IMAGES)
+    written = yaml.safe_load((overlay.folder(settings) / "kustomization.yaml").read_text())
+    replicas = {each["name"]: each["count"] for each in written["replicas"]}
+    assert numbers.items() <= replicas.items()
+    assert len(replicas) == (6 if given else 1)
+    stated = overlay.folder(settings) / "values/prometheus-environment/INSTANCES"
+    assert stated.exists() == bool(given)
+    assert {f"{name}={number}" for name, number in numbers.items()} <= {*(stated.read_text() if given else "").split()}
 
 
 def test_the_images_of_every_start_are_known_until_they_are_removed(tmp_path, monkeypatch):

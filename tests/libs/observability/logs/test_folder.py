@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.observability.logs.folder import own_folder
+from libs.observability.logs.folder import MOST_FOLDERS, own_folder
 
 PROGRAM = (
     "from libs.observability import get_logger, start\nstart()\nget_logger('app').info('here')\nprint()\ninput()\n"
@@ -59,3 +59,28 @@ def test_where_there_are_no_locks_processes_share_a_folder(tmp_path, monkeypatch
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     assert own_folder(tmp_path) == tmp_path
+
+
+def test_where_every_lock_is_refused_the_search_ends(tmp_path, monkeypatch):
+    def refuse(descriptor: int, operation: int) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match=f"all {MOST_FOLDERS} folders"):
+        own_folder(tmp_path)
+
+
+def test_a_second_process_that_has_no_folder_of_its_own_says_so_once_and_goes_on(begin, run, variables):
+    folder = Path(variables["LOG_DIR"])
+    first = begin()
+    (folder / "2").touch()  # where its folder would be
+    result = run(
+        "from libs.observability import get_logger, start\nstart()\nget_logger('app').info('goes on')",
+        OTEL_TRACES_EXPORTER="none",
+    )
+    first.kill()
+    first.wait()
+    assert (result.returncode, result.stderr.count("LOG_DIR cannot be written")) == (0, 1)
+    assert "goes on" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert written(folder) == {"combined.log": 1}
