@@ -16,6 +16,7 @@ MAY_MATCH_NOTHING = {
     "otelcol_exporter_send_failed_log_records_total": "the series begins with the first line that Loki refuses",
     "otelcol_elasticsearch_docs_processed_total": "of the type of an error, the series begins with the first document that is refused",
     'up{job=~"loki|otel-collector"}': "Loki is a part that is left out by default",
+    "job:up:stated": "what ought to be there is stated by `make up` of containers",
     "ALERTS{": "no service has been down",
     "idle in transaction": "no transaction is open",
     "slo:covered:ratio": "it begins with the first full hour",

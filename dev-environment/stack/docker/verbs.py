@@ -41,7 +41,7 @@ def up(settings: Settings) -> None:
     staying = [name for name in names if name in parts.long_running(model)]
     if missing := [name for name in names if "build" not in model[name] and not engine.has_image(model[name]["image"])]:
         say(f"Pulling the images of {', '.join(missing)}")
-        _pull(missing)
+        _pull(missing, replicas)
     say("Building the images of the services")
     built = [name for name in names if "build" in model[name]]
     engine.compose("build", *(["--quiet"] if engine.has_image(model[built[0]]["image"]) else []), *built)
@@ -215,14 +215,14 @@ def _environment(settings: Settings, names: list[str], model: Mapping[str, Any])
     if "loki" in names and "elasticsearch" not in names and "GRAFANA_PROVISIONING" not in given:
         decided["GRAFANA_PROVISIONING"] = "provisioning-loki"
     # Prometheus misses what ought to be there, and nothing that has been left out.
-    if "INSTANCES" not in given:
+    if not settings.values["INSTANCES"]:
         decided["INSTANCES"] = parts.stated(names, model)
     return decided
 
 
-def _pull(names: Sequence[str]) -> None:
+def _pull(names: Sequence[str], replicas: engine.Replicas) -> None:
     try:
-        engine.compose("pull", *names)
+        engine.compose("pull", *names, replicas=replicas)
     except engine.EngineError as error:
         raise PullError(
             "An image could not be pulled (see above). `make up MODE=docker` tries again; PARTS leaves out parts that "

@@ -54,7 +54,7 @@ def scaled(asked: list[Call], monkeypatch: pytest.MonkeyPatch) -> Scaled:
     found: Scaled = []
 
     def compose(*what: str, replicas: Mapping[str, int] = engine.ONE_OF_EACH, **_: object) -> None:
-        if what[0] == "up":
+        if what[0] in ("up", "pull"):
             found.append(replicas)
 
     monkeypatch.setattr(engine, "compose", compose)
@@ -69,6 +69,13 @@ def test_each_start_has_as_many_of_a_service_as_was_said_last(settings, scaled, 
         assert "Scale: " in capsys.readouterr().out
         assert command_line.main(["restart"]) == 0
         assert scaled[-1] == expected
+
+
+def test_the_image_of_haproxy_can_be_pulled(settings, scaled, monkeypatch):
+    monkeypatch.setattr(engine, "has_image", lambda _: False)
+    mode.remember(settings, "docker", scale="2")
+    verbs.up(settings)
+    assert scaled == [{service.name: 2 for service in SERVICES}] * 2
 
 
 @pytest.mark.parametrize(
@@ -89,6 +96,16 @@ def test_prometheus_is_told_what_ought_to_be_there(settings, asked):
     verbs.up(settings)
     (stated,) = [environment["INSTANCES"] for what, environment in asked if what[0] == "up"]
     assert {"budget-service=1", "jaeger=0", "prometheus=1"} <= {*stated.split()}
+
+
+def test_who_says_by_hand_what_ought_to_be_there_is_not_overruled(settings, asked):
+    verbs.up(Settings({**settings.values, "INSTANCES": "budget-service=2"}, {"INSTANCES": "budget-service=2"}))
+    assert [environment.get("INSTANCES") for what, environment in asked if what[0] == "up"] == [None]
+
+
+def test_an_empty_line_of_the_example_says_nothing(settings, asked):
+    verbs.up(Settings(settings.values, {"INSTANCES": ""}))
+    assert [bool(environment["INSTANCES"]) for what, environment in asked if what[0] == "up"] == [True]
 
 
 def commands(calls: list[Call]) -> list[str]:
