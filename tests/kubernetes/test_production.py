@@ -90,10 +90,9 @@ def apply() -> Iterator[Apply]:
     mine = [*lacking, namespace]
 
     def dry_run(objects: list[Object]) -> "subprocess.CompletedProcess[str]":
+        own = namespace["metadata"]["name"]
         moved = [
-            each | {"metadata": each["metadata"] | {"namespace": namespace["metadata"]["name"]}}
-            if "namespace" in each["metadata"]
-            else each
+            each | {"metadata": each["metadata"] | {"name" if each["kind"] == "Namespace" else "namespace": own}}
             for each in objects
         ]
         return run("apply", "--server-side", "--dry-run=server", "--filename=-", given=moved)

@@ -72,7 +72,7 @@ def stated(names: list[str], model: Mapping[str, Any]) -> str:
     def count(host: str) -> int:
         return sum(_replicas(model[name]) for name in names if host in {name, *_aliases(model[name])})
 
-    numbers = {job: count(host) for job, host in _jobs()}
+    numbers = {job: count(host) for job, host in jobs()}
     # Its exporter tells of all nodes.
     numbers["elasticsearch"] = numbers["elasticsearch"] and count("elasticsearch")
     return " ".join(f"{job}={number}" for job, number in numbers.items())
@@ -83,7 +83,7 @@ def profiles(names: list[str], model: Mapping[str, Any]) -> list[str]:
     return sorted({profile for name in names for profile in model[name].get("profiles", ())})
 
 
-def _jobs() -> Iterator[tuple[str, str]]:
+def jobs() -> Iterator[tuple[str, str]]:
     """Each job of Prometheus, with the name of the container that it asks."""
     for job in yaml.load(PROMETHEUS.read_text(), yaml.CSafeLoader)["scrape_configs"]:
         found, targets = job.get("dns_sd_configs"), job.get("static_configs")

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from stack import mode, scale
-from stack.docker.parts import HA
+from stack.docker.parts import HA, jobs
 from stack.kubernetes.cluster import NAMESPACE, PART_OF, ClusterError
 from stack.local import compose
 from stack.services import PROBE, SERVICES
@@ -58,6 +58,10 @@ NEEDED = {*(each.name for each in (*SERVICES, PROBE)), "prepare", "postgres", "r
 WATCHERS = [each for each in CONTAINERS if each not in {*NEEDED, SHIPPER}]
 # What the folder `watchers` adds to the overlay, by the watcher that needs it.
 COMPONENTS = {"grafana": "grafana", "kibana": "kibana", "elasticsearch": "elasticsearch", HA: "ha"}
+# How many there are of a watcher with `ha`.
+PAIRS = {"prometheus": 2, "alertmanager": 3}
+# How many there are of a service unless somebody says so, as in kubernetes/base.
+SCALE = "2"
 LOGIN = re.compile(r"PASSWORD|SECRET|ADMINISTRATOR|_HEADERS$")
 # In a cluster, calls go to the ready replicas (kubernetes/base/kustomization.yaml), and kubernetes/watchers says who is
 # one of several.
@@ -89,9 +93,9 @@ def write(settings: Settings, images: Mapping[str, str], watchers: Collection[st
                 logins.setdefault(container.removesuffix("-service"), {})[name] = value.encode()
             elif config_map and not NOT_OF_COMPOSE.fullmatch(name):
                 given.setdefault(config_map, {})[name] = value.encode()
-    if replicas := scale.replicas(mode.scale(settings)):
-        stated = " ".join(f"{name}={number}" for name, number in replicas.items())
-        given["prometheus-environment"]["INSTANCES"] = stated.encode()
+    replicas = scale.replicas(mode.scale(settings) or SCALE) | {PROBE.name: int(settings.values["PROBE"])}
+    if "prometheus" in watchers:
+        given["prometheus-environment"]["INSTANCES"] = _stated(replicas, watchers).encode()
     whole: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -99,10 +103,7 @@ def write(settings: Settings, images: Mapping[str, str], watchers: Collection[st
         "resources": [_composed(settings, watchers)],
         "labels": [LABELS],
         "images": [_image(name, place) for name, place in images.items()],
-        "replicas": [
-            {"name": name, "count": count}
-            for name, count in {PROBE.name: int(settings.values["PROBE"]), **replicas}.items()
-        ],
+        "replicas": [{"name": name, "count": count} for name, count in replicas.items()],
         "configMapGenerator": [
             {"name": name, "behavior": "merge", "files": list(_files(values / name, content))}
             for name, content in given.items()
@@ -198,6 +199,15 @@ def _yaml(rendered: Iterable[dict[str, Any]]) -> str:
 def _image(name: str, place: str) -> dict[str, str]:
     new, _, tag = place.rpartition(":")
     return {"name": name, "newName": new, "newTag": tag}
+
+
+def _stated(replicas: Mapping[str, int], watchers: Collection[str]) -> str:
+    """How many there ought to be of each job of Prometheus, as its start.sh reads it: none of what does not run."""
+    pairs = PAIRS if HA in watchers else {}
+    numbers = {
+        each: replicas.get(each, pairs.get(each, 1)) if each in {*NEEDED, *watchers} else 0 for each in CONTAINERS
+    }
+    return " ".join(f"{job}={numbers.get(host, 0)}" for job, host in jobs())
 
 
 def _composed(settings: Settings, watchers: Collection[str]) -> str:
