@@ -204,9 +204,7 @@ def _image(name: str, place: str) -> dict[str, str]:
 def _stated(replicas: Mapping[str, int], watchers: Collection[str]) -> str:
     """How many there ought to be of each job of Prometheus, as its start.sh reads it: none of what does not run."""
     pairs = PAIRS if HA in watchers else {}
-    numbers = {
-        each: replicas.get(each, pairs.get(each, 1)) if each in {*NEEDED, *watchers} else 0 for each in CONTAINERS
-    }
+    numbers = {each: replicas.get(each, pairs.get(each, 1)) for each in {*NEEDED, *watchers}}
     return " ".join(f"{job}={numbers.get(host, 0)}" for job, host in jobs())
 
 
