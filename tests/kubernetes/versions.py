@@ -76,7 +76,8 @@ def build(settings: Settings, name: str, files: Mapping[Path, str], folder: Path
 
 def migrate(settings: Settings, image: str) -> None:
     """Migrate by a version's own Job, as `make up` does before it applies the services."""
-    (job,) = (each for each in overlay.objects(overlay.render(settings)) if each["kind"] == "Job")
+    jobs = [each for each in overlay.objects(overlay.render(settings)) if each["kind"] == "Job"]
+    (job,) = (each for each in jobs if each["spec"]["template"]["metadata"]["labels"][cluster.NAME] == "prepare")
     name = f"prepare-{image.rpartition('-')[2]}"
     job["metadata"]["name"] = name
     job["spec"]["template"]["spec"]["containers"][0]["image"] = image
