@@ -196,12 +196,24 @@ def test_kustomize_renders_an_overlay(name):
     assert {each["metadata"].get("namespace", "all-erp") for each in rendered} == {"all-erp"}
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", overlay.NAMES)
 def test_as_many_of_each_service_are_stated_as_its_overlay_keeps(name):
-    found = [each for each in rendered_overlay(name) if each["kind"] in ("Deployment", "HorizontalPodAutoscaler")]
+    rendered = rendered_overlay(name)
+    found = [each for each in rendered if each["kind"] in ("Deployment", "HorizontalPodAutoscaler")]
     kept = {each["metadata"]["name"]: each["spec"].get("replicas", each["spec"].get("minReplicas")) for each in found}
     stated = dict(each.split("=") for each in literals(WATCHERS)["prometheus-environment"]["INSTANCES"].split())
+    if rules := [each["spec"]["groups"] for each in rendered if each["metadata"]["name"] == "stated"]:
+        ((group,),) = rules
+        stated = {each["labels"]["job"]: each["expr"][len("vector(") : -1] for each in group["rules"]}
+        (nodes,) = (each["spec"]["nodeSets"][0]["count"] for each in rendered if each["kind"] == "Elasticsearch")
+        several = {**overlay.PAIRS, "elasticsearch": nodes}
+        assert {each: stated.pop(each) for each in several} == {each: str(number) for each, number in several.items()}
     assert stated == {each.name: str(kept[each.name]) for each in SERVICES}
+    assert bool(rules) == any(each["kind"] == "Prometheus" for each in rendered)
+
+
+def test_make_up_starts_as_many_of_each_service_as_the_base_has():
+    assert str(DEPLOYMENT["spec"]["replicas"]) == overlay.SCALE
 
 
 @pytest.mark.parametrize(("name", "prometheus", "alertmanagers"), [("lab", 1, 1), ("production", 2, 3)])

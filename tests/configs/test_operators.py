@@ -176,7 +176,8 @@ def test_the_verb_prints_all_of_it(production, capsys):
 
 def test_the_rules_are_those_of_the_files(production):
     files = {file.stem: yaml_files.load(file) for file in (PROMETHEUS / "rules").glob("*.yml")}
-    assert {each["metadata"]["name"]: each["spec"] for each in of_kind("PrometheusRule", production)} == files
+    found = {each["metadata"]["name"]: each["spec"] for each in of_kind("PrometheusRule", production)}
+    assert {name: spec for name, spec in found.items() if name != "stated"} == files
 
 
 def test_elasticsearch_and_kibana_have_the_version_of_compose(production):

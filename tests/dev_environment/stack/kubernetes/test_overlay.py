@@ -29,20 +29,43 @@ def test_alerts_link_to_the_ports_that_lead_into_the_cluster(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "numbers"), [("", {}), ("budget=3", {"budget-service": 3, "auth-service": 1}), ("2", {"auth-service": 2})]
+    ("given", "numbers"),
+    [
+        ("", {"budget-service": 2, "auth-service": 2}),
+        ("budget=3", {"budget-service": 3, "auth-service": 1}),
+        ("1", {"auth-service": 1}),
+    ],
 )
 def test_as_many_replicas_are_made_and_stated_as_was_said(tmp_path, given, numbers):
     settings = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)}, {})
     mode.remember(settings, "kubernetes", scale=given)
     overlay.folder(settings).mkdir()
-    overlay.write(settings, IMAGES)
+    overlay.write(settings, IMAGES, parts.chosen(""))
     written = yaml.safe_load((overlay.folder(settings) / "kustomization.yaml").read_text())
     replicas = {each["name"]: each["count"] for each in written["replicas"]}
     assert numbers.items() <= replicas.items()
-    assert len(replicas) == (6 if given else 1)
-    stated = overlay.folder(settings) / "values/prometheus-environment/INSTANCES"
-    assert stated.exists() == bool(given)
-    assert {f"{name}={number}" for name, number in numbers.items()} <= {*(stated.read_text() if given else "").split()}
+    assert replicas.keys() == SERVICES
+    assert numbers.items() <= stated(settings).items()
+
+
+def stated(settings: Settings) -> dict[str, int]:
+    """How many there ought to be of each job, as Prometheus is told."""
+    words = (overlay.folder(settings) / "values/prometheus-environment/INSTANCES").read_text().split()
+    return {job: int(number) for job, _, number in (each.partition("=") for each in words)}
+
+
+def test_what_is_left_out_is_stated_to_be_none(tmp_path):
+    settings = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path), "PROBE": "0"}, {})
+    overlay.folder(settings).mkdir()
+    overlay.write(settings, IMAGES, parts.chosen("metrics ha"))
+    several = stated(settings)
+    assert {job for job, number in several.items() if not number} == {
+        *("probe", "jaeger", "jaeger-spanmetrics", "elasticsearch", "otel-collector", "loki", "node-exporter"),
+    }
+    assert (several["prometheus"], several["alertmanager"], several["grafana"]) == (2, 3, 1)
+    overlay.write(settings, IMAGES, parts.chosen(""))
+    alone = stated(settings)
+    assert {alone[each] for each in ("prometheus", "alertmanager", "elasticsearch", "otel-collector", "jaeger")} == {1}
 
 
 def test_the_images_of_every_start_are_known_until_they_are_removed(tmp_path, monkeypatch):
