@@ -187,6 +187,23 @@ def test_elasticsearch_and_kibana_have_the_version_of_compose(production):
         assert (image, CONTAINERS[name]["image"]) == (CONTAINERS[name]["image"], image)
 
 
+def test_the_watermarks_of_elasticsearch_are_bytes_of_which_its_exporter_tells(production):
+    (own,) = of_kind("Elasticsearch", production)
+    config = own["spec"]["nodeSets"][0]["config"]
+    marks = {name.rpartition(".")[2]: value for name, value in config.items() if ".watermark." in name}
+    assert marks.keys() == {"low", "high", "flood_stage"}
+    assert all(re.fullmatch(r"\d+gb", each) for each in marks.values())
+
+
+def test_an_autoscaler_looks_at_the_container_of_the_service(production):
+    for each in of_kind("HorizontalPodAutoscaler", production):
+        (target,) = (
+            it for it in of_kind("Deployment", production) if it["metadata"]["name"] == each["metadata"]["name"]
+        )
+        containers = [it["name"] for it in target["spec"]["template"]["spec"]["containers"]]
+        assert [it["containerResource"]["container"] for it in each["spec"]["metrics"]] == containers
+
+
 def test_what_an_operator_runs_takes_the_place_of_ours(production):
     ours = {each["metadata"]["name"] for kind in ("StatefulSet", "Deployment") for each in of_kind(kind, production)}
     assert ours & {"elasticsearch", "kibana", "postgres", "prometheus", "rabbitmq"} == set()

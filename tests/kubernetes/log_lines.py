@@ -27,12 +27,15 @@ def written(settings: Settings, pods: Iterable[Pod]) -> Counter[str]:
 
 def stored(settings: Settings, instances: Collection[str]) -> list[dict[str, Any]]:
     """The documents of these instances of services: each with its `_index`, `_id` and `_source`."""
-    query = {"query": {"terms": {"instance_id": [*instances]}}, "size": MOST, "sort": ["timestamp"]}
+    found = list[dict[str, Any]]()
     with httpx.Client(base_url=f"http://127.0.0.1:{settings.port('ELASTICSEARCH_PORT')}", timeout=30) as elasticsearch:
         elasticsearch.post("/logs-*/_refresh").raise_for_status()
-        hits = elasticsearch.post("/logs-*/_search", json=query).raise_for_status().json()["hits"]["hits"]
-    assert len(hits) < MOST
-    return hits
+        for each in instances:
+            query = {"query": {"term": {"instance_id": each}}, "size": MOST, "sort": ["timestamp"]}
+            hits = elasticsearch.post("/logs-*/_search", json=query).raise_for_status().json()["hits"]["hits"]
+            assert len(hits) < MOST
+            found += hits
+    return found
 
 
 def lines_of(documents: Iterable[dict[str, Any]]) -> Counter[str]:

@@ -171,13 +171,14 @@ def test_an_alert_is_one_mail_whoever_of_the_cluster_is_removed(watchers, remove
 
 def test_what_both_prometheus_find_is_one_mail(watchers):
     summary = "budget-service is down"
+    replicas = len(pods_of(watchers.settings, "budget-service"))
     cluster.kubectl(watchers.settings, "scale", "deployment/budget-service", "--replicas=0")
     try:
         eventually(lambda: watchers.mails(summary), 240, "no mail comes")
         time.sleep(len(ALERTMANAGERS) * PEER_SECONDS)
         assert watchers.mails(summary) == [f"[critical] {summary}"]
     finally:
-        cluster.kubectl(watchers.settings, "scale", "deployment/budget-service", "--replicas=2")
+        cluster.kubectl(watchers.settings, "scale", "deployment/budget-service", f"--replicas={replicas}")
         settle(watchers.settings)
 
 
@@ -245,7 +246,8 @@ def test_alertmanager_reaches_mail_and_slack_outside_of_the_namespace_and_nothin
     assert said.split() == [str(port) for port in TO_PEOPLE]
 
 
-def test_nobody_else_reaches_anything_outside_of_the_namespace(settings, far_end):
+def test_neither_services_nor_probe_reach_anything_outside_of_the_namespace(settings, far_end):
     ports = [str(port) for port in (*TO_PEOPLE, *ELSEWHERE)]
     command = ["python", "-c", CONNECTS, far_end, *ports]
-    assert cluster.kubectl(settings, "exec", f"deployment/{PROBE.name}", "--", *command) == ""
+    for each in (PROBE, *SERVICES):
+        assert cluster.kubectl(settings, "exec", f"deployment/{each.name}", "--", *command) == ""

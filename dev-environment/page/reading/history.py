@@ -10,7 +10,8 @@ Point = tuple[float, float]
 """Seconds since 1970, and a value."""
 
 HOUR = 3600.0
-# Looks that are closer than this are one point, so that an hour has no more than this many of them.
+# Looks that are closer than this are one point, so that an hour has no more than this many of them: the first, or one at
+# which nothing was known.
 STEP_SECONDS = 4.5
 MOST_POINTS = int(HOUR / STEP_SECONDS)
 
@@ -26,12 +27,17 @@ class History(Generic[Key]):
 
     def add(self, time: float, values: Mapping[Key, float | None]) -> None:
         """Append the values of one time; what has no value, or is not mentioned, is not known."""
+        is_known = any(value is not None for value in values.values())
         if self._times and 0 <= time - self._times[-1] < STEP_SECONDS:
+            if not is_known:
+                self._is_known[-1] = False
+                for column in self._columns.values():
+                    column[-1] = math.nan
             return
         for key in values.keys() - self._columns.keys():
             self._columns[key] = array("f", [math.nan]) * len(self._times)
         self._times.append(time)
-        self._is_known.append(any(value is not None for value in values.values()))
+        self._is_known.append(is_known)
         for key, column in self._columns.items():
             value = values.get(key)
             column.append(math.nan if value is None else value)

@@ -22,7 +22,7 @@ from stack.services import PROBE, SERVICES
 from stack.settings import ROOT, Settings
 
 OVERLAYS = ROOT / "dev-environment/kubernetes/overlays"
-NAMES = sorted(each.name for each in OVERLAYS.iterdir())
+NAMES = sorted(each.parent.name for each in OVERLAYS.glob("*/kustomization.yaml"))
 BASE = OVERLAYS / "lab"
 RULES = ROOT / "dev-environment/prometheus/rules"
 WATCHING = ROOT / "dev-environment/kubernetes/watchers"
@@ -118,10 +118,10 @@ def write(settings: Settings, images: Mapping[str, str], watchers: Collection[st
                 for name in LINKED
             ),
             *(
-                {"target": {"kind": kind, "name": name}, "patch": yaml.safe_dump(_nothing(kind, name))}
+                {"target": {"kind": kind, "name": f"{name}(-cluster)?"}, "patch": yaml.safe_dump(_nothing(kind, name))}
                 for name in WATCHERS
                 if name not in watchers
-                for kind in ("Deployment", "StatefulSet", "Job", "Service")
+                for kind in ("Deployment", "StatefulSet", "Job", "Service", "PodDisruptionBudget")
             ),
         ],
     }

@@ -6,15 +6,15 @@ from stack.docker.parts import ALL, GROUPS, HA
 from stack.errors import SettingError
 from stack.kubernetes.overlay import SHIPPER, WATCHERS
 
-# What is nothing without the others, and those that ask Elasticsearch.
+# What is nothing without the others. Kibana asks Elasticsearch.
 ELASTICSEARCH = {"elasticsearch", "elasticsearch-setup", "elasticsearch-exporter"}
-ASKING = {"kibana", "kibana-setup"}
+KIBANA = {"kibana", "kibana-setup"}
 
 
 def chosen(given: str) -> set[str]:
     """The watchers that PARTS names, by their names in compose, and `ha` if it says so; all watchers if it is empty.
 
-    Elasticsearch comes with its set-up, its exporter, and the Collector that ships log lines to it.
+    Elasticsearch comes with its set-up, its exporter, and the Collector that ships log lines to it; Kibana with all of it.
     Raises `SettingError` for a name of nothing that can be left out of a cluster.
     """
     words = {*re.split(r"[\s,]+", given.strip())} - {""}
@@ -27,6 +27,8 @@ def chosen(given: str) -> set[str]:
             f"{', '.join(WATCHERS)}. The services always run there."
         )
     watchers = set[str]().union(*found.values())
-    if watchers & (ELASTICSEARCH | ASKING):
+    if watchers & KIBANA:
+        watchers |= KIBANA | ELASTICSEARCH
+    if watchers & ELASTICSEARCH:
         watchers |= {*ELASTICSEARCH, SHIPPER}
     return watchers | (words & {HA})

@@ -198,13 +198,19 @@ def names(settings: Settings) -> list[str]:
 
 
 def _remove_left_out(settings: Settings, rendered: str) -> None:
-    """Remove what an earlier `make up` has started and this one does not, and Jobs that have failed."""
+    """Remove what an earlier `make up` has started and this one does not, and Jobs that have to run again.
+
+    That is one which has failed, and the set-up of an Elasticsearch that is not ready: its volume may be a new one.
+    """
     wanted = {(each["kind"], each["metadata"]["name"]) for each in overlay.objects(rendered)}
-    for each in cluster.found(settings, f"{cluster.WORKLOADS},services,poddisruptionbudgets,networkpolicies"):
+    found = cluster.found(settings, f"{cluster.WORKLOADS},services,poddisruptionbudgets,networkpolicies")
+    ready = {each["metadata"]["name"] for each in found if each.get("status", {}).get("readyReplicas")}
+    for each in found:
         kind, name = each["kind"], each["metadata"]["name"]
+        is_set_up = kind == "Job" and name.startswith("elasticsearch-setup")
         if (kind, name) not in wanted:
             say(f"Removing {kind} {name}")
-        elif not cluster.failure(each):
+        elif not cluster.failure(each) and not (is_set_up and "elasticsearch" not in ready):
             continue
         cluster.kubectl(settings, "delete", kind, name)
 
@@ -249,26 +255,34 @@ def _wait_for_pods(settings: Settings, kinds: str = cluster.WORKLOADS, *which: s
 
 
 def _in_pods(settings: Settings) -> Callable[[str], Iterable[str]]:
-    """What a shell command prints in every pod of the services and the probe that runs."""
+    """What a shell command prints in every pod of the services and the probe that runs.
+
+    In one that stops, the Collector may run longer than the service, in whose container the command would be run.
+    """
     wanted = {each.name for each in settings.programs}
     pods = [
         each["metadata"]["name"]
         for each in cluster.found(settings, "pods")
-        if each["metadata"]["labels"][NAME] in wanted and each["status"]["phase"] == "Running"
+        if each["metadata"]["labels"][NAME] in wanted
+        and any("running" in container["state"] for container in each["status"].get("containerStatuses", ()))
     ]
     return lambda command: cluster.lines(settings, pods, command)
 
 
 def _trace_ids(settings: Settings, beginning: str) -> Callable[[str], Iterable[str]]:
-    """The same, and those trace ids that Elasticsearch has of pods which have ended, each after a quotation mark."""
+    """What `_in_pods` prints, and the trace ids that Elasticsearch has of pods which have ended, each after a quotation mark."""
+    query = {"query": {"prefix": {"trace_id": beginning.lower()}}, "collapse": {"field": "trace_id"}}
+    curl = ("curl", "-fsS", "--json", json.dumps(query), "http://localhost:9200/logs-*/_search")
 
     def printed(command: str) -> Iterator[str]:
         yield from _in_pods(settings)(command)
         if not cluster.exists(settings, "statefulset", "elasticsearch"):
             return
-        asked = f"q=trace_id:{beginning.lower()}*&size=1000&filter_path=hits.hits._source.trace_id"
-        url = f"http://localhost:9200/logs-*/_search?{asked}"
-        answer = json.loads(cluster.kubectl(settings, "exec", "statefulset/elasticsearch", "--", "curl", "-fsS", url))
-        yield from (f'"{each["_source"]["trace_id"]}' for each in answer.get("hits", {}).get("hits", ()))
+        try:
+            answer = cluster.kubectl(settings, "exec", "statefulset/elasticsearch", "--", *curl)
+        except ClusterError as error:
+            say(f"Elasticsearch, which has the lines of pods that have ended, does not answer: {error}")
+            return
+        yield from (f'"{each["_source"]["trace_id"]}' for each in json.loads(answer)["hits"]["hits"])
 
     return printed

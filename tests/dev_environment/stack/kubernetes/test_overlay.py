@@ -150,6 +150,10 @@ def test_ha_adds_replicas_of_the_watchers_that_run(tmp_path):
     assert several["StatefulSet", "prometheus"]["spec"]["replicas"] == 2
     assert several["StatefulSet", "alertmanager"]["spec"]["replicas"] == 3
     assert ("StatefulSet", "jaeger") not in several
+    left = rendered(settings, "traces ha")
+    assert {
+        name for kind, name in left if "alertmanager" in name and kind in ("Service", "PodDisruptionBudget")
+    } == set()
     assert "replicas" not in rendered(settings, "metrics")["StatefulSet", "prometheus"]["spec"]
 
 
