@@ -10,8 +10,8 @@ Point = tuple[float, float]
 """Seconds since 1970, and a value."""
 
 HOUR = 3600.0
-# Looks that are closer than this are one point, so that an hour has no more than this many of them: the first, or one at
-# which nothing was known.
+# Looks that are closer than this are one point, unless an outage has begun or ended, so that an hour without one has no
+# more than this many of them.
 STEP_SECONDS = 4.5
 MOST_POINTS = int(HOUR / STEP_SECONDS)
 
@@ -28,11 +28,8 @@ class History(Generic[Key]):
     def add(self, time: float, values: Mapping[Key, float | None]) -> None:
         """Append the values of one time; what has no value, or is not mentioned, is not known."""
         is_known = any(value is not None for value in values.values())
-        if self._times and 0 <= time - self._times[-1] < STEP_SECONDS:
-            if not is_known:
-                self._is_known[-1] = False
-                for column in self._columns.values():
-                    column[-1] = math.nan
+        is_close = self._times and 0 <= time - self._times[-1] < STEP_SECONDS
+        if is_close and is_known == bool(self._is_known[-1]):
             return
         for key in values.keys() - self._columns.keys():
             self._columns[key] = array("f", [math.nan]) * len(self._times)

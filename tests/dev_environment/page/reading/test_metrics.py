@@ -330,7 +330,11 @@ def test_an_hour_of_points_is_kept_without_what_is_not_known_unless_nothing_is()
     assert [time for time, value in history.points("a") if math.isnan(value)] == [4010]
     assert history.points("c") == []
     history.add(4020, {"a": 7.0})
-    history.add(4020 + STEP_SECONDS / 2, {})  # an outage is never too close
-    assert [time for time, value in history.points("a") if math.isnan(value)] == [4010, 4020]
+    history.add(4021, {})  # where an outage begins and ends is not too close
+    history.add(4022, {})
+    history.add(4023, {"a": 8.0})
+    history.add(4024, {"a": 9.0})
+    assert [time for time, value in history.points("a") if math.isnan(value)] == [4010, 4021]
+    assert history.points("a")[-1] == (4023, 8.0)
     history.add(10, {"a": 1.0})  # a clock that was set back
     assert history.points("a")[-1] == (10, 1)
