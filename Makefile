@@ -22,9 +22,9 @@ up:         ## start the stack and wait until it is ready [MODE=local|docker|kub
 	$(call need,runtime local)
 	@$(STACK) up $(CHOICE) $(NUMBERS)
 
-doctor:     ## list what would keep the stack from starting on this machine, and the remedy [MODE=] [PARTS=]
+doctor:     ## list what would keep the stack from starting on this machine, and the remedy [MODE=] [PARTS=] [SCALE=]
 	$(call need,runtime local)
-	@$(STACK) doctor $(CHOICE)
+	@$(STACK) doctor $(CHOICE) $(NUMBERS)
 
 down:       ## stop the stack and keep its data
 	$(call need,runtime local)

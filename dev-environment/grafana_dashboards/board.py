@@ -111,9 +111,10 @@ def programs() -> list[Any]:
 
 
 def restarts(matchers: str) -> dashboard.AnnotationQuery:
-    """Mark the start of each process: at its address, or at one that is new."""
+    """Mark the start of each process: at its address, or at one that is new and not merely back after a failed scrape."""
     started = f"process_start_time_seconds{{{matchers}}}"
-    expr = f"changes({started}[$__rate_interval]) > 0 or {started} unless {started} offset $__rate_interval"
+    is_new = f"{started} > time() - 900 unless {started} offset $__rate_interval"
+    expr = f"changes({started}[$__rate_interval]) > 0 or {is_new}"
     return _annotation("Restarts", "blue", expr, "{{job}} has started")
 
 

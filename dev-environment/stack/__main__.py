@@ -26,7 +26,7 @@ class Backend(Protocol):
 
     def up(self, settings: Settings) -> None: ...
     def is_running(self, settings: Settings) -> bool: ...
-    def diagnose(self, settings: Settings, chosen_parts: str) -> bool: ...
+    def diagnose(self, settings: Settings, chosen_parts: str, chosen_scale: str) -> bool: ...
     def down(self, settings: Settings) -> None: ...
     def status(self, settings: Settings) -> bool: ...
     def programs(self, settings: Settings) -> Sequence[Program]: ...
@@ -78,10 +78,10 @@ def parser() -> argparse.ArgumentParser:
             "--mode", help="local, docker or kubernetes; else the last one, else docker where an engine answers"
         )
         each.add_argument("--parts", help="metrics, logs, traces, loki, ha or containers; else the last ones, else all")
-    start.add_argument(
-        "--scale",
-        help="docker, kubernetes: how many run of each service, such as 2 or budget=2; else as many as the last time",
-    )
+        each.add_argument(
+            "--scale",
+            help="docker, kubernetes: how many run of each service, such as 2 or budget=2; else as many as the last time",
+        )
     verb("down", down, "stop the stack; data stays")
     verb("status", status, "what runs where, and is it ready")
     verb("restart", restart, "restart services").add_argument("service", nargs="*", metavar="SERVICE")
@@ -146,7 +146,8 @@ def up(settings: Settings, given: argparse.Namespace) -> int:
 def doctor(settings: Settings, given: argparse.Namespace) -> int:
     """Check the machine; 1 if the stack could not start."""
     chosen, chosen_parts = _choice(settings, given)
-    return 0 if BACKENDS[chosen].diagnose(settings, chosen_parts) else 1
+    chosen_scale = _scale(settings, given, chosen)
+    return 0 if BACKENDS[chosen].diagnose(settings, chosen_parts, chosen_scale) else 1
 
 
 def down(settings: Settings, given: argparse.Namespace) -> int:
@@ -281,7 +282,8 @@ def _scale(settings: Settings, given: argparse.Namespace, chosen: str) -> str:
                 f"`make up MODE=docker SCALE={given.scale}` starts several."
             )
         return ""
-    wanted = given.scale or settings.values["SCALE"] or mode.scale(settings)
+    last = mode.scale(settings) if mode.remembered(settings) == chosen else ""
+    wanted = given.scale or settings.values["SCALE"] or last
     if scale.replicas(wanted):
         say(f"Scale: {wanted} (SCALE=1 is one of each service)")
     return wanted

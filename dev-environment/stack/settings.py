@@ -138,6 +138,11 @@ def read(environment: Mapping[str, str] | None = None, file: Path = ROOT / ".env
     seconds = values["PROBE_SECONDS"]
     if not re.fullmatch(r"\d+(\.\d+)?", seconds) or not 10 <= float(seconds) <= 300:
         raise SettingError(f"PROBE_SECONDS must be a number from 10 to 300, not {seconds!r}.")
+    stated = values["INSTANCES"].split()
+    if wrong := [each for each in stated if not re.fullmatch(r"[a-z][a-z0-9-]*=[0-9]+", each)]:
+        raise SettingError(f"INSTANCES must be words like budget-service=2, not {wrong[0]!r}.")
+    if len({each.partition("=")[0] for each in stated}) < len(stated):
+        raise SettingError(f"INSTANCES must name each job once, not {values['INSTANCES']!r}.")
     if (user := values["RABBITMQ_USER"]) in {service.name for service in SERVICES}:
         raise SettingError(f"RABBITMQ_USER must not be {user}, which is the service's own user.")
     for variable in BROKER_LOGINS:

@@ -57,8 +57,16 @@ def test_what_is_stated_becomes_rules(started):
     assert yaml.safe_load(started(""))["groups"][0]["rules"] == []
 
 
-@pytest.mark.parametrize("wrong", ["budget-service", "budget-service=", "budget-service=two"])
+@pytest.mark.parametrize(
+    "wrong", ["2", "=2", "a'b=2", "x=1=2", "*", "budget-service", "budget-service=", "budget-service=two"]
+)
 def test_what_is_stated_wrongly_ends_the_start_with_one_line(started, wrong):
     with pytest.raises(subprocess.CalledProcessError) as failure:
         started(f"auth-service=1 {wrong}")
     assert failure.value.stderr == f"prometheus: INSTANCES must be words like budget-service=2, not {wrong}\n"
+
+
+def test_what_is_stated_twice_ends_the_start_with_one_line(started):
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        started("jaeger=1 jaeger=2")
+    assert failure.value.stderr == "prometheus: INSTANCES must name jaeger once\n"

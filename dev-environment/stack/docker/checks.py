@@ -15,8 +15,8 @@ from stack.settings import DEFAULTS, ROOT, Settings
 LEAST_FREE_FOR_IMAGES, LEAST_FREE_FOR_DATA = 8 * GIGABYTE, 2 * GIGABYTE
 # An idle stack uses about two thirds of its containers' limits.
 LEAST_SHARE_OF_LIMITS = 0.6
-# Elasticsearch's own check wants the first number; its newer recommendation is the second.
 OTHER_NODES = {"elasticsearch-2", "elasticsearch-3"}
+# Elasticsearch's own check wants the first number; its newer recommendation is the second.
 LEAST_MAPS, RECOMMENDED_MAPS = 262_144, 1_048_576
 
 
@@ -44,7 +44,7 @@ def findings(settings: Settings, names: Sequence[str], model: Mapping[str, Any])
 def memory(total: int, names: Sequence[str], model: Mapping[str, Any]) -> Finding:
     """Whether `total` bytes are enough for these containers, judged by their limits."""
     limits = sum(
-        int(model[name]["deploy"]["resources"]["limits"]["memory"]) * model[name]["deploy"].get("replicas", 1)
+        int(model[name]["deploy"]["resources"]["limits"]["memory"]) * parts.replicas(model[name])
         for name in parts.long_running(model) & {*names}
     )
     what = f"The engine has {total / GIGABYTE:.1f} GB of memory, and its containers may use {limits / GIGABYTE:.1f} GB"

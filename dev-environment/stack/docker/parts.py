@@ -35,7 +35,7 @@ def chosen(given: str, model: Mapping[str, Any]) -> list[str]:
     names = set(re.split(r"[\s,]+", given.strip())) if given else {ALL}
     is_several = HA in names
     names = names - {HA} or {ALL}
-    on = [name for name, each in model.items() if each.get("deploy", {}).get("replicas") != 0]
+    on = [name for name, each in model.items() if replicas(each)]
     groups = GROUPS | {ALL: tuple(name for name, each in model.items() if not each.get("profiles"))}
     shorts = {service.short: service.name for service in SERVICES}
     wanted = {each for name in names for each in groups.get(name, (shorts.get(name, name),))}
@@ -70,7 +70,7 @@ def stated(names: list[str], model: Mapping[str, Any]) -> str:
     """How many there ought to be of each job of Prometheus, as its start.sh reads it, if `names` run."""
 
     def count(host: str) -> int:
-        return sum(_replicas(model[name]) for name in names if host in {name, *_aliases(model[name])})
+        return sum(replicas(model[name]) for name in names if host in {name, *_aliases(model[name])})
 
     numbers = {job: count(host) for job, host in jobs()}
     # Its exporter tells of all nodes.
@@ -90,7 +90,8 @@ def jobs() -> Iterator[tuple[str, str]]:
         yield job["job_name"], found[0]["names"][0] if found else targets[0]["targets"][0].partition(":")[0]
 
 
-def _replicas(container: Mapping[str, Any]) -> int:
+def replicas(container: Mapping[str, Any]) -> int:
+    """How many there are to be of one of compose's containers."""
     return container.get("deploy", {}).get("replicas", 1)
 
 

@@ -33,7 +33,7 @@ def check(settings: Settings, chosen_parts: str) -> None:
 
 def up(settings: Settings) -> None:
     """Build what has changed, start what does not run, stop what is left out, and wait until all of it is healthy."""
-    replicas = _replicas(settings)
+    replicas = _replicas(mode.scale(settings))
     model = engine.model(replicas)
     names = parts.chosen(mode.parts(settings), model)
     for warning in doctor.require(checks.findings(settings, names, model)):
@@ -67,10 +67,10 @@ def is_running(settings: Settings) -> bool:
     return bool(engine.running())
 
 
-def diagnose(settings: Settings, chosen_parts: str) -> bool:
+def diagnose(settings: Settings, chosen_parts: str, chosen_scale: str) -> bool:
     """Print what was found on this machine; returns whether the stack can start."""
     _must_answer()
-    model = engine.model(_replicas(settings))
+    model = engine.model(_replicas(chosen_scale))
     return doctor.show(checks.findings(settings, parts.chosen(chosen_parts, model), model))
 
 
@@ -85,22 +85,26 @@ def status(settings: Settings) -> bool:
     """Print what runs; returns whether everything that `up` has started is healthy."""
     _must_answer()
     engine.compose("ps", "--all")
-    model = engine.model(_replicas(settings))
-    healths: dict[str, set[str]] = {}  # of the replicas of each service
+    model = engine.model(_replicas(mode.scale(settings)))
+    healths: dict[str, list[str]] = {}  # of the replicas of each service
     for each in engine.containers():
-        healths.setdefault(each["Service"], set()).add(each["Health"] or each["State"])  # some have no health check
-    healthy = {name for name, found in healths.items() if found <= {"healthy", "running"}}
+        healths.setdefault(each["Service"], []).append(each["Health"] or each["State"])  # some have no health check
+    healthy = {
+        name
+        for name, found in healths.items()
+        if name in model and {*found} <= {"healthy", "running"} and len(found) >= parts.replicas(model[name])
+    }
     return healthy >= parts.long_running(model) & set(parts.chosen(mode.parts(settings), model))
 
 
 def restart(settings: Settings, services: Sequence[Program]) -> None:
     """Start services again with their present settings and code; of several, those that PARTS has not left out."""
     _must_be_ours()
-    replicas = _replicas(settings)
-    if parts.HAPROXY in engine.running() and not replicas:
+    replicas = _replicas(mode.scale(settings))
+    if (parts.HAPROXY in engine.running()) != bool(replicas):
         raise engine.EngineError(
-            "HAProxy stands before replicas of which `make up` does not know, and this would take all but one of them away: "
-            "`docker restart` each container, or `make up SCALE=…` once."
+            "How many of each service run is not what the last `make up` was asked for: it has not finished, or plain compose has "
+            "changed them since. This would take replicas away, or the services' ports: `make up` first, with SCALE=… for several."
         )
     model = engine.model(replicas)
     chosen = parts.chosen(mode.parts(settings), model)
@@ -180,16 +184,16 @@ def _must_be_ours() -> None:
 def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> None:
     shorts = {each.short: each.name for each in settings.programs}
     wanted = [shorts.get(name, name) for name in names] or list(shorts.values())
-    replicas = _replicas(settings)
+    replicas = _replicas(mode.scale(settings))
     model = engine.model(replicas)
     if unknown := sorted(set(wanted) - model.keys()):
         raise SettingError(f"There is no container {', '.join(unknown)}: use names of {', '.join(model)}.")
     engine.compose("logs", *(["--follow"] if follow else []), *wanted, replicas=replicas)
 
 
-def _replicas(settings: Settings) -> engine.Replicas:
+def _replicas(chosen_scale: str) -> engine.Replicas:
     """How many there are of each service, where some runs more than once."""
-    found = scale.replicas(mode.scale(settings))
+    found = scale.replicas(chosen_scale)
     return found if any(number > 1 for number in found.values()) else engine.ONE_OF_EACH
 
 

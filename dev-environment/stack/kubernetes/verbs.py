@@ -64,7 +64,7 @@ def is_running(settings: Settings) -> bool:
         return forwards.is_running(settings)
 
 
-def diagnose(settings: Settings, chosen_parts: str) -> bool:
+def diagnose(settings: Settings, chosen_parts: str, chosen_scale: str) -> bool:
     """Print what was found of the cluster and this machine; returns whether the stack can start."""
     checks.must_have_kubectl()
     return doctor.show(checks.findings(settings))

@@ -42,8 +42,8 @@ def is_running(settings: Settings) -> bool:
     return supervisor.is_running(settings) or bool(processes.of_stack(settings.state))
 
 
-def diagnose(settings: Settings, chosen_parts: str) -> bool:
-    """Print what was found on this machine; returns whether the stack can start. Local mode has no parts."""
+def diagnose(settings: Settings, chosen_parts: str, chosen_scale: str) -> bool:
+    """Print what was found on this machine; returns whether the stack can start. Local mode has no parts and no replicas."""
     if is_running(settings):
         say("The stack runs: `make status` shows what is ready.")
         return True

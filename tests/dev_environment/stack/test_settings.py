@@ -44,6 +44,13 @@ def test_the_administrator_of_the_broker_is_no_service(tmp_path):
         read(tmp_path, RABBITMQ_USER="auth-service")
 
 
+@pytest.mark.parametrize("wrong", ["2", "=2", "a'b=2", "x=1=2", "*", "x=1 x=2", "x=", "x=two"])
+def test_numbers_of_instances_that_prometheus_would_refuse_are_refused(tmp_path, wrong):
+    with pytest.raises(SettingError, match="INSTANCES must"):
+        read(tmp_path, INSTANCES=f"auth-service=1 {wrong}")
+    assert read(tmp_path, INSTANCES="auth-service=1 jaeger=0").values["INSTANCES"]
+
+
 @pytest.mark.parametrize("name", ["RABBITMQ_USER", "RABBITMQ_PASSWORD", "BUDGET_BROKER_PASSWORD"])
 def test_a_login_of_the_broker_with_a_control_character_is_refused_with_its_variable(tmp_path, name):
     assert read(tmp_path, **{name: "a\tb\r\n"}).values[name] == "a\tb\r\n"

@@ -120,20 +120,18 @@ async def test_the_numbers_of_a_service_that_stops_go_at_once(stack, monkeypatch
     store = Store(stack)
     monkeypatch.setattr(store.processes, "states", lambda: {AUTH: state})
     HttpMetrics(registry := CollectorRegistry()).declare("/x", "GET")
-    with serving(HTTPServer(("127.0.0.1", stack.port("AUTH_PORT")), MetricsHandler.factory(registry))):
-        task = asyncio.create_task(store.run())
 
-        async def is_known() -> bool:
-            return bool(store.metrics.families(AUTH))
-
-        await eventually_async(is_known, 30)
+    async def is_known() -> bool:
+        return bool(store.metrics.families(AUTH))
 
     async def is_forgotten() -> bool:
         return not store.metrics.families(AUTH)
 
-    state = State(AUTH, "stopped", 0.0, None, "it was stopped")
-    await eventually_async(is_forgotten, 30)
-    task.cancel()
+    async with running(store):
+        with serving(HTTPServer(("127.0.0.1", stack.port("AUTH_PORT")), MetricsHandler.factory(registry))):
+            await eventually_async(is_known, 30)
+        state = State(AUTH, "stopped", 0.0, None, "it was stopped")
+        await eventually_async(is_forgotten, 30)
 
 
 async def test_searches_that_take_long_hold_up_no_other_read(stack, monkeypatch):

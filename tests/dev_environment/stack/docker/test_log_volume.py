@@ -36,7 +36,8 @@ def test_the_lines_of_a_replica_that_comes_later_are_followed(tmp_path, monkeypa
             (folder / name / "combined.log").write_text(f"of {name}\n")
             eventually(lambda name=name: f"of {name}" in printed, 30, "a replica that has come is not followed")
     finally:
-        processes[0].terminate()
-        processes[0].wait()
+        for process in processes:  # none, if the shell could not be started
+            process.terminate()
+            process.wait()
         thread.join(30)
     assert printed == ["before", "of 2", "of 3"]

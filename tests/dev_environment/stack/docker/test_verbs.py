@@ -61,14 +61,44 @@ def scaled(asked: list[Call], monkeypatch: pytest.MonkeyPatch) -> Scaled:
     return found
 
 
-def test_each_start_has_as_many_of_a_service_as_was_said_last(settings, scaled, capsys):
+def test_each_start_has_as_many_of_a_service_as_was_said_last(settings, scaled, capsys, monkeypatch):
     two = {service.name: 2 if service.short == "budget" else 1 for service in SERVICES}
     for given, expected in ((["--scale", "budget=2"], two), ([], two), (["--scale", "1"], {}), ([], {})):
         assert command_line.main(["up", "--mode", "docker", *given]) == 0
         assert scaled[-1] == expected
         assert "Scale: " in capsys.readouterr().out
+        monkeypatch.setattr(engine, "running", lambda expected=expected: {"haproxy"} if expected else set())
         assert command_line.main(["restart"]) == 0
         assert scaled[-1] == expected
+
+
+@pytest.mark.parametrize(("running", "wanted"), [({"haproxy"}, ""), ({"auth-service"}, "budget=2"), (set(), "2")])
+def test_a_restart_takes_no_replica_and_no_port_away(settings, scaled, monkeypatch, capsys, running, wanted):
+    mode.remember(settings, "docker", scale=wanted)
+    monkeypatch.setattr(engine, "running", lambda: running)
+    assert command_line.main(["restart"]) == 1
+    assert ("`make up` first" in capsys.readouterr().err, scaled) == (True, [])
+
+
+def test_the_numbers_of_another_mode_are_not_kept(settings, scaled, monkeypatch):
+    mode.remember(settings, "kubernetes", scale="3")
+    monkeypatch.setattr(command_line.kubernetes, "is_running", lambda _: False)
+    assert command_line.main(["up", "--mode", "docker"]) == 0
+    assert (scaled, mode.scale(settings)) == ([{}], "")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(["--scale", "3"], 3), ([], 2)])
+def test_the_machine_is_looked_at_for_as_many_as_are_wanted(settings, asked, monkeypatch, given, expected):
+    counted: list[int] = []
+
+    def model(replicas: Mapping[str, int] = engine.ONE_OF_EACH) -> object:
+        counted.append(replicas["budget-service"])
+        return MODEL
+
+    mode.remember(settings, "docker", scale="budget=2")
+    monkeypatch.setattr(engine, "model", model)
+    assert command_line.main(["doctor", *given]) == 0
+    assert counted == [expected]
 
 
 def test_the_image_of_haproxy_can_be_pulled(settings, scaled, monkeypatch):
@@ -356,3 +386,15 @@ def test_the_status_is_that_of_every_replica(settings, asked, monkeypatch, secon
     monkeypatch.setattr(engine, "containers", lambda: found)
     mode.remember(settings, "docker")
     assert verbs.status(settings) is is_well
+
+
+def test_fewer_replicas_than_there_are_to_be_are_not_ready(settings, asked, monkeypatch):
+    names = [name for name, each in MODEL.items() if each["restart"] != "no"]
+    found = [{"Service": name, "Health": "healthy"} for name in names]
+    two = MODEL["budget-service"] | {"deploy": MODEL["budget-service"]["deploy"] | {"replicas": 2}}
+    monkeypatch.setattr(engine, "model", lambda *_: MODEL | {"budget-service": two})
+    monkeypatch.setattr(engine, "containers", lambda: found)
+    mode.remember(settings, "docker", scale="budget=2")
+    assert not verbs.status(settings)
+    found.append({"Service": "budget-service", "Health": "healthy"})
+    assert verbs.status(settings)
