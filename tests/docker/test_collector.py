@@ -105,7 +105,7 @@ def pipeline(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactor
 
 @contextmanager
 def running(docker: Callable[..., str], folder: Path, *settings: str) -> Iterator[Pipeline]:
-    """The same, in a folder; `settings` change those of the files."""
+    """The same, in a folder; `settings` change those of the files in otel-collector."""
     official(docker, image("otel-collector"))
     configs = [*compose_service("otel-collector")["command"], *(f"--config=yaml:{each}" for each in settings)]
     logs = folder / "logs"
