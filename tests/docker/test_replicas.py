@@ -26,7 +26,7 @@ NAMES = [each.name for each in SERVICES]
 @pytest.fixture(scope="module")
 def stack(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A new stack with two replicas of one service, both of which Prometheus scrapes."""
-    stack = Stack(tmp_path_factory.mktemp("replicas"), engine.FRONT, BUDGET_REPLICAS="2")
+    stack = Stack(tmp_path_factory.mktemp("replicas"), engine.FRONT, BUDGET_REPLICAS="2", INSTANCES=f"{REPLICATED}=2")
     front = ["haproxy"] if engine.has_image(stack.compose("config", "--images", "haproxy").strip()) else []
     try:
         stack.compose("up", "--detach", "--build", "--wait", *NAMES, "prometheus", *front)
