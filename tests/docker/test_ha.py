@@ -262,10 +262,11 @@ def test_no_line_is_lost_when_the_elected_node_is_killed_while_lines_flow(stack)
         eventually(lambda: is_whole(stack), 180, "the cluster is not green again")
     assert writer.failures > 0
     index = f"logs-trial-service-{DAY}"
-    httpx.post(f"{stack.url(others[0])}/{index}/_refresh").raise_for_status()
+    httpx.post(f"{stack.url(others[0])}/{index}/_refresh", timeout=60).raise_for_status()
     assert len(writer.taken) == len(set(writer.taken))
+    whole = {"size": 10_000, "_source": False}
     for name in NODES:
-        found = httpx.post(f"{stack.url(name)}/{index}/_search", json={"size": 10_000, "_source": False}).json()
+        found = httpx.post(f"{stack.url(name)}/{index}/_search", json=whole, timeout=60).json()
         assert len(writer.taken) < 10_000
         assert {each["_id"] for each in found["hits"]["hits"]} == {*writer.taken}
 
