@@ -9,10 +9,12 @@ import httpx
 import pytest
 from stack import environment
 from stack.kubernetes import cluster, overlay, verbs
+from stack.local import readiness
 from stack.services import BUDGET, SERVICES
 from stack.settings import ROOT
 
 from tests.fixtures.strict import missing
+from tests.fixtures.waiting import eventually
 from tests.kubernetes.pods import pods_of
 
 RUNBOOKS = (
@@ -23,6 +25,8 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def test_the_demo_plays_its_story(settings, verb):
+    # A port-forward that has ended is made anew within seconds, whatever ended it.
+    eventually(lambda: not readiness.not_ready(settings, SERVICES), 60, "the services are not reached")
     assert "trace" in verb("run", "--", "python", "-m", "libs.journey")
 
 
