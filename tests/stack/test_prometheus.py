@@ -37,7 +37,9 @@ def test_there_are_no_other_targets(measured, mode, running):
 
 
 def test_the_rules_are_those_of_the_files(measured):
-    loaded = [rule["name"] for group in measured.get("/api/v1/rules")["groups"] for rule in group["rules"]]
+    """And no others, but for those that start.sh writes."""
+    groups = [each for each in measured.get("/api/v1/rules")["groups"] if each["name"] != "stated"]
+    loaded = [rule["name"] for group in groups for rule in group["rules"]]
     assert sorted(set(loaded)) == NAMES
     assert len(loaded) == len(RULES)
 
