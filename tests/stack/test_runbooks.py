@@ -46,7 +46,7 @@ def unassigned_shard(elasticsearch: httpx.Client, reader: dict[str, str]) -> Ite
 @pytest.mark.parametrize("code", runbooks.of("make", "docker", "host"), ids=named)
 def test_a_command_does_what_it_says(code, reader, mode, running, left_out, settings, request):
     command = runbooks.harmless(code, reader)
-    needs_containers = code.kind == "docker" or "PARTS=" in code.text
+    needs_containers = code.kind == "docker" or any(each in code.text for each in ("PARTS=", "SCALE="))
     if needs_containers and mode != "docker":
         pytest.skip("it is for Docker mode")
     if "SERVICE=probe" in code.text and PROBE not in settings.programs:

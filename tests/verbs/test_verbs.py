@@ -153,8 +153,8 @@ def reader(stack: Settings) -> Iterator[dict[str, str]]:
     api.close()
 
 
-# All but the verbs that need containers (PARTS), and those that are no part of the stack.
-VERBS = [each for each in runbooks.of("make") if not re.search("PARTS=|make (load|test)", each.text)]
+# All but the verbs that need containers (PARTS, SCALE), and those that are no part of the stack.
+VERBS = [each for each in runbooks.of("make") if not re.search("PARTS=|SCALE=|make (load|test)", each.text)]
 
 
 class TestRunbooks:
