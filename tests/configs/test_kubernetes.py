@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stack.kubernetes import overlay
+from stack.kubernetes import overlay, verbs
 from stack.kubernetes.cluster import NAME
 from stack.local import compose
 from stack.services import PROBE, SERVICES
@@ -210,6 +210,14 @@ def test_as_many_of_each_service_are_stated_as_its_overlay_keeps(name):
         assert {each: stated.pop(each) for each in several} == {each: str(number) for each, number in several.items()}
     assert stated == {each.name: str(kept[each.name]) for each in SERVICES}
     assert bool(rules) == any(each["kind"] == "Prometheus" for each in rendered)
+
+
+def test_the_job_of_the_databases_is_found_by_the_label_that_the_verbs_wait_for():
+    labels = {
+        f"{key}={value}" for each in rendered_overlay("lab") for key, value in each["metadata"].get("labels", {}).items()
+        if each["kind"] == "Job"
+    }  # fmt: skip
+    assert {*verbs.PREPARES.removeprefix("--selector=").split(",")} <= labels
 
 
 def test_make_up_starts_as_many_of_each_service_as_the_base_has():

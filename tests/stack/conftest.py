@@ -12,6 +12,7 @@ import pytest
 from stack import environment
 from stack import mode as remembered
 from stack.docker import engine, parts
+from stack.kubernetes import parts as kubernetes_parts
 from stack.kubernetes import verbs as kubernetes
 from stack.local import compose, supervisor
 from stack.local import verbs as local
@@ -88,10 +89,13 @@ def running(mode: str, settings: Settings) -> set[str] | None:
 
 @pytest.fixture(scope="session")
 def left_out(mode: str, settings: Settings) -> set[str]:
-    """The containers of a profile that PARTS does not name; only Docker mode has others."""
-    if mode != "docker" or engine.why_unavailable():
+    """The containers of a profile that PARTS does not name; in a cluster the Collector comes with Elasticsearch."""
+    chosen = remembered.parts(settings)
+    if mode == "kubernetes":
+        return PROFILES - kubernetes_parts.chosen(chosen)
+    if mode == "local" or engine.why_unavailable():
         return PROFILES
-    return PROFILES - set(parts.chosen(remembered.parts(settings), engine.model()))
+    return PROFILES - set(parts.chosen(chosen, engine.model()))
 
 
 @pytest.fixture(scope="session")

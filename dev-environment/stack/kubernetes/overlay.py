@@ -95,7 +95,8 @@ def write(settings: Settings, images: Mapping[str, str], watchers: Collection[st
                 given.setdefault(config_map, {})[name] = value.encode()
     replicas = scale.replicas(mode.scale(settings) or SCALE) | {PROBE.name: int(settings.values["PROBE"])}
     if "prometheus" in watchers:
-        given["prometheus-environment"]["INSTANCES"] = _stated(replicas, watchers).encode()
+        stated = settings.values["INSTANCES"] or _stated(replicas, watchers)
+        given["prometheus-environment"]["INSTANCES"] = stated.encode()
     whole: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",

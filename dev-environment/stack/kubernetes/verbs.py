@@ -16,6 +16,8 @@ from stack.settings import Settings
 
 SECONDS_TO_BE_READY = 300
 PAUSE_SECONDS = 2.0
+# Selects the Job of the databases.
+PREPARES = f"--selector={OURS},{NAME}=prepare"
 GONE = "The cluster has gone: kubectl no longer knows the context {}"
 # What `down` removes. The volumes' claims stay, and with them the data.
 KINDS = f"{cluster.WORKLOADS},services,configmaps,secrets,poddisruptionbudgets,networkpolicies"
@@ -44,7 +46,7 @@ def up(settings: Settings) -> None:
     _remove_left_out(settings, rendered)
     say("Applying what the services stand on, and preparing the databases")
     cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
-    _wait_for_pods(settings, "jobs", f"--selector={OURS},{NAME}=prepare")
+    _wait_for_pods(settings, "jobs", PREPARES)
     say("Applying the services")
     cluster.apply(settings, rendered)
     _wait_for_pods(settings)
@@ -109,7 +111,7 @@ def restart(settings: Settings, services: Sequence[Program]) -> None:
 def migrate(settings: Settings, services: Sequence[Service]) -> None:
     """Bring all databases to their newest revision, whichever are named: an up-to-date one costs nothing."""
     _must_run(settings)
-    cluster.kubectl(settings, "delete", "jobs", f"--selector={OURS},{NAME}=prepare")
+    cluster.kubectl(settings, "delete", "jobs", PREPARES)
     cluster.apply(settings, overlay.objects_of(overlay.render(settings), lambda kind: kind == "Job"))
     _wait_for_pods(settings)
 

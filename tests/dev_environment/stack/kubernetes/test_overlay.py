@@ -54,6 +54,13 @@ def stated(settings: Settings) -> dict[str, int]:
     return {job: int(number) for job, _, number in (each.partition("=") for each in words)}
 
 
+def test_numbers_that_somebody_states_take_the_place_of_ours(tmp_path):
+    settings = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path), "INSTANCES": "budget-service=4"}, {})
+    overlay.folder(settings).mkdir()
+    overlay.write(settings, IMAGES, parts.chosen(""))
+    assert stated(settings) == {"budget-service": 4}
+
+
 def test_what_is_left_out_is_stated_to_be_none(tmp_path):
     settings = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path), "PROBE": "0"}, {})
     overlay.folder(settings).mkdir()
