@@ -11,6 +11,7 @@ from stack.services import AUTH, SERVICES
 from page import words
 from page.reading.metrics import Point
 from page.reading.processes import State
+from page.reading.scrape import Exemplar
 from page.reading.store import Store
 from page.views.charts import broken
 from page.views.frame import frame, heading, text
@@ -121,7 +122,9 @@ def slowest_rows(store: Store) -> list[Row]:
     """The slowest requests that an exemplar names."""
     found = [(each, service.name) for service in SERVICES for each in store.metrics.exemplars(service.name)]
     found.sort(key=lambda pair: -pair[0].seconds)
-    seen = {each.trace_id: (each, service) for each, service in reversed(found[: SLOWEST * 3])}
+    seen: dict[str, tuple[Exemplar, str]] = {}
+    for each, service in found:  # the slowest of each trace
+        seen.setdefault(each.trace_id, (each, service))
     return [
         {
             "id": each.trace_id,
@@ -129,7 +132,7 @@ def slowest_rows(store: Store) -> list[Row]:
             "label": f"the trace of {each.route}, {words.duration(each.seconds)}",
             "cells": [{"text": each.route}, {"text": service}, {"text": words.duration(each.seconds)}],
         }
-        for each, service in list(reversed(seen.values()))[:SLOWEST]
+        for each, service in list(seen.values())[:SLOWEST]
     ]
 
 

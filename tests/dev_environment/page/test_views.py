@@ -4,16 +4,18 @@ import math
 from dataclasses import replace
 from importlib import import_module
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import page.views
 import pytest
 from page import words
 from page.reading.processes import ANSWER_SECONDS, State
+from page.reading.scrape import Exemplar
 from page.reading.spans import OUTSIDE, Edge
 from page.reading.store import STATE_SECONDS, WAKE_SECONDS
 from page.views import places
-from stack.services import SERVICES
+from stack.services import AUTH, SERVICES
 from stack.watch.logs import parsed
 from stack.watch.tail import TOO_DEEP
 from stack.watch.traces import Event, Link, Span, of_lines
@@ -174,3 +176,15 @@ def test_a_curve_is_broken_where_nothing_is_known_and_nowhere_else(views):
         (5000, None),
     ]
     assert views.charts.with_breaks([], views.charts.COUNT) == []
+
+
+def test_the_slowest_come_first_and_a_trace_once_by_its_slowest_request(views):
+    took = [(0.02, "a"), (0.05, "b"), (0.07, "a"), (0.01, "c")]
+    exemplars = [Exemplar(1.0, seconds, trace_id, f"GET /{seconds}") for seconds, trace_id in took]
+    known = {each.name: [] for each in SERVICES} | {AUTH.name: exemplars}
+    store = SimpleNamespace(metrics=SimpleNamespace(exemplars=known.get))
+    assert [each["cells"][0]["text"] for each in views.overview.slowest_rows(store)] == [
+        "GET /0.07",
+        "GET /0.05",
+        "GET /0.01",
+    ]
