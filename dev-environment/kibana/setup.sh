@@ -10,13 +10,17 @@ here=$(dirname "${BASH_SOURCE[0]}")
 say() { echo "kibana-setup: $*"; }
 die() { say "$*" >&2; exit 1; }
 
+# TEXT, in double quotes, as curl's configuration has it.
+quoted() {
+    local text=${1//\\/\\\\}
+    printf '"%s"' "${text//\"/\\\"}"
+}
+
 # Where security is on: ES_USERNAME, ES_PASSWORD and ES_CA, the file of who signs for the other side. curl reads them as a
 # file, so that no list of processes shows them.
 login() {
-    local password=${ES_PASSWORD:-}
-    [ -n "$password" ] || return 0
-    password=${password//\\/\\\\}
-    printf 'user = "%s:%s"\ncacert = "%s"\n' "$ES_USERNAME" "${password//\"/\\\"}" "$ES_CA"
+    [ -z "${ES_PASSWORD:-}" ] ||
+        printf 'user = %s\ncacert = %s\n' "$(quoted "$ES_USERNAME:$ES_PASSWORD")" "$(quoted "$ES_CA")"
 }
 
 # METHOD PATH [CURL OPTION…]: prints the response body; fails unless the status is a success.

@@ -16,7 +16,8 @@ def own_folder(folder: Path) -> Path:
 
     Which of them are taken is known by a lock that ends with its process, whatever ends it: the next one takes the lowest
     that is free, so that there are never more folders than there were processes at a time; but where every lock is refused,
-    all `MOST_FOLDERS` are made before it gives up. A forked process shares that of its parent. Raises `OSError` when a folder cannot be created, or all of them are taken.
+    all `MOST_FOLDERS` are made before it gives up. A forked process shares that of its parent. Raises `OSError` when a folder
+    cannot be created, or all of them are taken.
     """
     if folder not in _held:
         folders = (folder, *(folder / str(number) for number in range(2, MOST_FOLDERS + 1)))
