@@ -11,7 +11,7 @@ from stack.docker import checks, engine, log_volume, logins, parts
 from stack.errors import SettingError
 from stack.report import say
 from stack.services import BUDGET, Program, Service, services_named
-from stack.settings import Settings
+from stack.settings import DEFAULTS, Settings
 
 SECONDS_TO_BE_READY = 300
 
@@ -215,8 +215,9 @@ def _environment(settings: Settings, names: list[str], model: Mapping[str, Any])
     # Without Jaeger the spans would be counted as lost. The services send none, unless a variable says where to.
     if "jaeger" not in names and given.isdisjoint({"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"}):
         decided["OTEL_TRACES_EXPORTER"] = "none"
-    # Grafana finds log lines where they are; where they are in both, in Elasticsearch.
-    if "loki" in names and "elasticsearch" not in names and "GRAFANA_PROVISIONING" not in given:
+    # Grafana finds log lines where they are; where they are in both, in Elasticsearch. A `.env` may say the default.
+    usual = settings.values["GRAFANA_PROVISIONING"] == DEFAULTS["GRAFANA_PROVISIONING"]
+    if "loki" in names and "elasticsearch" not in names and usual:
         decided["GRAFANA_PROVISIONING"] = "provisioning-loki"
     # Prometheus misses what ought to be there, and nothing that has been left out.
     if not settings.values["INSTANCES"]:

@@ -184,8 +184,16 @@ def test_without_jaeger_the_services_send_no_spans(settings, asked, parts, expor
 def test_grafana_finds_log_lines_in_loki_where_that_is_in_place_of_elasticsearch(settings, asked, parts, read):
     mode.remember(settings, "docker", parts)
     verbs.up(settings)
+    verbs.up(Settings(settings.values, {"GRAFANA_PROVISIONING": "provisioning"}))  # a copy of .env.example
     given = [environment.get("GRAFANA_PROVISIONING") for what, environment in asked if what[0] == "up"]
-    assert given == [read]
+    assert given == [read, read]
+
+
+def test_grafana_reads_what_somebody_has_chosen(settings, asked):
+    mode.remember(settings, "docker", "metrics loki")
+    verbs.up(Settings({**settings.values, "GRAFANA_PROVISIONING": "mine"}, {"GRAFANA_PROVISIONING": "mine"}))
+    given = [environment.get("GRAFANA_PROVISIONING") for what, environment in asked if what[0] == "up"]
+    assert given == [None]
 
 
 @pytest.mark.parametrize(("asked_for", "mode_then"), [([], "local"), (["--mode", "docker"], "docker")])
