@@ -3,13 +3,26 @@
 import json
 from pathlib import Path
 
-from grafana_dashboards import business, host, loki, overview, postgresql, rabbitmq, runbooks, service, slo, telemetry
+from grafana_dashboards import (
+    business,
+    host,
+    log_lines,
+    overview,
+    postgresql,
+    rabbitmq,
+    runbooks,
+    service,
+    slo,
+    telemetry,
+)
+from grafana_dashboards.log_stores import STORES
 
 GRAFANA = Path(__file__).parents[1] / "grafana"
-FOLDERS = BOARDS, PAGES, LINES = GRAFANA / "dashboards", GRAFANA / "runbooks", GRAFANA / "provisioning-loki/log-lines"
+BOARDS, PAGES = GRAFANA / "dashboards", GRAFANA / "runbooks"
+LINES = {store.folder: GRAFANA / store.folder / "log-lines" for store in STORES}
+FOLDERS = (BOARDS, PAGES, *LINES.values())
 DASHBOARDS = {
     "overview": overview.build,
-    "service": service.build,
     "business": business.build,
     "slo": slo.build,
     "postgresql": postgresql.build,
@@ -17,14 +30,16 @@ DASHBOARDS = {
     "host": host.build,
     "telemetry": telemetry.build,
 }
+WITH_LINES = {"service": service.build, "log-lines": log_lines.build}
+"""Those that ask for log lines: one for each store, under the same uid."""
 
 
 def built() -> dict[Path, str]:
     """The content of every file."""
-    boards = {uid: build() for uid, build in DASHBOARDS.items()}
-    titles = {json.loads(text)["title"]: uid for uid, text in boards.items()}
-    pages = {runbooks.uid(name): runbooks.build(name, titles) for name in runbooks.names().values()}
-    folders = {BOARDS: boards, PAGES: pages, LINES: {"log-lines": loki.build()}}
+    folders = {BOARDS: {uid: build() for uid, build in DASHBOARDS.items()}}
+    folders |= {LINES[store.folder]: {uid: build(store) for uid, build in WITH_LINES.items()} for store in STORES}
+    titles = {json.loads(text)["title"]: uid for texts in folders.values() for uid, text in texts.items()}
+    folders[PAGES] = {runbooks.uid(name): runbooks.build(name, titles) for name in runbooks.names().values()}
     return {folder / f"{uid}.json": text for folder, texts in folders.items() for uid, text in texts.items()}
 
 

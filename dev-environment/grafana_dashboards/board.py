@@ -105,9 +105,9 @@ def constant(name: str, value: str) -> dashboard.ConstantVariable:
     return dashboard.ConstantVariable(name).value(value)
 
 
-def programs() -> list[Any]:
-    """Where the pages of other programs are, which dashboards link to."""
-    return [constant(name, url) for name, url in OUTSIDE.items()]
+def jaeger() -> dashboard.ConstantVariable:
+    """Where Jaeger's own pages are, which some dashboards link to."""
+    return constant("jaeger", OUTSIDE["jaeger"])
 
 
 def restarts(matchers: str) -> dashboard.AnnotationQuery:

@@ -1,4 +1,4 @@
-"""Where links lead: from a panel to another dashboard, to traces and log lines in Explore, and to Jaeger's and Kibana's UIs.
+"""Where links lead: from a panel to another dashboard, to traces in Explore, and to Jaeger's and Kibana's own pages.
 
 Grafana replaces `${…}` when somebody clicks; the rest of the URL is encoded here.
 """
@@ -6,15 +6,16 @@ Grafana replaces `${…}` when somebody clicks; the rest of the URL is encoded h
 import json
 import re
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from grafana_foundation_sdk.builders.dashboard import DashboardLink
 
 CLICKED_SERVICE = "${__field.labels.job}"
 CLICKED_CELL = "${__value.text}"
+SAME_JOB = "${job:queryparam}"
 RANGE = {"from": "${__from}", "to": "${__to}"}
 # The pages of other programs, each in a hidden variable of the dashboards that link to it.
-OUTSIDE = {"kibana": "http://localhost:5601", "jaeger": "http://localhost:16686"}
+OUTSIDE = {"jaeger": "http://localhost:16686", "kibana": "http://localhost:5601"}
 
 
 def to_dashboard(uid: str, title: str, variable: str, value: str = CLICKED_SERVICE) -> DashboardLink:
@@ -24,12 +25,12 @@ def to_dashboard(uid: str, title: str, variable: str, value: str = CLICKED_SERVI
 
 def to_same(uid: str, title: str) -> DashboardLink:
     """A link to another dashboard that keeps the chosen job and the time range."""
-    return DashboardLink(title).url(path(uid, keep_job=True))
+    return DashboardLink(title).url(path(uid, SAME_JOB))
 
 
-def path(uid: str, *, keep_job: bool) -> str:
-    """Where Grafana shows a dashboard for the same time range, and for the same job if that dashboard has it."""
-    return f"/d/{uid}?{'${job:queryparam}&' if keep_job else ''}${{__url_time_range}}"
+def path(uid: str, chosen: str = "") -> str:
+    """Where Grafana shows a dashboard for the same time range, with a variable that is `chosen`."""
+    return f"/d/{uid}?{chosen and f'{chosen}&'}${{__url_time_range}}"
 
 
 def to_runbook() -> DashboardLink:
@@ -45,23 +46,18 @@ def here(uid: str, title: str) -> DashboardLink:
 
 def to_traces(service: str = CLICKED_SERVICE) -> DashboardLink:
     """A link to the traces of a service in Explore."""
-    return _explore("Traces of this service", "jaeger", {"queryType": "search", "service": service})
+    return in_explore("Traces of this service", "jaeger", {"queryType": "search", "service": service})
 
 
 def to_failed_traces(service: str = CLICKED_SERVICE) -> DashboardLink:
     """A link to those traces of a service in Explore in which a span failed."""
     search = {"queryType": "search", "service": service, "tags": "error=true"}
-    return _explore("Failed traces of this service", "jaeger", search)
+    return in_explore("Failed traces of this service", "jaeger", search)
 
 
 def to_logs(service: str = CLICKED_SERVICE) -> DashboardLink:
-    """A link to the log lines of a service in Explore."""
-    lines = {
-        "query": f'service.keyword:"{service}"',
-        "metrics": [{"type": "logs", "id": "1"}],
-        "timeField": "@timestamp",
-    }
-    return _explore("Log lines of this service", "elasticsearch", lines)
+    """A link to the log lines of a service, in whichever store they are."""
+    return to_dashboard("log-lines", "Log lines of this service", "service", service)
 
 
 def of_service(service: str = CLICKED_SERVICE) -> list[DashboardLink]:
@@ -74,22 +70,29 @@ def signals_of(service: str) -> list[DashboardLink]:
     return [to_failed_traces(service), to_traces(service), to_logs(service)]
 
 
-def to_programs(service: str) -> list[DashboardLink]:
-    """Links to the traces and log lines of a service in Jaeger's and Kibana's own pages. Jaeger expects microseconds."""
+def on_top(service: str) -> list[DashboardLink]:
+    """Links for the top of a dashboard: to the traces of a service on Jaeger's own page, and to its log lines. Jaeger expects
+    microseconds."""
     found = f"${{jaeger}}/search?service={service}&start=${{__from}}000&end=${{__to}}000&limit=50"
+    failed = f"{found}&tags={quote(json.dumps({'error': 'true'}, separators=(',', ':')))}"
+    lines = DashboardLink("Log lines").url(f"/d/log-lines?var-service={service}").keep_time(True)
+    return [_outside("Failed traces", failed), _outside("Traces", found), lines]
+
+
+def in_kibana(title: str, lucene: str) -> DashboardLink:
+    """A link to log lines in Kibana's Discover."""
     times = "(time:(from:'${__from:date:iso}',to:'${__to:date:iso}'))"
-    lines = f"(query:(language:kuery,query:'service.keyword:%22{service}%22'))"
-    pages = {
-        "Failed traces": f"{found}&tags={quote(json.dumps({'error': 'true'}, separators=(',', ':')))}",
-        "Traces": found,
-        "Log lines": f"${{kibana}}/app/discover#/?_g={times}&_a={lines}",
-    }
-    return [DashboardLink(title).url(url).target_blank(True).icon("external link") for title, url in pages.items()]
+    return _outside(title, f"${{kibana}}/app/discover#/?_g={times}&_a=(query:(language:lucene,query:'{lucene}'))")
 
 
-def _explore(title: str, uid: str, query: Mapping[str, object]) -> DashboardLink:
+def in_explore(title: str, uid: str, query: Mapping[str, object]) -> DashboardLink:
+    """A link to the answer of a data source in Explore."""
     first = {"refId": "A", "datasource": {"type": uid, "uid": uid}, **query}
     panes = {"left": {"datasource": uid, "queries": [first], "range": RANGE}}
     encoded = quote(json.dumps(panes, separators=(",", ":")))
-    readable = re.sub(r"%24%7B(.+?)%7D", r"${\1}", encoded)
+    readable = re.sub(r"%24%7B.+?%7D", lambda found: unquote(found[0]), encoded)
     return DashboardLink(title).url(f"/explore?schemaVersion=1&orgId=1&panes={readable}")
+
+
+def _outside(title: str, url: str) -> DashboardLink:
+    return DashboardLink(title).url(url).target_blank(True).icon("external link")

@@ -5,10 +5,8 @@ from typing import Any
 
 from grafana_foundation_sdk.builders import (
     common,
-    elasticsearch,
     heatmap,
     logs,
-    loki,
     prometheus,
     stat,
     table,
@@ -45,8 +43,9 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
+from grafana_dashboards.log_stores import Question, Store
+
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="${datasource}")
-ELASTICSEARCH = DataSourceRef(type_val="elasticsearch", uid="elasticsearch")
 
 Query = prometheus.Dataquery
 Limit = tuple[float, str]
@@ -76,7 +75,7 @@ def graph(
     title: str,
     description: str,
     unit: str,
-    *queries: Query | loki.Dataquery,
+    *queries: Any,
     width: int = 12,
     stacked: bool = False,
     top: float | None = None,
@@ -193,13 +192,11 @@ def grid(
     return panel
 
 
-def lines(title: str, description: str, lucene: str, *, width: int = 24) -> logs.Panel:
-    """Log lines from Elasticsearch, the newest first."""
-    wanted = elasticsearch.Logs().id("1").settings(elasticsearch.ElasticsearchLogsSettings().limit("200"))
-    asked = elasticsearch.Dataquery().query(lucene).metrics([wanted]).time_field("@timestamp").datasource(ELASTICSEARCH)
-    panel = logs.Panel().title(title).description(description).datasource(ELASTICSEARCH).span(width).height(10)
-    panel.targets(_named([asked])).show_time(True).enable_log_details(True).sort_order(LogsSortOrder.DESCENDING)
-    return panel
+def lines(store: Store, question: Question, *, width: int = 24) -> logs.Panel:
+    """Log lines of one of the stores, the newest first."""
+    panel = logs.Panel().title(question.title).description(question.description).datasource(store.source)
+    panel.span(width).height(10).targets(_named([store.lines(question)]))
+    return panel.show_time(True).enable_log_details(True).sort_order(LogsSortOrder.DESCENDING)
 
 
 def page(title: str, markdown: str, *, height: int) -> text.Panel:

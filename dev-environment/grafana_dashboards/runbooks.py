@@ -5,16 +5,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from grafana_dashboards.board import RUNBOOK, board, chosen, constant, programs
-from grafana_dashboards.links import here, path, to_programs
+from grafana_dashboards.board import RUNBOOK, board, chosen, constant, jaeger
+from grafana_dashboards.links import SAME_JOB, here, on_top, path
 from grafana_dashboards.panels import page
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "dev-environment/runbooks"
-# Dashboards on which any job of an alert can be chosen. Elsewhere `job` means another set of jobs.
-KEEP_JOB = ("service", "slo", "telemetry")
+# Dashboards on which any job of an alert can be chosen, and how. Elsewhere `job` means another set of jobs.
+TAKES_JOB = {**dict.fromkeys(("service", "slo", "telemetry"), SAME_JOB), "log-lines": "var-service=${job}"}
 # A dollar sign before a name that Grafana fills in, in a text as well: the variable `dollar` takes its place.
-FILLED_IN = re.compile(r"\$(?=\{?(?:__|(?:job|datasource|dollar|kibana|jaeger)\b))")
+FILLED_IN = re.compile(r"\$(?=\{?(?:__|(?:job|datasource|dollar|jaeger)\b))")
 # Code first, in which nothing is a link: fenced, or in line.
 MARKUP = re.compile(
     r"(?P<code>^ *```.*?^ *```|`[^`]+`)"
@@ -46,9 +46,9 @@ def build(name: str, boards: Mapping[str, str]) -> str:
         variables=[
             chosen("job", "Links lead to", "label_values(up, job)", everything=None, first="auth-service"),
             constant("dollar", "$"),
-            *programs(),
+            jaeger(),
         ],
-        links=[here("service", "Service"), *to_programs("${job}")],
+        links=[here("service", "Service"), *on_top("${job}")],
         tag=RUNBOOK,
         one_job=True,
     )
@@ -63,13 +63,13 @@ def in_grafana(text: str, boards: Mapping[str, str]) -> str:
             return found[0]
         if title := found["title"]:
             named = boards.get(" ".join(title.split()))
-            return f"[*{title}*]({path(named, keep_job=named in KEEP_JOB)})" if named else found[0]
+            return f"[*{title}*]({path(named, TAKES_JOB.get(named, ''))})" if named else found[0]
         label, target = found["text"], found["target"]
         if re.match(r"[a-z]+:|[/#]", target):
             return found[0]
         file = (FOLDER / target.partition("#")[0]).resolve()
         if file.parent == FOLDER and file.suffix == ".md":
-            return f"[{label}]({path(uid(file.stem), keep_job=True)})"
+            return f"[{label}]({path(uid(file.stem), SAME_JOB)})"
         shown = f"`{os.path.relpath(file, ROOT)}`"
         return shown if label == file.name else f"{label} ({shown})"
 

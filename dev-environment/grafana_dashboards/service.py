@@ -1,7 +1,8 @@
 """Service: one service in depth. Its requests and log lines are here; `service_inside` has the rest."""
 
-from grafana_dashboards.board import Panels, alerts, board, chosen, programs, restarts
-from grafana_dashboards.links import to_programs, to_same
+from grafana_dashboards.board import Panels, alerts, board, chosen, jaeger, restarts
+from grafana_dashboards.links import on_top, to_same
+from grafana_dashboards.log_stores import WARNINGS, Store
 from grafana_dashboards.panels import graph, heat, lines, number, query, word
 from grafana_dashboards.promql import quantile, rate, share
 from grafana_dashboards.red import BUDGET, red
@@ -10,8 +11,8 @@ from grafana_dashboards.service_inside import FOLLOW, PROCESS, inside
 ROUTES = f'{PROCESS}, handler=~"$handler"'
 
 
-def build() -> str:
-    """The JSON of this dashboard."""
+def build(store: Store) -> str:
+    """The JSON of this dashboard, with log lines of one of the stores."""
     return board(
         "service",
         "Service",
@@ -22,16 +23,16 @@ def build() -> str:
             ("Errors", errors()),
             ("Duration", durations()),
             *inside(),
-            ("Log", log()),
+            ("Log", [lines(store, WARNINGS)]),
         ],
         variables=[
             chosen("job", "Service", "label_values(job:up:max, job)", everything=None, first="auth-service"),
             chosen("instance", "Instance", 'label_values(up{job=~"$job"}, instance)'),
             chosen("handler", "Route", 'label_values(http_requests_total{job=~"$job"}, handler)'),
-            *programs(),
+            jaeger(),
         ],
         annotations=[restarts(PROCESS), alerts("$job")],
-        links=to_programs("${job}"),
+        links=on_top("${job}"),
         one_job=True,
     )
 
@@ -189,16 +190,5 @@ def durations() -> Panels:
             f"sum by (le) (increase({name}_bucket{{{ROUTES}}}[$__rate_interval]))",
             width=8,
             exemplars=True,
-        ),
-    ]
-
-
-def log() -> Panels:
-    """The log lines."""
-    return [
-        lines(
-            "Warnings and errors",
-            "Open a line and follow its trace id to the trace.",
-            'service.keyword:"$job" AND level.keyword:(warning OR error OR critical)',
         ),
     ]

@@ -13,7 +13,6 @@ import pytest
 import yaml
 from grafana_dashboards.__main__ import FOLDERS, built
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from stack import settings as stack_settings
 
 from libs.observability.metrics.families import HTTP
 from tests.configs import exporters, promql
@@ -24,6 +23,7 @@ from tests.configs.dashboards import (
     RULES,
     RUNBOOKS,
     Query,
+    asks_prometheus,
     filled_in,
     other_queries,
     panels,
@@ -55,6 +55,7 @@ RUNNING = {"up", "pg_up", "rabbitmq_detailed_queue_consumers", "dependency_up"}
 WITHOUT_VARIABLES = {
     "business": "a business metric belongs to one service, and is not about a process",
     "slo": "a service level is a promise of a service, not of a process: no instance",
+    "log-lines": "a line names its service, in whatever store it is",
     "overview": "it shows the instances of a service as one; the dashboard Service shows a single one",
 }
 WITHOUT_MATCHERS = {
@@ -73,6 +74,7 @@ def named(panel: tuple[str, dict]) -> str:
     return f"{panel[0]}: {panel[1]['title']}"
 
 
+GRAPHS = [each for each in PANELS if each[1]["type"] == "timeseries" and asks_prometheus(each[1])]
 NUMBERS = [each for each in PANELS if each[1]["type"] in {"stat", "gauge"}]
 TABLES = [each for each in PANELS if each[1]["type"] == "table"]
 
@@ -196,8 +198,8 @@ def test_a_panel_says_what_it_shows(panel):
     assert panel["description"].endswith(".")
     assert panel["targets"]
     assert panel["type"] == "logs" or panel["fieldConfig"]["defaults"]["unit"]
-    source = {"logs": "elasticsearch"}.get(panel["type"], "${datasource}")
-    assert {panel["datasource"]["uid"], *(each["datasource"]["uid"] for each in panel["targets"])} == {source}
+    assert {each["datasource"]["uid"] for each in panel["targets"]} == {panel["datasource"]["uid"]}
+    assert asks_prometheus(panel) or panel["datasource"]["uid"] == "elasticsearch"
 
 
 @every_number
@@ -367,7 +369,7 @@ def test_what_a_machine_measures_of_itself_is_not_added_up_with_that_of_others(q
             assert "instance" in groups(aggregate)
 
 
-@pytest.mark.parametrize("panel", [each for each in PANELS if each[1]["type"] == "timeseries"], ids=named)
+@pytest.mark.parametrize("panel", GRAPHS, ids=named)
 def test_a_line_is_named_by_all_labels_that_tell_it_from_others(panel):
     for target in panel[1]["targets"]:
         aggregates = parts(target["expr"], promql_parser.AggregateExpr)
@@ -422,7 +424,7 @@ def has_exemplars(selector: promql_parser.VectorSelector) -> bool:
     return slow or (selector.name == "http_requests_total" and "status" in labels)
 
 
-@pytest.mark.parametrize("panel", [each for each in PANELS if each[1]["type"] in {"timeseries", "heatmap"}], ids=named)
+@pytest.mark.parametrize("panel", [*GRAPHS, *(each for each in PANELS if each[1]["type"] == "heatmap")], ids=named)
 def test_a_query_for_slow_or_failed_requests_leads_to_their_traces(panel):
     """Prometheus looks up the exemplars of every selector of a query: a share of failures would show successes too."""
     for target in panel[1]["targets"]:
@@ -445,51 +447,29 @@ def test_failures_beside_their_share_are_shown_with_their_traces(uid):
 @every_panel
 def test_a_link_to_the_traces_of_a_service_has_one_to_its_failed_traces_and_its_log_lines_beside_it(panel):
     """Of the same service, and for the same time."""
-    panes = {
-        each["title"]: json.loads(parse_qs(urlsplit(each["url"]).query)["panes"][0])["left"]
+    urls = {
+        each["title"]: each["url"]
         for found in re.findall(r'"links": (\[[^]]*\])', json.dumps(panel[1]))
         for each in json.loads(found)
-        if each["url"].startswith("/explore")
+    }
+    panes = {
+        title: json.loads(parse_qs(urlsplit(url).query)["panes"][0])["left"]
+        for title, url in urls.items()
+        if url.startswith("/explore")
     }
     if panes:
-        failed, all_, lines = (panes[f"{what} of this service"] for what in ("Failed traces", "Traces", "Log lines"))
+        failed, all_ = (panes[f"{what} of this service"] for what in ("Failed traces", "Traces"))
         assert failed["queries"] == [all_["queries"][0] | {"tags": "error=true"}]
-        assert lines["queries"][0]["query"] == f'service.keyword:"{all_["queries"][0]["service"]}"'
-        assert failed["range"] == all_["range"] == lines["range"] == {"from": "${__from}", "to": "${__to}"}
+        service = all_["queries"][0]["service"]
+        lines = f"/d/log-lines?var-service={service}&${{__url_time_range}}"
+        assert urls["Log lines of this service"] == lines
+        assert failed["range"] == all_["range"] == {"from": "${__from}", "to": "${__to}"}
 
 
 def test_an_exemplar_names_its_trace_as_the_services_do():
     exemplars = SOURCES["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     assert {each["name"] for each in exemplars} == {"trace_id"}
     assert [each["datasourceUid"] for each in exemplars if "datasourceUid" in each] == ["jaeger"]
-
-
-@pytest.mark.parametrize(
-    ("uid", "destinations"), [("prometheus", "exemplarTraceIdDestinations"), ("elasticsearch", "dataLinks")]
-)
-def test_a_trace_id_leads_to_the_trace_and_to_its_log_lines_in_kibana(uid, destinations):
-    trace, lines = SOURCES[uid]["jsonData"][destinations]
-    assert (trace["urlDisplayLabel"], trace["datasourceUid"]) == ("Trace", "jaeger")
-    assert lines["urlDisplayLabel"] == "Log lines of this trace"
-    asked = urlsplit(lines["url"])
-    kept = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]["delete"]["min_age"]
-    assert asked.netloc == "localhost:5601"
-    assert f"from:now-{kept},to:now" in asked.fragment, "a trace is looked up among all lines that are kept"
-    assert "trace_id:%22$${__value.raw}%22" in asked.fragment
-
-
-def test_the_page_of_a_trace_in_jaeger_leads_to_its_log_lines_as_grafana_does():
-    (pattern,) = json.loads((DEV / "jaeger/ui.json").read_text())["linkPatterns"]
-    _, lines = SOURCES["elasticsearch"]["jsonData"]["dataLinks"]
-    assert pattern["url"].replace("#{traceID}", "$${__value.raw}") == lines["url"]
-
-
-def test_the_links_out_of_grafana_use_the_default_ports():
-    ports = {"KIBANA_PORT": "5601", **stack_settings.DEFAULTS}
-    for uid in {"service", *RUNBOOKS}:
-        variables = {each["name"]: each["query"] for each in EVERY[uid]["templating"]["list"]}
-        assert variables["kibana"] == f"http://localhost:{ports['KIBANA_PORT']}"
-        assert variables["jaeger"] == f"http://localhost:{ports['JAEGER_UI_PORT']}"
 
 
 def test_data_sources_lead_to_each_other():
@@ -509,7 +489,9 @@ def test_the_queries_of_data_sources_are_promql_over_metrics_that_exist(ours):
 
 def test_a_dollar_sign_that_grafana_must_keep_is_written_twice():
     """In provisioning files Grafana replaces $NAME with an environment variable, or with nothing if there is none."""
-    for file in (DEV / "grafana/provisioning").rglob("*.yml"):
+    files = [*DEV.glob("grafana/provisioning*/**/*.yml")]
+    assert len(files) == 4
+    for file in files:
         text = "".join(line for line in file.read_text().splitlines(True) if not line.lstrip().startswith("#"))
         assert "$" not in text.replace("$$", "")
 

@@ -183,6 +183,14 @@ def test_the_configuration_is_made_of_the_files_that_compose_mounts():
     assert files == {file for file in of_compose if not left_out.fullmatch(file.name)}
 
 
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
+def test_a_config_map_is_far_smaller_than_a_cluster_takes(folder):
+    """It takes one MiB, of which the names and their quotes are a part."""
+    for each in yaml_files.load(folder / "kustomization.yaml").get("configMapGenerator", ()):
+        size = sum((folder / file).stat().st_size for file in each.get("files", ()))
+        assert size < 2**20 * 3 / 4, each["name"]
+
+
 def rendered_overlay(name: str) -> list[Object]:
     if not shutil.which("kubectl"):
         missing("kubectl is not installed")

@@ -1,12 +1,10 @@
-"""The collector reads what Logstash reads, Loki refuses nothing that it sends, and Grafana asks there what Kibana does."""
+"""The collector reads what Logstash reads, and Loki refuses nothing that it sends."""
 
 import json
 import re
 from pathlib import Path
 
 import yaml
-from grafana_dashboards import loki as board
-from grafana_foundation_sdk.models.dashboard import Dashboard
 
 ROOT = Path(__file__).parents[2]
 DEV = ROOT / "dev-environment"
@@ -15,15 +13,10 @@ FILES, TO_LOKI, TO_ELASTICSEARCH = (
     for name in ("files", "to-loki", "to-elasticsearch")
 )
 LOKI = yaml.safe_load((DEV / "loki/loki.yaml").read_text())
-README = (DEV / "loki/README.md").read_text()
 SERVICES = yaml.safe_load((ROOT / "docker-compose.devops.yml").read_text())["services"]
 LIMITS = LOKI["limits_config"]
 MIB, MB = 1024 * 1024, 1_000_000
 QUEUE = TO_LOKI["exporters"]["otlp_http"]["sending_queue"]
-USUAL, OTHER = (
-    {each["uid"]: each for each in yaml.safe_load((DEV / folder / "datasources/all.yml").read_text())["datasources"]}
-    for folder in ("grafana/provisioning", "grafana/provisioning-loki")
-)
 
 
 def test_the_collector_reads_the_files_that_logstash_reads():
@@ -83,46 +76,3 @@ def test_the_labels_are_few_and_their_values_bounded():
     everything = [*config["resource_attributes"]["attributes_config"], *config["log_attributes"]]
     labels = [name for each in everything if each["action"] == "index_label" for name in each["attributes"]]
     assert labels == ["service.name", "deployment.environment.name", "level"]
-
-
-def test_grafanas_other_data_sources_are_the_usual_ones_with_loki_in_elasticsearchs_place():
-    assert OTHER.keys() - USUAL.keys() == {"loki"}
-    assert USUAL.keys() - OTHER.keys() == {"elasticsearch"}
-    assert {uid for uid in USUAL.keys() & OTHER.keys() if USUAL[uid] != OTHER[uid]} == {"prometheus", "jaeger"}
-    usual, other = (each["prometheus"]["jsonData"] for each in (USUAL, OTHER))
-    assert [key for key in usual | other if usual.get(key) != other.get(key)] == ["exemplarTraceIdDestinations"]
-    assert "5601" not in str(OTHER)
-    assert OTHER["loki"]["url"] == f"http://loki:{LOKI['server']['http_listen_port']}"
-
-
-def test_a_line_leads_to_its_trace_and_a_span_to_its_lines():
-    (trace, others) = OTHER["loki"]["jsonData"]["derivedFields"]
-    assert (trace["matcherType"], trace["matcherRegex"], trace["datasourceUid"]) == ("label", "trace_id", "jaeger")
-    assert others["url"].startswith("/d/log-lines?var-trace_id=")
-    link = OTHER["jaeger"]["jsonData"]["tracesToLogsV2"]
-    assert link == USUAL["jaeger"]["jsonData"]["tracesToLogsV2"] | {
-        "datasourceUid": "loki",
-        "query": '{service_name=~".+"} | trace_id="$${__trace.traceId}"',
-    }
-
-
-def test_grafanas_own_model_reads_the_dashboard_and_finds_it_where_the_provider_looks():
-    folder = DEV / "grafana/provisioning-loki"
-    made = json.loads((folder / "log-lines/log-lines.json").read_text())
-    assert Dashboard.from_json(made).uid == "log-lines"
-    providers = yaml.safe_load((folder / "dashboards/all.yml").read_text())["providers"]
-    usual = yaml.safe_load((DEV / "grafana/provisioning/dashboards/all.yml").read_text())["providers"]
-    assert providers[:-1] == usual
-    assert providers[-1]["options"]["path"] == "/etc/grafana/provisioning/log-lines"
-
-
-def test_each_question_of_kibana_stands_in_the_readme_beside_its_logql():
-    searches = [json.loads(line) for line in (DEV / "kibana/saved-searches.ndjson").read_text().splitlines()]
-    titles = {each["attributes"]["title"].removesuffix(", last hour") for each in searches}
-    panels = json.loads((DEV / "kibana/dashboard.json").read_text())["panels"]
-    assert titles == board.QUESTIONS.keys()
-    assert {each["config"]["title"] for each in panels if each["type"] == "vis"} == board.COUNTS.keys()
-    asked = board.QUESTIONS | {title: expr for title, (expr, _) in board.COUNTS.items()}
-    for title, expr in asked.items():
-        assert f"| {title} |" in README
-        assert expr.partition(" | line_format")[0].removesuffix(" | json").replace("|", r"\|") in README

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from grafana_dashboards.runbooks import FOLDER, KEEP_JOB, in_grafana
+from grafana_dashboards.runbooks import FOLDER, TAKES_JOB, in_grafana
 
 from tests.configs.dashboards import DASHBOARDS, DEV, RUNBOOKS
 
@@ -13,6 +13,7 @@ TITLES = {dashboard["title"]: uid for uid, dashboard in DASHBOARDS.items()}
 PAGES = sorted(RUNBOOKS)
 LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 KEPT = "?${job:queryparam}&${__url_time_range}"
+OF_SERVICE = "?var-service=${job}&${__url_time_range}"
 
 
 def content(uid: str) -> str:
@@ -41,8 +42,11 @@ def test_a_link_of_a_page_opens_and_keeps_the_job_and_the_time_range(uid):
         if not target.startswith("http"):
             found = re.fullmatch(r"/d/([\w-]+)(\?.+)", target)
             assert found and found[1] in DASHBOARDS.keys() | RUNBOOKS.keys(), target
-            keeps_job = found[1] in RUNBOOKS or found[1] in KEEP_JOB
-            assert found[2] == (KEPT if keeps_job else "?${__url_time_range}")
+            if found[1] == "log-lines":
+                assert found[2] == OF_SERVICE
+            else:
+                keeps_job = found[1] in RUNBOOKS or found[1] in TAKES_JOB
+                assert found[2] == (KEPT if keeps_job else "?${__url_time_range}")
 
 
 @pytest.mark.parametrize("uid", PAGES)
@@ -55,9 +59,10 @@ def test_a_page_takes_the_job_of_its_alert_and_hands_it_on(uid):
     assert "service=${job}&" in links["Failed traces"]["url"]
 
 
-@pytest.mark.parametrize("uid", KEEP_JOB)
-def test_a_dashboard_that_keeps_the_job_lets_any_service_be_chosen(uid):
-    assert "job" in {each["name"] for each in DASHBOARDS[uid]["templating"]["list"]}
+@pytest.mark.parametrize(("uid", "chosen"), TAKES_JOB.items())
+def test_a_dashboard_that_keeps_the_job_lets_any_service_be_chosen(uid, chosen):
+    (variable,) = re.findall(r"^var-(\w+)=|^\$\{(\w+):queryparam\}$", chosen)
+    assert "".join(variable) in {each["name"] for each in DASHBOARDS[uid]["templating"]["list"]}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +75,7 @@ def test_a_dashboard_that_keeps_the_job_lets_any_service_be_chosen(uid):
         ("[out](https://example.org/a.md) [here](#fix)", "[out](https://example.org/a.md) [here](#fix)"),
         ("* *Service\n  levels*", f"* [*Service\n  levels*](/d/slo{KEPT})"),
         ("*Host* and *Targets*", "[*Host*](/d/host?${__url_time_range}) and *Targets*"),
+        ("*Log lines* of it", f"[*Log lines*](/d/log-lines{OF_SERVICE}) of it"),
         ("**Host**, 2*Host*2", "**Host**, 2*Host*2"),
         ("`[a](b.md) *Host*`", "`[a](b.md) *Host*`"),
         ("```\n[a](b.md)\n```", "```\n[a](b.md)\n```"),
@@ -87,9 +93,13 @@ def test_a_link_is_rewritten_unless_it_is_code_or_opens_anywhere(written, shown)
 def test_grafana_reads_each_folder_that_is_mounted():
     providers = yaml.safe_load((DEV / "grafana/provisioning/dashboards/all.yml").read_text())["providers"]
     compose = yaml.safe_load((DEV.parent / "docker-compose.devops.yml").read_text())
-    mounted = dict(volume.split(":")[:2] for volume in compose["services"]["grafana"]["volumes"])
+    mounted = dict(volume.removesuffix(":ro,z").rsplit(":", 1) for volume in compose["services"]["grafana"]["volumes"])
     read = {each["options"]["path"]: each["folder"] for each in providers}
+    folders = (
+        ("dashboards", "All-ERP"),
+        ("runbooks", "Runbooks"),
+        ("${GRAFANA_PROVISIONING:-provisioning}", "All-ERP"),
+    )
     assert {
-        mounted[f"./dev-environment/grafana/{name}"]: folder
-        for name, folder in (("dashboards", "All-ERP"), ("runbooks", "Runbooks"))
+        mounted[f"./dev-environment/grafana/{name}"] + "/log-lines" * ("$" in name): folder for name, folder in folders
     } == read

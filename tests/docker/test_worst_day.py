@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -160,7 +160,7 @@ class Page(NamedTuple):
         values = {
             "job": self.job,
             "__field.labels.job": self.job,
-            **{name: variables[name] for name in ("jaeger", "kibana") if name in variables},
+            "jaeger": variables.get("jaeger", ""),
             **{f"__{name}": str(value) for name, value in milliseconds.items()},
         }
         return re.sub(r"\$\{([\w.]+)\}", lambda found: values[found[1]], url)
@@ -214,21 +214,23 @@ def test_a_link_of_the_mail_leads_to_failed_traces_of_the_service(stack, failure
 
 
 def line_searches() -> dict[str, str]:
-    """The links from a trace to its log lines, as Kibana's or Elasticsearch's query about the trace <trace>."""
+    """The links from a trace to its log lines, as Elasticsearch's query about the trace <trace>."""
     sources = {
         each["uid"]: each["jsonData"]
         for each in yaml.safe_load((DEV / "grafana/provisioning/datasources/all.yml").read_text())["datasources"]
     }
     (jaegers,) = json.loads((DEV / "jaeger/ui.json").read_text())["linkPatterns"]
-    kibana = {
-        "Jaeger": jaegers["url"].replace("#{traceID}", "<trace>"),
+    urls = {
+        "Jaeger": jaegers["url"].replace("#{traceID}", "$${__value.raw}"),
         "an exemplar": sources["prometheus"]["exemplarTraceIdDestinations"][1]["url"],
         "a line": sources["elasticsearch"]["dataLinks"][1]["url"],
     }
-    found = {
-        name: re.search(r"query:'(.+?)'", unquote(urlsplit(url).fragment))[1].replace("$${__value.raw}", "<trace>")
-        for name, url in kibana.items()
-    }
+    shown = {f"panel-{each['id']}": each["targets"][0] for each in panels(DASHBOARDS["log-lines"])}
+    found: dict[str, str] = {}
+    for name, url in urls.items():
+        asked = {key: value for key, (value,) in parse_qs(urlsplit(url).query).items()}
+        chosen = asked["var-trace_id"].replace("$${__value.raw}", "<trace>")
+        found[name] = shown[asked["viewPanel"]]["query"].replace("${trace_id}", chosen)
     spans = sources["jaeger"]["tracesToLogsV2"]["query"]
     return found | {"a span": spans.replace("$${__trace.traceId}", "<trace>")}
 

@@ -22,7 +22,7 @@ from stack.settings import ROOT, Settings
 
 FILES = tuple(ROOT / f"docker-compose.{name}.yml" for name in ("dev", "devops"))
 PUBLISHED = re.compile(r"127\.0\.0\.1:\$\{(?P<variable>\w+):-\d+\}:(?P<number>\d+)(?P<udp>/udp)?")
-KIBANA = "//localhost:5601/"
+LOG_LINES = "/d/log-lines?"
 Change = Callable[[Any, Settings, Collection[str]], None]
 
 
@@ -177,7 +177,7 @@ def _jaeger(config: Any, settings: Settings, here: Collection[str]) -> None:
 
 def _pages_of_jaeger(config: Any, settings: Settings, here: Collection[str]) -> None:
     config["monitor"]["menuEnabled"] = "prometheus" in here
-    config["linkPatterns"] = [each for each in config["linkPatterns"] if KIBANA not in each["url"]]
+    config["linkPatterns"] = [each for each in config["linkPatterns"] if LOG_LINES not in each["url"]]
 
 
 def _data_sources(config: Any, settings: Settings, here: Collection[str]) -> None:
@@ -186,7 +186,7 @@ def _data_sources(config: Any, settings: Settings, here: Collection[str]) -> Non
 
     def leads_somewhere(link: Any) -> bool:
         return not isinstance(link, dict) or (
-            link.get("datasourceUid") in {None, *uids} and KIBANA not in link.get("url", "")
+            link.get("datasourceUid") in {None, *uids} and LOG_LINES not in link.get("url", "")
         )
 
     for source in config["datasources"]:

@@ -167,6 +167,11 @@ def test_jaeger_keeps_everything_but_addresses_paths_and_the_health_check_of_its
     }
 
 
+def test_jaeger_leads_to_no_log_lines_since_nothing_stores_any(settings, bin_folder):
+    assert load(DEV / "jaeger/ui.json")["linkPatterns"]
+    assert written(settings, "jaeger", "ui.json")["linkPatterns"] == []
+
+
 def test_jaeger_asks_no_prometheus_where_none_runs(settings, bin_folder):
     assert written(settings, "jaeger", "ui.json")["monitor"]["menuEnabled"]
     (bin_folder / "prometheus").unlink()
@@ -290,7 +295,7 @@ class TestGrafana:
         config = written(settings, "grafana", "provisioning/datasources/all.yml")
         urls = {each["uid"]: each["url"] for each in config["datasources"]}
         assert urls == {each.name: each.url(settings) for each in WATCHERS if each.name != "grafana"}
-        assert "tracesToLogsV2" not in str(config)
+        assert not re.search("tracesToLogsV2|log-lines", str(config)), "no store of log lines runs here"
         assert "datasourceUid': 'jaeger'" in str(config)
         (bin_folder / "jaeger").unlink()
         (bin_folder / "alertmanager").unlink()
@@ -300,7 +305,7 @@ class TestGrafana:
     def test_its_dashboards_are_those_of_the_checkout(self, settings):
         config = written(settings, "grafana", "provisioning/dashboards/all.yml")
         folders = [Path(each["options"]["path"]) for each in config["providers"]]
-        assert folders == [DEV / "grafana/dashboards", DEV / "grafana/runbooks"]
+        assert folders == [DEV / "grafana" / each for each in ("dashboards", "runbooks", "provisioning/log-lines")]
         _, variables = prepare(settings, "grafana")
         assert Path(variables["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).exists()
         assert (Path(variables["GF_PATHS_PROVISIONING"]) / "dashboards/all.yml").exists()
