@@ -29,6 +29,7 @@ ALERTMANAGER = BackEnd("Alertmanager", "ALERTMANAGER_PORT", "/-/ready")
 GRAFANA = BackEnd("Grafana", "GRAFANA_PORT", "/api/health")
 JAEGER = BackEnd("Jaeger", "JAEGER_UI_PORT", "/api/v3/services")
 ELASTICSEARCH = BackEnd("Elasticsearch", "ELASTICSEARCH_PORT", "/_cluster/health")
+LOKI = BackEnd("Loki", "LOKI_PORT", "/ready")
 KIBANA = BackEnd("Kibana", "KIBANA_PORT", "/api/status")
 
 

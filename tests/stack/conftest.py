@@ -25,7 +25,7 @@ from libs.journey.client import Api, Unreachable
 from tests.fixtures.strict import missing
 from tests.stack import backends, signals, traffic
 from tests.stack.backends import BackEnd
-from tests.stack.measured import PROFILES, SETTLED_SECONDS, Measured
+from tests.stack.measured import PROFILES, SETTLED_SECONDS, Measured, skip_without
 from tests.stack.traffic import Traffic
 
 # The values of `messaging.system` in spans, by mode.
@@ -128,6 +128,14 @@ kibana = client_of(backends.KIBANA, "kibana")
 
 
 @pytest.fixture(scope="session")
+def loki(settings: Settings, left_out: set[str]) -> Iterator[httpx.Client]:
+    """A client of Loki, if PARTS names it."""
+    skip_without({"loki"} & left_out, left_out)
+    with backends.client(backends.LOKI, settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def grafana(mode: str, running: set[str] | None, settings: Settings) -> Iterator[httpx.Client]:
     """A client of Grafana as its administrator, if Grafana runs; without it, the page of local mode has its port."""
     if mode == "local" and "grafana" not in (running or ()):
@@ -186,10 +194,18 @@ def read_spans(mode: str, settings: Settings, request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture(scope="session")
-def read_lines(mode: str, settings: Settings, request: pytest.FixtureRequest) -> Callable[[str], list[Line]]:
+def read_lines(
+    mode: str,
+    running: set[str] | None,
+    left_out: set[str],
+    settings: Settings,
+    request: pytest.FixtureRequest,
+) -> Callable[[str], list[Line]]:
     """The log lines of a trace so far."""
     if mode == "local":
         return partial(signals.lines_in_files, settings)
+    if "loki" not in left_out and "elasticsearch" not in (running or ()):
+        return partial(signals.lines_in_loki, request.getfixturevalue("loki"))
     request.getfixturevalue("shipped")
     return partial(signals.lines_in_elasticsearch, request.getfixturevalue("elasticsearch"))
 

@@ -1,5 +1,6 @@
-"""Readers of a trace and its log lines: from files in local mode, from Jaeger and Elasticsearch in Docker mode."""
+"""Readers of a trace and its log lines: from files in local mode, else from Jaeger, and from Elasticsearch or Loki."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,19 @@ def hits_in_elasticsearch(elasticsearch: httpx.Client, trace_id: str) -> list[di
 def lines_in_elasticsearch(elasticsearch: httpx.Client, trace_id: str) -> list[logs.Line]:
     """The log lines that Elasticsearch has stored."""
     return [hit["_source"] for hit in hits_in_elasticsearch(elasticsearch, trace_id)]
+
+
+def lines_in_loki(loki: httpx.Client, trace_id: str) -> list[logs.Line]:
+    """The log lines that Loki has stored."""
+    found = asked_of_loki(loki, f'{{service_name=~".+"}} | trace_id="{trace_id}"')
+    return sorted((json.loads(line) for line in found), key=lambda line: line["timestamp"])
+
+
+def asked_of_loki(loki: httpx.Client, logql: str) -> list[str]:
+    """The lines, or the values, that a question to Loki finds within the last hour."""
+    answer = loki.get("/loki/api/v1/query_range", params={"query": logql, "since": "1h", "limit": 1000})
+    assert answer.is_success, answer.text
+    return [value for stream in answer.json()["data"]["result"] for _, value in stream["values"]]
 
 
 def _folders(settings: Settings, kind: str) -> list[Path]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.configs.dashboards import DASHBOARDS, DEV, panels
+from tests.configs.dashboards import DEV, IN_ELASTICSEARCH, IN_LOKI, in_lucene, panels
 from tests.fixtures.waiting import eventually
 from tests.stack import signals
 
@@ -18,13 +18,18 @@ FIELDS = {
     "timestamp", "level", "service", "environment", "version", "instance_id", "message", "context", "trace_id", "span_id",
     "request_id", "tenant_id", "user_id", "http", "duration_ms",
 }  # fmt: skip
-LOG_QUERIES = [
-    (panel["title"], target["query"])
-    for dashboard in DASHBOARDS.values()
-    for panel in panels(dashboard)
-    for target in panel["targets"]
-    if panel["type"] == "logs"
-]
+OF_ELASTICSEARCH, OF_LOKI = (
+    [
+        (panel["title"], target[language])
+        for dashboard in dashboards.values()
+        for panel in panels(dashboard)
+        for target in panel["targets"]
+        if panel["datasource"]["uid"] == uid and language in target
+    ]
+    for uid, language, dashboards in (("elasticsearch", "query", IN_ELASTICSEARCH), ("loki", "expr", IN_LOKI))
+)
+# Nothing has failed while all is well; what is refused is a warning.
+MAY_BE_EMPTY = {"Errors of all services", "Errors of one service"}
 
 
 def test_the_line_of_a_request_has_the_fields_of_the_design(read_lines, made):
@@ -83,16 +88,31 @@ def test_a_line_that_is_sent_by_tcp_arrives(elasticsearch, logstash):
     assert hit["_source"].items() >= line.items()
 
 
-@pytest.mark.parametrize(("title", "query"), LOG_QUERIES)
-def test_the_query_of_a_panel_of_lines_finds_lines(elasticsearch, shipped, made, title, query):
-    filled = query.replace("$job", "auth-service")
+@pytest.mark.parametrize(("title", "query"), OF_ELASTICSEARCH)
+def test_what_a_panel_asks_elasticsearch_finds_lines(elasticsearch, shipped, made, title, query):
+    filled = in_lucene(query, job="auth-service", service=["auth-service"], trace_id=made.created, user_id="")
     recent = {"range": {"@timestamp": {"gte": int(made.began * 1000), "format": "epoch_millis"}}}
     search = {"query": {"bool": {"must": {"query_string": {"query": filled}}, "filter": recent}}, "size": 1}
-    eventually(
-        lambda: elasticsearch.post("/logs-*/_search", json=search).raise_for_status().json()["hits"]["hits"],
-        SECONDS,
-        f"{title} finds nothing by {filled}",
-    )
+
+    def asked() -> list[dict]:
+        return elasticsearch.post("/logs-*/_search", json=search).raise_for_status().json()["hits"]["hits"]
+
+    if title in MAY_BE_EMPTY:
+        asked()  # an error fails here, an empty result does not
+    else:
+        eventually(asked, SECONDS, f"{title} finds nothing by {filled}")
+
+
+@pytest.mark.parametrize(("title", "query"), OF_LOKI)
+def test_what_a_panel_asks_loki_finds_lines(loki, made, title, query):
+    chosen = {"$service": "auth-service", "$job": "auth-service", "${trace_id}": made.created, "${user_id}": ""}
+    filled = query.replace("$__auto", "5m")
+    for variable, value in chosen.items():
+        filled = filled.replace(variable, value)
+    if title in MAY_BE_EMPTY:
+        signals.asked_of_loki(loki, filled)  # an error fails here, an empty result does not
+    else:
+        eventually(lambda: signals.asked_of_loki(loki, filled), SECONDS, f"{title} finds nothing by {filled}")
 
 
 def test_lines_are_kept_as_long_as_the_policy_says(elasticsearch):

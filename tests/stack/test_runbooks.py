@@ -13,6 +13,7 @@ from libs.journey import steps
 from tests.fixtures import runbooks
 from tests.fixtures.runbooks import Code
 from tests.fixtures.waiting import eventually
+from tests.stack import signals
 from tests.stack.measured import skip_without, sources
 from tests.stack.traffic import Traffic
 
@@ -83,6 +84,11 @@ def test_a_question_to_prometheus_has_an_answer(code, measured):
         measured.values(code.text)  # an error fails here, an empty result does not
     else:
         measured.eventually(code.text)
+
+
+@pytest.mark.parametrize("code", runbooks.of("logql"), ids=named)
+def test_a_question_to_loki_is_one(code, reader, loki):
+    signals.asked_of_loki(loki, code.filled_in(reader))  # what it looks for may not have happened
 
 
 @pytest.mark.parametrize("code", runbooks.of("kibana"), ids=named)
