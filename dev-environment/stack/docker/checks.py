@@ -50,7 +50,8 @@ def memory(total: int, names: Sequence[str], model: Mapping[str, Any]) -> Findin
     what = f"The engine has {total / GIGABYTE:.1f} GB of memory, and its containers may use {limits / GIGABYTE:.1f} GB"
     cure = (
         "Give Docker more (Docker Desktop: Settings, Resources), or leave parts out: "
-        'make up PARTS="metrics traces" starts no Elasticsearch, Logstash and Kibana.'
+        'make up PARTS="metrics traces" starts no Elasticsearch, Logstash and Kibana, and PARTS="metrics traces loki" keeps '
+        "the log lines in Loki, which takes less."
     )
     if total < limits * LEAST_SHARE_OF_LIMITS:
         return Finding("error", f"{what}: containers would be killed (exit code 137)", cure)
