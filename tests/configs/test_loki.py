@@ -70,6 +70,10 @@ def test_lines_are_kept_as_long_as_in_elasticsearch():
     assert LOKI["compactor"]["retention_enabled"] is True
 
 
+def test_lines_are_found_at_once_however_old_they_are():
+    assert LOKI["ingester"]["query_store_max_look_back_period"] == LIMITS["retention_period"]
+
+
 def test_the_labels_are_few_and_their_values_bounded():
     config = LIMITS["otlp_config"]
     assert config["resource_attributes"]["ignore_defaults"] is True
