@@ -1,15 +1,21 @@
-"""Each question of Grafana's log lines finds in the real Elasticsearch the lines that it is for, and no others."""
+"""Each question of Grafana's log lines finds the lines that it is for, and no others, in a real Elasticsearch and a real Loki."""
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.configs.dashboards import IN_ELASTICSEARCH, in_lucene, panels
+from tests.configs.dashboards import IN_ELASTICSEARCH, IN_LOKI, in_logql, in_lucene, panels
+from tests.docker.images import image
+from tests.docker.official import official
+from tests.docker.own_stack import Stack
 from tests.fixtures.golden_lines import HTTP, at, line
+from tests.fixtures.waiting import eventually
 
 pipeline = pytest.importorskip("tests.fixtures.pipeline", exc_type=ImportError)
 
@@ -28,11 +34,26 @@ WRITTEN = [
     line("without a level", service="a-cron-job", level=None),
 ]
 ALL = {json.loads(each)["message"] for each in WRITTEN} | {"no JSON at all"}
-VARIABLES = {each["name"]: each for each in IN_ELASTICSEARCH["log-lines"]["templating"]["list"]}
-EVERY = VARIABLES["service"]["allValue"]
-NOTHING_CHOSEN: dict[str, str | list[str]] = {"service": EVERY, "trace_id": "", "user_id": "", "job": "auth-service"}
-PANELS = {each["title"]: each for dashboard in IN_ELASTICSEARCH.values() for each in panels(dashboard)}
+SERVICES = {"auth-service"} | {json.loads(each)["service"] for each in WRITTEN}
+NOTHING_CHOSEN: dict[str, str | list[str]] = {"trace_id": "", "user_id": "", "job": "auth-service"}
 Ask = Callable[..., dict[str, Any]]
+
+
+def every_service(dashboards: dict[str, Any]) -> dict[str, Any]:
+    """The variable of the services on Log lines."""
+    (variable,) = (e for e in dashboards["log-lines"]["templating"]["list"] if e["name"] == "service")
+    return variable
+
+
+def target(dashboards: dict[str, Any], title: str) -> dict[str, Any]:
+    """What a panel asks."""
+    (asked,) = (each["targets"] for board in dashboards.values() for each in panels(board) if each["title"] == title)
+    return asked[0]
+
+
+def chosen_of(dashboards: dict[str, Any], chosen: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+    """The variables, of which only some are chosen."""
+    return NOTHING_CHOSEN | {"service": every_service(dashboards)["allValue"]} | chosen
 
 
 @pytest.fixture(scope="module")
@@ -58,26 +79,20 @@ def ask(elasticsearch: tuple[httpx.Client, str], set_up_elasticsearch: Callable[
     return asked
 
 
-def found(ask: Ask, title: str, **chosen: str | list[str]) -> set[str]:
-    """The messages of the lines that a panel shows with these variables."""
-    (target,) = PANELS[title]["targets"]
-    hits = ask(in_lucene(target["query"], **(NOTHING_CHOSEN | chosen)))["hits"]["hits"]
-    return {hit["_source"]["message"] for hit in hits}
-
-
+LINES = "Lines of the chosen services"
 ERRORS = {"broken", "failed for the user", "lost", "of nobody that is known"}
 
 
 QUESTIONS: list[tuple[str, dict[str, str | list[str]], set[str]]] = [
-    ("Lines of the chosen services", {}, ALL),
-    ("Lines of the chosen services", {"service": ["auth-service"]}, {"handled", "refused", "no JSON at all"}),
+    (LINES, {}, ALL),
+    (LINES, {"service": ["auth-service"]}, {"handled", "refused", "no JSON at all"}),
     (
-        "Lines of the chosen services",
+        LINES,
         {"service": ["budget-service", "a-cron-job"]},
         {"broken", "failed for the user", "slow", "of nobody that is known", "without a level"},
     ),
-    ("Lines of the chosen services", {"service": ["budget.service"]}, {"dotted"}),
-    ("Lines of the chosen services", {"service": ["budget-x-service"]}, {"dashed"}),
+    (LINES, {"service": ["budget.service"]}, {"dotted"}),
+    (LINES, {"service": ["budget-x-service"]}, {"dashed"}),
     ("Errors of all services", {"service": ["auth-service"]}, ERRORS),
     ("Errors of one service", {"service": ["budget-service"]}, {"broken", "failed for the user"}),
     ("Errors of one service", {"service": ["auth-service"]}, set()),
@@ -95,44 +110,49 @@ QUESTIONS: list[tuple[str, dict[str, str | list[str]], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("title", "chosen", "wanted"), QUESTIONS)
-def test_a_question_finds_the_lines_that_it_is_for(ask, title, chosen, wanted):
-    assert found(ask, title, **chosen) == wanted
+COUNTS: list[tuple[str, dict[str, str | list[str]], dict[str, int]]] = [
+    ("Lines by level", {}, {"info": 3, "warning": 1, "error": 3, "critical": 1, "debug": 1, "none": 2}),
+    ("Lines by level", {"service": ["a-cron-job"]}, {"error": 1, "none": 1}),
+    (
+        "Lines by service",
+        {},
+        {
+            "auth-service": 3,
+            "budget-service": 3,
+            "budget-service-2": 1,
+            "budget.service": 1,
+            "budget-x-service": 1,
+            "a-cron-job": 2,
+        },
+    ),
+]
+
+every_question = pytest.mark.parametrize(("title", "chosen", "wanted"), QUESTIONS)
+every_count = pytest.mark.parametrize(("title", "chosen", "wanted"), COUNTS)
 
 
 def test_every_panel_is_asked_here():
-    asked = {title for title, _, _ in QUESTIONS}
-    assert asked == {title for title, panel in PANELS.items() if panel["type"] == "logs"}
+    for dashboards, store in ((IN_ELASTICSEARCH, "elasticsearch"), (IN_LOKI, "loki")):
+        asking = [e["title"] for board in dashboards.values() for e in panels(board) if e["datasource"]["uid"] == store]
+        assert set(asking) == {title for title, *_ in (*QUESTIONS, *COUNTS)}
 
 
-@pytest.mark.parametrize(
-    ("title", "chosen", "wanted"),
-    [
-        ("Lines by level", {}, {"info": 3, "warning": 1, "error": 3, "critical": 1, "debug": 1, "none": 2}),
-        ("Lines by level", {"service": ["a-cron-job"]}, {"error": 1, "none": 1}),
-        (
-            "Lines by service",
-            {},
-            {
-                "auth-service": 3,
-                "budget-service": 3,
-                "budget-service-2": 1,
-                "budget.service": 1,
-                "budget-x-service": 1,
-                "a-cron-job": 2,
-            },
-        ),
-    ],
-)
-def test_the_lines_are_counted_by_each_value(ask, title, chosen, wanted):
-    (target,) = PANELS[title]["targets"]
-    terms, over_time = target["bucketAggs"]
+@every_question
+def test_elasticsearch_finds_the_lines_that_a_question_is_for(ask, title, chosen, wanted):
+    query = in_lucene(target(IN_ELASTICSEARCH, title)["query"], **chosen_of(IN_ELASTICSEARCH, chosen))
+    assert {hit["_source"]["message"] for hit in ask(query)["hits"]["hits"]} == wanted
+
+
+@every_count
+def test_elasticsearch_counts_the_lines(ask, title, chosen, wanted):
+    asked = target(IN_ELASTICSEARCH, title)
+    terms, over_time = asked["bucketAggs"]
     settings = terms["settings"]
     by_value = {"field": terms["field"], "size": int(settings["size"]), "missing": settings["missing"],
                 "order": {settings["orderBy"]: settings["order"]}}  # fmt: skip
     times = {"date_histogram": {"field": over_time["field"], "fixed_interval": "1h", "min_doc_count": 0}}
     answer = ask(
-        in_lucene(target["query"], **(NOTHING_CHOSEN | chosen)),
+        in_lucene(asked["query"], **chosen_of(IN_ELASTICSEARCH, chosen)),
         aggs={"2": {"terms": by_value, "aggs": {"3": times}}},
     )
     counted: Counter[str] = Counter()
@@ -141,16 +161,100 @@ def test_the_lines_are_counted_by_each_value(ask, title, chosen, wanted):
     assert counted == wanted
 
 
-def test_the_services_to_choose_from_are_all_that_write(ask):
-    asked = json.loads(VARIABLES["service"]["query"])
+def test_elasticsearch_offers_every_service(ask):
+    asked = json.loads(every_service(IN_ELASTICSEARCH)["query"])
     assert asked.pop("find") == "terms"
     answer = ask("*", aggs={"1": {"terms": {**asked, "size": 500}}})
-    names = {bucket["key"] for bucket in answer["aggregations"]["1"]["buckets"]}
-    assert names == {
-        "auth-service",
-        "budget-service",
-        "budget-service-2",
-        "budget.service",
-        "budget-x-service",
-        "a-cron-job",
+    assert {bucket["key"] for bucket in answer["aggregations"]["1"]["buckets"]} == SERVICES
+
+
+class Loki:
+    """A Loki, its Collector and the folder of the log files."""
+
+    def __init__(self, stack: Stack, file: Path) -> None:
+        self.stack = stack
+        self.file = file
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The `data` of an answer about the last two days."""
+        answer = self.stack.get("LOKI_PORT", f"/loki/api/v1/{path}", since="48h", limit=1000, **parameters)
+        assert answer["status"] == "success"
+        return answer["data"]
+
+    def lines(self, logql: str) -> list[str]:
+        """The lines that a query shows."""
+        return [line for stream in self.get("query_range", query=logql)["result"] for _, line in stream["values"]]
+
+
+@pytest.fixture(scope="module")
+def loki(docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loki]:
+    """The containers of the profile, which have read the lines."""
+    official(docker, image("loki"))
+    folder = tmp_path_factory.mktemp("loki")
+    file = folder / "logs/auth-service/combined.log"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(f"{each}\n" for each in [*WRITTEN, "no JSON at all"]))
+    volume = {"driver_opts": {"type": "none", "o": "bind", "device": str(folder / "logs")}}
+    (folder / "logs.yml").write_text(json.dumps({"volumes": {"app-logs": volume}}))
+    stack = Stack(folder, str(folder / "logs.yml"), LOG_SERVICES=",".join(SERVICES))
+    try:
+        stack.compose("up", "--detach", "otel-collector")
+        made = Loki(stack, file)
+
+        def arrived() -> bool:
+            with suppress(httpx.HTTPError):
+                return len(made.lines('{service_name=~".+"}')) == len(ALL)
+            return False
+
+        eventually(arrived, 90, "the lines have not arrived in Loki")
+        yield made
+    finally:
+        stack.compose("--profile", "loki", "down", "--volumes", "--remove-orphans")
+
+
+@every_question
+def test_loki_finds_the_lines_that_a_question_is_for(loki, title, chosen, wanted):
+    shown = loki.lines(in_logql(target(IN_LOKI, title)["expr"], **chosen_of(IN_LOKI, chosen)))
+    assert {each for each in ALL if each in shown or any(f": {each} " in f"{one} " for one in shown)} == wanted
+    assert len(shown) == len(wanted)
+
+
+@every_count
+def test_loki_counts_the_lines(loki, title, chosen, wanted):
+    asked = in_logql(target(IN_LOKI, title)["expr"], **chosen_of(IN_LOKI, chosen)).replace("[5m]", "[48h]")
+    found = loki.get("query", query=asked)["result"]
+    assert {next(iter(each["metric"].values()), "none"): int(each["value"][1]) for each in found} == wanted
+
+
+def test_loki_offers_every_service(loki):
+    assert every_service(IN_LOKI)["query"] == "label_values(service_name)"
+    assert set(loki.get("label/service_name/values")) == SERVICES
+
+
+def test_loki_shows_a_line_by_its_fields_and_another_one_as_it_is(loki):
+    shown = loki.lines(in_logql(target(IN_LOKI, LINES)["expr"], **chosen_of(IN_LOKI, {"service": ["auth-service"]})))
+    assert {" ".join(each.split()) for each in shown} == {
+        "auth-service UserController: handled GET /api/v1/users 200",
+        "auth-service UserController: refused GET /api/v1/users 404",
+        "no JSON at all",
     }
+
+
+def test_loki_stores_a_line_that_comes_twice_only_once(loki):
+    """A line without a time of its own has that of reading, and is another one each time."""
+    loki.stack.compose("rm", "--stop", "--force", "otel-collector")
+    how_far = "/otel-collector/receiver_filelog_"  # on the volume of file_storage
+    loki.stack.compose("run", "--rm", "--no-deps", "--entrypoint", "rm", "loki-volumes", how_far)
+    with loki.file.open("a") as file:
+        file.write(line("the last one", service="auth-service") + "\n")
+    loki.stack.compose("up", "--detach", "--no-deps", "otel-collector")
+    eventually(
+        lambda: loki.lines('{service_name="auth-service"} |= "the last one"'), 60, "the last line has not arrived"
+    )
+    counted = Counter(each for each in loki.lines('{service_name=~".+"}'))
+    assert {each: number for each, number in counted.items() if number > 1} == {"no JSON at all": 2}
+
+
+def test_loki_says_that_it_is_healthy(docker, loki):
+    name = f"{loki.stack.name}-loki-1"
+    eventually(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", name) == "healthy", 60, "it does not")
