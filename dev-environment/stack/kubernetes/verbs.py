@@ -4,9 +4,11 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from stack import doctor, mode, report
 from stack.docker import engine, log_volume
+from stack.errors import StackError
 from stack.kubernetes import checks, cluster, forwards, images, overlay, parts
 from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
 from stack.local import readiness
@@ -41,9 +43,11 @@ def up(settings: Settings) -> None:
     built = images.build(settings)
     overlay.write(settings, built, parts.chosen(mode.parts(settings)))
     rendered = overlay.render(settings)
-    _try(settings, rendered)
-    images.take_there(settings, built, rendered)
+    with _new_namespace_removed_on_failure(settings, rendered):
+        _try(settings, rendered)
+        images.take_there(settings, built, rendered)
     _remove_left_out(settings, rendered)
+    _remove_stuck(settings)
     say("Applying what the services stand on, and preparing the databases")
     cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
     _wait_for_pods(settings, "jobs", PREPARES)
@@ -172,18 +176,27 @@ def _make_folder(settings: Settings) -> None:
     overlay.folder(settings).mkdir(mode=0o700, exist_ok=True)
 
 
-def _try(settings: Settings, rendered: str) -> None:
-    """Have the cluster check all objects, so that it takes all of them or none."""
-    say("Asking the cluster whether it would take every object")
+@contextmanager
+def _new_namespace_removed_on_failure(settings: Settings, rendered: str) -> Iterator[None]:
+    """Make the namespace if there is none; a failure removes it again, so that a start which is refused leaves nothing."""
     is_new = not cluster.exists(settings, "namespace", NAMESPACE)
     if is_new:
         cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind == "Namespace"))
     try:
-        cluster.apply(settings, rendered, "--dry-run=server")
-    except ClusterError as error:
+        yield
+    except StackError:
         if is_new:
             cluster.kubectl(settings, "delete", "namespace", NAMESPACE)
             cluster.context_file(settings).unlink()
+        raise
+
+
+def _try(settings: Settings, rendered: str) -> None:
+    """Have the cluster check all objects, so that it takes all of them or none."""
+    say("Asking the cluster whether it would take every object")
+    try:
+        cluster.apply(settings, rendered, "--dry-run=server")
+    except ClusterError as error:
         raise ClusterError(f"The cluster would not take all of the objects, so none was applied:\n{error}") from error
 
 
@@ -215,6 +228,13 @@ def _remove_left_out(settings: Settings, rendered: str) -> None:
         elif not cluster.failure(each) and not (is_set_up and "elasticsearch" not in ready):
             continue
         cluster.kubectl(settings, "delete", kind, name)
+
+
+def _remove_stuck(settings: Settings) -> None:
+    """Remove pods that wait for an image or a value in vain, so that new ones look at once whether it is there now."""
+    if names := [each["metadata"]["name"] for each in cluster.found(settings, "pods") if cluster.stuck(each)]:
+        say(f"Replacing pods that could not start: {', '.join(names)}")
+        cluster.kubectl(settings, "delete", "pods", *names)
 
 
 def _wait_until_reached(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from stack import __main__ as command_line
 from stack import mode
 from stack.docker import engine
-from stack.kubernetes import cluster, verbs
+from stack.kubernetes import cluster, images, overlay, verbs
 from stack.ports import free_port
 from stack.settings import DEFAULTS, Settings
 
@@ -103,6 +104,24 @@ def test_images_for_a_cluster_elsewhere_need_a_registry(settings, answer, monkey
     assert "images must be pushed for it. Set REGISTRY in .env" in capsys.readouterr().err
 
 
+def test_a_registry_that_takes_no_image_leaves_nothing_in_the_cluster(settings, answer, monkeypatch, tmp_path):
+    def refuse(*_: object) -> None:
+        raise engine.EngineError("it could not be pushed")
+
+    answer(ANSWERS | {"apply": "", "delete namespace all-erp": ""})
+    for module, name, does in (
+        (images, "build", lambda _: {}),
+        (overlay, "write", lambda *_: None),
+        (overlay, "render", lambda _: "kind: Namespace"),
+        (images, "take_there", refuse),
+    ):
+        monkeypatch.setattr(module, name, does)
+    with pytest.raises(engine.EngineError):
+        verbs.up(settings)
+    assert (tmp_path / "asked").read_text().splitlines()[-3:] == ["apply", "apply", "delete namespace all-erp"]
+    assert not cluster.remembered(settings)
+
+
 def test_parts_that_are_none_of_a_cluster_are_refused_before_it_is_asked(settings, answer, tmp_path, capsys):
     answer(ANSWERS)
     assert command_line.main(["up", "--mode", "kubernetes", "--parts", "loki"]) == 1
@@ -178,14 +197,20 @@ def test_the_full_name_of_an_image_begins_with_its_registry(image, full):
     assert cluster.full_name(image) == full
 
 
-def mailpit(*, pod_image: str) -> dict[str, Any]:
-    """What the cluster answers of a Deployment that is not ready, and of its only pod, whose image it cannot pull."""
+def mailpit(*, pod_image: str, seconds: float) -> dict[str, Any]:
+    """What the cluster answers of a Deployment that is not ready, and of its only pod, whose image it cannot pull.
+
+    The pod has been there for that many seconds.
+    """
     labels = {"app.kubernetes.io/name": "mailpit"}
 
     def template(image: str) -> dict[str, Any]:
         return {"metadata": {"labels": labels, "name": "mailpit"}, "spec": {"containers": [{"image": image}]}}
 
-    status = {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}]}
+    status = {
+        "startTime": f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}",
+        "containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}],
+    }
     deployment = {
         "kind": "Deployment",
         "metadata": {"name": "mailpit", "generation": 1},
@@ -198,11 +223,16 @@ def mailpit(*, pod_image: str) -> dict[str, Any]:
 
 
 def test_an_image_that_cannot_be_pulled_ends_the_wait(settings, answer):
-    answer(ANSWERS | mailpit(pod_image="mailpit:2"))
+    answer(ANSWERS | mailpit(pod_image="mailpit:2", seconds=cluster.STUCK_SECONDS + 5))
     with pytest.raises(cluster.ClusterError, match="mailpit cannot start: ErrImagePull: no such host"):
         cluster.unfinished(settings)
 
 
+def test_an_image_that_could_not_be_pulled_once_is_waited_for(settings, answer):
+    answer(ANSWERS | mailpit(pod_image="mailpit:2", seconds=5))
+    assert cluster.unfinished(settings) == {"mailpit": "ErrImagePull: no such host"}
+
+
 def test_an_image_of_an_older_version_does_not(settings, answer):
-    answer(ANSWERS | mailpit(pod_image="mailpit:1"))
+    answer(ANSWERS | mailpit(pod_image="mailpit:1", seconds=cluster.STUCK_SECONDS + 5))
     assert cluster.unfinished(settings) == {"mailpit": "it starts"}
