@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stack import doctor, mode, report
@@ -177,7 +177,7 @@ def _make_folder(settings: Settings) -> None:
 
 
 @contextmanager
-def _new_namespace_removed_on_failure(settings: Settings, rendered: str) -> Iterator[None]:
+def _new_namespace_removed_on_failure(settings: Settings, rendered: str) -> Generator[None]:
     """Make the namespace if there is none; a failure removes it again, so that a start which is refused leaves nothing."""
     is_new = not cluster.exists(settings, "namespace", NAMESPACE)
     if is_new:
