@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from stack import doctor, mode, report
 from stack.docker import engine, log_volume
@@ -27,11 +28,11 @@ KINDS = f"{cluster.WORKLOADS},services,configmaps,secrets,poddisruptionbudgets,n
 
 def check(settings: Settings, chosen_parts: str) -> None:
     """`StackError` says why the stack cannot be started in this cluster."""
-    parts.chosen(chosen_parts)
+    watchers = parts.chosen(chosen_parts)
     checks.must_have_kubectl()
     say(f"Context: {cluster.context(settings) or 'none'} (CONTEXT=NAME is another one)")
     checks.must_be_meant(settings)
-    for warning in doctor.require(checks.findings(settings)):
+    for warning in doctor.require([*checks.findings(settings), *checks.nodes(settings, watchers)]):
         say(f"Warning: {warning}")
 
 
@@ -46,6 +47,7 @@ def up(settings: Settings) -> None:
     with _new_namespace_removed_on_failure(settings, rendered):
         _try(settings, rendered)
         images.take_there(settings, built, rendered)
+    _count_nodes(settings, rendered)
     _remove_left_out(settings, rendered)
     _remove_stuck(settings)
     say("Applying what the services stand on, and preparing the databases")
@@ -73,7 +75,7 @@ def is_running(settings: Settings) -> bool:
 def diagnose(settings: Settings, chosen_parts: str, chosen_scale: str) -> bool:
     """Print what was found of the cluster and this machine; returns whether the stack can start."""
     checks.must_have_kubectl()
-    return doctor.show(checks.findings(settings))
+    return doctor.show([*checks.findings(settings), *checks.nodes(settings, parts.chosen(chosen_parts))])
 
 
 def down(settings: Settings) -> None:
@@ -210,6 +212,30 @@ def names(settings: Settings) -> list[str]:
         if container.get("restartPolicy") == "Always"
     }
     return [each["metadata"]["name"] for each in found] + sorted(beside)
+
+
+def _count_nodes(settings: Settings, rendered: str) -> None:
+    """Stop an Elasticsearch that is to have another number of nodes: it cannot notice while it runs. Its data stays.
+
+    Before it is one node again, this one takes all log lines, and the others' volumes go.
+    """
+    before, after = (
+        next((each["spec"].get("replicas", 1) for each in found if _is_elasticsearch(each)), 0)
+        for found in (cluster.found(settings, "statefulsets"), overlay.objects(rendered))
+    )
+    if not (before and after) or before == after:
+        return
+    if before > after:
+        say("Moving all log lines to the first node of Elasticsearch")
+        cluster.kubectl(settings, "exec", "elasticsearch-0", "--", "bash", "/setup/alone.sh")
+    say(f"Stopping Elasticsearch, which is to have {after} nodes in place of {before}")
+    cluster.kubectl(settings, "delete", "statefulset/elasticsearch", "--cascade=foreground", "--timeout=180s")
+    if before > after:
+        cluster.kubectl(settings, "delete", "persistentvolumeclaims", *checks.volumes_of_other_nodes(settings))
+
+
+def _is_elasticsearch(each: dict[str, Any]) -> bool:
+    return (each["kind"], each["metadata"]["name"]) == ("StatefulSet", "elasticsearch")
 
 
 def _remove_left_out(settings: Settings, rendered: str) -> None:

@@ -141,6 +141,35 @@ def test_local_mode_has_no_parts_and_says_what_decides_there(settings, capsys):
     assert "PARTS: in local mode run the watchers that are on the PATH" in capsys.readouterr().err
 
 
+VOLUMES = {"items": [{"metadata": {"name": f"data-elasticsearch-{number}"}} for number in range(3)]}
+
+
+def test_elasticsearch_that_was_stopped_as_one_of_three_is_not_started_alone(settings, answer, tmp_path, capsys):
+    answer(ANSWERS | {"get persistentvolumeclaims": VOLUMES})
+    assert command_line.main(["up", "--mode", "kubernetes", "--parts", "logs"]) == 1
+    told = capsys.readouterr().err
+    assert "Elasticsearch was stopped as one of three nodes, and alone it elects nobody. Start the three" in told
+    assert "persistentvolumeclaims data-elasticsearch-0 data-elasticsearch-1 data-elasticsearch-2" in told
+    assert "apply" not in (tmp_path / "asked").read_text()
+
+
+@pytest.mark.parametrize(
+    ("parts", "changed"),
+    [
+        ("logs ha", {}),
+        ("traces", {}),
+        ("logs", {"get statefulset elasticsearch": {"kind": "StatefulSet"}}),
+        ("logs", {"get persistentvolumeclaims": {"items": VOLUMES["items"][:1]}}),
+    ],
+)
+def test_one_of_three_is_not_missed_where_the_three_run_or_nothing_is_started_alone(
+    settings, answer, capsys, parts, changed
+):
+    answer(ANSWERS | {"get persistentvolumeclaims": VOLUMES} | changed)
+    assert command_line.main(["doctor", "--mode", "kubernetes", "--parts", parts]) == 0
+    assert "one of three" not in capsys.readouterr().out
+
+
 def remember(settings: Settings, context: str) -> None:
     file = cluster.context_file(settings)
     file.parent.mkdir(parents=True)
