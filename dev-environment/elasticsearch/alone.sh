@@ -3,7 +3,8 @@
 # more who is elected. It runs in the container of the first node; setup.sh lets others in again.
 set -euo pipefail
 
-others=elasticsearch-2,elasticsearch-3
+nodes=${NODES:-elasticsearch,elasticsearch-2,elasticsearch-3}
+others=${nodes#*,}
 
 ask() {
     curl -sS --fail-with-body --max-time 60 -X "$1" "http://localhost:9200/$2" \
@@ -12,7 +13,7 @@ ask() {
 
 ask PUT _cluster/settings "{\"persistent\": {\"cluster.routing.allocation.exclude._name\": \"$others\"}}" >/dev/null
 for ((second = 0; ; second++)); do
-    left=$(ask GET "_cat/shards?h=prirep,node" | grep -c "^p.*elasticsearch-[23]" || true)
+    left=$(ask GET "_cat/shards?h=prirep,node" | grep -cE "^p.* (${others/,/|})( |\$)" || true)
     [ "$left" -gt 0 ] || break
     [ "$second" -lt 240 ] || { echo "elasticsearch: $left shards are still on other nodes" >&2; exit 1; }
     sleep 1

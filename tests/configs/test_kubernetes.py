@@ -178,7 +178,7 @@ def test_the_configuration_is_made_of_the_files_that_compose_mounts():
     mounted = {
         ROOT / "dev-environment" / name for name in (*of_containers, *(f"grafana/{each}" for each in of_grafana))
     }
-    left_out = re.compile(r"README\.md|no-secret|.*_test\.yml|alone\.sh|to-loki\.yaml")
+    left_out = re.compile(r"README\.md|no-secret|.*_test\.yml|to-loki\.yaml")
     of_compose = {file for folder in mounted for file in folder.rglob("*") if file.is_file()}
     assert files == {file for file in of_compose if not left_out.fullmatch(file.name)}
 
@@ -214,8 +214,10 @@ def test_as_many_of_each_service_are_stated_as_its_overlay_keeps(name):
         ((group,),) = rules
         stated = {each["labels"]["job"]: each["expr"][len("vector(") : -1] for each in group["rules"]}
         (nodes,) = (each["spec"]["nodeSets"][0]["count"] for each in rendered if each["kind"] == "Elasticsearch")
-        several = {**overlay.PAIRS, "elasticsearch": nodes}
-        assert {each: stated.pop(each) for each in several} == {each: str(number) for each, number in several.items()}
+        assert nodes == overlay.PAIRS["elasticsearch"]
+        assert {each: stated.pop(each) for each in overlay.PAIRS} == {
+            each: str(number) for each, number in overlay.PAIRS.items()
+        }
     assert stated == {each.name: str(kept[each.name]) for each in SERVICES}
     assert bool(rules) == any(each["kind"] == "Prometheus" for each in rendered)
 

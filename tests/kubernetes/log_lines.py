@@ -7,10 +7,13 @@ from typing import Any
 
 import httpx
 from stack.kubernetes import cluster
+from stack.services import PROBE, SERVICES
 from stack.settings import Settings
 
-from tests.kubernetes.pods import Pod
+from tests.fixtures.waiting import eventually
+from tests.kubernetes.pods import Pod, pods_of
 
+STORED_WITHIN_SECONDS = 90
 MOST = 10_000
 """How many documents one answer of Elasticsearch holds at most."""
 ADDED = {"@timestamp", "tags"}
@@ -47,6 +50,26 @@ def lines_of(documents: Iterable[dict[str, Any]]) -> Counter[str]:
 def instances_of(lines: Iterable[str]) -> set[str]:
     """The instances of services that have written these lines."""
     return {json.loads(each)["instance_id"] for each in lines}
+
+
+def everything_is_stored_once(settings: Settings) -> None:
+    """Wait until Elasticsearch has what is in the files of all pods, with the same fields; fail for a line that it has twice."""
+    pods = [pod for each in (*SERVICES, PROBE) for pod in pods_of(settings, each.name)]
+
+    def difference() -> tuple[int, int]:
+        there = written(settings, pods)
+        documents = lines_of(stored(settings, instances_of(there)))
+        twice = {line: count for line, count in (documents - there).items() if line in there}
+        assert twice == {}
+        return sum((there - documents).values()), sum(there.values())
+
+    seen: list[tuple[int, int]] = []
+
+    def is_there() -> bool:
+        seen.append(difference())
+        return seen[-1][0] == 0
+
+    eventually(is_there, STORED_WITHIN_SECONDS, lambda: f"{seen[-1][0]} of {seen[-1][1]} lines are not stored")
 
 
 def _text(line: Line) -> str:

@@ -21,6 +21,7 @@ KILL = """
 for process in /proc/[0-9]*; do
     grep -qs -e "$1" "$process/cgroup" && grep -qs "$2" "$process/comm" && kill -9 "${process#/proc/}" && echo killed
 done
+true
 """
 
 
@@ -87,6 +88,23 @@ def kill_sandbox(settings: Settings, pod: Pod) -> None:
     eventually(has_moved, 60, "the pod has no network again")
 
 
+def remove_image(settings: Settings, image: str) -> None:
+    """Remove an image from the node, and wait until the node says so, of which `make up` asks it."""
+    name = cluster.full_name(image)
+    on_the_node(settings, "ctr", "--namespace=k8s.io", "images", "rm", name)
+    eventually(lambda: name not in cluster.images_on_every_node(settings), 120, f"the node has {name} still")
+
+
+def on_the_node(settings: Settings, *command: str) -> str:
+    """What a command prints on the node; it has to succeed."""
+    context = cluster.context(settings)
+    if context not in ON_THE_NODE:
+        missing(f"nothing is known here of how to run a command on the node of {context}")
+    done = subprocess.run([*ON_THE_NODE[context], *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
 def _status(pod: Pod, beside: str) -> dict[str, Any]:
     kind = "initContainerStatuses" if beside else "containerStatuses"
     (status,) = (each for each in pod["status"][kind] if beside in ("", each["name"]))
@@ -98,9 +116,4 @@ def _is_same(pod: Pod, other: Pod) -> bool:
 
 
 def _kill(settings: Settings, group: str, program: str) -> None:
-    context = cluster.context(settings)
-    if context not in ON_THE_NODE:
-        missing(f"nothing is known here of how to run a command on the node of {context}")
-    command = [*ON_THE_NODE[context], "sh", "-c", KILL, "sh", group, program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "killed" in done.stdout, done
+    assert "killed" in on_the_node(settings, "sh", "-c", KILL, "sh", group, program)

@@ -1,4 +1,5 @@
-"""The component `ha`: of two Prometheus and three Alertmanagers all but one may go, and an alert is one mail.
+"""The components `ha`: of two Prometheus and three Alertmanagers all but one may go, and an alert is one mail; of three nodes
+of Elasticsearch one may go, and no log line is lost.
 
 A pod that is removed stays away for as long as a test wants, since its StatefulSet is taken away before and put back
 afterwards. Pods are asked through the API server, which comes from the node: no door keeps it out.
@@ -19,15 +20,19 @@ from stack.kubernetes.cluster import NAMESPACE, ClusterError
 from stack.services import PROBE, SERVICES
 from stack.settings import Settings
 
+from tests.fixtures.strict import missing
 from tests.fixtures.waiting import eventually
+from tests.kubernetes import load
 from tests.kubernetes.conftest import Verb
+from tests.kubernetes.log_lines import everything_is_stored_once
 from tests.kubernetes.pods import Pod, pods_of, remove_by_force, settle
 
 pytestmark = pytest.mark.timeout(900)
 
 PROMETHEUSES = ["prometheus-0", "prometheus-1"]
 ALERTMANAGERS = ["alertmanager-0", "alertmanager-1", "alertmanager-2"]
-PORTS = dict.fromkeys(PROMETHEUSES, 9090) | dict.fromkeys(ALERTMANAGERS, 9093)
+NODES = ["elasticsearch-0", "elasticsearch-1", "elasticsearch-2"]
+PORTS = dict.fromkeys(PROMETHEUSES, 9090) | dict.fromkeys(ALERTMANAGERS, 9093) | dict.fromkeys(NODES, 9200)
 # Of alertmanager.yml: a critical alert waits for others of its group.
 GROUP_WAIT_SECONDS = 10
 # Alertmanager's default of --cluster.peer-timeout.
@@ -87,6 +92,11 @@ class Watchers:
     def members(self, pod: str) -> int:
         """How many an Alertmanager knows in its cluster, itself among them."""
         return len(self.asked(pod, "/api/v2/status")["cluster"].get("peers", ()))
+
+    def health(self, pod: str) -> tuple[str, int]:
+        """The colour of Elasticsearch's cluster and the number of its nodes, as one of these knows them."""
+        found = self.asked(pod, "/_cluster/health")
+        return found["status"], found["number_of_nodes"]
 
     def are_three(self) -> bool:
         """Whether all Alertmanagers know each other."""
@@ -202,6 +212,30 @@ def test_whichever_prometheus_is_left_answers_by_the_name_of_both(watchers, remo
         # Until the name has lost the address everywhere, for some seconds, whoever asks may meet one that has gone.
         eventually(answers, 60, f"{left} does not answer by the name of both")
     eventually(lambda: watchers.measured(removed, "job:up:sum"), 120, f"{removed} is not back")
+
+
+@pytest.fixture
+def nodes(watchers: Watchers) -> list[str]:
+    """The pods of Elasticsearch, if PARTS has it run."""
+    found = [each["metadata"]["name"] for each in pods_of(watchers.settings, "elasticsearch")]
+    if not found:
+        missing("PARTS leaves Elasticsearch out")
+    assert sorted(found) == NODES
+    return found
+
+
+def test_no_line_is_lost_when_the_elected_node_is_removed_while_lines_flow(watchers, nodes):
+    eventually(lambda: watchers.health(nodes[0]) == ("green", 3), 120, "the three are not one green cluster")
+    [elected] = [each["node"] for each in watchers.asked(nodes[0], "/_cat/master", format="json")]
+    left = next(name for name in nodes if name != elected)
+    with load.working(watchers.settings) as writers:
+        time.sleep(5)
+        with watchers.without(elected):
+            eventually(lambda: watchers.health(left)[1] == 2, 120, "the two that are left elect nobody")
+            time.sleep(5)
+        assert writers.end()["acknowledged"] > 0
+    everything_is_stored_once(watchers.settings)
+    eventually(lambda: watchers.health(left) == ("green", 3), 180, "the cluster is not green again")
 
 
 @pytest.fixture

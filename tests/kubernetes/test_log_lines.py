@@ -12,14 +12,12 @@ from stack.services import PROBE, SERVICES, service_named
 from stack.settings import Settings
 
 from tests.fixtures.strict import missing
-from tests.fixtures.waiting import eventually
 from tests.kubernetes import load
-from tests.kubernetes.log_lines import instances_of, lines_of, stored, written
+from tests.kubernetes.log_lines import everything_is_stored_once, instances_of, stored, written
 from tests.kubernetes.pods import Pod, kill_process, pods_of, remove_by_force, settle
 
 pytestmark = pytest.mark.timeout(900)
 
-STORED_WITHIN_SECONDS = 90
 SHIPPER = "otel-collector"
 
 
@@ -30,31 +28,6 @@ def elasticsearch(settings: Settings) -> Pod:
     if not found:
         missing("PARTS leaves Elasticsearch out")
     return found[0]
-
-
-def writing(settings: Settings) -> list[Pod]:
-    """All pods that write log lines."""
-    return [pod for each in (*SERVICES, PROBE) for pod in pods_of(settings, each.name)]
-
-
-def everything_is_stored_once(settings: Settings) -> None:
-    """Wait until Elasticsearch has what is in the files of the pods, with the same fields; fail for a line that it has twice."""
-    pods = writing(settings)
-
-    def difference() -> tuple[int, int]:
-        there = written(settings, pods)
-        documents = lines_of(stored(settings, instances_of(there)))
-        twice = {line: count for line, count in (documents - there).items() if line in there}
-        assert twice == {}
-        return sum((there - documents).values()), sum(there.values())
-
-    seen: list[tuple[int, int]] = []
-
-    def is_there() -> bool:
-        seen.append(difference())
-        return seen[-1][0] == 0
-
-    eventually(is_there, STORED_WITHIN_SECONDS, lambda: f"{seen[-1][0]} of {seen[-1][1]} lines are not stored")
 
 
 def test_every_replicas_lines_are_documents_of_its_service_and_day(settings):

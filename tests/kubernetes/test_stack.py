@@ -15,7 +15,7 @@ from stack.settings import ROOT
 
 from tests.fixtures.strict import missing
 from tests.fixtures.waiting import eventually
-from tests.kubernetes.pods import pods_of
+from tests.kubernetes.pods import pods_of, remove_by_force, remove_image
 
 RUNBOOKS = (
     (ROOT / "dev-environment/kubernetes/README.md").read_text().partition("\n## Runbooks\n")[2].partition("\n## ")[0]
@@ -37,6 +37,14 @@ def test_a_second_start_changes_nothing(settings, verb):
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     verb("up")
     assert {each["metadata"]["uid"] for each in pods_of(settings, "auth-service")} == before
+
+
+def test_a_start_looks_again_for_an_image_that_was_missing(settings, verb):
+    (pod,) = pods_of(settings, "mailpit")
+    remove_image(settings, pod["spec"]["containers"][0]["image"])
+    remove_by_force(settings, [pod])
+    eventually(lambda: any(map(cluster.stuck, pods_of(settings, "mailpit"))), 60, "Mailpit does not miss its image")
+    assert "Replacing pods that could not start: mailpit-" in verb("up")
 
 
 def test_everything_is_ready_and_says_so(settings, verb):

@@ -5,11 +5,12 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from stack import doctor
 from stack.docker import engine
+from stack.docker.parts import HA
 from stack.doctor import Finding
 from stack.kubernetes import cluster, forwards, overlay
 from stack.kubernetes.cluster import NAMESPACE, OURS, PART_OF, ClusterError
@@ -91,6 +92,26 @@ def namespace(settings: Settings) -> Finding:
         cure = f"`make clean` there, or `kubectl delete namespace {NAMESPACE}` if nobody needs what is in it."
         return Finding("error", f"The namespace {NAMESPACE} holds the stack of another checkout", cure)
     return Finding("ok", f"The namespace {NAMESPACE} is {'ours' if labels else 'free'}")
+
+
+def nodes(settings: Settings, watchers: Collection[str]) -> Iterator[Finding]:
+    """Whether Elasticsearch, which does not run, can start without the two nodes that it may have had."""
+    if "elasticsearch" not in watchers or HA in watchers or not (volumes := volumes_of_other_nodes(settings)):
+        return
+    if not _get(settings, "statefulset", "elasticsearch"):
+        yield Finding(
+            "error",
+            "Elasticsearch was stopped as one of three nodes, and alone it elects nobody",
+            'Start the three, PARTS="all ha", and then what you want: that moves the log lines to one node. Or give the log '
+            f"lines up: kubectl -n {NAMESPACE} delete persistentvolumeclaims data-elasticsearch-0 {' '.join(volumes)}",
+        )
+
+
+def volumes_of_other_nodes(settings: Settings) -> list[str]:
+    """The names of the claims of the second and third node of Elasticsearch; none if it was one node when it last ran."""
+    claims = _get(settings, "persistentvolumeclaims").get("items", ())
+    names = (each["metadata"]["name"] for each in claims)
+    return [each for each in names if re.fullmatch(r"data-elasticsearch-[1-9]", each)]
 
 
 def _storage(settings: Settings) -> Finding:

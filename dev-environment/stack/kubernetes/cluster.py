@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -25,6 +26,9 @@ LOADERS = (
     (r"minikube", "minikube image load"),
     (r"lab", "lab-kubernetes load"),
 )
+# For so long a pod may miss its image before that is an error: a registry may fail once, and the kubelet asks it again
+# after 10 and 20 seconds.
+STUCK_SECONDS = 60
 WORKLOADS = "deployments,statefulsets,jobs"
 FIELDS = ("--server-side", "--field-manager=all-erp", "--force-conflicts")
 
@@ -146,17 +150,33 @@ def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:
         for each in status.get("conditions", ()):
             if each.get("reason") == "Unschedulable":
                 return each["message"]
-        for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
-            waiting = each["state"].get("waiting", {})
-            reason, message = waiting.get("reason", ""), waiting.get("message", "")
-            if "Image" in reason or reason == "CreateContainerConfigError":
-                raise ClusterError(
-                    f"{name} cannot start: {reason}: {message}. `make up` tries again; an image that this cluster "
-                    "cannot pull must be in the Docker Engine of this machine, or in REGISTRY; PARTS leaves watchers out."
-                )
-            if reason:
-                return f"{reason}: {message or name}"
+        if (why := stuck(pod)) and _seconds_since(pod["status"]["startTime"]) > STUCK_SECONDS:
+            raise ClusterError(
+                f"{name} cannot start: {why}. `make up` tries again; an image that this cluster cannot pull must be "
+                "in the Docker Engine of this machine, or in REGISTRY; PARTS leaves watchers out."
+            )
+        for reason, message in _waits(pod):
+            return f"{reason}: {message or name}"
     return "it starts"
+
+
+def stuck(pod: dict[str, Any]) -> str:
+    """Why a pod waits in vain, for an image or for a value of its environment; empty if it does not."""
+    found = (each for each in _waits(pod) if "Image" in each[0] or each[0] == "CreateContainerConfigError")
+    return ": ".join(next(found, ()))
+
+
+def _seconds_since(time: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+
+
+def _waits(pod: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the containers of a pod wait for: the reason, and what is said of it."""
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for each in pod["status"].get(kind, ()):
+            waiting = each["state"].get("waiting", {})
+            if reason := waiting.get("reason"):
+                yield reason, waiting.get("message", "")
 
 
 def failure(job: dict[str, Any]) -> str:

@@ -58,8 +58,9 @@ NEEDED = {*(each.name for each in (*SERVICES, PROBE)), "prepare", "postgres", "r
 WATCHERS = [each for each in CONTAINERS if each not in {*NEEDED, SHIPPER}]
 # What the folder `watchers` adds to the overlay, by the watcher that needs it.
 COMPONENTS = {"grafana": "grafana", "kibana": "kibana", "elasticsearch": "elasticsearch", HA: "ha"}
+WITH_HA = {"elasticsearch": "elasticsearch-ha"}
 # How many there are of a watcher with `ha`.
-PAIRS = {"prometheus": 2, "alertmanager": 3}
+PAIRS = {"prometheus": 2, "alertmanager": 3, "elasticsearch": 3}
 # How many there are of a service unless somebody says so, as in kubernetes/base.
 SCALE = "2"
 LOGIN = re.compile(r"PASSWORD|SECRET|ADMINISTRATOR|_HEADERS$")
@@ -206,6 +207,8 @@ def _stated(replicas: Mapping[str, int], watchers: Collection[str]) -> str:
     """How many there ought to be of each job of Prometheus, as its start.sh reads it: none of what does not run."""
     pairs = PAIRS if HA in watchers else {}
     numbers = {each: replicas.get(each, pairs.get(each, 1)) for each in {*NEEDED, *watchers}}
+    # Its exporter tells of all nodes.
+    numbers["elasticsearch-exporter"] = numbers.get("elasticsearch", 0)
     return " ".join(f"{job}={numbers.get(host, 0)}" for job, host in jobs())
 
 
@@ -213,7 +216,8 @@ def _composed(settings: Settings, watchers: Collection[str]) -> str:
     """Write the overlay `lab` with its components, in a folder of its own: only so can ConfigMaps of theirs be changed."""
     composed = folder(settings).resolve() / "composed"
     composed.mkdir(exist_ok=True)
-    used = [WATCHING / place for name, place in COMPONENTS.items() if name in watchers]
+    components = [COMPONENTS, *([WITH_HA] if HA in watchers else ())]
+    used = [WATCHING / place for each in components for name, place in each.items() if name in watchers]
     whole = {
         "resources": [os.path.relpath(BASE, composed)],
         "components": [os.path.relpath(each, composed) for each in used],

@@ -3,10 +3,13 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from stack import doctor, mode, report
 from stack.docker import engine, log_volume
+from stack.errors import StackError
 from stack.kubernetes import checks, cluster, forwards, images, overlay, parts
 from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
 from stack.local import readiness
@@ -25,11 +28,11 @@ KINDS = f"{cluster.WORKLOADS},services,configmaps,secrets,poddisruptionbudgets,n
 
 def check(settings: Settings, chosen_parts: str) -> None:
     """`StackError` says why the stack cannot be started in this cluster."""
-    parts.chosen(chosen_parts)
+    watchers = parts.chosen(chosen_parts)
     checks.must_have_kubectl()
     say(f"Context: {cluster.context(settings) or 'none'} (CONTEXT=NAME is another one)")
     checks.must_be_meant(settings)
-    for warning in doctor.require(checks.findings(settings)):
+    for warning in doctor.require([*checks.findings(settings), *checks.nodes(settings, watchers)]):
         say(f"Warning: {warning}")
 
 
@@ -41,9 +44,12 @@ def up(settings: Settings) -> None:
     built = images.build(settings)
     overlay.write(settings, built, parts.chosen(mode.parts(settings)))
     rendered = overlay.render(settings)
-    _try(settings, rendered)
-    images.take_there(settings, built, rendered)
+    with _new_namespace_removed_on_failure(settings, rendered):
+        _try(settings, rendered)
+        images.take_there(settings, built, rendered)
+    _count_nodes(settings, rendered)
     _remove_left_out(settings, rendered)
+    _remove_stuck(settings)
     say("Applying what the services stand on, and preparing the databases")
     cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind != "Deployment"))
     _wait_for_pods(settings, "jobs", PREPARES)
@@ -69,7 +75,7 @@ def is_running(settings: Settings) -> bool:
 def diagnose(settings: Settings, chosen_parts: str, chosen_scale: str) -> bool:
     """Print what was found of the cluster and this machine; returns whether the stack can start."""
     checks.must_have_kubectl()
-    return doctor.show(checks.findings(settings))
+    return doctor.show([*checks.findings(settings), *checks.nodes(settings, parts.chosen(chosen_parts))])
 
 
 def down(settings: Settings) -> None:
@@ -172,18 +178,27 @@ def _make_folder(settings: Settings) -> None:
     overlay.folder(settings).mkdir(mode=0o700, exist_ok=True)
 
 
-def _try(settings: Settings, rendered: str) -> None:
-    """Have the cluster check all objects, so that it takes all of them or none."""
-    say("Asking the cluster whether it would take every object")
+@contextmanager
+def _new_namespace_removed_on_failure(settings: Settings, rendered: str) -> Generator[None]:
+    """Make the namespace if there is none; a failure removes it again, so that a start which is refused leaves nothing."""
     is_new = not cluster.exists(settings, "namespace", NAMESPACE)
     if is_new:
         cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind == "Namespace"))
     try:
-        cluster.apply(settings, rendered, "--dry-run=server")
-    except ClusterError as error:
+        yield
+    except StackError:
         if is_new:
             cluster.kubectl(settings, "delete", "namespace", NAMESPACE)
             cluster.context_file(settings).unlink()
+        raise
+
+
+def _try(settings: Settings, rendered: str) -> None:
+    """Have the cluster check all objects, so that it takes all of them or none."""
+    say("Asking the cluster whether it would take every object")
+    try:
+        cluster.apply(settings, rendered, "--dry-run=server")
+    except ClusterError as error:
         raise ClusterError(f"The cluster would not take all of the objects, so none was applied:\n{error}") from error
 
 
@@ -197,6 +212,30 @@ def names(settings: Settings) -> list[str]:
         if container.get("restartPolicy") == "Always"
     }
     return [each["metadata"]["name"] for each in found] + sorted(beside)
+
+
+def _count_nodes(settings: Settings, rendered: str) -> None:
+    """Stop an Elasticsearch that is to have another number of nodes: it cannot notice while it runs. Its data stays.
+
+    Before it is one node again, this one takes all log lines, and the others' volumes go.
+    """
+    before, after = (
+        next((each["spec"].get("replicas", 1) for each in found if _is_elasticsearch(each)), 0)
+        for found in (cluster.found(settings, "statefulsets"), overlay.objects(rendered))
+    )
+    if not (before and after) or before == after:
+        return
+    if before > after:
+        say("Moving all log lines to the first node of Elasticsearch")
+        cluster.kubectl(settings, "exec", "elasticsearch-0", "--", "bash", "/setup/alone.sh")
+    say(f"Stopping Elasticsearch, which is to have {after} nodes in place of {before}")
+    cluster.kubectl(settings, "delete", "statefulset/elasticsearch", "--cascade=foreground", "--timeout=180s")
+    if before > after:
+        cluster.kubectl(settings, "delete", "persistentvolumeclaims", *checks.volumes_of_other_nodes(settings))
+
+
+def _is_elasticsearch(each: dict[str, Any]) -> bool:
+    return (each["kind"], each["metadata"]["name"]) == ("StatefulSet", "elasticsearch")
 
 
 def _remove_left_out(settings: Settings, rendered: str) -> None:
@@ -215,6 +254,13 @@ def _remove_left_out(settings: Settings, rendered: str) -> None:
         elif not cluster.failure(each) and not (is_set_up and "elasticsearch" not in ready):
             continue
         cluster.kubectl(settings, "delete", kind, name)
+
+
+def _remove_stuck(settings: Settings) -> None:
+    """Remove pods that wait for an image or a value in vain, so that new ones look at once whether it is there now."""
+    if names := [each["metadata"]["name"] for each in cluster.found(settings, "pods") if cluster.stuck(each)]:
+        say(f"Replacing pods that could not start: {', '.join(names)}")
+        cluster.kubectl(settings, "delete", "pods", *names)
 
 
 def _wait_until_reached(settings: Settings) -> None:

@@ -70,6 +70,8 @@ def test_what_is_left_out_is_stated_to_be_none(tmp_path):
         *("probe", "jaeger", "jaeger-spanmetrics", "elasticsearch", "otel-collector", "loki", "node-exporter"),
     }
     assert (several["prometheus"], several["alertmanager"], several["grafana"]) == (2, 3, 1)
+    overlay.write(settings, IMAGES, parts.chosen("all ha"))
+    assert stated(settings)["elasticsearch"] == 3
     overlay.write(settings, IMAGES, parts.chosen(""))
     alone = stated(settings)
     assert {alone[each] for each in ("prometheus", "alertmanager", "elasticsearch", "otel-collector", "jaeger")} == {1}

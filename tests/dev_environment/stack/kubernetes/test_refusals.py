@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from stack import __main__ as command_line
 from stack import mode
 from stack.docker import engine
-from stack.kubernetes import cluster, verbs
+from stack.kubernetes import cluster, images, overlay, verbs
 from stack.ports import free_port
 from stack.settings import DEFAULTS, Settings
 
@@ -103,6 +104,24 @@ def test_images_for_a_cluster_elsewhere_need_a_registry(settings, answer, monkey
     assert "images must be pushed for it. Set REGISTRY in .env" in capsys.readouterr().err
 
 
+def test_a_registry_that_takes_no_image_leaves_nothing_in_the_cluster(settings, answer, monkeypatch, tmp_path):
+    def refuse(*_: object) -> None:
+        raise engine.EngineError("it could not be pushed")
+
+    answer(ANSWERS | {"apply": "", "delete namespace all-erp": ""})
+    for module, name, does in (
+        (images, "build", lambda _: {}),
+        (overlay, "write", lambda *_: None),
+        (overlay, "render", lambda _: "kind: Namespace"),
+        (images, "take_there", refuse),
+    ):
+        monkeypatch.setattr(module, name, does)
+    with pytest.raises(engine.EngineError):
+        verbs.up(settings)
+    assert (tmp_path / "asked").read_text().splitlines()[-3:] == ["apply", "apply", "delete namespace all-erp"]
+    assert not cluster.remembered(settings)
+
+
 def test_parts_that_are_none_of_a_cluster_are_refused_before_it_is_asked(settings, answer, tmp_path, capsys):
     answer(ANSWERS)
     assert command_line.main(["up", "--mode", "kubernetes", "--parts", "loki"]) == 1
@@ -120,6 +139,35 @@ def test_parts_of_another_mode_are_not_kept(settings, answer, capsys):
 def test_local_mode_has_no_parts_and_says_what_decides_there(settings, capsys):
     assert command_line.main(["up", "--mode", "local", "--parts", "traces"]) == 1
     assert "PARTS: in local mode run the watchers that are on the PATH" in capsys.readouterr().err
+
+
+VOLUMES = {"items": [{"metadata": {"name": f"data-elasticsearch-{number}"}} for number in range(3)]}
+
+
+def test_elasticsearch_that_was_stopped_as_one_of_three_is_not_started_alone(settings, answer, tmp_path, capsys):
+    answer(ANSWERS | {"get persistentvolumeclaims": VOLUMES})
+    assert command_line.main(["up", "--mode", "kubernetes", "--parts", "logs"]) == 1
+    told = capsys.readouterr().err
+    assert "Elasticsearch was stopped as one of three nodes, and alone it elects nobody. Start the three" in told
+    assert "persistentvolumeclaims data-elasticsearch-0 data-elasticsearch-1 data-elasticsearch-2" in told
+    assert "apply" not in (tmp_path / "asked").read_text()
+
+
+@pytest.mark.parametrize(
+    ("parts", "changed"),
+    [
+        ("logs ha", {}),
+        ("traces", {}),
+        ("logs", {"get statefulset elasticsearch": {"kind": "StatefulSet"}}),
+        ("logs", {"get persistentvolumeclaims": {"items": VOLUMES["items"][:1]}}),
+    ],
+)
+def test_one_of_three_is_not_missed_where_the_three_run_or_nothing_is_started_alone(
+    settings, answer, capsys, parts, changed
+):
+    answer(ANSWERS | {"get persistentvolumeclaims": VOLUMES} | changed)
+    assert command_line.main(["doctor", "--mode", "kubernetes", "--parts", parts]) == 0
+    assert "one of three" not in capsys.readouterr().out
 
 
 def remember(settings: Settings, context: str) -> None:
@@ -178,14 +226,20 @@ def test_the_full_name_of_an_image_begins_with_its_registry(image, full):
     assert cluster.full_name(image) == full
 
 
-def mailpit(*, pod_image: str) -> dict[str, Any]:
-    """What the cluster answers of a Deployment that is not ready, and of its only pod, whose image it cannot pull."""
+def mailpit(*, pod_image: str, seconds: float) -> dict[str, Any]:
+    """What the cluster answers of a Deployment that is not ready, and of its only pod, whose image it cannot pull.
+
+    The pod has been there for that many seconds.
+    """
     labels = {"app.kubernetes.io/name": "mailpit"}
 
     def template(image: str) -> dict[str, Any]:
         return {"metadata": {"labels": labels, "name": "mailpit"}, "spec": {"containers": [{"image": image}]}}
 
-    status = {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}]}
+    status = {
+        "startTime": f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}",
+        "containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}],
+    }
     deployment = {
         "kind": "Deployment",
         "metadata": {"name": "mailpit", "generation": 1},
@@ -198,11 +252,16 @@ def mailpit(*, pod_image: str) -> dict[str, Any]:
 
 
 def test_an_image_that_cannot_be_pulled_ends_the_wait(settings, answer):
-    answer(ANSWERS | mailpit(pod_image="mailpit:2"))
+    answer(ANSWERS | mailpit(pod_image="mailpit:2", seconds=cluster.STUCK_SECONDS + 5))
     with pytest.raises(cluster.ClusterError, match="mailpit cannot start: ErrImagePull: no such host"):
         cluster.unfinished(settings)
 
 
+def test_an_image_that_could_not_be_pulled_once_is_waited_for(settings, answer):
+    answer(ANSWERS | mailpit(pod_image="mailpit:2", seconds=5))
+    assert cluster.unfinished(settings) == {"mailpit": "ErrImagePull: no such host"}
+
+
 def test_an_image_of_an_older_version_does_not(settings, answer):
-    answer(ANSWERS | mailpit(pod_image="mailpit:1"))
+    answer(ANSWERS | mailpit(pod_image="mailpit:1", seconds=cluster.STUCK_SECONDS + 5))
     assert cluster.unfinished(settings) == {"mailpit": "it starts"}
