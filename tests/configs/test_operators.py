@@ -22,7 +22,7 @@ README = (ROOT / "dev-environment/kubernetes/README.md").read_text()
 PROMETHEUS = ROOT / "dev-environment/prometheus"
 CONFIG = yaml_files.load(PROMETHEUS / "prometheus.yml")
 # What runs in no overlay.
-ABSENT = {"grafana", "loki", "node-exporter"}
+ABSENT = {"grafana", "loki"}
 # The Services that an operator makes: the cluster operator of RabbitMQ, internal/resource/service.go.
 MADE = [
     {
@@ -63,8 +63,10 @@ def scraped(objects: list[Object]) -> Iterator[Object]:
         for service, endpoint in ((service, each) for service in services for each in monitor["spec"]["endpoints"]):
             assert endpoint.keys() <= {"port", "path", "params", "relabelings", "metricRelabelings"}
             name, relabelings = service["metadata"]["name"], endpoint.get("relabelings", ())
-            assert all(each.keys() == {"targetLabel", "replacement"} for each in relabelings)
-            labels = {"job": name} | {each["targetLabel"]: each["replacement"] for each in relabelings}
+            assert {len(each) for each in relabelings} <= {2}
+            labels = {"job": name} | {
+                each["targetLabel"]: each.get("replacement") or each["sourceLabels"] for each in relabelings
+            }
             (port,) = (each["port"] for each in service["spec"]["ports"] if each["name"] == endpoint["port"])
             yield {
                 "labels": labels,
@@ -93,6 +95,7 @@ def test_the_monitors_are_the_jobs_of_prometheus_yml(production):
             }
     for several in ("rabbitmq", "rabbitmq-queues"):
         del written[several]["labels"]["instance"]
+    written["node-exporter"]["labels"]["instance"] = ["__meta_kubernetes_pod_node_name"]
     found = list(scraped(production))
     assert {each["labels"]["job"]: each for each in found} == written
     assert len(found) == len(written)

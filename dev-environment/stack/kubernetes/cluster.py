@@ -29,7 +29,7 @@ LOADERS = (
     (r"minikube", "minikube image load"),
     (r"lab", "lab-kubernetes load"),
 )
-WORKLOADS = "deployments,statefulsets,jobs"
+WORKLOADS = "deployments,statefulsets,daemonsets,jobs"
 # How often those who follow lines look for new pods.
 LOOK_SECONDS = 2.0
 FIELDS = ("--server-side", "--field-manager=all-erp", "--force-conflicts")
@@ -137,8 +137,11 @@ def _is_finished(each: dict[str, Any]) -> bool:
     status = each.get("status", {})
     if each["kind"] == "Job":
         return bool(status.get("succeeded"))
-    wanted = each["spec"]["replicas"]
-    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+    if each["kind"] == "DaemonSet":
+        wanted, names = status.get("desiredNumberScheduled"), ("updatedNumberScheduled", "numberReady")
+    else:
+        wanted, names = each["spec"]["replicas"], ("replicas", "updatedReplicas", "readyReplicas")
+    counts = {status.get(name, 0) for name in names}
     return status.get("observedGeneration") == each["metadata"]["generation"] and counts == {wanted}
 
 

@@ -189,7 +189,8 @@ def _try(settings: Settings, rendered: str) -> None:
 
 def names(settings: Settings) -> list[str]:
     """What runs, by the names of the containers of compose; what runs beside the services is told once."""
-    found = [each for each in cluster.found(settings, "deployments,statefulsets") if each["spec"]["replicas"]]
+    found = cluster.found(settings, "deployments,statefulsets,daemonsets")
+    found = [each for each in found if each["spec"].get("replicas", 1)]
     beside = {
         container["name"]
         for each in found
