@@ -60,10 +60,14 @@ case $made in
     *) die "another index template wins over ours for logs-auth-service-2026.01.31: $made" ;;
 esac
 
-# Where security is on: who may send lines, and nothing else. Made last, since no line may arrive before the templates.
-if [ -n "${WRITER_PASSWORD:-}" ]; then
-    put _security/role/log-writer /dev/stdin "role of who sends lines" \
-        <<<'{"indices": [{"names": ["logs-*"], "privileges": ["auto_configure", "create_doc"]}]}'
-    put "_security/user/$WRITER_USERNAME" /dev/stdin "user who sends lines" \
-        <<<"{\"password\": $(quoted "$WRITER_PASSWORD"), \"roles\": [\"log-writer\"]}"
-fi
+# ROLE RIGHTS USERNAME PASSWORD WHAT: where security is on, a user who may do this, and nothing else.
+put_user() {
+    [ -n "$4" ] || return 0
+    put "_security/role/$1" /dev/stdin "role of who $5" <<<"$2"
+    put "_security/user/$3" /dev/stdin "user who $5" <<<"{\"password\": $(quoted "$4"), \"roles\": [\"$1\"]}"
+}
+put_user log-reader '{"cluster": ["monitor"], "indices": [{"names": ["logs-*"], "privileges": ["read", "view_index_metadata"]}]}' \
+    "${READER_USERNAME:-}" "${READER_PASSWORD:-}" "reads lines"
+# Made last, since no line may arrive before the templates.
+put_user log-writer '{"indices": [{"names": ["logs-*"], "privileges": ["auto_configure", "create_doc"]}]}' \
+    "${WRITER_USERNAME:-}" "${WRITER_PASSWORD:-}" "sends lines"

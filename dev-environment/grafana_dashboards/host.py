@@ -30,7 +30,9 @@ def quick_look() -> Panels:
     def pressure(what: str, state: str = "waiting") -> str:
         return highest(f"node_pressure_{what}_{state}_seconds_total", HOST)
 
-    free, size = (f'node_filesystem_{each}_bytes{{{HOST}, mountpoint="/"}}' for each in ("avail", "size"))
+    free, size = (
+        f'node_filesystem_{each}_bytes{{{HOST}, mountpoint=~"/|/var/lib/kubelet"}}' for each in ("avail", "size")
+    )
     swap = f"1 - node_memory_SwapFree_bytes{{{HOST}}} / (node_memory_SwapTotal_bytes{{{HOST}}} > 0)"
     cores = f'count by (instance) (node_cpu_seconds_total{{{HOST}, mode="idle"}})'
     load = f"max by (instance) (node_load5{{{HOST}}}) / {cores}"
@@ -52,7 +54,7 @@ def quick_look() -> Panels:
         ),
         number(
             "Root disk used",
-            "Share of the file system mounted at /, on the fullest machine.",
+            "Share of the file system mounted at / (of a node of Kubernetes: the kubelet's), on the fullest machine.",
             "percentunit",
             f"max(1 - {free} / {size})",
             limits=FULL,

@@ -209,7 +209,8 @@ def test_who_asks_a_watcher_asks_the_name_that_leads_to_each_of_them():
     jaeger = yaml.safe_load((folder / "jaeger/config.yaml").read_text())["extensions"]["jaeger_storage"]
     (exported,) = re.findall(r"--es.uri=(\S+)", " ".join(CONTAINERS["elasticsearch-exporter"]["command"]))
     asked = [
-        *(each["url"] for each in sources),
+        *(each["url"] for each in sources if each["uid"] != "elasticsearch"),
+        CONTAINERS["grafana"]["environment"]["ES_HOSTS"],
         jaeger["metric_backends"]["prometheus"]["prometheus"]["endpoint"],
         *(re.findall(r"ES_HOSTS:(http[^}]+)", (folder / "logstash/logstash.conf").read_text())),
         *(re.findall(r"ES_HOSTS:(http[^}]+)", (folder / "logstash/dead-letters.conf").read_text())),

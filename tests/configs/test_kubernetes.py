@@ -107,8 +107,24 @@ def test_a_container_has_the_image_arguments_and_limit_of_compose(name):
     assert container["resources"]["requests"].keys() == {"cpu", "memory"}
     if name != "service":
         assert container["image"] == of_compose["image"]
-    assert container.get("args", []) == compose.arguments(LIKE.get(name, name), SETTINGS)
+    if name != overlay.NODES:
+        assert container.get("args", []) == compose.arguments(LIKE.get(name, name), SETTINGS)
     assert name != "prometheus" or container["command"] == of_compose["entrypoint"]
+
+
+def test_on_each_node_only_what_a_pod_knows_of_it_is_told():
+    """The network is the pod's own, and so are file systems, but for the disk of its one volume."""
+    nodes = ALONE[overlay.NODES]
+    pod = nodes["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    first, *told = container["args"]
+    assert (nodes["kind"], first) == ("DaemonSet", "--collector.disable-defaults")
+    assert not {each for each in told if re.match("--collector.(net|sock|soft|udp|arp|conntrack|ipvs|nfs)", each)}
+    (volume,) = pod["volumes"]
+    assert volume["emptyDir"] == {}
+    mounts = [each["mountPath"] for each in container["volumeMounts"]]
+    assert mounts == [each.partition("=")[2].strip("^$") for each in told if "mount-points-include" in each]
+    assert pod["tolerations"] == [{"operator": "Exists"}]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -20,9 +20,10 @@ Object = dict[str, Any]
 
 README = (ROOT / "dev-environment/kubernetes/README.md").read_text()
 PROMETHEUS = ROOT / "dev-environment/prometheus"
+DATA_SOURCES = ROOT / "dev-environment/grafana/provisioning/datasources/all.yml"
 CONFIG = yaml_files.load(PROMETHEUS / "prometheus.yml")
 # What runs in no overlay.
-ABSENT = {"grafana", "loki", "node-exporter"}
+ABSENT = {"loki"}
 # The Services that an operator makes: the cluster operator of RabbitMQ, internal/resource/service.go.
 MADE = [
     {
@@ -63,8 +64,10 @@ def scraped(objects: list[Object]) -> Iterator[Object]:
         for service, endpoint in ((service, each) for service in services for each in monitor["spec"]["endpoints"]):
             assert endpoint.keys() <= {"port", "path", "params", "relabelings", "metricRelabelings"}
             name, relabelings = service["metadata"]["name"], endpoint.get("relabelings", ())
-            assert all(each.keys() == {"targetLabel", "replacement"} for each in relabelings)
-            labels = {"job": name} | {each["targetLabel"]: each["replacement"] for each in relabelings}
+            assert {len(each) for each in relabelings} <= {2}
+            labels = {"job": name} | {
+                each["targetLabel"]: each.get("replacement") or each["sourceLabels"] for each in relabelings
+            }
             (port,) = (each["port"] for each in service["spec"]["ports"] if each["name"] == endpoint["port"])
             yield {
                 "labels": labels,
@@ -93,6 +96,7 @@ def test_the_monitors_are_the_jobs_of_prometheus_yml(production):
             }
     for several in ("rabbitmq", "rabbitmq-queues"):
         del written[several]["labels"]["instance"]
+    written["node-exporter"]["labels"]["instance"] = ["__meta_kubernetes_pod_node_name"]
     found = list(scraped(production))
     assert {each["labels"]["job"]: each for each in found} == written
     assert len(found) == len(written)
@@ -234,3 +238,45 @@ def test_the_readme_names_every_secret_that_nobody_makes(production):
     # ECK makes these.
     made = {"elasticsearch-es-elastic-user", "elasticsearch-es-http-certs-public", "kibana-kb-http-certs-public"}
     assert set(secrets_of(production)) - made == named - {"<service>-logins"} | of_services
+
+
+def test_grafana_asks_elasticsearch_by_the_same_file_as_under_compose(production):
+    (source,) = (each for each in yaml_files.load(DATA_SOURCES)["datasources"] if each["uid"] == "elasticsearch")
+    (stateful_set,) = (it for it in of_kind("StatefulSet", production) if it["metadata"]["name"] == "grafana")
+    (container,) = stateful_set["spec"]["template"]["spec"]["containers"]
+    (given,) = (
+        it["data"] for it in of_kind("ConfigMap", production) if "grafana-environment" in it["metadata"]["name"]
+    )
+    of_secrets = {each["name"]: tuple(each["valueFrom"]["secretKeyRef"].values()) for each in container["env"]}
+    assert of_secrets == {
+        "ES_USERNAME": ("username", "elasticsearch-log-reader"),
+        "ES_PASSWORD": ("password", "elasticsearch-log-reader"),
+        "ES_CA_CERTIFICATE": ("ca.crt", "elasticsearch-es-http-certs-public"),
+    }
+    wanted = {each[1:] for each in (source["url"], source["basicAuth"], source["basicAuthUser"])}
+    wanted |= {each[1:] for each in source["secureJsonData"].values()}
+    assert wanted == of_secrets.keys() | {"ES_HOSTS", "ES_BASIC_AUTH"}
+    assert (given["ES_HOSTS"], given["ES_BASIC_AUTH"]) == ("https://elasticsearch-es-http:9200", "true")
+    # Grafana starts with neither an empty one nor with what is no boolean.
+    assert CONTAINERS["grafana"]["environment"]["ES_BASIC_AUTH"] == "false"
+    assert source["jsonData"]["tlsAuthWithCACert"] is True, "no variable can be a boolean there"
+
+
+def test_the_links_in_messages_lead_through_the_gateway_to_grafana(production):
+    (route,) = (each["spec"] for each in of_kind("HTTPRoute", production) if each["metadata"]["name"] == "grafana")
+    address = f"https://{route['hostnames'][0]}"
+    variables = {"grafana-environment": "GF_SERVER_ROOT_URL", "alertmanager-environment": "GRAFANA_URL"}
+    for each in of_kind("ConfigMap", production):
+        if variable := variables.pop(each["metadata"]["name"].rpartition("-")[0], ""):
+            assert each["data"][variable] == address
+    assert variables == {}
+    (service,) = (each for each in of_kind("Service", production) if each["metadata"]["name"] == "grafana")
+    assert route["rules"] == [
+        {"backendRefs": [{"name": "grafana", "port": each["port"]}]} for each in service["spec"]["ports"]
+    ]
+    (door,) = (
+        each["spec"]
+        for each in of_kind("NetworkPolicy", production)
+        if each["metadata"]["name"] == "from-the-gateway-to-grafana"
+    )
+    assert door["podSelector"]["matchLabels"] == service["spec"]["selector"]

@@ -73,11 +73,12 @@ def test_the_required_jobs_have_their_names_targets_and_path():
 
 def test_every_instance_of_what_can_be_several_is_found_soon():
     found = {job["job_name"]: each for job in CONFIG["scrape_configs"] for each in job.get("dns_sd_configs", ())}
-    assert found.keys() == {job for job in JOBS if job.endswith("-service")} | {"alertmanager", "prometheus"} | PROFILES
+    several = {job for job in JOBS if job.endswith("-service")} | {"alertmanager", "prometheus"}
+    assert found.keys() == several | {"node-exporter"} | PROFILES
     (alertmanagers,) = CONFIG["alerting"]["alertmanagers"]
     assert alertmanagers["dns_sd_configs"] == [found["alertmanager"]]
     assert {each["type"] for each in found.values()} == {"A"}
-    assert {each["refresh_interval"] for job, each in found.items() if job not in PROFILES} == {"5s"}
+    assert {found[job]["refresh_interval"] for job in several} == {"5s"}
 
 
 def test_no_domain_of_the_machines_network_answers_for_a_part_that_does_not_run():

@@ -104,11 +104,14 @@ def secured(
         docker("rm", "-f", "-v", name)
 
 
-def test_the_set_up_logs_in_where_it_has_to_and_makes_the_user_of_the_lines_last(secured, set_up_elasticsearch):
+def test_the_set_up_logs_in_where_it_has_to_and_makes_the_user_who_sends_lines_last(secured, set_up_elasticsearch):
     """HAProxy answers for the users, which the image may not have."""
     writer = ("-e", "WRITER_USERNAME=log-writer", "-e", "WRITER_PASSWORD=secret")
-    said = set_up_elasticsearch(*secured, "-e", f"ES_PASSWORD={PASSWORD}", *writer).splitlines()
-    assert "follows both" in said[-3]
+    reader = ("-e", "READER_USERNAME=grafana", "-e", "READER_PASSWORD=another secret")
+    said = set_up_elasticsearch(*secured, "-e", f"ES_PASSWORD={PASSWORD}", *writer, *reader).splitlines()
+    assert "follows both" in said[-5]
+    assert "role of who reads lines (_security/role/log-reader)" in said[-4]
+    assert "user who reads lines (_security/user/grafana)" in said[-3]
     assert "role of who sends lines (_security/role/log-writer)" in said[-2]
     assert "user who sends lines (_security/user/log-writer)" in said[-1]
     with pytest.raises(subprocess.CalledProcessError) as failure:

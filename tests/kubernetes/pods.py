@@ -39,7 +39,7 @@ def settle(settings: Settings, gone: Collection[Pod] = ()) -> None:
         there = cluster.found(settings, "pods")
         leaving = [each for each in there if "deletionTimestamp" in each["metadata"]]
         left = before & {each["metadata"]["uid"] for each in there}
-        return not leaving and not left and not cluster.unfinished(settings, "deployments,statefulsets")
+        return not leaving and not left and not cluster.unfinished(settings, "deployments,statefulsets,daemonsets")
 
     eventually(is_settled, SETTLED_WITHIN_SECONDS, "not everything is ready again")
 

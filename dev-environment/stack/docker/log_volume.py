@@ -25,13 +25,16 @@ def lines(
 ) -> Iterable[str]:
     """The lines of services' log files; with `before` the last ones, that many of each, then each new one without an end."""
     if before is None:
-        command = f"cat {' '.join(f'{file}*' for each in services for file in _log_files(each))}"
-    else:
-        # Each by its name, which a pattern would not find before it is there: `tail -F` waits for it.
-        folders = ("", *(f"{number}/" for number in range(2, scale.MOST + 1)))
-        files = [f"{LOGS}/{each.name}/{folder}combined.log" for each in services for folder in folders]
-        command = f"tail -q -n {before} -F {' '.join(files)}"
-    return printed_by(f"{command} 2>/dev/null")
+        return printed_by(f"cat {' '.join(f'{file}*' for each in services for file in _log_files(each))} 2>/dev/null")
+    return printed_by(following(services, before))
+
+
+def following(services: Sequence[Service], before: int | None) -> str:
+    """The shell's command for the last lines of services' log files, that many of each or all, then each new one without an end."""
+    # Each by its name, which a pattern would not find before it is there: `tail -F` waits for it.
+    folders = ("", *(f"{number}/" for number in range(2, scale.MOST + 1)))
+    files = [f"{LOGS}/{each.name}/{folder}combined.log" for each in services for folder in folders]
+    return f"tail -q -s 0.2 -n {'+1' if before is None else before} -F {' '.join(files)} 2>/dev/null"
 
 
 def whole_trace_id(beginning: str, printed_by: Callable[[str], Iterable[str]] = _in_a_container) -> str:

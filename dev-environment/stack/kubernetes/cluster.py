@@ -5,14 +5,18 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import dropwhile
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 from stack.errors import StackError
+from stack.report import say
 from stack.settings import Settings
 
 NAMESPACE = "all-erp"
@@ -29,7 +33,9 @@ LOADERS = (
 # For so long a pod may miss its image before that is an error: a registry may fail once, and the kubelet asks it again
 # after 10 and 20 seconds.
 STUCK_SECONDS = 60
-WORKLOADS = "deployments,statefulsets,jobs"
+WORKLOADS = "deployments,statefulsets,daemonsets,jobs"
+# How often those who follow lines look for new pods.
+LOOK_SECONDS = 2.0
 FIELDS = ("--server-side", "--field-manager=all-erp", "--force-conflicts")
 
 
@@ -135,8 +141,11 @@ def _is_finished(each: dict[str, Any]) -> bool:
     status = each.get("status", {})
     if each["kind"] == "Job":
         return bool(status.get("succeeded"))
-    wanted = each["spec"]["replicas"]
-    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+    if each["kind"] == "DaemonSet":
+        wanted, names = status.get("desiredNumberScheduled"), ("updatedNumberScheduled", "numberReady")
+    else:
+        wanted, names = each["spec"]["replicas"], ("replicas", "updatedReplicas", "readyReplicas")
+    counts = {status.get(name, 0) for name in names}
     return status.get("observedGeneration") == each["metadata"]["generation"] and counts == {wanted}
 
 
@@ -214,6 +223,129 @@ def lines(settings: Settings, pods: Sequence[str], shell: str) -> Iterator[str]:
     finally:
         for process in started:
             process.terminate()
+
+
+class Container(NamedTuple):
+    """The container of a pod that is meant unless another one is named, once it has been started."""
+
+    pod: str
+    uid: str
+    """Identifies the pod, the names of which come again."""
+    id: str
+    """Identifies the container, which is another one after a restart."""
+    is_running: bool
+    """Of a pod that is on its way out this is false: nobody says when its container has ended."""
+    is_previous: bool
+    """Whether another one has taken its place."""
+
+
+def containers(settings: Settings, names: Iterable[str]) -> list[Container]:
+    """The containers of the pods that have one of these values of the label `NAME`, and in each pod the one before it."""
+    there = []
+    for pod in found(settings, "pods", f"--selector={NAME} in ({','.join(names)})"):
+        name, uid, stops = pod["metadata"]["name"], pod["metadata"]["uid"], "deletionTimestamp" in pod["metadata"]
+        for status in pod["status"].get("containerStatuses", ()):
+            current, before = status.get("containerID"), status.get("lastState", {}).get("terminated", {})
+            if status["name"] != _default_container(pod) or not current:
+                continue
+            if before.get("containerID", current) != current:
+                there.append(Container(name, uid, before["containerID"], is_running=False, is_previous=True))
+            is_running = "running" in status["state"] and not stops
+            there.append(Container(name, uid, current, is_running, is_previous=False))
+    return there
+
+
+def _default_container(pod: dict[str, Any]) -> str:
+    annotations = pod["metadata"].get("annotations", {})
+    return annotations.get("kubectl.kubernetes.io/default-container", pod["spec"]["containers"][0]["name"])
+
+
+def followed(
+    settings: Settings,
+    there: Callable[[], Iterable[Container]],
+    arguments: Callable[[Container, bool], Sequence[str]],
+    time_of: Callable[[str], str],
+) -> Iterator[str]:
+    """The lines that kubectl prints of containers as they come, also of containers that are started later; never ends.
+
+    `there` has the containers to follow. `arguments` are kubectl's for one of them; the flag says whether all of its
+    lines are wanted, which those of a pod that was there from the beginning are not. A pod is read again when its container
+    has been restarted, or kubectl has lost it: `time_of` then tells which lines have been there already.
+    """
+    printed: SimpleQueue[str] = SimpleQueue()
+    readers: dict[str, _Reader] = {}
+    now = list(there())
+    at_first = {each.uid for each in now}
+    read = {each.id for each in now if each.is_previous}
+    if not now:
+        say("None of these has started yet")
+    try:
+        while True:
+            for each in now:
+                last = readers.get(each.uid)
+                if (last and last.is_alive()) or (each.id in read and not each.is_running):
+                    continue
+                if last and last.container.id == each.id:
+                    last.tell_failure()
+                read.add(each.id)
+                known = last.known if last else ""
+                call = command(settings, *arguments(each, bool(known) or each.uid not in at_first))
+                readers[each.uid] = _Reader(each, call, printed, known, time_of)
+            deadline = time.monotonic() + LOOK_SECONDS
+            with suppress(Empty):
+                while (left := deadline - time.monotonic()) > 0:
+                    yield printed.get(timeout=left)
+            now = list(there())
+            there_still = {each.uid for each in now}
+            readers = {uid: each for uid, each in readers.items() if uid in there_still or each.is_alive()}
+    finally:
+        for reader in readers.values():
+            reader.end()
+
+
+class _Reader(Thread):
+    """Puts each line that a command prints of a container into a queue, but for those up to the last known one."""
+
+    def __init__(
+        self,
+        container: Container,
+        command: Sequence[str],
+        printed: "SimpleQueue[str]",
+        known: str,
+        time_of: Callable[[str], str],
+    ) -> None:
+        """Begin at once. `known` is the time of the last line that is known, or empty."""
+        super().__init__(daemon=True)
+        self.container = container
+        self.known = known
+        self._known_before = known
+        self._printed = printed
+        self._time_of = time_of
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace")
+        self.start()
+
+    def run(self) -> None:
+        """Read until the command ends."""
+        assert self._process.stdout
+        for line in dropwhile(self._was_known, self._process.stdout):
+            self._printed.put(line)
+            self.known = max(self.known, self._time_of(line))
+        self._process.wait()
+
+    def tell_failure(self) -> None:
+        """Say why the command has failed, if it has printed nothing new."""
+        assert self._process.stderr
+        if self._process.returncode and self.known == self._known_before:
+            say(f"{self.container.pod} cannot be followed: {self._process.stderr.read().strip()}")
+
+    def end(self) -> None:
+        """End the command, and wait until it has ended."""
+        self._process.terminate()
+        self._process.wait()
+
+    def _was_known(self, line: str) -> bool:
+        return bool(self._known_before) and self._time_of(line) <= self._known_before
 
 
 def _output(*command: str) -> str:

@@ -32,6 +32,8 @@ LABELS = {
     "fields": [{"path": "spec/volumeClaimTemplates/metadata/labels", "kind": "StatefulSet", "create": True}],
 }
 KUSTOMIZE = ("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone")
+# It runs once on each node.
+NODES = "node-exporter"
 # What runs in the cluster, by the names of compose, each with its ConfigMap; one without gets its logins only.
 CONTAINERS = {
     **{each.name: each.name for each in (*SERVICES, PROBE)},
@@ -39,6 +41,7 @@ CONTAINERS = {
     "prometheus": "prometheus-environment",
     "alertmanager": "alertmanager-environment",
     "postgres": "",
+    NODES: "",
     "postgres-exporter": "",
     "rabbitmq": "",
     "jaeger": "",
@@ -123,7 +126,7 @@ def write(settings: Settings, images: Mapping[str, str], watchers: Collection[st
                 {"target": {"kind": kind, "name": f"{name}(-cluster)?"}, "patch": yaml.safe_dump(_nothing(kind, name))}
                 for name in WATCHERS
                 if name not in watchers
-                for kind in ("Deployment", "StatefulSet", "Job", "Service", "PodDisruptionBudget")
+                for kind in ("Deployment", "StatefulSet", "DaemonSet", "Job", "Service", "PodDisruptionBudget")
             ),
         ],
     }
@@ -204,12 +207,16 @@ def _image(name: str, place: str) -> dict[str, str]:
 
 
 def _stated(replicas: Mapping[str, int], watchers: Collection[str]) -> str:
-    """How many there ought to be of each job of Prometheus, as its start.sh reads it: none of what does not run."""
+    """How many there ought to be of each job of Prometheus, as its start.sh reads it: none of what does not run.
+
+    How many nodes there will be, nobody knows.
+    """
     pairs = PAIRS if HA in watchers else {}
     numbers = {each: replicas.get(each, pairs.get(each, 1)) for each in {*NEEDED, *watchers}}
     # Its exporter tells of all nodes.
     numbers["elasticsearch-exporter"] = numbers.get("elasticsearch", 0)
-    return " ".join(f"{job}={numbers.get(host, 0)}" for job, host in jobs())
+    known = {job: numbers.get(host, 0) for job, host in jobs() if host != NODES or host not in watchers}
+    return " ".join(f"{job}={number}" for job, number in known.items())
 
 
 def _composed(settings: Settings, watchers: Collection[str]) -> str:

@@ -1,6 +1,7 @@
 """The verbs of Kubernetes mode: the same ones as the other modes have, done by kubectl."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -146,16 +147,15 @@ def logs(settings: Settings, names: Sequence[str], *, level: str, trace: str, fo
 
     _must_run(settings)
     if not (level or trace):
-        shorts = {each.short: each.name for each in settings.programs}
-        wanted = ",".join(shorts.get(name, name) for name in names or shorts)
-        how = ("--prefix", "--tail=-1", "--max-log-requests=50", *(["--follow"] if follow else []))
-        cluster.shown(settings, "logs", f"--selector={NAME} in ({wanted})", *how)
+        _print_output(settings, names, follow=follow)
         return
     keep = log_lines.keeps(level=level, trace=trace)
-    before = log_lines.LINES_BEFORE if follow else None
-    found = log_volume.lines(services_named(names, settings.programs), before, _in_pods(settings))
-    lines = log_lines.parsed(found)
-    log_lines.show(filter(keep, lines if follow else sorted(lines, key=log_lines.time_of)), flush=follow)
+    programs = services_named(names, settings.programs)
+    if follow:
+        log_lines.show(filter(keep, log_lines.parsed(_followed_files(settings, programs))), flush=True)
+        return
+    found = log_lines.parsed(log_volume.lines(programs, printed_by=_in_pods(settings)))
+    log_lines.show(filter(keep, sorted(found, key=log_lines.time_of)), flush=False)
 
 
 def trace(settings: Settings, trace_id: str | None) -> None:
@@ -204,7 +204,8 @@ def _try(settings: Settings, rendered: str) -> None:
 
 def names(settings: Settings) -> list[str]:
     """What runs, by the names of the containers of compose; what runs beside the services is told once."""
-    found = [each for each in cluster.found(settings, "deployments,statefulsets") if each["spec"]["replicas"]]
+    found = cluster.found(settings, "deployments,statefulsets,daemonsets")
+    found = [each for each in found if each["spec"].get("replicas", 1)]
     beside = {
         container["name"]
         for each in found
@@ -302,18 +303,57 @@ def _wait_for_pods(settings: Settings, kinds: str = cluster.WORKLOADS, *which: s
     )
 
 
-def _in_pods(settings: Settings) -> Callable[[str], Iterable[str]]:
-    """What a shell command prints in every pod of the services and the probe that runs.
+def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> None:
+    shorts = {each.short: each.name for each in settings.programs}
+    wanted = [shorts.get(name, name) for name in names or shorts]
+    if not follow:
+        how = ("--prefix", "--tail=-1", "--max-log-requests=50")
+        cluster.shown(settings, "logs", f"--selector={NAME} in ({','.join(wanted)})", *how)
+        return
+    # kubectl sets the time between the name of the container and the line.
+    timed = re.compile(r"(\[.*?\]) (\S+) ")
+    lines = cluster.followed(
+        settings,
+        lambda: cluster.containers(settings, wanted),
+        lambda each, _: (
+            "logs",
+            each.pod,
+            "--prefix",
+            "--timestamps",
+            "--previous" if each.is_previous else "--follow",
+        ),
+        lambda line: found[2] if (found := timed.match(line)) else "",
+    )
+    for line in lines:
+        print(timed.sub(r"\1 ", line, count=1), end="", flush=True)
 
-    In one that stops, the Collector may run longer than the service, in whose container the command would be run.
-    """
-    wanted = {each.name for each in settings.programs}
-    pods = [
-        each["metadata"]["name"]
-        for each in cluster.found(settings, "pods")
-        if each["metadata"]["labels"][NAME] in wanted
-        and any("running" in container["state"] for container in each["status"].get("containerStatuses", ()))
-    ]
+
+def _followed_files(settings: Settings, programs: Sequence[Service]) -> Iterator[str]:
+    """The last lines of each log file, and each new one, in whatever pod."""
+    from stack.watch import logs as log_lines
+
+    def arguments(container: cluster.Container, whole: bool) -> Sequence[str]:
+        command = log_volume.following(programs, None if whole else log_lines.LINES_BEFORE)
+        # Nothing tells the pod that nobody reads any more but the end of what it is given.
+        return ("exec", "--stdin", container.pod, "--", "sh", "-c", f"{command} & read -r _; kill $!; wait")
+
+    return cluster.followed(
+        settings,
+        lambda: _running(settings),
+        arguments,
+        lambda line: next(map(log_lines.time_of, log_lines.parsed([line])), ""),
+    )
+
+
+def _running(settings: Settings) -> list[cluster.Container]:
+    """The containers in which there are log files, and commands can be run."""
+    found = cluster.containers(settings, (each.name for each in settings.programs))
+    return [each for each in found if each.is_running]
+
+
+def _in_pods(settings: Settings) -> Callable[[str], Iterable[str]]:
+    """What a shell command prints in every pod of the services and the probe that runs."""
+    pods = [each.pod for each in _running(settings)]
     return lambda command: cluster.lines(settings, pods, command)
 
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from stack import mode
 from stack.docker import engine
+from stack.docker.parts import GROUPS
 from stack.errors import SettingError
 from stack.kubernetes import images, overlay, parts, verbs
 from stack.settings import DEFAULTS, Settings
@@ -67,7 +68,7 @@ def test_what_is_left_out_is_stated_to_be_none(tmp_path):
     overlay.write(settings, IMAGES, parts.chosen("metrics ha"))
     several = stated(settings)
     assert {job for job, number in several.items() if not number} == {
-        *("probe", "jaeger", "jaeger-spanmetrics", "elasticsearch", "otel-collector", "loki", "node-exporter"),
+        *("probe", "jaeger", "jaeger-spanmetrics", "elasticsearch", "otel-collector", "loki"),
     }
     assert (several["prometheus"], several["alertmanager"], several["grafana"]) == (2, 3, 1)
     overlay.write(settings, IMAGES, parts.chosen("all ha"))
@@ -75,6 +76,7 @@ def test_what_is_left_out_is_stated_to_be_none(tmp_path):
     overlay.write(settings, IMAGES, parts.chosen(""))
     alone = stated(settings)
     assert {alone[each] for each in ("prometheus", "alertmanager", "elasticsearch", "otel-collector", "jaeger")} == {1}
+    assert overlay.NODES not in alone, "there are as many as there are nodes"
 
 
 def test_the_images_of_every_start_are_known_until_they_are_removed(tmp_path, monkeypatch):
@@ -115,7 +117,7 @@ def rendered(settings: Settings, given: str) -> dict[tuple[str, str], dict]:
         ("all", set(overlay.WATCHERS)),
         ("traces", {"jaeger"}),
         ("traces, mailpit", {"jaeger", "mailpit"}),
-        ("metrics traces", {"prometheus", "alertmanager", "mailpit", "postgres-exporter", "grafana", "jaeger"}),
+        ("metrics traces", {*GROUPS["metrics"], "jaeger"}),
     ],
 )
 def test_parts_says_which_watchers_run_and_the_services_always_do(tmp_path, given, watchers):

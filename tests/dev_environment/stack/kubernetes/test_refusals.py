@@ -246,7 +246,7 @@ def mailpit(*, pod_image: str, seconds: float) -> dict[str, Any]:
         "spec": {"replicas": 1, "template": template("mailpit:2")},
     }
     return {
-        "get deployments,statefulsets,jobs": {"items": [deployment]},
+        f"get {cluster.WORKLOADS}": {"items": [deployment]},
         "get pods": {"items": [template(pod_image) | {"status": status}]},
     }
 
