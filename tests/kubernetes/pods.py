@@ -88,11 +88,13 @@ def kill_sandbox(settings: Settings, pod: Pod) -> None:
     eventually(has_moved, 60, "the pod has no network again")
 
 
-def remove_image(settings: Settings, image: str) -> None:
-    """Remove an image from the node, and wait until the node says so, of which `make up` asks it."""
-    name = cluster.full_name(image)
-    on_the_node(settings, "ctr", "--namespace=k8s.io", "images", "rm", name)
-    eventually(lambda: name not in cluster.images_on_every_node(settings), 120, f"the node has {name} still")
+def lose_image(settings: Settings, pod: Pod) -> None:
+    """Remove the image of a pod from the node, and the pod by force; wait until the next one misses it, and the node says so."""
+    name, image = pod["metadata"]["labels"][NAME], cluster.full_name(pod["spec"]["containers"][0]["image"])
+    on_the_node(settings, "ctr", "--namespace=k8s.io", "images", "rm", image)
+    remove_by_force(settings, [pod])
+    eventually(lambda: any(map(cluster.stuck, pods_of(settings, name))), 60, f"{name} does not miss its image")
+    eventually(lambda: image not in cluster.images_on_every_node(settings), 120, f"the node has {image} still")
 
 
 def on_the_node(settings: Settings, *command: str) -> str:

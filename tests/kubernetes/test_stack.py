@@ -15,7 +15,7 @@ from stack.settings import ROOT
 
 from tests.fixtures.strict import missing
 from tests.fixtures.waiting import eventually
-from tests.kubernetes.pods import pods_of, remove_by_force, remove_image
+from tests.kubernetes.pods import lose_image, pods_of
 
 RUNBOOKS = (
     (ROOT / "dev-environment/kubernetes/README.md").read_text().partition("\n## Runbooks\n")[2].partition("\n## ")[0]
@@ -41,9 +41,7 @@ def test_a_second_start_changes_nothing(settings, verb):
 
 def test_a_start_looks_again_for_an_image_that_was_missing(settings, verb):
     (pod,) = pods_of(settings, "mailpit")
-    remove_image(settings, pod["spec"]["containers"][0]["image"])
-    remove_by_force(settings, [pod])
-    eventually(lambda: any(map(cluster.stuck, pods_of(settings, "mailpit"))), 60, "Mailpit does not miss its image")
+    lose_image(settings, pod)
     assert "Replacing pods that could not start: mailpit-" in verb("up")
 
 

@@ -114,10 +114,27 @@ def apply(settings: Settings, objects: str, *arguments: str) -> None:
 
 
 def images_on_every_node(settings: Settings) -> set[str]:
-    """The images that no node needs to pull, by their full names."""
+    """The images that no node needs to pull, by their full names.
+
+    A node names the fifty largest only (the kubelet's nodeStatusMaxImages); what runs there it has too.
+    """
     nodes = json.loads(kubectl(settings, "get", "nodes", "--output=json"))["items"]
-    held = [{name for image in node["status"]["images"] for name in image.get("names") or ()} for node in nodes]
-    return set.intersection(*held) if held else set()
+    held = {
+        node["metadata"]["name"]: {name for image in node["status"]["images"] for name in image.get("names") or ()}
+        for node in nodes
+    }
+    for pod in found(settings, "pods"):
+        spec, status = pod["spec"], pod["status"]
+        statuses = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+        running = {each["name"] for each in statuses if "running" in each["state"]}
+        images = {
+            full_name(each["image"])
+            for each in (*spec.get("initContainers", ()), *spec["containers"])
+            if each["name"] in running
+        }
+        if images:
+            held[spec["nodeName"]] |= images
+    return set.intersection(*held.values()) if held else set()
 
 
 def full_name(image: str) -> str:

@@ -226,6 +226,34 @@ def test_the_full_name_of_an_image_begins_with_its_registry(image, full):
     assert cluster.full_name(image) == full
 
 
+def test_a_node_has_what_it_names_and_what_runs_there(settings, answer):
+    def pod(node: str, state: str, *images: str) -> dict[str, Any]:
+        names = [f"container-{number}" for number, _ in enumerate(images)]
+        containers = [{"name": name, "image": image} for name, image in zip(names, images, strict=True)]
+        own, *beside = [{"name": name, "state": {state: {}}} for name in names]
+        return {
+            "spec": {"nodeName": node, "containers": containers[:1], "initContainers": containers[1:]},
+            "status": {"containerStatuses": [own], "initContainerStatuses": beside},
+        }
+
+    nodes = [
+        {"metadata": {"name": name}, "status": {"images": [{"names": ["docker.io/a/large:1"]}, {"names": None}]}}
+        for name in ("one", "two")
+    ]
+    pods = [
+        pod("one", "running", "postgres:18", "otel/collector:1"),
+        pod("two", "running", "postgres:18"),
+        pod("two", "running", "otel/collector:1"),
+        pod("one", "running", "a/only-on-one:1"),
+        pod("one", "waiting", "a/not-yet:1"),
+        pod("two", "waiting", "a/not-yet:1"),
+        {"spec": {"containers": [{"name": "without-a-node", "image": "a/none:1"}]}, "status": {}},
+    ]
+    answer(ANSWERS | {"get nodes": {"items": nodes}, "get pods": {"items": pods}})
+    held = {"docker.io/a/large:1", "docker.io/library/postgres:18", "docker.io/otel/collector:1"}
+    assert cluster.images_on_every_node(settings) == held
+
+
 def mailpit(*, pod_image: str, seconds: float) -> dict[str, Any]:
     """What the cluster answers of a Deployment that is not ready, and of its only pod, whose image it cannot pull.
 
