@@ -34,13 +34,14 @@ def board(
     annotations: Sequence[dashboard.AnnotationQuery] = (),
     links: Sequence[dashboard.DashboardLink] = (),
     since: str = "now-1h",
+    refresh: str = "30s",
     tag: str = TAG,
     one_job: bool = False,
 ) -> str:
     """The JSON of a dashboard; the same input always gives the same bytes. With `one_job`, its variable `job` has exactly one
     value, which the links to the runbooks hand on."""
     made = dashboard.Dashboard(title).uid(uid).description(description).tags([tag]).readonly().timezone("browser")
-    made.time(since, "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR)
+    made.time(since, "now").refresh(refresh).tooltip(DashboardCursorSync.CROSSHAIR)
     made.variables([_datasource(), *variables])
     made.annotations(list(annotations))
     # The variables of other dashboards have the same names but other values: only the runbooks take any job.

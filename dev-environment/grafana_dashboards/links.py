@@ -71,8 +71,7 @@ def signals_of(service: str) -> list[DashboardLink]:
 
 
 def on_top(service: str) -> list[DashboardLink]:
-    """Links for the top of a dashboard: to the traces of a service on Jaeger's own page, and to its log lines. Jaeger expects
-    microseconds."""
+    """Links for the top of a dashboard: to the traces of a service on Jaeger's own page, and to its log lines."""
     found = f"${{jaeger}}/search?service={service}&start=${{__from}}000&end=${{__to}}000&limit=50"
     failed = f"{found}&tags={quote(json.dumps({'error': 'true'}, separators=(',', ':')))}"
     lines = DashboardLink("Log lines").url(f"/d/log-lines?var-service={service}").keep_time(True)

@@ -1,7 +1,6 @@
 """Log lines: the same questions to whichever store holds them. Every link to log lines leads here."""
 
 from grafana_foundation_sdk.builders import dashboard
-from grafana_foundation_sdk.models.common import LogsSortOrder
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
 from grafana_dashboards.board import ALL, board
@@ -36,9 +35,10 @@ def build(store: Store) -> str:
             ("Volume", counts),
             ("Lines", [lines(store, LINES)]),
             ("Errors", [lines(store, ALL_ERRORS), lines(store, ERRORS)]),
-            ("One trace", [lines(store, TRACE).sort_order(LogsSortOrder.ASCENDING)]),
+            ("One trace", [lines(store, TRACE)]),
             ("One user", [lines(store, USER)]),
         ],
         variables=[services, *ids, *store.programs],
         links=store.links,
+        refresh="",  # a link to a trace asks for all days that are kept
     )

@@ -8,6 +8,7 @@ from grafana_foundation_sdk.builders import elasticsearch, loki
 from grafana_foundation_sdk.builders.dashboard import ConstantVariable, DashboardLink
 from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.elasticsearch import TermsOrder
+from grafana_foundation_sdk.models.loki import LokiQueryDirection
 
 from grafana_dashboards.links import OUTSIDE, in_explore, in_kibana
 
@@ -15,14 +16,14 @@ from grafana_dashboards.links import OUTSIDE, in_explore, in_kibana
 class Question(NamedTuple):
     """What is asked for. `$service`, `$trace_id` and `$user_id` are variables of Log lines, `$job` is one of Service.
 
-    In Lucene a service is a regular expression, since what Grafana escapes for Lucene would not pass through a link. In LogQL
-    `^` is needed: Loki takes a filter by `a.*` for one that looks for `a` anywhere.
+    In LogQL `^` is needed: Loki takes a filter by `a.*` for one that looks for `a` anywhere.
     """
 
     title: str
     description: str
     lucene: str
     logql: str
+    oldest_first: bool = False
 
 
 LINES = Question(
@@ -48,6 +49,7 @@ TRACE = Question(
     "In the order in which they were written, from all services. Without a trace id, those of all traces.",
     "trace_id:${trace_id}*",
     '{service_name=~".+"} | trace_id=~"^${trace_id}.*" | trace_id!="" | json',
+    oldest_first=True,
 )
 USER = Question(
     "What failed for one user",
@@ -90,13 +92,17 @@ class Store(NamedTuple):
     """The query for the names of all services."""
     every_service: str
     """A regular expression."""
+    shown: list[str]
+    """The fields of a line that a panel shows, where the question itself does not say how a line is shown."""
     programs: list[ConstantVariable]
     links: list[DashboardLink]
 
 
 _IN_ELASTICSEARCH = DataSourceRef(type_val="elasticsearch", uid="elasticsearch")
 _IN_LOKI = DataSourceRef(type_val="loki", uid="loki")
-_MOST = 200
+_MOST = 500
+# As ".+": Loki refuses ".*", and the plus sign would be a space in a link.
+_ANY = "..*"
 # A line of JSON is shown by its fields, any other line as it is.
 _READABLE = (
     "line_format `{{ if .message }}{{ .service_name }} {{ .context }}: {{ .message }} {{ .http_method }} {{ .http_route }}"
@@ -111,7 +117,7 @@ def _lines_in_elasticsearch(question: Question) -> elasticsearch.Dataquery:
 
 def _numbers_in_elasticsearch(count: Count) -> elasticsearch.Dataquery:
     highest = (
-        elasticsearch.ElasticsearchTermsSettings().size("10").order_by("_count").order(TermsOrder.DESC).missing("none")
+        elasticsearch.ElasticsearchTermsSettings().size("50").order_by("_count").order(TermsOrder.DESC).missing("none")
     )
     over_time = elasticsearch.ElasticsearchDateHistogramSettings().interval("auto").min_doc_count("0")
     asked = _of_elasticsearch(LINES.lucene).metrics([elasticsearch.Count().id("1")])
@@ -128,7 +134,8 @@ def _of_elasticsearch(lucene: str) -> elasticsearch.Dataquery:
 
 
 def _lines_in_loki(question: Question) -> loki.Dataquery:
-    return _of_loki(f"{question.logql} | {_READABLE}").max_lines(_MOST)
+    order = LokiQueryDirection.FORWARD if question.oldest_first else LokiQueryDirection.BACKWARD
+    return _of_loki(f"{question.logql} | {_READABLE}").max_lines(_MOST).direction(order)
 
 
 def _numbers_in_loki(count: Count) -> loki.Dataquery:
@@ -140,9 +147,17 @@ def _of_loki(logql: str) -> loki.Dataquery:
     return loki.Dataquery().expr(logql).query_type("range").datasource(_IN_LOKI)
 
 
-def _loki_in_explore(title: str, question: Question) -> DashboardLink:
-    # Of itself Grafana writes several values as a regular expression in a query, but not in a link.
-    logql = question.logql.replace("$service", "${service:regex}")
+# In a link the chosen services have `|` between them and nothing else: Grafana changes a backslash in a link, which JSON puts
+# before a quotation mark too, and reads a plus sign as a space.
+_IN_LINK = "${service:pipe}"
+
+
+def _kibana(title: str, question: Question) -> DashboardLink:
+    return in_kibana(title, question.lucene.replace("${service:regex}", _IN_LINK))
+
+
+def _explore(title: str, question: Question) -> DashboardLink:
+    logql = question.logql.replace("$service", _IN_LINK).replace('".+"', f'"{_ANY}"').replace('"', "`")
     return in_explore(title, "loki", {"expr": logql, "queryType": "range"})
 
 
@@ -153,8 +168,18 @@ ELASTICSEARCH = Store(
     numbers=_numbers_in_elasticsearch,
     services=json.dumps({"find": "terms", "field": "service.keyword"}),
     every_service=".*",
+    shown=[
+        "service",
+        "context",
+        "message",
+        "http.method",
+        "http.route",
+        "http.status_code",
+        "error.code",
+        "error.message",
+    ],
     programs=[ConstantVariable("kibana").value(OUTSIDE["kibana"])],
-    links=[in_kibana("Service in Kibana", LINES.lucene), in_kibana("Trace in Kibana", TRACE.lucene)],
+    links=[_kibana("Service in Kibana", LINES), _kibana("Trace in Kibana", TRACE)],
 )
 LOKI = Store(
     folder="provisioning-loki",
@@ -162,8 +187,9 @@ LOKI = Store(
     lines=_lines_in_loki,
     numbers=_numbers_in_loki,
     services="label_values(service_name)",
-    every_service="..*",  # Loki refuses ".*", and the plus sign of ".+" would be a space in a link
+    every_service=_ANY,
+    shown=[],
     programs=[],
-    links=[_loki_in_explore("Service in Explore", LINES), _loki_in_explore("Trace in Explore", TRACE)],
+    links=[_explore("Service in Explore", LINES), _explore("Trace in Explore", TRACE)],
 )
 STORES = (ELASTICSEARCH, LOKI)

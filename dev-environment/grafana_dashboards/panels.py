@@ -193,10 +193,14 @@ def grid(
 
 
 def lines(store: Store, question: Question, *, width: int = 24) -> logs.Panel:
-    """Log lines of one of the stores, the newest first."""
+    """Log lines of one of the stores, the newest first unless the question wants the oldest first."""
     panel = logs.Panel().title(question.title).description(question.description).datasource(store.source)
-    panel.span(width).height(10).targets(_named([store.lines(question)]))
-    return panel.show_time(True).enable_log_details(True).sort_order(LogsSortOrder.DESCENDING)
+    panel.span(width).height(10).targets(_named([store.lines(question)])).show_time(True).enable_log_details(True)
+    panel.sort_order(LogsSortOrder.ASCENDING if question.oldest_first else LogsSortOrder.DESCENDING)
+    built = panel.build()
+    # The SDK has no word for this option.
+    built.options = {**built.options.to_json(), "displayedFields": store.shown}
+    return panel
 
 
 def page(title: str, markdown: str, *, height: int) -> text.Panel:
