@@ -40,6 +40,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.logs import Options
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
@@ -195,11 +196,11 @@ def grid(
 def lines(store: Store, question: Question, *, width: int = 24) -> logs.Panel:
     """Log lines of one of the stores, the newest first unless the question wants the oldest first."""
     panel = logs.Panel().title(question.title).description(question.description).datasource(store.source)
-    panel.span(width).height(10).targets(_named([store.lines(question)])).show_time(True).enable_log_details(True)
-    panel.sort_order(LogsSortOrder.ASCENDING if question.oldest_first else LogsSortOrder.DESCENDING)
-    built = panel.build()
-    # The SDK has no word for this option.
-    built.options = {**built.options.to_json(), "displayedFields": store.shown}
+    panel.span(width).height(10).targets(_named([store.lines(question)]))
+    order = LogsSortOrder.ASCENDING if question.oldest_first else LogsSortOrder.DESCENDING
+    options = Options(show_time=True, enable_log_details=True, sort_order=order)
+    # The SDK has no word for the last one.
+    panel.build().options = {**options.to_json(), "displayedFields": store.shown}
     return panel
 
 
