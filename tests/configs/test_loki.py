@@ -62,6 +62,17 @@ def test_the_collectors_limits_are_below_the_containers():
         assert each["service"]["pipelines"]["logs"]["processors"][0] == "memory_limiter"
 
 
+def test_the_fields_that_fit_are_none_of_those_that_the_index_has_as_objects():
+    properties = json.loads((DEV / "elasticsearch/template.json").read_text())["template"]["mappings"]["properties"]
+    objects = {name for name, each in properties.items() if "properties" in each or each["type"] == "flattened"}
+    (expr,) = (
+        each["value"] for each in FILES["receivers"]["filelog"]["operators"] if each.get("field") == "attributes.fits"
+    )
+    named = [json.loads(each) for each in re.findall(r"#\[0\] in (\[.+?\])", expr)]
+    assert named[0] == ["error", "http"]
+    assert {*named[0], *named[1]} == objects
+
+
 def test_lines_are_kept_as_long_as_in_elasticsearch():
     phases = json.loads((DEV / "elasticsearch/ilm.json").read_text())["policy"]["phases"]
     days = int(phases["delete"]["min_age"].removesuffix("d"))

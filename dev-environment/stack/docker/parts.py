@@ -67,12 +67,15 @@ def one_shots(names: list[str], model: Mapping[str, Any]) -> list[str]:
 
 
 def stated(names: list[str], model: Mapping[str, Any]) -> str:
-    """How many there ought to be of each job of Prometheus, as its start.sh reads it, if `names` run."""
+    """How many there ought to be of each job of Prometheus, as its start.sh reads it, if `names` run.
+
+    So it says of Logstash too, which has no metrics: without it, no line is to reach Elasticsearch.
+    """
 
     def count(host: str) -> int:
         return sum(replicas(model[name]) for name in names if host in {name, *_aliases(model[name])})
 
-    numbers = {job: count(host) for job, host in jobs()}
+    numbers = {job: count(host) for job, host in jobs()} | {"logstash": count("logstash")}
     # Its exporter tells of all nodes.
     numbers["elasticsearch"] = numbers["elasticsearch"] and count("elasticsearch")
     return " ".join(f"{job}={number}" for job, number in numbers.items())

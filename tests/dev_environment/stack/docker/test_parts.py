@@ -97,8 +97,10 @@ def test_each_job_of_prometheus_is_stated_and_what_is_left_out_as_none():
     assert {number for job, number in of_all.items() if number} == {1}
     of_metrics = stated("metrics")
     left_out = {job for job in of_all if of_all[job] and not of_metrics[job]}
-    assert left_out == {"jaeger", "jaeger-spanmetrics", "elasticsearch"}
+    assert left_out == {"jaeger", "jaeger-spanmetrics", "elasticsearch", "logstash"}
     assert of_all.keys() == of_metrics.keys()
+    with_elasticsearch = stated("metrics elasticsearch elasticsearch-exporter")
+    assert (with_elasticsearch["elasticsearch"], with_elasticsearch["logstash"]) == (1, 0)
 
 
 def test_as_many_are_stated_as_there_are_to_be():
