@@ -1,7 +1,9 @@
 """The index template maps every field that the services write, and Kibana's objects use only fields that it maps."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,69 @@ def test_an_index_has_a_copy_where_there_is_a_node_for_it(file):
     settings = json.loads((DEV / "elasticsearch" / file).read_text())["template"]["settings"]["index"]
     assert settings["auto_expand_replicas"] == "0-1"
     assert "number_of_replicas" not in settings
+
+
+# Answers as Elasticsearch would, each question about shards by the next line of a file; a line `fails` is none.
+CURL = """#!/bin/sh
+case "$*" in *_cat/shards*) ;; *) exit 0 ;; esac
+answer=$(head -n 1 {answers}) && sed -i 1d {answers}
+[ "$answer" != fails ] || exit 22
+printf "$answer"
+"""
+
+
+def test_one_node_is_left_alone_once_every_primary_shard_is_seen_on_it(tmp_path):
+    not_yet = [
+        "fails",
+        "p elasticsearch-2",
+        "p ",
+        "p elasticsearch-3 -> 10.0.0.1 abc elasticsearch",
+        "r x\\np elasticsearch-2",
+    ]
+    answers = tmp_path / "answers"
+    for last in ("p elasticsearch  \\nr elasticsearch-2\\nr ", ""):
+        answers.write_text("\n".join([*not_yet, last, "not asked for", ""]))
+        for name, text in (("curl", CURL.format(answers=answers)), ("sleep", "#!/bin/sh\n")):
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(0o755)
+        path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        script = DEV / "elasticsearch/alone.sh"
+        done = subprocess.run(["bash", script], env=path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert answers.read_text() == "not asked for\n"
+
+
+THREE = "elasticsearch,elasticsearch-2,elasticsearch-3"
+PODS = "elasticsearch-0,elasticsearch-1,elasticsearch-2"
+
+
+@pytest.mark.parametrize(
+    ("said", "address", "settings"),
+    [
+        ({"node.name": "elasticsearch"}, "", {"discovery.type": "single-node"}),
+        (
+            {"node.name": "elasticsearch"},
+            "10.0.0.2",
+            {"discovery.seed_hosts": "elasticsearch", "cluster.initial_master_nodes": THREE},
+        ),
+        ({"node.name": "elasticsearch-2"}, "", {"discovery.seed_hosts": "elasticsearch"}),
+        (
+            {"node.name": "elasticsearch-0", "NODES": PODS, "SEED_HOSTS": "them"},
+            "",
+            {"discovery.seed_hosts": "them", "cluster.initial_master_nodes": PODS},
+        ),
+        ({"node.name": "elasticsearch-2", "NODES": PODS, "SEED_HOSTS": "them"}, "", {"discovery.seed_hosts": "them"}),
+    ],
+)
+def test_only_the_first_of_several_nodes_begins_a_cluster(tmp_path, said, address, settings):
+    for name, text in (("getent", f"echo {address}"), ("touch", ""), ("tini", "env")):
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **said}
+    script = ["bash", DEV / "elasticsearch/start.sh"]
+    done = subprocess.run(script, env=given, capture_output=True, text=True, check=True)
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith(("discovery.", "cluster.")))
+    assert found == settings
 
 
 def test_an_index_lives_as_long_as_the_policy_says():

@@ -108,9 +108,9 @@ def nodes(settings: Settings, watchers: Collection[str]) -> Iterator[Finding]:
 
 
 def volumes_of_other_nodes(settings: Settings) -> list[str]:
-    """The names of the claims of the second and third node of Elasticsearch; none if it was one node when it last ran."""
-    claims = _get(settings, "persistentvolumeclaims").get("items", ())
-    names = (each["metadata"]["name"] for each in claims)
+    """The names of the claims of the second and third node of Elasticsearch; none if all log lines are on the first."""
+    claims = (each["metadata"] for each in _get(settings, "persistentvolumeclaims").get("items", ()))
+    names = (each["name"] for each in claims if "deletionTimestamp" not in each)
     return [each for each in names if re.fullmatch(r"data-elasticsearch-[1-9]", each)]
 
 

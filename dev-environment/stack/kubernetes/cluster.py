@@ -30,8 +30,8 @@ LOADERS = (
     (r"minikube", "minikube image load"),
     (r"lab", "lab-kubernetes load"),
 )
-# For so long a pod may miss its image before that is an error: a registry may fail once, and the kubelet asks it again
-# after 10 and 20 seconds.
+# So long after its start a pod may miss its image before that is an error: a registry may fail once, and the kubelet asks
+# it again after 10 and 20 seconds.
 STUCK_SECONDS = 60
 WORKLOADS = "deployments,statefulsets,daemonsets,jobs"
 # How often those who follow lines look for new pods.

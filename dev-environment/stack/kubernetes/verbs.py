@@ -10,7 +10,6 @@ from typing import Any
 
 from stack import doctor, mode, report
 from stack.docker import engine, log_volume
-from stack.errors import StackError
 from stack.kubernetes import checks, cluster, forwards, images, overlay, parts
 from stack.kubernetes.cluster import NAME, NAMESPACE, OURS, ClusterError
 from stack.local import readiness
@@ -180,13 +179,13 @@ def _make_folder(settings: Settings) -> None:
 
 @contextmanager
 def _new_namespace_removed_on_failure(settings: Settings, rendered: str) -> Generator[None]:
-    """Make the namespace if there is none; a failure removes it again, so that a start which is refused leaves nothing."""
+    """Make the namespace if there is none; a failure or Ctrl-C removes it again, so that such a start leaves nothing."""
     is_new = not cluster.exists(settings, "namespace", NAMESPACE)
     if is_new:
         cluster.apply(settings, overlay.objects_of(rendered, lambda kind: kind == "Namespace"))
     try:
         yield
-    except StackError:
+    except BaseException:
         if is_new:
             cluster.kubectl(settings, "delete", "namespace", NAMESPACE)
             cluster.context_file(settings).unlink()
@@ -218,21 +217,28 @@ def names(settings: Settings) -> list[str]:
 def _count_nodes(settings: Settings, rendered: str) -> None:
     """Stop an Elasticsearch that is to have another number of nodes: it cannot notice while it runs. Its data stays.
 
-    Before it is one node again, this one takes all log lines, and the others' volumes go.
+    Before three nodes end for one or for none, the first one takes all log lines, and the others' volumes go with their pods.
     """
+    running = [each for each in cluster.found(settings, "statefulsets") if _is_elasticsearch(each)]
     before, after = (
-        next((each["spec"].get("replicas", 1) for each in found if _is_elasticsearch(each)), 0)
-        for found in (cluster.found(settings, "statefulsets"), overlay.objects(rendered))
+        sum(each["spec"].get("replicas", 1) for each in found if _is_elasticsearch(each))
+        for found in (running, overlay.objects(rendered))
     )
-    if not (before and after) or before == after:
+    if before in (0, after):
         return
-    if before > after:
+    is_leaving = "deletionTimestamp" in running[0]["metadata"]
+    if before > 1 and not is_leaving:
         say("Moving all log lines to the first node of Elasticsearch")
-        cluster.kubectl(settings, "exec", "elasticsearch-0", "--", "bash", "/setup/alone.sh")
+        try:
+            cluster.kubectl(settings, "exec", "elasticsearch-0", "--", "bash", "/setup/alone.sh")
+        except ClusterError as error:
+            raise ClusterError(
+                f"The log lines are not all on elasticsearch-0 yet, so nothing was stopped: {error}"
+            ) from error
+        others = checks.volumes_of_other_nodes(settings)
+        cluster.kubectl(settings, "delete", "--wait=false", "persistentvolumeclaims", *others)
     say(f"Stopping Elasticsearch, which is to have {after} nodes in place of {before}")
     cluster.kubectl(settings, "delete", "statefulset/elasticsearch", "--cascade=foreground", "--timeout=180s")
-    if before > after:
-        cluster.kubectl(settings, "delete", "persistentvolumeclaims", *checks.volumes_of_other_nodes(settings))
 
 
 def _is_elasticsearch(each: dict[str, Any]) -> bool:
@@ -259,9 +265,10 @@ def _remove_left_out(settings: Settings, rendered: str) -> None:
 
 def _remove_stuck(settings: Settings) -> None:
     """Remove pods that wait for an image or a value in vain, so that new ones look at once whether it is there now."""
-    if names := [each["metadata"]["name"] for each in cluster.found(settings, "pods") if cluster.stuck(each)]:
+    stuck = (each["metadata"] for each in cluster.found(settings, "pods") if cluster.stuck(each))
+    if names := [each["name"] for each in stuck if "deletionTimestamp" not in each]:
         say(f"Replacing pods that could not start: {', '.join(names)}")
-        cluster.kubectl(settings, "delete", "pods", *names)
+        cluster.kubectl(settings, "delete", "pods", "--ignore-not-found", *names)
 
 
 def _wait_until_reached(settings: Settings) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from stack import __main__ as command_line
 from stack import mode
 from stack.docker import engine
-from stack.kubernetes import cluster, images, overlay, verbs
+from stack.kubernetes import checks, cluster, images, overlay, verbs
 from stack.ports import free_port
 from stack.settings import DEFAULTS, Settings
 
@@ -168,6 +169,59 @@ def test_one_of_three_is_not_missed_where_the_three_run_or_nothing_is_started_al
     answer(ANSWERS | {"get persistentvolumeclaims": VOLUMES} | changed)
     assert command_line.main(["doctor", "--mode", "kubernetes", "--parts", parts]) == 0
     assert "one of three" not in capsys.readouterr().out
+
+
+ALONE = "exec elasticsearch-0 bash /setup/alone.sh"
+CLAIMS = "delete persistentvolumeclaims data-elasticsearch-1 data-elasticsearch-2"
+STOP = "delete statefulset/elasticsearch"
+
+
+@pytest.mark.parametrize(
+    ("before", "leaving", "after", "done"),
+    [
+        (3, {}, 1, [ALONE, CLAIMS, STOP]),
+        (3, {}, 0, [ALONE, CLAIMS, STOP]),
+        (3, {"deletionTimestamp": "2026-11-29T16:00:00Z"}, 1, [STOP]),
+        (1, {}, 3, [STOP]),
+        (3, {}, 3, []),
+        (0, {}, 3, []),
+    ],
+)
+def test_elasticsearch_stops_for_another_number_of_nodes_and_moves_the_lines_before(
+    settings, answer, tmp_path, before, leaving, after, done
+):
+    def nodes(number: int, more: dict[str, str]) -> list[dict[str, Any]]:
+        metadata = {"name": "elasticsearch", **more}
+        return [{"kind": "StatefulSet", "metadata": metadata, "spec": {"replicas": number}}] if number else []
+
+    answer(
+        {
+            "get statefulsets": {"items": nodes(before, leaving)},
+            "get persistentvolumeclaims": VOLUMES,
+            **dict.fromkeys((ALONE, CLAIMS, STOP), "done"),
+        }
+    )
+    verbs._count_nodes(settings, yaml.safe_dump_all(nodes(after, {})))
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [each for each in asked if not each.startswith(("get", "config"))] == done
+
+
+def test_nothing_stops_before_the_lines_are_on_the_first_node(settings, answer, tmp_path):
+    three = {"kind": "StatefulSet", "metadata": {"name": "elasticsearch"}, "spec": {"replicas": 3}}
+    answer({"get statefulsets": {"items": [three]}})
+    with pytest.raises(
+        cluster.ClusterError, match=r"not all on elasticsearch-0 yet, so nothing was stopped: the server"
+    ):
+        verbs._count_nodes(settings, "")
+    assert (tmp_path / "asked").read_text().splitlines()[-1] == ALONE
+
+
+def test_claims_that_are_going_are_none_of_a_node(settings, answer):
+    going = [
+        {"metadata": each["metadata"] | {"deletionTimestamp": "2026-11-29T16:00:00Z"}} for each in VOLUMES["items"]
+    ]
+    answer({"get persistentvolumeclaims": {"items": going}})
+    assert checks.volumes_of_other_nodes(settings) == []
 
 
 def remember(settings: Settings, context: str) -> None:
