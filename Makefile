@@ -116,9 +116,9 @@ test-docker: ## run the tests that need a Docker Engine
 	$(call need,runtime local test)
 	@$(RUN) -m pytest tests/docker $(PYTEST)
 
-test-kubernetes: ## start the stack in a cluster of this machine, change nothing, roll out and kill under load (half an hour) [SHORT=1: without the pairs]
+test-kubernetes: ## start the stack in a cluster of this machine, change nothing, roll out and kill under load (half an hour) [SHORT=1: without pairs and autoscaler]
 	$(call need,runtime local test)
-	@$(RUN) -m pytest tests/kubernetes -rs $(if $(SHORT),--ignore=tests/kubernetes/test_ha.py) $(PYTEST)
+	@$(RUN) -m pytest tests/kubernetes -rs $(if $(SHORT),--ignore-glob="*/test_ha.py" --ignore-glob="*/test_autoscaling.py") $(PYTEST)
 
 test-verbs: ## start and stop whole stacks by the verbs, and kill these at every stage (eight minutes)
 	$(call need,runtime local test)
