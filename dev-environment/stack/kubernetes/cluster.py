@@ -119,10 +119,9 @@ def images_on_every_node(settings: Settings) -> set[str]:
 
     A node names the fifty largest only (the kubelet's nodeStatusMaxImages); what runs there it has too.
     """
-    nodes = json.loads(kubectl(settings, "get", "nodes", "--output=json"))["items"]
     held = {
         node["metadata"]["name"]: {name for image in node["status"]["images"] for name in image.get("names") or ()}
-        for node in nodes
+        for node in _nodes(settings)
     }
     for pod in found(settings, "pods"):
         spec, status = pod["spec"], pod["status"]
@@ -136,6 +135,20 @@ def images_on_every_node(settings: Settings) -> set[str]:
         if images:
             held[spec["nodeName"]] |= images
     return set.intersection(*held.values()) if held else set()
+
+
+def dead_nodes(settings: Settings) -> set[str]:
+    """The names of the nodes that are not ready. What is to start or to end there does so when they are back, if ever."""
+    is_ready = {"type": "Ready", "status": "True"}.items()
+    return {
+        each["metadata"]["name"]
+        for each in _nodes(settings)
+        if not any(is_ready <= condition.items() for condition in each["status"].get("conditions", ()))
+    }
+
+
+def _nodes(settings: Settings) -> list[dict[str, Any]]:
+    return json.loads(kubectl(settings, "get", "nodes", "--output=json"))["items"]
 
 
 def full_name(image: str) -> str:
@@ -152,19 +165,29 @@ def unfinished(settings: Settings, kinds: str = WORKLOADS, *which: str) -> dict[
     `which` are arguments of kubectl that select some of `kinds`.
     """
     workloads, pods = found(settings, kinds, *which), found(settings, "pods")
-    return {each["metadata"]["name"]: _reason(each, pods) for each in workloads if not _is_finished(each)}
+    left = [each for each in workloads if not _is_finished(each)]
+    if any(each["kind"] == "DaemonSet" for each in left):
+        dead = dead_nodes(settings)
+        there = [each for each in pods if each["spec"].get("nodeName") in dead]
+        left = [each for each in left if not _is_finished(each, there)]
+    return {each["metadata"]["name"]: _reason(each, pods) for each in left}
 
 
-def _is_finished(each: dict[str, Any]) -> bool:
+def _is_finished(each: dict[str, Any], on_dead_nodes: Iterable[dict[str, Any]] = ()) -> bool:
+    """Whether a workload has all that it wants, a DaemonSet but for its pods on dead nodes."""
     status = each.get("status", {})
     if each["kind"] == "Job":
         return bool(status.get("succeeded"))
+    if status.get("observedGeneration") != each["metadata"]["generation"]:
+        return False
     if each["kind"] == "DaemonSet":
-        wanted, names = status.get("desiredNumberScheduled"), ("updatedNumberScheduled", "numberReady")
-    else:
-        wanted, names = each["spec"]["replicas"], ("replicas", "updatedReplicas", "readyReplicas")
-    counts = {status.get(name, 0) for name in names}
-    return status.get("observedGeneration") == each["metadata"]["generation"] and counts == {wanted}
+        own = each["spec"]["template"]["metadata"]["labels"][NAME]
+        # Every DaemonSet tolerates nodes that are not ready, and so a dead one counts: its pod is ready when the node is.
+        dead = {pod["spec"]["nodeName"] for pod in on_dead_nodes if pod["metadata"]["labels"][NAME] == own}
+        least = status["desiredNumberScheduled"] - len(dead)
+        return min(status.get("updatedNumberScheduled", 0), status["numberReady"]) >= least
+    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+    return counts == {each["spec"]["replicas"]}
 
 
 def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:

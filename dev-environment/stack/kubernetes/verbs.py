@@ -271,9 +271,11 @@ def _wait_until_reached(settings: Settings) -> None:
 
 
 def _leaving(settings: Settings) -> dict[str, str]:
-    """The services of which a pod is stopping."""
-    pods = (each["metadata"] for each in cluster.found(settings, "pods"))
-    return {each["labels"][NAME]: "one of its pods stops" for each in pods if "deletionTimestamp" in each}
+    """The services of which a pod is stopping, but for those on dead nodes, of which nobody hears that they have stopped."""
+    stopping = [each for each in cluster.found(settings, "pods") if "deletionTimestamp" in each["metadata"]]
+    dead = cluster.dead_nodes(settings) if stopping else ()
+    alive = (each for each in stopping if each["spec"].get("nodeName") not in dead)
+    return {each["metadata"]["labels"][NAME]: "one of its pods stops" for each in alive}
 
 
 def _not_answering(settings: Settings) -> dict[str, str]:
