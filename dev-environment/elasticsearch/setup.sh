@@ -60,7 +60,8 @@ case $made in
     *) die "another index template wins over ours for logs-auth-service-2026.01.31: $made" ;;
 esac
 
-# ROLE RIGHTS USERNAME PASSWORD WHAT: where security is on, a user who may do this, and nothing else.
+# ROLE RIGHTS USERNAME PASSWORD WHAT: where security is on, a user who may do this, and nothing else. Who reads lines may
+# also ask how the cluster is (`monitor`).
 put_user() {
     [ -n "$4" ] || return 0
     put "_security/role/$1" /dev/stdin "role of who $5" <<<"$2"

@@ -107,14 +107,14 @@ def test_a_container_has_the_image_arguments_and_limit_of_compose(name):
     assert container["resources"]["requests"].keys() == {"cpu", "memory"}
     if name != "service":
         assert container["image"] == of_compose["image"]
-    if name != overlay.NODES:
+    if name != overlay.NODE_EXPORTER:
         assert container.get("args", []) == compose.arguments(LIKE.get(name, name), SETTINGS)
     assert name != "prometheus" or container["command"] == of_compose["entrypoint"]
 
 
 def test_on_each_node_only_what_a_pod_knows_of_it_is_told():
     """The network is the pod's own, and so are file systems, but for the disk of its one volume."""
-    nodes = ALONE[overlay.NODES]
+    nodes = ALONE[overlay.NODE_EXPORTER]
     pod = nodes["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     first, *told = container["args"]
@@ -122,9 +122,14 @@ def test_on_each_node_only_what_a_pod_knows_of_it_is_told():
     assert not {each for each in told if re.match("--collector.(net|sock|soft|udp|arp|conntrack|ipvs|nfs)", each)}
     (volume,) = pod["volumes"]
     assert volume["emptyDir"] == {}
-    mounts = [each["mountPath"] for each in container["volumeMounts"]]
-    assert mounts == [each.partition("=")[2].strip("^$") for each in told if "mount-points-include" in each]
+    # The alerts on disks leave out what is mounted read-only.
+    assert container["volumeMounts"] == [
+        {"name": volume["name"], "mountPath": each.partition("=")[2].strip("^$")}
+        for each in told
+        if "mount-points-include" in each
+    ]
     assert pod["tolerations"] == [{"operator": "Exists"}]
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -62,7 +62,7 @@ def scraped(objects: list[Object]) -> Iterator[Object]:
         ]
         assert services, monitor
         for service, endpoint in ((service, each) for service in services for each in monitor["spec"]["endpoints"]):
-            assert endpoint.keys() <= {"port", "path", "params", "relabelings", "metricRelabelings"}
+            assert endpoint.keys() <= {"port", "path", "params", "relabelings", "metricRelabelings", "basicAuth"}
             name, relabelings = service["metadata"]["name"], endpoint.get("relabelings", ())
             assert {len(each) for each in relabelings} <= {2}
             labels = {"job": name} | {
@@ -225,6 +225,8 @@ def secrets_of(value: object) -> Iterator[str]:
                 yield each
             elif key in ("secretRef", "secretKeyRef", "superuserSecret"):
                 yield each["name"]
+            elif key == "basicAuth":
+                yield from (reference["name"] for reference in each.values())
             elif key == "certificateRefs":
                 yield from (reference["name"] for reference in each)
             else:
@@ -248,6 +250,7 @@ def test_grafana_asks_elasticsearch_by_the_same_file_as_under_compose(production
         it["data"] for it in of_kind("ConfigMap", production) if "grafana-environment" in it["metadata"]["name"]
     )
     of_secrets = {each["name"]: tuple(each["valueFrom"]["secretKeyRef"].values()) for each in container["env"]}
+    of_secrets = {name: secret for name, secret in of_secrets.items() if name.startswith("ES_")}
     assert of_secrets == {
         "ES_USERNAME": ("username", "elasticsearch-log-reader"),
         "ES_PASSWORD": ("password", "elasticsearch-log-reader"),
@@ -280,3 +283,24 @@ def test_the_links_in_messages_lead_through_the_gateway_to_grafana(production):
         if each["metadata"]["name"] == "from-the-gateway-to-grafana"
     )
     assert door["podSelector"]["matchLabels"] == service["spec"]["selector"]
+
+
+def test_the_gateway_leads_to_no_page_of_a_service_that_asks_for_no_login(production):
+    """Those for Prometheus and for the cluster, /metrics and /health, are not under /api."""
+    routes = {each["metadata"]["name"]: each["spec"]["rules"] for each in of_kind("HTTPRoute", production)}
+    for service in SERVICES:
+        backend = {"name": f"{service.short}-api", "port": service.port}
+        api = {"path": {"type": "PathPrefix", "value": "/api"}}
+        assert routes.pop(service.name) == [{"matches": [api], "backendRefs": [backend]}]
+    assert routes.keys() == {"grafana"}
+
+
+def test_grafana_asks_for_a_login_before_it_shows_its_metrics_and_prometheus_has_it(production):
+    (stateful_set,) = (it for it in of_kind("StatefulSet", production) if it["metadata"]["name"] == "grafana")
+    (container,) = stateful_set["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"]}
+    (monitor,) = (it for it in of_kind("ServiceMonitor", production) if it["metadata"]["name"] == "grafana")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["basicAuth"] == {
+        key: given[f"GF_METRICS_BASIC_AUTH_{key.upper()}"] for key in ("username", "password")
+    }

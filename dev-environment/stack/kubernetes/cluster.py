@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import dropwhile
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -36,6 +35,8 @@ STUCK_SECONDS = 60
 WORKLOADS = "deployments,statefulsets,daemonsets,jobs"
 # How often those who follow lines look for new pods.
 LOOK_SECONDS = 2.0
+# A time of RFC 3339, as a regular expression.
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
 FIELDS = ("--server-side", "--field-manager=all-erp", "--force-conflicts")
 
 
@@ -118,10 +119,9 @@ def images_on_every_node(settings: Settings) -> set[str]:
 
     A node names the fifty largest only (the kubelet's nodeStatusMaxImages); what runs there it has too.
     """
-    nodes = json.loads(kubectl(settings, "get", "nodes", "--output=json"))["items"]
     held = {
         node["metadata"]["name"]: {name for image in node["status"]["images"] for name in image.get("names") or ()}
-        for node in nodes
+        for node in _nodes(settings)
     }
     for pod in found(settings, "pods"):
         spec, status = pod["spec"], pod["status"]
@@ -135,6 +135,20 @@ def images_on_every_node(settings: Settings) -> set[str]:
         if images:
             held[spec["nodeName"]] |= images
     return set.intersection(*held.values()) if held else set()
+
+
+def dead_nodes(settings: Settings) -> set[str]:
+    """The names of the nodes that are not ready. What is to start or to end there does so when they are back, if ever."""
+    is_ready = {"type": "Ready", "status": "True"}.items()
+    return {
+        each["metadata"]["name"]
+        for each in _nodes(settings)
+        if not any(is_ready <= condition.items() for condition in each["status"].get("conditions", ()))
+    }
+
+
+def _nodes(settings: Settings) -> list[dict[str, Any]]:
+    return json.loads(kubectl(settings, "get", "nodes", "--output=json"))["items"]
 
 
 def full_name(image: str) -> str:
@@ -151,19 +165,29 @@ def unfinished(settings: Settings, kinds: str = WORKLOADS, *which: str) -> dict[
     `which` are arguments of kubectl that select some of `kinds`.
     """
     workloads, pods = found(settings, kinds, *which), found(settings, "pods")
-    return {each["metadata"]["name"]: _reason(each, pods) for each in workloads if not _is_finished(each)}
+    left = [each for each in workloads if not _is_finished(each)]
+    if any(each["kind"] == "DaemonSet" for each in left):
+        dead = dead_nodes(settings)
+        there = [each for each in pods if each["spec"].get("nodeName") in dead]
+        left = [each for each in left if not _is_finished(each, there)]
+    return {each["metadata"]["name"]: _reason(each, pods) for each in left}
 
 
-def _is_finished(each: dict[str, Any]) -> bool:
+def _is_finished(each: dict[str, Any], on_dead_nodes: Iterable[dict[str, Any]] = ()) -> bool:
+    """Whether a workload has all that it wants, a DaemonSet but for its pods on dead nodes."""
     status = each.get("status", {})
     if each["kind"] == "Job":
         return bool(status.get("succeeded"))
+    if status.get("observedGeneration") != each["metadata"]["generation"]:
+        return False
     if each["kind"] == "DaemonSet":
-        wanted, names = status.get("desiredNumberScheduled"), ("updatedNumberScheduled", "numberReady")
-    else:
-        wanted, names = each["spec"]["replicas"], ("replicas", "updatedReplicas", "readyReplicas")
-    counts = {status.get(name, 0) for name in names}
-    return status.get("observedGeneration") == each["metadata"]["generation"] and counts == {wanted}
+        own = each["spec"]["template"]["metadata"]["labels"][NAME]
+        # Every DaemonSet tolerates nodes that are not ready, and so a dead one counts: its pod is ready when the node is.
+        dead = {pod["spec"]["nodeName"] for pod in on_dead_nodes if pod["metadata"]["labels"][NAME] == own}
+        least = status["desiredNumberScheduled"] - len(dead)
+        return min(status.get("updatedNumberScheduled", 0), status["numberReady"]) >= least
+    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+    return counts == {each["spec"]["replicas"]}
 
 
 def _reason(workload: dict[str, Any], pods: Iterable[dict[str, Any]]) -> str:
@@ -247,7 +271,7 @@ class Container(NamedTuple):
 
     pod: str
     uid: str
-    """Identifies the pod, the names of which come again."""
+    """Identifies the pod, whose name another one may have had before."""
     id: str
     """Identifies the container, which is another one after a restart."""
     is_running: bool
@@ -287,13 +311,16 @@ def followed(
 
     `there` has the containers to follow. `arguments` are kubectl's for one of them; the flag says whether all of its
     lines are wanted, which those of a pod that was there from the beginning are not. A pod is read again when its container
-    has been restarted, or kubectl has lost it: `time_of` then tells which lines have been there already.
+    has been restarted, or kubectl has lost it: `time_of` then tells which lines have been there already. It has `TIME` of
+    a line, or is empty: such a line is always new. While the cluster does not answer, those that were there are followed.
     """
     printed: SimpleQueue[str] = SimpleQueue()
     readers: dict[str, _Reader] = {}
     now = list(there())
     at_first = {each.uid for each in now}
     read = {each.id for each in now if each.is_previous}
+    told: set[tuple[str, str]] = set()
+    is_away = False
     if not now:
         say("None of these has started yet")
     try:
@@ -302,8 +329,9 @@ def followed(
                 last = readers.get(each.uid)
                 if (last and last.is_alive()) or (each.id in read and not each.is_running):
                     continue
-                if last and last.container.id == each.id:
-                    last.tell_failure()
+                if last and last.container.id == each.id and (why := last.failure()) and (each.id, why) not in told:
+                    told.add((each.id, why))
+                    say(f"{each.pod} cannot be followed: {why}")
                 read.add(each.id)
                 known = last.known if last else ""
                 call = command(settings, *arguments(each, bool(known) or each.uid not in at_first))
@@ -312,7 +340,12 @@ def followed(
             with suppress(Empty):
                 while (left := deadline - time.monotonic()) > 0:
                     yield printed.get(timeout=left)
-            now = list(there())
+            try:
+                now, is_away = list(there()), False
+            except ClusterError as error:
+                if not is_away:
+                    say(f"The cluster does not say what runs, and is asked again: {_last_line(str(error))}")
+                is_away = True
             there_still = {each.uid for each in now}
             readers = {uid: each for uid, each in readers.items() if uid in there_still or each.is_alive()}
     finally:
@@ -321,7 +354,7 @@ def followed(
 
 
 class _Reader(Thread):
-    """Puts each line that a command prints of a container into a queue, but for those up to the last known one."""
+    """Puts each line that a command prints of a container into a queue, but for those with a time up to the last known one."""
 
     def __init__(
         self,
@@ -345,24 +378,30 @@ class _Reader(Thread):
     def run(self) -> None:
         """Read until the command ends."""
         assert self._process.stdout
-        for line in dropwhile(self._was_known, self._process.stdout):
-            self._printed.put(line)
-            self.known = max(self.known, self._time_of(line))
+        is_known = bool(self._known_before)
+        for line in self._process.stdout:
+            time = self._time_of(line)
+            is_known = is_known and time <= self._known_before
+            if not (is_known and time):
+                self._printed.put(line)
+                self.known = max(self.known, time)
         self._process.wait()
 
-    def tell_failure(self) -> None:
-        """Say why the command has failed, if it has printed nothing new."""
+    def failure(self) -> str:
+        """Why the command has failed, once it has ended; empty if it has not failed, or has printed something new."""
         assert self._process.stderr
-        if self._process.returncode and self.known == self._known_before:
-            say(f"{self.container.pod} cannot be followed: {self._process.stderr.read().strip()}")
+        is_in_vain = self._process.returncode and self.known == self._known_before
+        return _last_line(self._process.stderr.read()) if is_in_vain else ""
 
     def end(self) -> None:
         """End the command, and wait until it has ended."""
         self._process.terminate()
         self._process.wait()
 
-    def _was_known(self, line: str) -> bool:
-        return bool(self._known_before) and self._time_of(line) <= self._known_before
+
+def _last_line(told: str) -> str:
+    """What kubectl says in the end; before that come lines of its own log, each with a time, and so never the same."""
+    return told.strip().rpartition("\n")[2]
 
 
 def _output(*command: str) -> str:

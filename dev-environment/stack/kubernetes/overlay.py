@@ -33,7 +33,7 @@ LABELS = {
 }
 KUSTOMIZE = ("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone")
 # It runs once on each node.
-NODES = "node-exporter"
+NODE_EXPORTER = "node-exporter"
 # What runs in the cluster, by the names of compose, each with its ConfigMap; one without gets its logins only.
 CONTAINERS = {
     **{each.name: each.name for each in (*SERVICES, PROBE)},
@@ -41,7 +41,7 @@ CONTAINERS = {
     "prometheus": "prometheus-environment",
     "alertmanager": "alertmanager-environment",
     "postgres": "",
-    NODES: "",
+    NODE_EXPORTER: "",
     "postgres-exporter": "",
     "rabbitmq": "",
     "jaeger": "",
@@ -215,7 +215,7 @@ def _stated(replicas: Mapping[str, int], watchers: Collection[str]) -> str:
     numbers = {each: replicas.get(each, pairs.get(each, 1)) for each in {*NEEDED, *watchers}}
     # Its exporter tells of all nodes.
     numbers["elasticsearch-exporter"] = numbers.get("elasticsearch", 0)
-    known = {job: numbers.get(host, 0) for job, host in jobs() if host != NODES or host not in watchers}
+    known = {job: numbers.get(host, 0) for job, host in jobs() if host != NODE_EXPORTER or host not in watchers}
     return " ".join(f"{job}={number}" for job, number in known.items())
 
 

@@ -278,9 +278,11 @@ def _wait_until_reached(settings: Settings) -> None:
 
 
 def _leaving(settings: Settings) -> dict[str, str]:
-    """The services of which a pod is stopping."""
-    pods = (each["metadata"] for each in cluster.found(settings, "pods"))
-    return {each["labels"][NAME]: "one of its pods stops" for each in pods if "deletionTimestamp" in each}
+    """The services of which a pod is stopping, but for those on dead nodes, of which nobody hears that they have stopped."""
+    stopping = [each for each in cluster.found(settings, "pods") if "deletionTimestamp" in each["metadata"]]
+    dead = cluster.dead_nodes(settings) if stopping else ()
+    alive = (each for each in stopping if each["spec"].get("nodeName") not in dead)
+    return {each["metadata"]["labels"][NAME]: "one of its pods stops" for each in alive}
 
 
 def _not_answering(settings: Settings) -> dict[str, str]:
@@ -313,15 +315,20 @@ def _wait_for_pods(settings: Settings, kinds: str = cluster.WORKLOADS, *which: s
 def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> None:
     shorts = {each.short: each.name for each in settings.programs}
     wanted = [shorts.get(name, name) for name in names or shorts]
-    if not follow:
-        how = ("--prefix", "--tail=-1", "--max-log-requests=50")
-        cluster.shown(settings, "logs", f"--selector={NAME} in ({','.join(wanted)})", *how)
+    if follow:
+        for line in _followed_output(settings, wanted):
+            print(line, end="", flush=True)
         return
-    # kubectl sets the time between the name of the container and the line.
-    timed = re.compile(r"(\[.*?\]) (\S+) ")
+    cluster.shown(settings, "logs", f"--selector={NAME} in ({','.join(wanted)})", "--prefix", "--tail=-1")
+
+
+def _followed_output(settings: Settings, names: Sequence[str]) -> Iterator[str]:
+    """What the containers of these names have printed, and what they print, each line after the name of its container."""
+    # kubectl sets the time between both; what it and the kubelet have to say themselves comes without one.
+    timed = re.compile(rf"^(\[.*?\]) ({cluster.TIME}) ")
     lines = cluster.followed(
         settings,
-        lambda: cluster.containers(settings, wanted),
+        lambda: cluster.containers(settings, names),
         lambda each, _: (
             "logs",
             each.pod,
@@ -331,8 +338,7 @@ def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> 
         ),
         lambda line: found[2] if (found := timed.match(line)) else "",
     )
-    for line in lines:
-        print(timed.sub(r"\1 ", line, count=1), end="", flush=True)
+    return (timed.sub(r"\1 ", line) for line in lines)
 
 
 def _followed_files(settings: Settings, programs: Sequence[Service]) -> Iterator[str]:
@@ -344,12 +350,11 @@ def _followed_files(settings: Settings, programs: Sequence[Service]) -> Iterator
         # Nothing tells the pod that nobody reads any more but the end of what it is given.
         return ("exec", "--stdin", container.pod, "--", "sh", "-c", f"{command} & read -r _; kill $!; wait")
 
-    return cluster.followed(
-        settings,
-        lambda: _running(settings),
-        arguments,
-        lambda line: next(map(log_lines.time_of, log_lines.parsed([line])), ""),
-    )
+    def time_of(line: str) -> str:
+        time = next(map(log_lines.time_of, log_lines.parsed([line])), "")
+        return time if re.fullmatch(cluster.TIME, time) else ""
+
+    return cluster.followed(settings, lambda: _running(settings), arguments, time_of)
 
 
 def _running(settings: Settings) -> list[cluster.Container]:

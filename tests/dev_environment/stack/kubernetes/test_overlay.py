@@ -76,7 +76,7 @@ def test_what_is_left_out_is_stated_to_be_none(tmp_path):
     overlay.write(settings, IMAGES, parts.chosen(""))
     alone = stated(settings)
     assert {alone[each] for each in ("prometheus", "alertmanager", "elasticsearch", "otel-collector", "jaeger")} == {1}
-    assert overlay.NODES not in alone, "there are as many as there are nodes"
+    assert overlay.NODE_EXPORTER not in alone, "there are as many as there are nodes"
 
 
 def test_the_images_of_every_start_are_known_until_they_are_removed(tmp_path, monkeypatch):

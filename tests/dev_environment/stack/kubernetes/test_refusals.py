@@ -347,3 +347,63 @@ def test_an_image_that_could_not_be_pulled_once_is_waited_for(settings, answer):
 def test_an_image_of_an_older_version_does_not(settings, answer):
     answer(ANSWERS | mailpit(pod_image="mailpit:1", seconds=cluster.STUCK_SECONDS + 5))
     assert cluster.unfinished(settings) == {"mailpit": "it starts"}
+
+
+def node(name: str, *, ready: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+
+def exporters(*, ready: int, updated: int = 3) -> dict[str, Any]:
+    """What the cluster answers of a DaemonSet on three nodes, of which one is dead, and of its pods."""
+    template = {
+        "metadata": {"labels": {"app.kubernetes.io/name": "node-exporter"}},
+        "spec": {"containers": [{"image": "node-exporter:1"}]},
+    }
+    pods = [
+        {
+            "metadata": template["metadata"] | {"name": f"node-exporter-{name}"},
+            "spec": template["spec"] | {"nodeName": name},
+            "status": {},
+        }
+        for name in ("one", "two", "three")
+    ]
+    daemon_set = {
+        "kind": "DaemonSet",
+        "metadata": {"name": "node-exporter", "generation": 1},
+        "spec": {"template": template},
+        "status": {
+            "observedGeneration": 1,
+            "desiredNumberScheduled": 3,
+            "updatedNumberScheduled": updated,
+            "numberReady": ready,
+        },
+    }
+    nodes = [node("one", ready="True"), node("two", ready="True"), node("three", ready="Unknown")]
+    return {
+        f"get {cluster.WORKLOADS}": {"items": [daemon_set]},
+        "get pods": {"items": pods},
+        "get nodes": {"items": nodes},
+    }
+
+
+@pytest.mark.parametrize(("ready", "updated"), [(2, 3), (2, 2), (3, 2)])
+def test_nobody_waits_for_what_is_to_run_on_a_dead_node(settings, answer, ready, updated):
+    answer(ANSWERS | exporters(ready=ready, updated=updated))
+    assert cluster.unfinished(settings) == {}
+
+
+@pytest.mark.parametrize(("ready", "updated"), [(1, 3), (2, 1)])
+def test_what_runs_on_the_other_nodes_is_waited_for(settings, answer, ready, updated):
+    answer(ANSWERS | exporters(ready=ready, updated=updated))
+    assert cluster.unfinished(settings) == {"node-exporter": "it starts"}
+
+
+def test_a_pod_that_cannot_end_since_its_node_is_dead_is_not_waited_for(settings, answer):
+    def pod(name: str, **metadata: str) -> dict[str, Any]:
+        labels = {"app.kubernetes.io/name": f"service-on-{name}"}
+        return {"metadata": {"labels": labels, **metadata}, "spec": {"nodeName": name}}
+
+    now = "2026-11-29T10:00:00Z"
+    pods = [pod("one", deletionTimestamp=now), pod("two"), pod("three", deletionTimestamp=now)]
+    answer(ANSWERS | exporters(ready=3) | {"get pods": {"items": pods}})
+    assert verbs._leaving(settings) == {"service-on-one": "one of its pods stops"}
