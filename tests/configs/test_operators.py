@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stack.__main__ import main
+from stack import __main__ as command_line
 from stack.kubernetes import overlay
 from stack.local import compose
 from stack.services import SERVICES
-from stack.settings import ROOT
+from stack.settings import DEFAULTS, ROOT, Settings
 
 from tests.configs.exporters import targets
 from tests.configs.test_compose import CONTAINERS
@@ -173,8 +173,9 @@ def test_the_service_of_prometheus_and_its_doors_are_those_of_the_operators_pods
     ]
 
 
-def test_the_verb_prints_all_of_it(production, capsys):
-    assert main(["manifests"]) == 0
+def test_the_verb_prints_all_of_it(production, capsys, monkeypatch):
+    monkeypatch.setattr(command_line, "read", lambda: Settings(DEFAULTS, {}))
+    assert command_line.main(["manifests"]) == 0
     assert overlay.objects(capsys.readouterr().out) == production
 
 

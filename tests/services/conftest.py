@@ -3,10 +3,18 @@
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 
 from libs.service_kit.transactions import Sessions
+from tests.fixtures.app import Patient
 from tests.services.commits import World, actor_of
+
+
+@pytest.fixture
+def in_process(in_process: httpx.ASGITransport) -> Patient:
+    """As that of all tests, for a client who waits until a busy service has time; what it sheds, the kit's tests ask."""
+    return Patient(in_process)
 
 
 @pytest.fixture

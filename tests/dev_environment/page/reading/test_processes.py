@@ -55,6 +55,8 @@ startsecs=10
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     environment = environment_of(tmp_path)
+    for name in settings.DEFAULTS:  # what the shell says of others reaches no verb that the page runs
+        monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     current = settings.read(environment, Path("/none"))

@@ -9,6 +9,7 @@ import pytest
 from stack import __main__ as command_line
 from stack import mode
 from stack.docker import checks, engine, logins, verbs
+from stack.ports import free_port
 from stack.services import SERVICES
 from stack.settings import DEFAULTS, Settings
 
@@ -24,7 +25,8 @@ Scaled = list[Mapping[str, int]]
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(command_line, "read", lambda: current)
-    current = Settings(DEFAULTS | {"STATE_DIR": str(tmp_path)}, {})
+    moved = {name: str(free_port()) for name in DEFAULTS if name.endswith("_PORT")}
+    current = Settings(DEFAULTS | moved | {"STATE_DIR": str(tmp_path)}, {})
     return current
 
 

@@ -8,8 +8,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from stack import __main__ as command_line
 from stack import postgres
-from stack.__main__ import main
+from stack.settings import DEFAULTS, Settings
 
 from tests.fixtures.database import PASSWORD
 
@@ -28,14 +29,17 @@ def service_name() -> str:
 
 @pytest.fixture
 def verb(postgres_server: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a verb against the databases of the tests: `await verb("events-dead", "--json")`; its exit code."""
-    for name, value in {
-        "POSTGRES_PORT": str(postgres_server.port),
-        "POSTGRES_PASSWORD": PASSWORD,
-        "STATE_DIR": str(tmp_path),
-    }.items():
-        monkeypatch.setenv(name, value)
-    return lambda *arguments: asyncio.to_thread(main, arguments)
+    """Run a verb on the databases of the tests, or another port: `await verb("events-dead", "--json")`; its exit code.
+
+    No .env, no variable of the shell and no container of this machine has a say: one of them would lead to a broker in use.
+    """
+
+    def run(*arguments: str, port: int = postgres_server.port) -> Awaitable[int]:
+        own = {"MODE": "local", "STATE_DIR": str(tmp_path), "POSTGRES_PORT": str(port), "POSTGRES_PASSWORD": PASSWORD}
+        monkeypatch.setattr(command_line, "read", lambda: Settings(DEFAULTS | own, {}))
+        return asyncio.to_thread(command_line.main, arguments)
+
+    return run
 
 
 @pytest.fixture
@@ -122,9 +126,8 @@ async def test_an_unknown_service_and_an_unknown_id_are_refused_each_by_its_name
     assert "There is no such dead event" in capsys.readouterr().err
 
 
-async def test_a_database_that_does_not_answer_is_named(verb, capsys, monkeypatch, free_tcp_port):
-    monkeypatch.setenv("POSTGRES_PORT", str(free_tcp_port))
-    assert await verb("events-dead") == 1
+async def test_a_database_that_does_not_answer_is_named(verb, capsys, free_tcp_port):
+    assert await verb("events-dead", port=free_tcp_port) == 1
     message = capsys.readouterr().err
     assert f"auth-service on port {free_tcp_port}" in message
     assert "make up" in message
