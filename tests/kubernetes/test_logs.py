@@ -29,8 +29,11 @@ READERS = "grep -l tail /proc/[0-9]*/comm 2>/dev/null; true"
 def following(file: Path, *arguments: str) -> Iterator[None]:
     """The verb writes what it follows into a file, until it is interrupted as by Ctrl-C; nothing that it has started is left."""
     command = [sys.executable, "-m", "stack", "logs", "--follow", "--service", "auth", *arguments]
+    # What a shell starts in the background ignores Ctrl-C, and so would all that this starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with file.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=output, stderr=subprocess.STDOUT)
+    signal.signal(signal.SIGINT, before)
     try:
         eventually(lambda: file.stat().st_size > 0, PRINTED_WITHIN_SECONDS, "nothing is printed")
         yield
