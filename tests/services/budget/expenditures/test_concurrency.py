@@ -61,10 +61,11 @@ async def test_one_tenants_approvals_at_once_refuse_no_other_tenant(
     monkeypatch.setattr(lateness, "LATE_SECONDS", inf)  # or a service on a slow machine refuses everybody
     headers = {"authorization": f"Bearer {make_token(tenant_id=uuid4())}"}
     # A client who asks once: the first refusal counts.
-    other = httpx.AsyncClient(transport=transport_to(app, app_state), base_url="http://service", headers=headers)
-    approvals = [asyncio.create_task(approve(manager, each)) for each in requested]
-    while not all(task.done() for task in approvals):
-        assert (await other.get("/api/v1/allocations")).status_code == 200
+    way = transport_to(app, app_state)
+    async with httpx.AsyncClient(transport=way, base_url="http://service", headers=headers) as other:
+        approvals = [asyncio.create_task(approve(manager, each)) for each in requested]
+        while not all(task.done() for task in approvals):
+            assert (await other.get("/api/v1/allocations")).status_code == 200
     refused = {task.result().json()["detail"] for task in approvals if task.result().status_code != 200}
     assert not [detail for detail in refused if "personnel" in detail]
     labels = {"target": "personnel", "circuit_breaker_state": "closed"}
