@@ -15,7 +15,7 @@ from stack.local import supervisor, watchers
 from stack.settings import Settings
 
 from tests.fixtures.local_stack import environment_of
-from tests.fixtures.waiting import eventually_async
+from tests.fixtures.waiting import eventually, eventually_async
 
 AUTH, BUDGET = "auth-service", "budget-service"
 # Answers that it is ready, unless the file that is named after its port says why not.
@@ -74,6 +74,8 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]
     (current.run / "supervisord.conf").write_text(text)
     command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(current.run / "supervisord.conf")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+        # One that does not answer yet would not be told to end.
+        eventually(lambda: supervisor.is_running(current), 60, "supervisord does not answer")
         yield current
         supervisor.shut_down(current) if running.poll() is None else None
 
