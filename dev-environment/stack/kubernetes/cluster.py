@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,9 +124,8 @@ def images_on_every_node(settings: Settings) -> set[str]:
         for node in _nodes(settings)
     }
     for pod in found(settings, "pods"):
-        spec, status = pod["spec"], pod["status"]
-        statuses = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
-        running = {each["name"] for each in statuses if "running" in each["state"]}
+        spec = pod["spec"]
+        running = {each["name"] for each in _statuses(pod) if "running" in each["state"]}
         images = {
             full_name(each["image"])
             for each in (*spec.get("initContainers", ()), *spec["containers"])
@@ -222,11 +221,15 @@ def _seconds_since(time: str) -> float:
 
 def _waits(pod: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What the containers of a pod wait for: the reason, and what is said of it."""
+    for each in _statuses(pod):
+        waiting = each["state"].get("waiting", {})
+        if reason := waiting.get("reason"):
+            yield reason, waiting.get("message", "")
+
+
+def _statuses(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for kind in ("initContainerStatuses", "containerStatuses"):
-        for each in pod["status"].get(kind, ()):
-            waiting = each["state"].get("waiting", {})
-            if reason := waiting.get("reason"):
-                yield reason, waiting.get("message", "")
+        yield from pod["status"].get(kind, ())
 
 
 def failure(job: dict[str, Any]) -> str:
@@ -306,7 +309,7 @@ def followed(
     there: Callable[[], Iterable[Container]],
     arguments: Callable[[Container, bool], Sequence[str]],
     time_of: Callable[[str], str],
-) -> Iterator[str]:
+) -> Generator[str]:
     """The lines that kubectl prints of containers as they come, also of containers that are started later; never ends.
 
     `there` has the containers to follow. `arguments` are kubectl's for one of them; the flag says whether all of its

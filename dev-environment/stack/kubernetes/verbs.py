@@ -322,7 +322,7 @@ def _print_output(settings: Settings, names: Sequence[str], *, follow: bool) -> 
     cluster.shown(settings, "logs", f"--selector={NAME} in ({','.join(wanted)})", "--prefix", "--tail=-1")
 
 
-def _followed_output(settings: Settings, names: Sequence[str]) -> Iterator[str]:
+def _followed_output(settings: Settings, names: Sequence[str]) -> Generator[str]:
     """What the containers of these names have printed, and what they print, each line after the name of its container."""
     # kubectl sets the time between both; what it and the kubelet have to say themselves comes without one.
     timed = re.compile(rf"^(\[.*?\]) ({cluster.TIME}) ")
@@ -341,7 +341,7 @@ def _followed_output(settings: Settings, names: Sequence[str]) -> Iterator[str]:
     return (timed.sub(r"\1 ", line) for line in lines)
 
 
-def _followed_files(settings: Settings, programs: Sequence[Service]) -> Iterator[str]:
+def _followed_files(settings: Settings, programs: Sequence[Service]) -> Generator[str]:
     """The last lines of each log file, and each new one, in whatever pod."""
     from stack.watch import logs as log_lines
 

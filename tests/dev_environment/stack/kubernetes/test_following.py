@@ -1,7 +1,7 @@
 """`make logs` goes on through what kubectl, a kubelet and the cluster get wrong, and says each of it once."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from itertools import islice
 from pathlib import Path
 
@@ -53,10 +53,10 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Does:
     return put
 
 
-def first(count: int, lines: Iterator[str]) -> list[str]:
+def first(count: int, lines: Generator[str]) -> list[str]:
     """So many lines; then nobody follows any more."""
     found = list(islice(lines, count))
-    lines.close()  # type: ignore[attr-defined]
+    lines.close()
     return found
 
 
